@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ * Devices: where plans run. "cpu" is plain C with SIMD; "opencl" is any OpenCL 1.2 device. */
+#ifndef BRUME_DEVICE_H
+#define BRUME_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "brume/status.h"
+
+typedef struct brume_device brume_device;
+typedef struct brume_buffer brume_buffer; /* memory of one device */
+
+typedef struct brume_device_options {
+    int threads;       /* cpu: worker threads, 0 = one per core */
+    const char *isa;   /* cpu: NULL or "auto" = best; "generic", "avx2", "avx512", "neon" */
+    int clblast;       /* opencl: -1 = where it suits the device (GPUs), 0 = never, 1 = always */
+} brume_device_options;
+
+typedef struct brume_device_info {
+    char spec[32];         /* what brume_device_open() takes: "cpu", "opencl:0.0" */
+    char name[128];        /* device name as its driver gives it */
+    char platform[128];    /* OpenCL platform, or the ISA of the cpu backend */
+    char driver[128];
+    char version[128];
+    int is_opencl, is_cpu_type, is_gpu_type;
+    int compute_units;
+    int vector_width;      /* native f32 vector width */
+    uint64_t memory_bytes, max_alloc_bytes, local_bytes;
+    uint64_t max_work_group;
+    int usable;            /* 0: found, but cannot be used; note says why */
+    char note[256];
+} brume_device_info;
+
+/**
+ * Opens a device. spec: "auto" (an OpenCL GPU if one is usable, else the cpu), "cpu", "opencl" (first usable device; GPUs first),
+ * "opencl:P.D" (platform P, device D, as brume_device_list() numbers them). options may be NULL.
+ */
+brume_status brume_device_open(const char *spec, const brume_device_options *options, brume_device **out);
+/** Closes it; NULL is fine. Plans and buffers of the device must be freed before. */
+void brume_device_close(brume_device *d);
+/** Facts of an open device. */
+void brume_device_get_info(const brume_device *d, brume_device_info *info);
+
+/**
+ * Every device of this machine, the cpu first. out and n: array allocated by the call, freed by the caller with free().
+ * A machine without an OpenCL loader or device yields the cpu alone, and BRUME_OK; note (may be NULL) receives why.
+ */
+brume_status brume_device_list(brume_device_info **out, int *n, char note[256]);
+
+/** Memory on the device, not initialised; read and write are synchronous. */
+brume_status brume_buffer_new(brume_device *d, size_t bytes, brume_buffer **out);
+void brume_buffer_free(brume_buffer *b);
+size_t brume_buffer_bytes(const brume_buffer *b);
+brume_status brume_buffer_write(brume_buffer *b, size_t offset, const void *src, size_t bytes);
+brume_status brume_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
+
+/** Waits until everything submitted to the device is done. */
+brume_status brume_device_finish(brume_device *d);
+
+#endif

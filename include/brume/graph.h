@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ * Graphs: pure descriptions of tensor computations. No backend in sight.
+ *
+ * A builder function appends one node and returns its (first) output. The first error sticks: later calls do nothing and return
+ * BRUME_NONE, so a model is written without checks and asked once with brume_graph_status().
+ *
+ * Shapes are written outermost first, as memory is. Images are channels-last: (N, H, W, C). */
+#ifndef BRUME_GRAPH_H
+#define BRUME_GRAPH_H
+
+#include <stdint.h>
+
+#include "brume/status.h"
+
+#define BRUME_MAX_DIMS 5
+
+typedef struct brume_graph brume_graph;
+typedef int32_t brume_tensor; /* index of a tensor in its graph */
+#define BRUME_NONE ((brume_tensor)-1)
+
+typedef enum brume_dtype { BRUME_F32 = 0, BRUME_I32, BRUME_I64 } brume_dtype;
+
+typedef struct brume_shape {
+    int32_t ndim;              /* 0 (a scalar) to BRUME_MAX_DIMS */
+    int64_t d[BRUME_MAX_DIMS]; /* each >= 1 */
+} brume_shape;
+
+/** BRUME_SHAPE(2, 8, 8, 3) is a brume_shape of four dimensions; BRUME_SCALAR one of none. */
+#define BRUME_SHAPE(...)                                                                     \
+    ((brume_shape){ (int32_t)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
+#define BRUME_SCALAR ((brume_shape){ 0, { 0 } })
+
+/** Number of elements (1 for a scalar). */
+int64_t brume_shape_numel(brume_shape s);
+/** 1 if both have the same dimensions, else 0. */
+int brume_shape_equal(brume_shape a, brume_shape b);
+/** Bytes of one element. */
+int64_t brume_dtype_bytes(brume_dtype t);
+
+/** A new empty graph, or NULL without memory. */
+brume_graph *brume_graph_new(void);
+/** Frees the graph with its nodes and names; NULL is fine. Plans made from it must be freed before. */
+void brume_graph_free(brume_graph *g);
+/** The first error met while building, or BRUME_OK. */
+brume_status brume_graph_status(const brume_graph *g);
+/** Its text ("" if none): op, node, expected, got. */
+const char *brume_graph_error(const brume_graph *g);
+
+/** A tensor that the caller sets before a run with brume_plan_write() or brume_plan_bind(). name must be unique among inputs. */
+brume_tensor brume_input(brume_graph *g, const char *name, brume_dtype dtype, brume_shape shape);
+/** A tensor that keeps its value from run to run (optimizer state, counters). Zero at the start. */
+brume_tensor brume_persistent(brume_graph *g, const char *name, brume_dtype dtype, brume_shape shape);
+/** Marks a tensor as a result: it may be read after a run. */
+void brume_output(brume_graph *g, brume_tensor t, const char *name);
+
+/**
+ * An empty persistent f32 vector that grows with every brume_param(): all parameters of a model lie in one slab without gaps, so
+ * optimizer, EMA, gradient norm and checkpoints handle one vector. Its size is final at its first use as a node's input.
+ */
+brume_tensor brume_slab(brume_graph *g, const char *name);
+
+typedef enum brume_layout { /* how a parameter's file layout maps to the one inside */
+    BRUME_LAYOUT_SAME = 0,  /* vectors, embeddings */
+    BRUME_LAYOUT_LINEAR,    /* file (out, in),         inside (in, out) */
+    BRUME_LAYOUT_CONV       /* file (out, in, kh, kw), inside (kh, kw, in, out) */
+} brume_layout;
+
+typedef enum brume_init {   /* value of a fresh parameter, as diffusers (PyTorch) initialises it */
+    BRUME_INIT_ZERO = 0,
+    BRUME_INIT_ONE,
+    BRUME_INIT_UNIFORM_FAN_IN, /* U(-b, b), b = scale / sqrt(fan_in) */
+    BRUME_INIT_NORMAL          /* N(0, scale^2) */
+} brume_init;
+
+typedef struct brume_param_info {
+    const char *name;          /* name in the file, e.g. "down_blocks.0.resnets.0.conv1.weight" */
+    brume_shape shape;         /* inside */
+    brume_layout layout;
+    brume_init init;
+    int64_t fan_in;
+    float init_scale;
+    int trainable;             /* 0: saved and loaded but never updated (Fourier table) */
+    int64_t offset;            /* first element within the slab */
+    brume_tensor tensor;
+} brume_param_info;
+
+/**
+ * A named part of a slab. info: name, shape, layout, init, fan_in, init_scale, trainable are read; offset and tensor are set by
+ * the call (see brume_param_at). Asking again for a name that the slab holds is an error.
+ */
+brume_tensor brume_param(brume_graph *g, brume_tensor slab, const brume_param_info *info);
+/** Number of parameters in a slab. */
+int brume_param_count(const brume_graph *g, brume_tensor slab);
+/** The i-th parameter of a slab, in order of creation; NULL outside the range. Owned by the graph. */
+const brume_param_info *brume_param_at(const brume_graph *g, brume_tensor slab, int i);
+
+/** Shape of a tensor; for BRUME_NONE a scalar. */
+brume_shape brume_tensor_shape(const brume_graph *g, brume_tensor t);
+brume_dtype brume_tensor_dtype(const brume_graph *g, brume_tensor t);
+/** Name of an input, persistent tensor, parameter or output; else the name of the node that makes it. */
+const char *brume_tensor_name(const brume_graph *g, brume_tensor t);
+
+/** Names of nodes made between push and pop begin with the scope: "down_blocks.0/" ... printf-like. */
+void brume_scope_push(brume_graph *g, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+void brume_scope_pop(brume_graph *g);
+
+/**
+ * Appends the nodes that compute d y / d wrt[i] (times dy, an upstream gradient of y's shape; BRUME_NONE means 1 and asks for a
+ * scalar y), and stores them in dwrt[i]; a tensor that y does not depend on gets BRUME_NONE.
+ * wrt may hold inputs, parameters and node outputs of f32. Errors stick to the graph.
+ */
+void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const brume_tensor *wrt, brume_tensor *dwrt);
+
+/**
+ * The gradient of y by every trainable parameter of a slab as one vector laid out like the slab (zeros for the rest).
+ * Kernels write their parts in place: no copy.
+ */
+brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab);
+
+#endif

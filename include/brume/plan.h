@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ * Plans: a graph made ready for one device. Kernels are chosen and compiled, every tensor has its place; running allocates nothing. */
+#ifndef BRUME_PLAN_H
+#define BRUME_PLAN_H
+
+#include "brume/device.h"
+#include "brume/graph.h"
+
+typedef struct brume_plan brume_plan;
+
+typedef struct brume_plan_options {
+    int keep_all;          /* 1: no arena reuse and no fusion, every tensor may be read after a run (comparison, debugging) */
+    int no_fusion;         /* 1: one kernel per elementwise node */
+    int poison;            /* 1: the arena is NaN before every run, and guard words surround every tensor (tests) */
+    const char *variant;   /* NULL, or the name of the kernel variant to take wherever it fits (tests, tuning) */
+    int dry;               /* 1: lay out only, nothing is allocated or compiled on the device; such a plan cannot run */
+} brume_plan_options;
+
+typedef struct brume_plan_stats {
+    int nodes, kernels;          /* nodes of the graph that run; launches they became */
+    uint64_t arena_bytes;        /* activations, gradients, workspaces */
+    uint64_t persistent_bytes;   /* parameters, optimizer state, EMA */
+    uint64_t input_bytes;
+    uint64_t packed_bytes;       /* packed copies of constant weights */
+    double flops;                /* per run: multiply and add count as two */
+} brume_plan_stats;
+
+/** Makes a plan. options may be NULL. The graph and the device must outlive it. BRUME_E_MEMORY names need and limit. */
+brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_plan_options *options, brume_plan **out);
+void brume_plan_free(brume_plan *p);
+void brume_plan_get_stats(const brume_plan *p, brume_plan_stats *s);
+
+/** Sets or gets the value of a whole input, persistent tensor, parameter, slab, or (get) output. bytes must match its size. */
+brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, size_t bytes);
+brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t bytes);
+/** Lets an input, slab or persistent tensor live in the caller's buffer from now on (buffer NULL: back to the plan's own). */
+brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer);
+/** The buffer in which an input, slab or persistent tensor lives (offset 0), to bind it to another plan of the same device. */
+brume_buffer *brume_plan_buffer(brume_plan *p, brume_tensor t);
+/** Copies of weights packed from parameters are stale after their buffer was changed from outside: say so. */
+void brume_plan_touch(brume_plan *p);
+
+/** Runs the whole graph once. Asynchronous on OpenCL; brume_plan_read() waits. */
+brume_status brume_plan_run(brume_plan *p);
+
+/** With options.poison: BRUME_OK if no guard word was overwritten since the last run, else BRUME_E_DEVICE naming the tensor. */
+brume_status brume_plan_check_guards(brume_plan *p);
+
+/** One line per step for a reader: op, name, kernel variant, shapes, MFLOP. Calls line(ctx, text) for each. */
+void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx);
+
+#endif
