@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ * Table-driven tests of operators: every case runs on every device and instruction set present, with every kernel variant that
+ * fits, against a float64 oracle; gradients against central differences of the oracle. See tests/harness.c for what is checked. */
+#ifndef BRUME_TESTS_HARNESS_H
+#define BRUME_TESTS_HARNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "brume/graph.h"
+#include "brume/ops.h"
+
+#define TEST_MAX_IN 12
+#define TEST_MAX_OUT 4
+#define TEST_MAX_ARGS 12
+
+/* An input is drawn uniformly from [lo, hi): f32, or integers lo .. hi - 1. lo == hi means [-1, 1) for f32. */
+struct test_input {
+    brume_dtype dtype;
+    brume_shape shape;
+    double lo, hi;
+    bool persistent;   /* made with brume_persistent(): for in-place updates */
+};
+
+struct test_case {
+    const char *name;
+    double args[TEST_MAX_ARGS]; /* what build and oracle need: strides, groups, ... */
+    int n_in;
+    struct test_input in[TEST_MAX_IN];
+};
+
+/* A call that must be refused: build must leave `status` in the graph, and a text that contains `says`. */
+struct test_refusal {
+    const char *name, *says;
+    brume_status status;
+    struct test_case k;
+};
+
+struct test_op {
+    const char *name;
+    const char *tolerance;            /* row of tests/tolerance.def */
+    const struct test_case *cases;    /* ended by a row with name NULL */
+    const struct test_refusal *refusals; /* likewise, or NULL */
+    /* Appends the op; stores its results in out (they are compared in this order) and returns their number. Result 0 is
+     * differentiated. An update returns the persistent inputs that it changed. */
+    int (*build)(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out);
+    /* The definition in double, straight from the formula. in[i]: values of input i (integers too). Fills out[j]; scale[j][e] is the
+     * sum of |terms| of that element (set to |out| where nothing cancels). Must be pure: it is called many times. */
+    void (*oracle)(const struct test_case *k, const double *const *in, double *const *out, double *const *scale);
+    uint32_t no_grad;                 /* bit i: input i has no gradient; ~0u: none has */
+};
+
+/* Shapes and numbers for oracles. */
+int64_t test_numel(const struct test_case *k, int input);
+int64_t test_dim(const struct test_case *k, int input, int axis);
+
+/* Each tests/ops/STEM.c ends with: const struct test_op *const tests_STEM[] = { &a, &b, NULL }; and stands in tests/ops.def. */
+
+#endif
