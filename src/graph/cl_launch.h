@@ -41,7 +41,8 @@ struct brume_cl_launch {
 
 struct brume_cl_list { struct brume_cl_launch *at; int n, cap; brume_status status; };
 
-/** Appends a launch (defines printf-like) and returns it; on lack of memory sets l->status and returns a dummy. */
+/** Appends a launch (defines printf-like) and returns it, valid until the next one is added; on lack of memory sets l->status and
+ * returns a dummy. The list is freed with free(l->at). */
 struct brume_cl_launch *brume_cl_add(struct brume_cl_list *l, const char *file, const char *kernel, const char *defines, ...) BRUME_PRINTF(4, 5);
 void brume_cl_size1(struct brume_cl_launch *k, size_t global, size_t local);
 void brume_cl_size2(struct brume_cl_launch *k, size_t g0, size_t g1, size_t l0, size_t l1);
