@@ -34,6 +34,9 @@ brume_tensor brume_sub(brume_graph *g, brume_tensor a, brume_tensor b);
 brume_tensor brume_mul(brume_graph *g, brume_tensor a, brume_tensor b);
 brume_tensor brume_div(brume_graph *g, brume_tensor a, brume_tensor b);
 
+/** A tensor filled with one value. No gradient. */
+brume_tensor brume_constant(brume_graph *g, brume_shape shape, float value);
+
 /* ---- shape ------------------------------------------------------------------------------------------------------------------ */
 
 /** Same elements in the same order, other dimensions; costs nothing. numel must agree. */

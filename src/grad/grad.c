@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ * Reverse-mode differentiation: walks the nodes backwards and lets every op append its own gradient nodes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "brume/ops.h"
+#include "graph/op.h"
+
+/* depends[v]: value v depends on one of the tensors asked for. */
+static void mark_dependents(const brume_graph *g, int n_nodes, bool *depends)
+{
+    for (int i = 0; i < n_nodes; i++) {
+        const struct brume_node *n = brume_graph_node(g, i);
+        bool any = false;
+        for (int j = 0; j < n->n_in; j++) any = any || (n->in[j] != BRUME_NONE && depends[n->in[j]]);
+        for (int k = 0; k < n->n_out; k++) depends[n->out[k]] = depends[n->out[k]] || any;
+    }
+}
+
+/* Appends the gradient of one node and adds what it gives to the gradients of its inputs. Returns false without memory. */
+static bool backward_one(brume_graph *g, const struct brume_node *n, const bool *depends, brume_tensor *grads)
+{
+    brume_tensor dy[BRUME_MAX_OUT];
+    bool any = false;
+    for (int k = 0; k < n->n_out; k++) {
+        dy[k] = grads[n->out[k]];
+        any = any || dy[k] != BRUME_NONE;
+    }
+    if (!any) return true;
+    brume_tensor *dx = malloc((size_t)n->n_in * sizeof *dx + 1);
+    bool *need = malloc((size_t)n->n_in * sizeof *need + 1);
+    bool wanted = false;
+    if (dx && need) {
+        for (int j = 0; j < n->n_in; j++) {
+            dx[j] = BRUME_NONE;
+            need[j] = n->in[j] != BRUME_NONE && n->in_v[j]->dtype == BRUME_F32 && depends[n->in[j]];
+            wanted = wanted || need[j];
+        }
+        if (wanted && !n->op->grad)
+            brume_graph_fail(g, BRUME_E_UNSUPPORTED, "%s '%s' has no gradient", n->op->name, n->name);
+        else if (wanted)
+            n->op->grad(g, n, dy, dx, need);
+        for (int j = 0; wanted && j < n->n_in; j++) {
+            if (!need[j] || dx[j] == BRUME_NONE) continue;
+            brume_tensor *sum = &grads[n->in[j]];
+            *sum = *sum == BRUME_NONE ? dx[j] : brume_add(g, *sum, dx[j]);
+        }
+    }
+    const bool ok = dx && need;
+    free(dx);
+    free(need);
+    return ok;
+}
+
+void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const brume_tensor *wrt, brume_tensor *dwrt)
+{
+    for (int i = 0; i < n; i++) dwrt[i] = BRUME_NONE;
+    if (brume_graph_status(g) != BRUME_OK) return;
+    const struct brume_value *vy = brume_value_of(g, y);
+    if (!vy || vy->dtype != BRUME_F32) {
+        brume_graph_fail(g, BRUME_E_ARG, "gradient: y must be an f32 tensor of this graph");
+        return;
+    }
+    if (dy == BRUME_NONE && brume_shape_numel(vy->shape) != 1) {
+        char text[96];
+        brume_graph_fail(g, BRUME_E_SHAPE, "gradient of '%s': expected a scalar, got %s; give an upstream gradient for other shapes",
+                         brume_tensor_name(g, y), brume_shape_text(vy->shape, text));
+        return;
+    }
+    if (dy != BRUME_NONE && !brume_shape_equal(vy->shape, brume_tensor_shape(g, dy))) {
+        char a[96], b[96];
+        brume_graph_fail(g, BRUME_E_SHAPE, "gradient of '%s': the upstream gradient must have its shape %s, got %s", brume_tensor_name(g, y),
+                         brume_shape_text(vy->shape, a), brume_shape_text(brume_tensor_shape(g, dy), b));
+        return;
+    }
+    const int n_values = brume_graph_value_count(g), last = vy->producer ? vy->producer->index : -1;
+    bool *depends = calloc((size_t)n_values, sizeof *depends);
+    brume_tensor *grads = malloc((size_t)n_values * sizeof *grads);
+    if (depends && grads) {
+        for (int i = 0; i < n_values; i++) grads[i] = BRUME_NONE;
+        for (int i = 0; i < n; i++)
+            if (wrt[i] != BRUME_NONE) depends[wrt[i]] = true;
+        mark_dependents(g, last + 1, depends);
+        grads[y] = dy != BRUME_NONE ? dy : brume_constant(g, vy->shape, 1.0f);
+        bool ok = true;
+        for (int i = last; ok && i >= 0 && brume_graph_status(g) == BRUME_OK; i--) ok = backward_one(g, brume_graph_node(g, i), depends, grads);
+        if (!ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+        for (int i = 0; i < n && brume_graph_status(g) == BRUME_OK; i++)
+            if (wrt[i] != BRUME_NONE && wrt[i] < n_values && depends[y]) dwrt[i] = grads[wrt[i]];
+    } else {
+        brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    }
+    free(depends);
+    free(grads);
+}
+
+brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
+{
+    const int n = brume_param_count(g, slab);
+    if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
+    if (n == 0) return brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: it has no parameters");
+    brume_tensor *wrt = malloc((size_t)n * sizeof *wrt), *d = malloc((size_t)n * sizeof *d), result = BRUME_NONE;
+    int64_t *offsets = malloc((size_t)n * sizeof *offsets);
+    if (wrt && d && offsets) {
+        int m = 0, k = 0;
+        for (int i = 0; i < n; i++) wrt[i] = brume_param_at(g, slab, i)->trainable ? brume_param_at(g, slab, i)->tensor : BRUME_NONE;
+        brume_grad(g, y, BRUME_NONE, n, wrt, d);
+        for (; m < n; m++) {
+            if (d[m] == BRUME_NONE) continue;
+            offsets[k] = brume_param_at(g, slab, m)->offset;
+            d[k++] = d[m];
+        }
+        result = k ? brume_pack(g, k, d, offsets, brume_tensor_shape(g, slab).d[0])
+                   : brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters", brume_tensor_name(g, y));
+    } else {
+        brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    }
+    free(wrt);
+    free(d);
+    free(offsets);
+    return result;
+}

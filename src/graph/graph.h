@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ * Inside of a graph: arrays of values and nodes, each individually allocated so that pointers to them stay valid. */
+#ifndef BRUME_GRAPH_GRAPH_H
+#define BRUME_GRAPH_GRAPH_H
+
+#include "graph/op.h"
+
+struct brume_slab_info { brume_tensor slab; struct brume_param_info *params; int n, cap; };
+
+struct brume_graph {
+    struct brume_value **values;
+    int n_values, cap_values;
+    struct brume_node **nodes;
+    int n_nodes, cap_nodes;
+    struct brume_slab_info *slabs;
+    int n_slabs, cap_slabs;
+    char scope[512];
+    int scope_depth;
+    size_t scope_end[32];
+    brume_status status;
+    char error[1024];
+};
+
+#endif
