@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ * Files and paths: whole reads with a limit, folders, and replacement that leaves the old file or the new one, never a torn one. */
+#ifndef BRUME_BASE_FILE_H
+#define BRUME_BASE_FILE_H
+
+#include <stddef.h>
+
+#include "brume/status.h"
+
+/**
+ * Reads a whole file. *out is allocated (one zero byte follows the data, so text is a string), the caller frees it with free().
+ * More than limit bytes, a folder, or a read error: BRUME_E_IO or BRUME_E_FORMAT with path and reason.
+ */
+brume_status brume_file_read(const char *path, size_t limit, void **out, size_t *bytes);
+
+int brume_is_folder(const char *path);
+int brume_is_file(const char *path);
+
+/** Makes a folder and its parents; one that exists is fine. */
+brume_status brume_make_folders(const char *path);
+
+/** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/'. */
+char *brume_path_join(const char *a, const char *b);
+
+/**
+ * BRUME_OK if a name found inside a file may be joined to a folder: not empty, no '/', '\\' or control characters, and not "." or "..".
+ * where names the file that holds it, for the message.
+ */
+brume_status brume_name_check(const char *name, const char *where);
+
+/**
+ * A file under construction: written beside its target under a hidden name, then renamed onto it.
+ * A target that exists and is no regular file (/dev/null, a pipe) is written directly.
+ */
+typedef struct brume_atomic brume_atomic;
+
+/** Begins; the folder of path must exist. */
+brume_status brume_atomic_open(const char *path, brume_atomic **out);
+/** Appends bytes. After a failure the file can only be closed with brume_atomic_abort(). */
+brume_status brume_atomic_write(brume_atomic *a, const void *data, size_t bytes);
+/** Flushes to the disk, renames, flushes the folder, and frees a. On failure the old file is untouched. */
+brume_status brume_atomic_commit(brume_atomic *a);
+/** Removes what was written and frees a; NULL is fine. */
+void brume_atomic_abort(brume_atomic *a);
+
+/** The three calls at once. */
+brume_status brume_file_write(const char *path, const void *data, size_t bytes);
+
+#endif
