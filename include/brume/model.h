@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * Models on disk: diffusers folders with a UNet2DModel, its weights and its scheduler; and a network as a denoiser for samplers. */
+#ifndef BRUME_MODEL_H
+#define BRUME_MODEL_H
+
+#include "brume/device.h"
+#include "brume/sampler.h"
+#include "brume/schedule.h"
+#include "brume/unet2d.h"
+
+typedef struct brume_model {
+    brume_unet2d_config unet;
+    brume_scheduler_config scheduler; /**< defaults if has_scheduler is 0 */
+    int has_scheduler;
+    int64_t n_params;
+    float *params;                    /**< n_params values laid out like the slab of brume_unet2d() */
+    char note[1536];                  /**< what was ignored while loading, or "" */
+} brume_model;
+
+/** A fresh model: params as brume_params_init(seed). scheduler may be NULL. */
+brume_status brume_model_new(const brume_unet2d_config *c, const brume_scheduler_config *scheduler, uint64_t seed, brume_model **out);
+
+/**
+ * Loads a folder: a pipeline (model_index.json with unet/ and scheduler/), a flat pipeline (all files in one folder), or a bare
+ * model (config.json and weights; a scheduler_config.json beside them or in scheduler/ is taken). Sharded and f16/bf16 weights too.
+ * variant   NULL, or which weights: "fp16", "non_ema", ...
+ * Errors name the file and the key or tensor. BRUME_E_UNSUPPORTED: another class of model, named.
+ */
+brume_status brume_model_load(const char *folder, const char *variant, brume_model **out);
+
+/**
+ * Writes a pipeline folder that diffusers loads: model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors,
+ * scheduler/scheduler_config.json. Folders are created; each file is whole or as it was before.
+ */
+brume_status brume_model_save(const brume_model *m, const char *folder);
+void brume_model_free(brume_model *m);
+
+/** How a network is asked by a sampler. */
+typedef struct brume_unet2d_denoiser_options {
+    brume_prediction prediction_type;
+    const int32_t *labels;     /**< N class numbers, or NULL for an unconditional model; copied */
+    int32_t null_label;        /**< the class that stands for "no class" in classifier-free guidance (by custom the last row) */
+    /**
+     * Classifier-free guidance (Ho & Salimans 2022): e = e_u + guidance_scale (e_c - e_u). 1: no guidance, one network call for N
+     * images; else one call for 2 N, [uncond, cond]. The paper's own weight w is guidance_scale - 1: brume_guidance_from_w().
+     */
+    double guidance_scale;
+} brume_unet2d_denoiser_options;
+
+typedef struct brume_unet2d_denoiser brume_unet2d_denoiser;
+
+/** guidance_scale of the paper's weight w: 1 + w. */
+double brume_guidance_from_w(double w);
+
+/**
+ * Plans the network for images (N, H, W, C). params: the slab on the host (copied to the device), see brume_model.params.
+ * d must outlive it.
+ */
+brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_config *c, const float *params, brume_shape images,
+                                       const brume_unet2d_denoiser_options *o, brume_unet2d_denoiser **out);
+void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n);
+/** Other labels (N) for the next run. */
+brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const int32_t *labels);
+/** What brume_sampler_run() takes; owned by n. */
+const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n);
+
+#endif

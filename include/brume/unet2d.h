@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * The U-Net of Ho et al. (2020) and its variants: diffusers' UNet2DModel, described by its config.json. */
+#ifndef BRUME_UNET2D_H
+#define BRUME_UNET2D_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "brume/graph.h"
+#include "brume/ops.h"
+
+#define BRUME_UNET2D_MAX_LEVELS 10
+
+/** Kinds of levels; a config names one for the way down and one for the way up, per level. */
+typedef enum brume_unet2d_block {
+    BRUME_BLOCK_RESNET = 0,      /**< "DownBlock2D", "UpBlock2D": resnets; always resampled by a convolution */
+    BRUME_BLOCK_ATTENTION,       /**< "AttnDownBlock2D", "AttnUpBlock2D": attention after each resnet; downsample_type, upsample_type */
+    BRUME_BLOCK_RESNET_RESAMPLE  /**< "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D": resnets; always resampled by a resnet */
+} brume_unet2d_block;
+
+typedef enum brume_time_embedding { BRUME_TIME_POSITIONAL = 0, BRUME_TIME_FOURIER, BRUME_TIME_LEARNED } brume_time_embedding;
+typedef enum brume_resample { BRUME_RESAMPLE_CONV = 0, BRUME_RESAMPLE_RESNET } brume_resample;
+typedef enum brume_time_scale_shift { BRUME_TIME_DEFAULT = 0, BRUME_TIME_SCALE_SHIFT } brume_time_scale_shift;
+typedef enum brume_class_embedding {
+    BRUME_CLASS_NONE = 0,        /**< no labels */
+    BRUME_CLASS_TABLE,           /**< num_class_embeds rows of width E, chosen by labels i32 (N) */
+    BRUME_CLASS_TIMESTEP,        /**< labels (N), of the type of t, pass through the time projection and two linear layers */
+    BRUME_CLASS_IDENTITY         /**< labels are embeddings f32 (N, E) */
+} brume_class_embedding;
+
+/** Keys of config.json under their own names; defaults are those of diffusers. 0 stands for null where "0 = null" is said. */
+typedef struct brume_unet2d_config {
+    int32_t sample_size[2];            /**< height and width that the model was made for; 0 = null; informative only */
+    int32_t in_channels, out_channels; /**< 3, 3 */
+    bool center_input_sample;          /**< false; true: the input is 2 x - 1 */
+    brume_time_embedding time_embedding_type; /**< positional */
+    int32_t time_embedding_dim;        /**< 0 = null: 4 block_out_channels[0] */
+    float freq_shift;                  /**< 0 */
+    bool flip_sin_to_cos;              /**< true: cos before sin */
+    int32_t levels;                    /**< L = length of the three lists below, 1 .. BRUME_UNET2D_MAX_LEVELS */
+    int32_t block_out_channels[BRUME_UNET2D_MAX_LEVELS];
+    brume_unet2d_block down_block_types[BRUME_UNET2D_MAX_LEVELS]; /**< full resolution first */
+    brume_unet2d_block up_block_types[BRUME_UNET2D_MAX_LEVELS];   /**< lowest resolution first */
+    bool mid_block;                    /**< true: "UNetMidBlock2D"; false: null */
+    int32_t layers_per_block;          /**< 2 */
+    float mid_block_scale_factor;      /**< 1: results of the mid block's resnets and attention are divided by it */
+    int32_t downsample_padding;        /**< 1: one zero all around; 0: one row at the bottom and one column at the right */
+    brume_resample downsample_type, upsample_type; /**< conv */
+    float dropout;                     /**< 0; in training only, before the second convolution of every resnet */
+    brume_act act_fn;                  /**< BRUME_ACT_SILU */
+    int32_t attention_head_dim;        /**< 8; 0 = null: one head */
+    int32_t norm_num_groups;           /**< 32 */
+    int32_t attn_norm_num_groups;      /**< 0 = null */
+    float norm_eps;                    /**< 1e-5 */
+    brume_time_scale_shift resnet_time_scale_shift; /**< default */
+    bool add_attention;                /**< true: attention in the mid block */
+    brume_class_embedding class_embed_type; /**< NONE; TABLE is spelt null with num_class_embeds set */
+    int32_t num_class_embeds;          /**< 0 = null */
+    int32_t num_train_timesteps;       /**< 0 = null; rows of the learned time embedding */
+} brume_unet2d_config;
+
+/** Fills the defaults above; the lists stay empty (levels 0). */
+void brume_unet2d_config_default(brume_unet2d_config *c);
+
+/**
+ * Checks that a model can be built: lists of one length, groups that divide every width they meet, positive sizes.
+ * BRUME_E_ARG with a text that names the key, what was expected and what it holds.
+ */
+brume_status brume_unet2d_config_check(const brume_unet2d_config *c);
+
+/**
+ * Reads a config.json (checked as above). Missing keys take their defaults, a leading "UNetRes" of a block type is stripped.
+ * where   named in messages (a path)
+ * note    may be NULL; receives a sentence that lists keys nobody knows (they are ignored), or ""
+ * BRUME_E_FORMAT: not JSON, or a value of the wrong kind; BRUME_E_ARG: brume_unet2d_config_check(); BRUME_E_UNSUPPORTED: a block type
+ * or model class that brume does not build, named in the text.
+ */
+brume_status brume_unet2d_config_parse(const char *text, size_t length, const char *where, brume_unet2d_config *c, char note[512]);
+brume_status brume_unet2d_config_read(const char *path, brume_unet2d_config *c, char note[512]);
+
+/** Writes config.json with every key, so that diffusers loads it. The file is whole or, on failure, untouched. */
+brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_config *c);
+
+/** Width E of the time embedding: time_embedding_dim, or 4 block_out_channels[0]. */
+int64_t brume_unet2d_embedding_dim(const brume_unet2d_config *c);
+/** Height and width of inputs must be multiples of this: 2^(L-1). */
+int64_t brume_unet2d_multiple(const brume_unet2d_config *c);
+
+/** Where dropout takes its random numbers. Each resnet uses a stream of its own: first_stream, first_stream + 1, ... */
+typedef struct brume_dropout_source {
+    brume_tensor seeds;     /**< i64 (N) */
+    brume_tensor step;      /**< i32 scalar */
+    uint32_t first_stream;
+} brume_dropout_source;
+
+/**
+ * Appends the whole network and its parameters (into slab, which must be empty: one network per slab). Parameters are named as in
+ * diffusers' files; their order and offsets depend on c alone, not on N, H, W or train.
+ * x        (N, H, W, in_channels) f32; H and W multiples of 2^(L-1), else BRUME_E_SHAPE
+ * t        (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding
+ * labels   see brume_class_embedding; BRUME_NONE exactly if class_embed_type is NONE
+ * train    NULL: evaluation; else dropout is active (where c->dropout > 0)
+ * Returns (N, H, W, out_channels), divided by t for fourier, or BRUME_NONE once g holds an error.
+ */
+brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
+                          const brume_dropout_source *train);
+
+/** Number of parameters of a model: built on paper, nothing is allocated for them. 0 if the config cannot be built: see brume_error(). */
+int64_t brume_unet2d_param_count(const brume_unet2d_config *c);
+
+#endif
