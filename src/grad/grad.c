@@ -99,7 +99,7 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
     const int n = brume_param_count(g, slab);
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     if (n == 0) return brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: it has no parameters");
-    brume_tensor *wrt = malloc((size_t)n * sizeof *wrt), *d = malloc((size_t)n * sizeof *d), result = BRUME_NONE;
+    brume_tensor *wrt = calloc((size_t)n, sizeof *wrt), *d = calloc((size_t)n, sizeof *d), result = BRUME_NONE;
     int64_t *offsets = malloc((size_t)n * sizeof *offsets);
     if (wrt && d && offsets) {
         int m = 0, k = 0;

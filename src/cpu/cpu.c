@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ * The cpu backend: host memory, and steps that are function calls. */
+#include "cpu/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/pool.h"
+#include "cpu/fused.h"
+#include "plan/backend.h"
+#include "simd/simd.h"
+
+struct cpu_device {
+    struct brume_device base;
+    const struct brume_simd *simd;
+    struct brume_pool *pool;
+};
+
+struct cpu_buffer {
+    struct brume_buffer base;
+    unsigned char *bytes;
+};
+
+struct brume_exec {
+    struct cpu_device *device;
+    const struct brume_step *steps;
+    int n_steps;
+    const void **in;       /* pointers of the step at hand */
+    float *scratch;        /* of chains, for every thread */
+    size_t scratch_stride; /* floats */
+};
+
+static void cpu_close(struct brume_device *d)
+{
+    struct cpu_device *c = (struct cpu_device *)d;
+    brume_pool_free(c->pool);
+    free(c);
+}
+
+static void processor_name(char name[128])
+{
+    snprintf(name, 128, "this processor");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon) continue;
+        line[strcspn(line, "\n")] = 0;
+        snprintf(name, 128, "%.127s", colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+}
+
+static void describe(const struct brume_simd *simd, int threads, brume_device_info *out)
+{
+    memset(out, 0, sizeof *out);
+    snprintf(out->spec, sizeof out->spec, "cpu");
+    processor_name(out->name);
+    snprintf(out->platform, sizeof out->platform, "brume cpu (%s)", simd->isa);
+    snprintf(out->driver, sizeof out->driver, "%s", simd->isa);
+    snprintf(out->version, sizeof out->version, "C11");
+    out->is_cpu_type = out->usable = 1;
+    out->compute_units = threads;
+    out->vector_width = simd->vector_width;
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && size > 0) out->memory_bytes = (uint64_t)pages * (uint64_t)size;
+}
+
+static void cpu_info(const struct brume_device *d, brume_device_info *out)
+{
+    const struct cpu_device *c = (const struct cpu_device *)d;
+    describe(c->simd, brume_pool_threads(c->pool), out);
+}
+
+void brume_cpu_describe(brume_device_info *out)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    describe(brume_simd_choose(NULL), cores > 0 ? (int)cores : 1, out);
+}
+
+static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out)
+{
+    struct cpu_buffer *b = malloc(sizeof *b);
+    /* Page aligned; the tail lets whole vectors be loaded at the end of the last tensor. */
+    void *p = NULL;
+    if (!b || posix_memalign(&p, 4096, bytes + 256)) {
+        free(b);
+        return brume_fail(BRUME_E_MEMORY, "cpu: cannot allocate %.1f MiB", (double)bytes / 1048576);
+    }
+    *b = (struct cpu_buffer){ { d, bytes }, p };
+    *out = &b->base;
+    return BRUME_OK;
+}
+
+static void cpu_buffer_free(brume_buffer *b)
+{
+    if (!b) return;
+    free(((struct cpu_buffer *)b)->bytes);
+    free(b);
+}
+
+static brume_status in_range(const brume_buffer *b, size_t offset, size_t bytes)
+{
+    if (offset <= b->bytes && bytes <= b->bytes - offset) return BRUME_OK;
+    return brume_fail(BRUME_E_ARG, "cpu: bytes %zu to %zu of a buffer of %zu", offset, offset + bytes, b->bytes);
+}
+
+static brume_status cpu_write(brume_buffer *b, size_t offset, const void *src, size_t bytes)
+{
+    brume_status s = in_range(b, offset, bytes);
+    if (s == BRUME_OK) memcpy(((struct cpu_buffer *)b)->bytes + offset, src, bytes);
+    return s;
+}
+
+static brume_status cpu_read(brume_buffer *b, size_t offset, void *dst, size_t bytes)
+{
+    brume_status s = in_range(b, offset, bytes);
+    if (s == BRUME_OK) memcpy(dst, ((struct cpu_buffer *)b)->bytes + offset, bytes);
+    return s;
+}
+
+static brume_status cpu_fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern)
+{
+    brume_status s = in_range(b, offset, bytes);
+    if (s != BRUME_OK) return s;
+    unsigned char *at = ((struct cpu_buffer *)b)->bytes + offset;
+    if (pattern == 0) memset(at, 0, bytes);
+    for (size_t i = 0; pattern && i + 4 <= bytes; i += 4) memcpy(at + i, &pattern, 4);
+    return BRUME_OK;
+}
+
+static brume_status cpu_finish(struct brume_device *d)
+{
+    (void)d;
+    return BRUME_OK;
+}
+
+static void cpu_exec_free(struct brume_exec *e)
+{
+    if (!e) return;
+    free(e->in);
+    free(e->scratch);
+    free(e);
+}
+
+static brume_status cpu_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out)
+{
+    (void)n_slots;
+    struct cpu_device *c = (struct cpu_device *)d;
+    struct brume_exec *e = calloc(1, sizeof *e);
+    size_t most = 1;
+    if (!e) return brume_fail(BRUME_E_MEMORY, "cpu: out of memory preparing a plan");
+    e->device = c;
+    e->steps = steps;
+    e->n_steps = n;
+    for (int i = 0; i < n; i++) {
+        if ((size_t)steps[i].n_in > most) most = (size_t)steps[i].n_in;
+        if (steps[i].fused && brume_cpu_fused_scratch(steps[i].fused) > e->scratch_stride)
+            e->scratch_stride = brume_cpu_fused_scratch(steps[i].fused);
+    }
+    e->in = malloc(most * sizeof *e->in);
+    void *scratch = NULL;
+    if (!e->in || (e->scratch_stride &&
+                   posix_memalign(&scratch, 4096, e->scratch_stride * (size_t)brume_pool_threads(c->pool) * sizeof(float)))) {
+        cpu_exec_free(e);
+        return brume_fail(BRUME_E_MEMORY, "cpu: out of memory preparing a plan");
+    }
+    e->scratch = scratch;
+    *out = e;
+    return BRUME_OK;
+}
+
+static void *at(brume_buffer *const *slots, struct brume_place p)
+{
+    return p.slot < 0 ? NULL : ((struct cpu_buffer *)slots[p.slot])->bytes + p.offset;
+}
+
+static struct brume_cpu_call call_of(struct brume_exec *e, const struct brume_step *s, brume_buffer *const *slots, void **out)
+{
+    for (int j = 0; j < s->n_in; j++) e->in[j] = at(slots, s->in[j]);
+    for (int k = 0; k < s->n_out; k++) out[k] = at(slots, s->out[k]);
+    return (struct brume_cpu_call){ s->node, e->in, out, at(slots, s->work), at(slots, s->packed), e->device->simd, e->device->pool };
+}
+
+static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
+{
+    void *out[BRUME_MAX_OUT];
+    for (int i = 0; i < e->n_steps; i++) {
+        const struct brume_step *s = &e->steps[i];
+        if (!s->pack_once) continue;
+        const struct brume_cpu_call c = call_of(e, s, slots, out);
+        s->variant->cpu_pack(&c, at(slots, s->packed));
+    }
+    return BRUME_OK;
+}
+
+static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots)
+{
+    void *out[BRUME_MAX_OUT];
+    for (int i = 0; i < e->n_steps; i++) {
+        const struct brume_step *s = &e->steps[i];
+        const struct brume_cpu_call c = call_of(e, s, slots, out);
+        if (s->fused) {
+            brume_cpu_fused_run(s->fused, c.simd, c.pool, (const float *const *)e->in, out[0], e->scratch, e->scratch_stride);
+        } else {
+            if (s->packed.slot >= 0 && !s->pack_once) s->variant->cpu_pack(&c, at(slots, s->packed));
+            s->variant->cpu(&c);
+        }
+    }
+    return BRUME_OK;
+}
+
+static const struct brume_backend backend = {
+    .kind = "cpu", .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
+    .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
+};
+
+brume_status brume_cpu_open(const brume_device_options *options, brume_device **out)
+{
+    const char *isa = options ? options->isa : NULL;
+    const struct brume_simd *simd = brume_simd_choose(isa);
+    *out = NULL;
+    if (!simd) return brume_fail(BRUME_E_UNSUPPORTED, "cpu: this build or this processor has no instruction set '%s'; leave the choice to brume", isa);
+    struct cpu_device *c = calloc(1, sizeof *c);
+    if (!c) return brume_fail(BRUME_E_MEMORY, "cpu: out of memory");
+    brume_status s = brume_pool_new(options ? options->threads : 0, &c->pool);
+    if (s != BRUME_OK) {
+        free(c);
+        return s;
+    }
+    c->simd = simd;
+    c->base.backend = &backend;
+    c->base.caps = (struct brume_caps){ .cpu_type = true, .vector_width = simd->vector_width, .compute_units = brume_pool_threads(c->pool) };
+    *out = &c->base;
+    return BRUME_OK;
+}

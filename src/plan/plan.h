@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ * Inside of a plan, shared by the files that make it. */
+#ifndef BRUME_PLAN_PLAN_H
+#define BRUME_PLAN_PLAN_H
+
+#include "brume/plan.h"
+#include "plan/backend.h"
+
+/* What the plan knows of one value of the graph. */
+struct brume_value_plan {
+    brume_tensor root;      /* the value whose memory it lies in (itself, a slab, an aliased or a packed value) */
+    uint64_t offset;        /* bytes from the root's begin */
+    int uses;               /* needed nodes that read it */
+    bool updated;           /* a needed node writes it in place (roots only) */
+    int first, last;        /* lifetime in steps (roots only); first -1: unused */
+    struct brume_place place; /* roots only */
+};
+
+struct brume_slot {
+    brume_tensor value;     /* the input, slab or persistent tensor that owns it; BRUME_NONE: arena or packed weights */
+    uint64_t bytes;
+    brume_buffer *own;      /* made by the plan */
+};
+
+struct brume_guard { int slot; uint64_t offset; brume_tensor value; };
+
+struct brume_plan {
+    struct brume_device *device;
+    const brume_graph *graph;
+    brume_plan_options options;
+    struct brume_value_plan *values;
+    bool *needed;           /* per node */
+    int *group;             /* per node: index of the last node of its fused chain; -1 if not elementwise */
+    struct brume_step *steps;
+    int n_steps;
+    struct brume_place *places; /* backing store of step.in */
+    struct brume_fused **fused;
+    struct brume_slot *slots;
+    brume_buffer **buffers; /* per slot: what is bound now */
+    int n_slots, n_segments; /* arena segments are slots 0 .. n_segments - 1 */
+    int packed_slot;
+    struct brume_guard *guards;
+    int n_guards;
+    struct brume_exec *exec;
+    bool packed_stale;
+    brume_plan_stats stats;
+};
+
+/* fuse.c: fills plan->group. Requires needed and uses. */
+brume_status brume_plan_fuse(struct brume_plan *p);
+/* fuse.c: describes the chain that ends at node `last` and lists its external inputs (BRUME_FUSED_MAX_IN entries). */
+brume_status brume_plan_describe_chain(const struct brume_plan *p, int last, struct brume_fused *f, brume_tensor *inputs);
+
+#endif
