@@ -2,7 +2,7 @@
  * Host side of the random numbers: the functions of brume/rng.h over cl/philox.h. */
 #include "brume/rng.h"
 
-#include "philox.h"
+#include "cl/philox.h"
 
 void brume_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
