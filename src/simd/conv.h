@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ * Convolutions over channels-last images as implicit matrix products: no im2col copy, no padded copy.
+ *
+ * Forward and data gradient share one loop ("gather"): every pixel of the result sums, over the taps (kernel positions) that meet
+ * the source image there, source row (C floats) x packed weights (C x NR). The weight gradient sums over pixels. */
+#ifndef BRUME_SIMD_CONV_H
+#define BRUME_SIMD_CONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct brume_pool;
+
+/* x (n, h, w, i), weights (kh, kw, i, o), y (n, ho, wo, o); top, left: zeros before row 0 and column 0. */
+struct brume_conv {
+    int64_t n, h, w, i, ho, wo, o;
+    int32_t kh, kw, stride, top, left;
+};
+
+struct brume_simd_conv {
+    /* Weights for forward, [ceil(o / NR)][kh][kw][i][NR], and for the data gradient, [ceil(i / NR)][kh][kw][o][NR]. */
+    void (*pack)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
+    void (*pack_dx)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
+    /* bias: NULL, or at b + n * bias_step for image n; residual: NULL or like y. */
+    void (*forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
+                    const float *residual, float *y, void *work, struct brume_pool *pool);
+    void (*dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
+    void (*dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
+};
+
+/* Sizes depend on shape and vector width only, so that the plan knows them. vector_width as in struct brume_simd. */
+
+/** Floats of the packed weights. */
+int64_t brume_conv_packed(const struct brume_conv *c, int vector_width);
+int64_t brume_conv_packed_dx(const struct brume_conv *c, int vector_width);
+/** Bytes of work memory. */
+size_t brume_conv_work(const struct brume_conv *c);
+size_t brume_conv_work_dx(const struct brume_conv *c);
+size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width);
+
+/* How a weight gradient is cut. A chunk is either `images` whole images or `rows` output rows of one image; its pixels are the depth
+ * of one pass. Chunks are dealt to `splits` partial sums, which are added up in order; a task is (split, group of input channels,
+ * group of output channels). All by shape only: results do not depend on the number of threads. */
+struct brume_conv_dw_cut {
+    int64_t images, rows, chunks_per_image, chunks;
+    int64_t pixels, source_pixels;    /* most output pixels and source pixels of a chunk */
+    int64_t splits, i_group, i_groups, panel_group, panel_groups;
+    size_t task_bytes, partial_bytes; /* scratch of one task; all partial sums together (0 with one split) */
+};
+struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vector_width);
+
+#endif

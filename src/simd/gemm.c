@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ * Matrix products by register tiles (Goto & van de Geijn 2008): panels of B in L1, blocks of A in L2. */
+#include "simd/gemm.h"
+
+#include "base/pool.h"
+#include "simd/isa.h"
+#include "simd/tile.h"
+
+#define ROW_BLOCK (16 * MR)     /* rows of one task: a block of A of ROW_BLOCK x KC stays in L2 */
+#define PACK_ROWS (8 * 4 * MR / 6) /* rows of A packed at a time when its columns are not adjacent */
+#define TASK_WORK (1 << 19)     /* multiply-adds that pay for waking a thread */
+#define MAX_TASKS 64
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static void pack_b(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t p0, int64_t p1, float *packed)
+{
+    for (int64_t p = p0; p < p1; p++) {
+        float *out = packed + p * k * NR;
+        const float *const src = b + p * NR * b_col;
+        const int columns = (int)min64(NR, n - p * NR);
+        if (columns == NR && b_col == 1) {
+            for (int64_t i = 0; i < k; i++, out += NR) {
+                const float *const s = src + i * b_row;
+                vstore(out, vload(s));
+                vstore(out + VW, vload(s + VW));
+            }
+        } else {
+            for (int64_t i = 0; i < k; i++, out += NR) {
+                for (int j = 0; j < columns; j++) out[j] = src[i * b_row + j * b_col];
+                for (int j = columns; j < NR; j++) out[j] = 0;
+            }
+        }
+    }
+}
+
+/* Rows of A whose elements are adjacent along k: read in place, by pointer. */
+static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
+{
+    static const int32_t first_tap[1] = { 0 };
+    for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
+        const int64_t depth = min64(KC, g->k - k0);
+        for (int64_t p = p0; p < p1; p++) {
+            const int64_t j0 = p * NR;
+            const int columns = (int)min64(NR, g->n - j0);
+            const struct tile_out o = { g->c + j0, k0 || !g->bias ? NULL : g->bias + j0, k0 || !g->residual ? NULL : g->residual + j0,
+                                        g->alpha, g->add || k0 > 0 };
+            static const int64_t no_rows[MR];
+            for (int64_t i = i0; i < i1; i += MR) {
+                const int rows = (int)min64(MR, i1 - i);
+                const float *a[MR];
+                int64_t row[MR];
+                for (int r = 0; r < rows; r++) a[r] = g->a + (i + r) * g->a_row, row[r] = (i + r) * g->ldc;
+                vf t[MR * 2];
+                tile_pointer[rows - 1][columns <= VW](a, first_tap, 1, k0, depth, g->b + (p * g->k + k0) * NR, 0, t);
+                tile_store(&o, rows, columns, row, no_rows, t);
+            }
+        }
+    }
+}
+
+/* Any other A: copied KC deep into tiles [tile][k][MR] first. */
+static void block_packed(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
+{
+    static const int64_t no_rows[MR];
+    float ap[PACK_ROWS / MR * MR * KC];
+    int32_t ka[KC], kb[KC];
+    for (int k = 0; k < KC; k++) ka[k] = k * MR, kb[k] = k * NR;
+    for (int64_t ib = i0; ib < i1; ib += PACK_ROWS / MR * MR) {
+        const int64_t ie = min64(i1, ib + PACK_ROWS / MR * MR);
+        for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
+            const int64_t depth = min64(KC, g->k - k0);
+            for (int64_t i = ib; i < ie; i += MR) {
+                float *const out = ap + (i - ib) * KC;
+                const int rows = (int)min64(MR, ie - i);
+                const float *s = g->a + i * g->a_row + k0 * g->a_col;
+                if (g->a_row == 1 && rows == MR)
+                    for (int64_t k = 0; k < depth; k++, s += g->a_col) memcpy(out + k * MR, s, MR * sizeof *out);
+                else
+                    for (int64_t k = 0; k < depth; k++, s += g->a_col)
+                        for (int r = 0; r < rows; r++) out[k * MR + r] = s[r * g->a_row];
+            }
+            for (int64_t p = p0; p < p1; p++) {
+                const int64_t j0 = p * NR;
+                const int columns = (int)min64(NR, g->n - j0);
+                const struct tile_out o = { g->c + j0, k0 || !g->bias ? NULL : g->bias + j0,
+                                            k0 || !g->residual ? NULL : g->residual + j0, g->alpha, g->add || k0 > 0 };
+                for (int64_t i = ib; i < ie; i += MR) {
+                    const int rows = (int)min64(MR, ie - i);
+                    int64_t row[MR];
+                    for (int r = 0; r < rows; r++) row[r] = (i + r) * g->ldc;
+                    vf t[MR * 2];
+                    tile_packed[rows - 1][columns <= VW](ap + (i - ib) * KC, g->b + (p * g->k + k0) * NR, ka, kb, depth, t);
+                    tile_store(&o, rows, columns, row, no_rows, t);
+                }
+            }
+        }
+    }
+}
+
+static void block(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
+{
+    if (g->a_col == 1) block_rows(g, i0, i1, p0, p1);
+    else block_packed(g, i0, i1, p0, p1);
+}
+
+struct run {
+    const struct brume_gemm *g;
+    int64_t step_a, step_b, step_c, row_tasks, panel_tasks, panels, panels_each;
+};
+
+static void run_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct run *const r = ctx;
+    struct brume_gemm g = *r->g;
+    const int64_t pt = task % r->panel_tasks, it = task / r->panel_tasks % r->row_tasks, j = task / r->panel_tasks / r->row_tasks;
+    g.a += j * r->step_a;
+    g.b += j * r->step_b;
+    g.c += j * r->step_c;
+    if (g.residual) g.residual += j * r->step_c;
+    block(&g, it * ROW_BLOCK, min64(g.m, (it + 1) * ROW_BLOCK), pt * r->panels_each, min64(r->panels, (pt + 1) * r->panels_each));
+}
+
+static void run(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool)
+{
+    struct run r = { .g = g, .step_a = step_a, .step_b = step_b, .step_c = step_c };
+    r.row_tasks = div_up(g->m, ROW_BLOCK);
+    r.panels = div_up(g->n, NR);
+    const int64_t want = min64(MAX_TASKS, 1 + (int64_t)((double)g->m * g->n * g->k * batch / TASK_WORK));
+    const int64_t cut = min64(r.panels, div_up(want, r.row_tasks * batch));
+    r.panels_each = div_up(r.panels, cut);
+    r.panel_tasks = div_up(r.panels, r.panels_each);
+    brume_pool_run(pool, r.row_tasks * r.panel_tasks * batch, run_task, &r);
+}
+
+struct pack {
+    int64_t k, n, b_row, b_col, step_b, panels, panels_each, panel_tasks;
+    const float *b;
+    float *packed;
+};
+
+static void pack_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct pack *const c = ctx;
+    const int64_t j = task / c->panel_tasks, p0 = task % c->panel_tasks * c->panels_each;
+    pack_b(c->k, c->n, c->b + j * c->step_b, c->b_row, c->b_col, p0, min64(c->panels, p0 + c->panels_each),
+           c->packed + j * c->panels * NR * c->k);
+}
+
+static void pack(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
+                 struct brume_pool *pool)
+{
+    struct pack c = { .k = k, .n = n, .b_row = b_row, .b_col = b_col, .step_b = step_b, .b = b, .packed = packed };
+    c.panels = div_up(n, NR);
+    const int64_t each = 1 + (1 << 16) / (k * NR); /* panels that make a task of 64 K floats */
+    c.panels_each = min64(c.panels, each);
+    c.panel_tasks = div_up(c.panels, c.panels_each);
+    brume_pool_run(pool, c.panel_tasks * batch, pack_task, &c);
+}
+
+extern const struct brume_simd_gemm ISA(brume_simd_gemm);
+const struct brume_simd_gemm ISA(brume_simd_gemm) = { MR, NR, pack_b, block, run, pack };

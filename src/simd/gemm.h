@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ * Matrix products C = alpha A B + bias + residual with B packed in panels of NR columns: [ceil(N / NR)][K][NR], zero-filled. */
+#ifndef BRUME_SIMD_GEMM_H
+#define BRUME_SIMD_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct brume_pool;
+
+/* One product. A is a[i * a_row + k * a_col], so a transposed A needs no copy of the whole. */
+struct brume_gemm {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_row, a_col;
+    const float *b;        /* packed */
+    float *c;
+    int64_t ldc;
+    const float *bias;     /* (n) or NULL */
+    const float *residual; /* laid out like c, or NULL */
+    float alpha;
+    bool add;              /* add to c */
+};
+
+struct brume_simd_gemm {
+    int mr, nr;
+    /* B[k][n] at b[k * b_row + n * b_col] into panels p0 .. p1 - 1 of packed (the start of all panels). */
+    void (*pack_b)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t p0, int64_t p1, float *packed);
+    /* Rows i0 .. i1 - 1 by panels p0 .. p1 - 1, in the calling thread. */
+    void (*block)(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1);
+    /* batch products of one size, operand b of product j at offset j * step_b. Cut into tasks by shape only. */
+    void (*run)(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool);
+    /* packs batch matrices, on all threads */
+    void (*pack)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
+                 struct brume_pool *pool);
+};
+
+/** Floats of a packed B; vector_width as in struct brume_simd. */
+static inline int64_t brume_gemm_packed(int64_t k, int64_t n, int vector_width)
+{
+    const int64_t nr = 2 * vector_width;
+    return (n + nr - 1) / nr * nr * k;
+}
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ * The inner loops of one instruction set as one table. Compiled once per instruction set; one line for each part. */
+#include "simd/isa.h"
+#include "simd/simd.h"
+
+#define TEXT2(x) #x
+#define TEXT(x) TEXT2(x)
+
+extern const struct brume_simd_gemm ISA(brume_simd_gemm);
+extern const struct brume_simd_conv ISA(brume_simd_conv);
+
+extern const struct brume_simd ISA(brume_simd);
+const struct brume_simd ISA(brume_simd) = {
+    .isa = TEXT(BRUME_ISA),
+    .vector_width = VW,
+    .gemm = &ISA(brume_simd_gemm),
+    .conv = &ISA(brume_simd_conv),
+};
