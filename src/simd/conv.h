@@ -37,7 +37,7 @@ int64_t brume_conv_packed_dx(const struct brume_conv *c, int vector_width);
 /** Bytes of work memory. */
 size_t brume_conv_work(const struct brume_conv *c);
 size_t brume_conv_work_dx(const struct brume_conv *c);
-size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width);
+size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width, int threads);
 
 /* How a weight gradient is cut. A chunk is either `images` whole images or `rows` output rows of one image; its pixels are the depth
  * of one pass. Chunks are dealt to `splits` partial sums, which are added up in order; a task is (split, group of input channels,
@@ -46,7 +46,7 @@ struct brume_conv_dw_cut {
     int64_t images, rows, chunks_per_image, chunks;
     int64_t pixels, source_pixels;    /* most output pixels and source pixels of a chunk */
     int64_t splits, i_group, i_groups, panel_group, panel_groups;
-    size_t task_bytes, partial_bytes; /* scratch of one task; all partial sums together (0 with one split) */
+    size_t thread_bytes, partial_bytes; /* scratch of one thread; all partial sums together (0 with one split) */
 };
 struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vector_width);
 

@@ -69,13 +69,13 @@ struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vecto
     splits = min64(splits, k.chunks);
     k.splits = div_up(k.chunks, div_up(k.chunks, splits));
     k.partial_bytes = k.splits > 1 ? round64((size_t)k.splits * (size_t)weights * 4) : 0;
-    k.task_bytes = round64((size_t)(k.source_pixels * k.i_group) * 4) + round64((size_t)(k.pixels * k.panel_group * nr) * 4) +
+    k.thread_bytes = round64((size_t)(k.source_pixels * k.i_group) * 4) + round64((size_t)(k.pixels * k.panel_group * nr) * 4) +
                    round64((size_t)k.pixels * 8);
     return k;
 }
 
-size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width)
+size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width, int threads)
 {
     const struct brume_conv_dw_cut k = brume_conv_dw_cut(c, vector_width);
-    return k.partial_bytes + k.task_bytes * (size_t)(k.splits * k.i_groups * k.panel_groups);
+    return k.partial_bytes + k.thread_bytes * (size_t)min64(threads, k.splits * k.i_groups * k.panel_groups);
 }

@@ -101,13 +101,12 @@ static int64_t pair(const struct grad *g, const struct chunk *k, int ky, int kx,
 
 static void grad_task(void *ctx, int64_t task, int thread)
 {
-    (void)thread;
     const struct grad *const g = ctx;
     const struct brume_conv *const c = g->c;
     const int64_t split = task % g->k.splits, ig = task / g->k.splits % g->k.i_groups, pg = task / g->k.splits / g->k.i_groups;
     const int64_t i0 = ig * g->k.i_group, i1 = min64(c->i, i0 + g->k.i_group), panels = (c->o + NR - 1) / NR;
     const int64_t p0 = pg * g->k.panel_group, p1 = min64(panels, p0 + g->k.panel_group);
-    char *const scratch = g->scratch + (size_t)task * g->k.task_bytes;
+    char *const scratch = g->scratch + (size_t)thread * g->k.thread_bytes;
     float *const xs = (float *)scratch;
     float *const ys = xs + (g->k.source_pixels * g->k.i_group + 15) / 16 * 16;
     int32_t *const ka = (int32_t *)(ys + (g->k.pixels * g->k.panel_group * NR + 15) / 16 * 16), *const kb = ka + g->k.pixels;

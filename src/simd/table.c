@@ -6,6 +6,7 @@
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
 
+extern brume_ew_row *const ISA(brume_ew_rows)[];
 extern const struct brume_simd_gemm ISA(brume_simd_gemm);
 extern const struct brume_simd_conv ISA(brume_simd_conv);
 
@@ -13,6 +14,7 @@ extern const struct brume_simd ISA(brume_simd);
 const struct brume_simd ISA(brume_simd) = {
     .isa = TEXT(BRUME_ISA),
     .vector_width = VW,
+    .ew = ISA(brume_ew_rows),
     .gemm = &ISA(brume_simd_gemm),
     .conv = &ISA(brume_simd_conv),
 };

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT
+ * Cross-correlation of channels-last images with zero padding, bias and residual in one pass. Groups are cut and joined by the builder. */
+#include "ops/conv2d.h"
+
+#include "brume/ops.h"
+#include "simd/simd.h"
+
+enum { X, W, BIAS, RESIDUAL };
+
+int64_t brume_conv2d_extent(int64_t in, int64_t before, int64_t after, int64_t kernel, int64_t stride)
+{
+    const int64_t room = in + before + after - kernel;
+    return room < 0 ? 0 : room / stride + 1;
+}
+
+struct brume_conv brume_conv2d_sizes(const struct brume_conv2d_attrs *a, brume_shape x, brume_shape w, brume_shape y)
+{
+    return (struct brume_conv){ .n = x.d[0], .h = x.d[1], .w = x.d[2], .i = x.d[3], .ho = y.d[1], .wo = y.d[2], .o = y.d[3],
+                                .kh = (int32_t)w.d[0], .kw = (int32_t)w.d[1], .stride = a->stride, .top = a->pad[0], .left = a->pad[1] };
+}
+
+struct brume_conv brume_conv2d_sizes_of(const struct brume_node *n)
+{
+    return brume_conv2d_sizes(n->attrs, n->in_v[X]->shape, n->in_v[W]->shape, n->out_v[0]->shape);
+}
+
+double brume_conv2d_flops(const struct brume_conv *c)
+{
+    return 2.0 * (double)(c->n * c->ho * c->wo) * (double)(c->kh * c->kw) * (double)c->i * (double)c->o;
+}
+
+static brume_status shape(struct brume_node *n)
+{
+    const struct brume_conv2d_attrs *const a = n->attrs;
+    brume_status s;
+    if ((s = brume_want(n, X, "x", BRUME_F32, 4)) != BRUME_OK) return s;
+    if ((s = brume_want(n, W, "weight", BRUME_F32, 4)) != BRUME_OK) return s;
+    if (n->in_v[BIAS] && (s = brume_want(n, BIAS, "bias", BRUME_F32, -1)) != BRUME_OK) return s;
+    if (n->in_v[RESIDUAL] && (s = brume_want(n, RESIDUAL, "residual", BRUME_F32, 4)) != BRUME_OK) return s;
+    const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
+    if (w.d[2] != x.d[3])
+        return brume_node_fail(n, BRUME_E_SHAPE, "weight expects %lld input channels, x has %lld", (long long)w.d[2], (long long)x.d[3]);
+    if (a->stride < 1) return brume_node_fail(n, BRUME_E_ARG, "stride expects at least 1, got %d", a->stride);
+    for (int i = 0; i < 4; i++)
+        if (a->pad[i] < 0 || a->pad[i] >= w.d[i % 2])
+            return brume_node_fail(n, BRUME_E_ARG, "pad[%d] expects 0 to %lld (kernel - 1), got %d", i, (long long)w.d[i % 2] - 1, a->pad[i]);
+    const int64_t ho = brume_conv2d_extent(x.d[1], a->pad[0], a->pad[2], w.d[0], a->stride);
+    const int64_t wo = brume_conv2d_extent(x.d[2], a->pad[1], a->pad[3], w.d[1], a->stride);
+    if (ho < 1 || wo < 1)
+        return brume_node_fail(n, BRUME_E_SHAPE, "the %lldx%lld kernel does not fit into the padded image of %lldx%lld", (long long)w.d[0],
+                               (long long)w.d[1], (long long)(x.d[1] + a->pad[0] + a->pad[2]), (long long)(x.d[2] + a->pad[1] + a->pad[3]));
+    const brume_shape y = BRUME_SHAPE(x.d[0], ho, wo, w.d[3]);
+    if (n->in_v[BIAS]) {
+        const brume_shape b = n->in_v[BIAS]->shape;
+        if (!brume_shape_equal(b, BRUME_SHAPE(w.d[3])) && !brume_shape_equal(b, BRUME_SHAPE(x.d[0], w.d[3]))) {
+            char text[96];
+            return brume_node_fail(n, BRUME_E_SHAPE, "bias expects shape %lld or %lldx%lld, it has %s", (long long)w.d[3], (long long)x.d[0],
+                                   (long long)w.d[3], brume_shape_text(b, text));
+        }
+    }
+    if (n->in_v[RESIDUAL] && !brume_shape_equal(n->in_v[RESIDUAL]->shape, y)) {
+        char want[96], text[96];
+        return brume_node_fail(n, BRUME_E_SHAPE, "residual expects the result's shape %s, it has %s", brume_shape_text(y, want),
+                               brume_shape_text(n->in_v[RESIDUAL]->shape, text));
+    }
+    n->out_v[0]->dtype = BRUME_F32;
+    n->out_v[0]->shape = y;
+    return BRUME_OK;
+}
+
+static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
+{
+    struct brume_conv2d_attrs a = *(const struct brume_conv2d_attrs *)n->attrs;
+    const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
+    a.h = x.d[1], a.w = x.d[2], a.kh = w.d[0], a.kw = w.d[1];
+    if (need[X]) dx[X] = brume_conv2d_dx(g, dy[0], n->in[W], &a);
+    if (need[W]) dx[W] = brume_conv2d_dw(g, n->in[X], dy[0], &a);
+    if (need[BIAS]) dx[BIAS] = brume_sum(g, dy[0], n->in_v[BIAS]->shape.ndim == 2 ? 6 : 7, 0); /* over H, W, and N for (O) */
+    if (need[RESIDUAL]) dx[RESIDUAL] = dy[0];
+}
+
+static double flops(const struct brume_node *n)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_conv2d_flops(&c);
+}
+
+static size_t work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_conv_work(&c);
+}
+
+static size_t pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return (size_t)brume_conv_packed(&c, caps->vector_width) * sizeof(float);
+}
+
+static void cpu_pack(const struct brume_cpu_call *call, void *packed)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    call->simd->conv->pack(&c, call->in[W], packed, call->pool);
+}
+
+static void cpu_any(const struct brume_cpu_call *call)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    const struct brume_value *const bias = call->node->in_v[BIAS];
+    call->simd->conv->forward(&c, call->in[X], call->packed, call->in[BIAS], bias && bias->shape.ndim == 2 ? c.o : 0, call->in[RESIDUAL],
+                              call->out[0], call->work, call->pool);
+}
+
+static const struct brume_variant kernels[] = {
+    { .name = "any", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { 0 },
+};
+
+static const struct brume_op op_conv2d = {
+    .name = "conv2d", .n_in_min = 2, .n_in_max = 4, .optional = 1u << BIAS | 1u << RESIDUAL, .n_out = 1, .shape = shape, .grad = grad,
+    .kernels = kernels, .flops = flops,
+};
+
+/* Group j convolves its own slice of the input channels with its own slice of the output channels. */
+static brume_tensor grouped(brume_graph *g, const brume_tensor in[4], const struct brume_conv2d_attrs *a, int groups)
+{
+    const brume_shape x = brume_tensor_shape(g, in[X]), w = brume_tensor_shape(g, in[W]);
+    if (x.ndim != 4 || w.ndim != 4 || x.d[3] % groups || w.d[3] % groups) {
+        char tx[96], tw[96];
+        return brume_graph_fail(g, BRUME_E_SHAPE, "conv2d: groups = %d must divide the channels of x (N, H, W, I) and weight (kh, kw, I / groups, O); x %s, weight %s",
+                                groups, brume_shape_text(x, tx), brume_shape_text(w, tw));
+    }
+    const int64_t i = x.d[3] / groups, o = w.d[3] / groups;
+    brume_tensor joined = BRUME_NONE, part[16];
+    for (int j = 0, n = 0; j < groups; j++) {
+        const brume_tensor slice[4] = {
+            brume_slice(g, in[X], 3, j * i, i), brume_slice(g, in[W], 3, j * o, o),
+            in[BIAS] == BRUME_NONE ? BRUME_NONE : brume_slice(g, in[BIAS], -1, j * o, o),
+            in[RESIDUAL] == BRUME_NONE ? BRUME_NONE : brume_slice(g, in[RESIDUAL], 3, j * o, o),
+        };
+        part[n++] = brume_node_add(g, &op_conv2d, 4, slice, a, sizeof *a);
+        if (n == 16 || j == groups - 1) { /* concat takes 16 at most */
+            joined = n == 1 ? part[0] : brume_concat(g, n, part, 3);
+            part[0] = joined;
+            n = 1;
+        }
+    }
+    return joined;
+}
+
+brume_tensor brume_conv2d(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor bias, brume_tensor residual,
+                          const brume_conv2d_params *p)
+{
+    const struct brume_conv2d_attrs a = { .stride = p->stride, .pad = { p->pad[0], p->pad[1], p->pad[2], p->pad[3] } };
+    const brume_tensor in[4] = { x, w, bias, residual };
+    if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
+    if (p->groups < 0) return brume_graph_fail(g, BRUME_E_ARG, "conv2d: groups expects at least 1, got %d", p->groups);
+    if (p->groups > 1 && x != BRUME_NONE && w != BRUME_NONE) return grouped(g, in, &a, p->groups);
+    return brume_node_add(g, &op_conv2d, 4, in, &a, sizeof a);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ * Batched matrix product of the last two axes, either operand transposed or not. */
+#include "brume/ops.h"
+#include "graph/op.h"
+#include "simd/gemm.h"
+#include "simd/simd.h"
+
+enum { A, B };
+
+struct attrs { int32_t trans_a, trans_b; };
+
+/* y (batch, m, n) = op(a) (batch, m, k) op(b) (batch, k, n) */
+struct sizes { int64_t batch, m, n, k; };
+
+static struct sizes sizes_of(const struct brume_node *node)
+{
+    const struct attrs *const t = node->attrs;
+    const brume_shape a = node->in_v[A]->shape, b = node->in_v[B]->shape;
+    struct sizes s = { .batch = 1 };
+    for (int i = 0; i + 2 < a.ndim; i++) s.batch *= a.d[i];
+    s.m = a.d[a.ndim - (t->trans_a ? 1 : 2)];
+    s.k = a.d[a.ndim - (t->trans_a ? 2 : 1)];
+    s.n = b.d[b.ndim - (t->trans_b ? 2 : 1)];
+    return s;
+}
+
+static brume_status shape(struct brume_node *n)
+{
+    brume_status s;
+    if ((s = brume_want(n, A, "a", BRUME_F32, -1)) != BRUME_OK) return s;
+    if ((s = brume_want(n, B, "b", BRUME_F32, -1)) != BRUME_OK) return s;
+    const struct attrs *const t = n->attrs;
+    const brume_shape a = n->in_v[A]->shape, b = n->in_v[B]->shape;
+    if (a.ndim < 2 || b.ndim < 2) return brume_node_fail(n, BRUME_E_SHAPE, "a and b need at least two axes");
+    if (a.ndim != b.ndim) return brume_node_fail(n, BRUME_E_SHAPE, "a has %d axes, b has %d: they must agree", a.ndim, b.ndim);
+    for (int i = 0; i + 2 < a.ndim; i++)
+        if (a.d[i] != b.d[i])
+            return brume_node_fail(n, BRUME_E_SHAPE, "leading axis %d is %lld in a and %lld in b: they must agree", i, (long long)a.d[i], (long long)b.d[i]);
+    const struct sizes k = sizes_of(n);
+    const int64_t kb = b.d[b.ndim - (t->trans_b ? 1 : 2)];
+    if (kb != k.k)
+        return brume_node_fail(n, BRUME_E_SHAPE, "b expects %lld columns of op(a), a has %lld (trans_a %d, trans_b %d)", (long long)kb,
+                               (long long)k.k, t->trans_a, t->trans_b);
+    n->out_v[0]->dtype = BRUME_F32;
+    n->out_v[0]->shape = a;
+    n->out_v[0]->shape.d[a.ndim - 2] = k.m;
+    n->out_v[0]->shape.d[a.ndim - 1] = k.n;
+    return BRUME_OK;
+}
+
+static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
+{
+    const struct attrs *const t = n->attrs;
+    const brume_tensor a = n->in[A], b = n->in[B];
+    if (need[A]) dx[A] = t->trans_a ? brume_matmul(g, b, dy[0], t->trans_b, 1) : brume_matmul(g, dy[0], b, 0, !t->trans_b);
+    if (need[B]) dx[B] = t->trans_b ? brume_matmul(g, dy[0], a, 1, t->trans_a) : brume_matmul(g, a, dy[0], !t->trans_a, 0);
+}
+
+static double flops(const struct brume_node *n)
+{
+    const struct sizes s = sizes_of(n);
+    return 2.0 * (double)s.batch * (double)s.m * (double)s.n * (double)s.k;
+}
+
+static size_t pack_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct sizes s = sizes_of(n);
+    return (size_t)(s.batch * brume_gemm_packed(s.k, s.n, c->vector_width)) * sizeof(float);
+}
+
+static void cpu_pack(const struct brume_cpu_call *c, void *packed)
+{
+    const struct attrs *const t = c->node->attrs;
+    const struct sizes s = sizes_of(c->node);
+    c->simd->gemm->pack(s.k, s.n, c->in[B], t->trans_b ? 1 : s.n, t->trans_b ? s.k : 1, s.batch, s.k * s.n, packed, c->pool);
+}
+
+static void cpu_any(const struct brume_cpu_call *c)
+{
+    const struct attrs *const t = c->node->attrs;
+    const struct sizes s = sizes_of(c->node);
+    const struct brume_gemm g = { .m = s.m, .n = s.n, .k = s.k, .a = c->in[A], .a_row = t->trans_a ? 1 : s.k,
+                                  .a_col = t->trans_a ? s.m : 1, .b = c->packed, .c = c->out[0], .ldc = s.n, .alpha = 1.0f };
+    c->simd->gemm->run(&g, s.batch, s.m * s.k, brume_gemm_packed(s.k, s.n, c->simd->vector_width), s.m * s.n, c->pool);
+}
+
+static const struct brume_variant kernels[] = {
+    { .name = "any", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { 0 },
+};
+
+static const struct brume_op op_matmul = {
+    .name = "matmul", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+};
+
+brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int trans_a, int trans_b)
+{
+    const struct attrs t = { trans_a != 0, trans_b != 0 };
+    return brume_node_add(g, &op_matmul, 2, (brume_tensor[]){ a, b }, &t, sizeof t);
+}
