@@ -43,11 +43,16 @@ typedef struct brume_trainer brume_trainer;
 
 typedef struct brume_train_result { double loss, grad_norm, lr; } brume_train_result;
 
-/** Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed. */
+/**
+ * Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed.
+ * data NULL: for measuring; images are noise of unet.sample_size and unet.in_channels.
+ */
 brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out);
 void brume_trainer_free(brume_trainer *t);
 /** Starts from given parameters (laid out as brume_model.params; n of them) instead of fresh ones; EMA too. */
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n);
+/** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
+brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
 /** One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step. */
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r);
 /** Steps done since the beginning of the run. */

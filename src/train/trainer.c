@@ -37,6 +37,8 @@ void brume_train_config_default(brume_train_config *c)
 
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
 {
+    const brume_unet2d_config *u = &t->config.unet;
+    if (!t->data) return BRUME_SHAPE(n, u->sample_size[0], u->sample_size[1], u->in_channels);
     return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
 }
 
@@ -135,51 +137,70 @@ brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int
     return s != BRUME_OK ? s : brume_plan_write(t->plan, t->ema, params, bytes);
 }
 
-brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
+static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory"); }
+
+/* The graph and its plan; dry: laid out only. */
+static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry, brume_trainer **out)
 {
     *out = NULL;
     brume_status s = check(c);
     if (s != BRUME_OK) return s;
+    if (!data && (c->unet.sample_size[0] < 1 || c->unet.sample_size[1] < 1))
+        return brume_fail(BRUME_E_ARG, "training: without data the config must give sample_size");
     struct brume_trainer *t = calloc(1, sizeof *t);
-    if (!t) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
-    float *fresh = NULL;
+    if (!t) return no_memory();
+    *out = t;
     t->device = d;
     t->config = *c;
     t->config.scheduler.trained_betas = NULL;
     t->data = data;
-    const size_t B = (size_t)c->batch;
-    const size_t pixels = (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
-    if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) goto fail;
-    if ((s = brume_loader_new(data, c->seed, &t->loader)) != BRUME_OK) goto fail;
+    if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
     t->graph = brume_graph_new();
-    t->images = malloc(B * pixels * sizeof *t->images);
+    if (!t->graph) return no_memory();
+    if ((s = build(t)) != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(t->graph));
+    const brume_plan_options options = { .dry = dry };
+    return brume_plan_new(d, t->graph, &options, &t->plan);
+}
+
+brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *stats)
+{
+    brume_trainer *t;
+    brume_status s = plan_step(d, c, NULL, 1, &t);
+    if (s == BRUME_OK) brume_plan_get_stats(t->plan, stats);
+    brume_trainer_free(t);
+    return s;
+}
+
+static brume_status allocate_batch(struct brume_trainer *t)
+{
+    const size_t B = (size_t)t->config.batch, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->config.batch));
+    t->images = malloc(numel * sizeof *t->images);
     t->times = malloc(B * sizeof *t->times);
-    t->classes = malloc(B * sizeof *t->classes);
+    t->classes = calloc(B, sizeof *t->classes);
     t->seed_values = malloc(B * sizeof *t->seed_values);
     t->time_index = malloc(B * sizeof *t->time_index);
     t->label_values = malloc(B * sizeof *t->label_values);
-    if (!t->graph || !t->images || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values) {
-        s = brume_fail(BRUME_E_MEMORY, "training: out of memory");
-        goto fail;
+    if (!t->images || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values) return no_memory();
+    if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
+    return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
+}
+
+brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
+{
+    *out = NULL;
+    brume_trainer *t;
+    float *fresh = NULL;
+    brume_status s = plan_step(d, c, data, 0, &t);
+    if (s == BRUME_OK) s = allocate_batch(t);
+    if (s == BRUME_OK) s = write_schedule(t);
+    if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_params * sizeof *fresh))) s = no_memory();
+    if (s == BRUME_OK) {
+        brume_params_init(t->graph, t->params, c->seed, fresh);
+        s = brume_trainer_set_params(t, fresh, t->n_params);
     }
-    if ((s = build(t)) != BRUME_OK) {
-        s = brume_fail(s, "%s", brume_graph_error(t->graph));
-        goto fail;
-    }
-    if ((s = brume_plan_new(d, t->graph, NULL, &t->plan)) != BRUME_OK || (s = write_schedule(t)) != BRUME_OK) goto fail;
-    fresh = malloc((size_t)t->n_params * sizeof *fresh);
-    if (!fresh) {
-        s = brume_fail(BRUME_E_MEMORY, "training: out of memory for %" PRId64 " parameters", t->n_params);
-        goto fail;
-    }
-    brume_params_init(t->graph, t->params, c->seed, fresh);
-    if ((s = brume_trainer_set_params(t, fresh, t->n_params)) != BRUME_OK) goto fail;
     free(fresh);
-    *out = t;
-    return BRUME_OK;
-fail:
-    free(fresh);
-    brume_trainer_free(t);
+    if (s == BRUME_OK) *out = t;
+    else brume_trainer_free(t);
     return s;
 }
 
@@ -250,7 +271,7 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     const brume_train_config *c = &t->config;
     float loss = 0, norm = 0;
     const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
-    brume_status s = brume_loader_read(t->loader, t->done * c->batch, c->batch, t->images, t->classes, NULL);
+    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * c->batch, c->batch, t->images, t->classes, NULL) : BRUME_OK;
     if (s != BRUME_OK) return s;
     draw_examples(t);
     if ((s = write_inputs(t, lr)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
