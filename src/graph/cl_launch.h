@@ -12,7 +12,7 @@
 
 #include "base/fail.h"
 
-#define BRUME_CL_MAX_ARGS 48
+#define BRUME_CL_MAX_ARGS 96
 
 enum brume_cl_arg_kind {
     BRUME_CL_IN,     /* input index: (buffer, ulong offset); an absent input passes a valid dummy buffer and offset ~0 */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ * Opening an OpenCL device: context, in-order queue, what it offers; and the backend's table. */
+#include "config.h"
+#include "opencl/internal.h"
+#include "opencl/opencl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void device_close(struct brume_device *base)
+{
+    struct brume_cl_device *d = brume_cl_device_of(base);
+    if (!d) return;
+    const struct brume_cl_api *cl = d->cl;
+    if (d->queue && !d->lost) cl->Finish(d->queue);
+    if (d->fill) cl->ReleaseKernel(d->fill);
+    brume_cl_programs_free(d);
+    if (d->dummy) cl->ReleaseMemObject(d->dummy);
+    if (d->queue) cl->ReleaseCommandQueue(d->queue);
+    if (d->context) cl->ReleaseContext(d->context);
+    free(d);
+}
+
+static void device_info(const struct brume_device *base, brume_device_info *out)
+{
+    *out = ((const struct brume_cl_device *)base)->info;
+}
+
+static const struct brume_backend backend = {
+    .kind = "opencl",
+    .close = device_close,
+    .info = device_info,
+    .buffer_new = brume_cl_buffer_new,
+    .buffer_free = brume_cl_buffer_free,
+    .write = brume_cl_buffer_write,
+    .read = brume_cl_buffer_read,
+    .fill = brume_cl_buffer_fill,
+    .finish = brume_cl_finish,
+    .prepare = brume_cl_prepare,
+    .exec_free = brume_cl_exec_free,
+    .pack = brume_cl_pack,
+    .run = brume_cl_run,
+};
+
+static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platform)
+{
+    const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0 };
+    const struct brume_cl_api *cl = d->cl;
+    cl_int err = CL_SUCCESS;
+    d->context = cl->CreateContext(properties, 1, &d->id, NULL, NULL, &err);
+    if (!d->context || err) return brume_cl_fail(d, err, "clCreateContext", "opening the device");
+    /* In order: drivers without out-of-order queues exist, and a plan is a list. */
+    d->queue = cl->CreateCommandQueue(d->context, d->id, 0, &err);
+    if (!d->queue || err) return brume_cl_fail(d, err, "clCreateCommandQueue", "opening the device");
+    d->dummy = cl->CreateBuffer(d->context, CL_MEM_READ_WRITE, 256, NULL, &err);
+    if (!d->dummy || err) return brume_cl_fail(d, err, "clCreateBuffer", "256 bytes");
+    return BRUME_OK;
+}
+
+brume_status brume_opencl_open(int platform, int device, const brume_device_options *options, struct brume_device **out)
+{
+    char why[256];
+    cl_platform_id platforms[BRUME_CL_MAX_PLATFORMS];
+    cl_device_id devices[BRUME_CL_MAX_DEVICES];
+    *out = NULL;
+    const struct brume_cl_api *cl = brume_cl_load(why);
+    if (!cl) return brume_fail(BRUME_E_DEVICE, "opencl:%d.%d: %s", platform, device, why);
+    const int n_platforms = brume_cl_platforms(cl, platforms, why);
+    if (!n_platforms) return brume_fail(BRUME_E_DEVICE, "opencl:%d.%d: %s", platform, device, why);
+    if (platform < 0 || platform >= n_platforms)
+        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: there are %d OpenCL platforms, counted from 0; `brume devices` lists them", platform,
+                          device, n_platforms);
+    const int n_devices = brume_cl_devices(cl, platforms[platform], devices, why);
+    if (!n_devices) return brume_fail(BRUME_E_DEVICE, "opencl:%d.%d: %s", platform, device, why);
+    if (device < 0 || device >= n_devices)
+        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: platform %d has %d devices, counted from 0; `brume devices` lists them", platform,
+                          device, platform, n_devices);
+
+    struct brume_cl_device *d = calloc(1, sizeof *d);
+    if (!d) return brume_fail(BRUME_E_MEMORY, "opencl:%d.%d: cannot allocate the device", platform, device);
+    d->base.backend = &backend;
+    d->cl = cl;
+    d->id = devices[device];
+    d->next_serial = 1;
+    brume_cl_describe(cl, platforms[platform], d->id, platform, device, &d->info);
+    brume_status s = BRUME_OK;
+    if (!d->info.usable)
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s '%s' cannot be used: %s; `brume devices` lists the others", d->info.spec, d->info.name,
+                       d->info.note);
+    if (!s) s = open_queue(d, platforms[platform]);
+    if (s) {
+        device_close(&d->base);
+        return s;
+    }
+    const int clblast = options ? options->clblast : -1;
+    d->base.caps = (struct brume_caps){
+        .opencl = true,
+        .cpu_type = d->info.is_cpu_type,
+        .clblast = BRUME_HAVE_CLBLAST && (clblast == 1 || (clblast == -1 && d->info.is_gpu_type)),
+        .vector_width = d->info.vector_width > 0 ? d->info.vector_width : 1,
+        .compute_units = d->info.compute_units,
+        .local_bytes = (size_t)d->info.local_bytes,
+        .max_work_group = (size_t)d->info.max_work_group,
+        .max_alloc = d->info.max_alloc_bytes,
+    };
+    *out = &d->base;
+    return BRUME_OK;
+}

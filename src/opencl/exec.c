@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT
+ * Steps of a plan as OpenCL launches: one kernel object per launch, so that a run sets only arguments whose buffer changed. */
+#include "opencl/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLUSH_EVERY 64     /* launches: the device starts while we still submit, and no batch grows long enough to meet a watchdog */
+#define WAIT_EVERY 4096    /* launches: bounds what a driver has to queue when a caller never reads */
+
+struct launch {
+    cl_kernel kernel;                /* NULL: the GEMM */
+    cl_uint dims;
+    size_t global[3], local[3];      /* local[0] == 0: the driver chooses */
+    const char *what, *name;         /* node, kernel: for messages */
+    const struct brume_cl_gemm *gemm;
+    int32_t slot[3];                 /* GEMM: operands */
+    uint64_t offset[3];
+};
+
+/* A kernel argument that is a buffer. */
+struct ref { cl_kernel kernel; cl_uint arg; int32_t slot; };
+
+struct brume_exec {
+    struct brume_cl_device *d;
+    struct launch *launches;         /* those of pack first */
+    int n, n_pack;
+    struct ref *refs;                /* sorted by slot */
+    int n_refs;
+    int *first_ref;                  /* n_slots + 1 */
+    uint64_t *serial;                /* of the buffer that each slot's arguments hold now */
+    int n_slots;
+    struct brume_cl_gemm *gemms;
+    char *names;                     /* of the generated kernels */
+};
+
+/* A launch while it is being prepared. */
+struct pending {
+    const struct brume_step *step;
+    struct brume_cl_launch k;
+    bool pack;
+    const char *source;              /* of a generated kernel */
+};
+
+struct pendings { struct pending *at; int n, cap; };
+
+static struct pending *pending_add(struct pendings *p)
+{
+    if (p->n == p->cap) {
+        const int cap = p->cap ? 2 * p->cap : 64;
+        struct pending *at = realloc(p->at, (size_t)cap * sizeof *at);
+        if (!at) return NULL;
+        p->at = at;
+        p->cap = cap;
+    }
+    return memset(&p->at[p->n++], 0, sizeof(struct pending));
+}
+
+static brume_status no_memory(const char *what) { return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what); }
+
+static brume_status add_list(struct pendings *p, struct brume_cl_list *l, const struct brume_step *s, bool pack)
+{
+    brume_status status = l->status;
+    for (int i = 0; i < l->n && !status; i++) {
+        struct pending *q = pending_add(p);
+        if (!q) {
+            status = no_memory("the launches");
+            break;
+        }
+        q->step = s;
+        q->k = l->at[i];
+        q->pack = pack;
+    }
+    free(l->at);
+    *l = (struct brume_cl_list){ 0 };
+    return status;
+}
+
+/* All launches in order of execution; chains are left blank until their source is made. */
+static brume_status collect(const struct brume_cl_device *d, const struct brume_step *steps, int n, struct pendings *p)
+{
+    brume_status s = BRUME_OK;
+    for (int i = 0; i < n && !s; i++) {
+        struct brume_cl_list l = { 0 };
+        const struct brume_step *step = &steps[i];
+        if (step->fused) {
+            struct pending *q = pending_add(p);
+            if (!q) return no_memory("the launches");
+            q->step = step;
+            continue;
+        }
+        if (!step->variant->cl)
+            return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': kernel '%s' does not run on OpenCL", step->node->op->name, step->node->name,
+                              step->variant->name);
+        if (step->packed.slot >= 0 && step->variant->cl_pack) {
+            step->variant->cl_pack(step->node, &d->base.caps, &l);
+            s = add_list(p, &l, step, step->pack_once);
+            if (s) return s;
+        }
+        step->variant->cl(step->node, &d->base.caps, &l);
+        s = add_list(p, &l, step, false);
+    }
+    return s;
+}
+
+static brume_status generate(const struct brume_cl_device *d, struct pendings *p, char **source, char **names)
+{
+    int n = 0;
+    for (int i = 0; i < p->n; i++) n += p->at[i].step->fused != NULL;
+    if (!n) return BRUME_OK;
+    const struct brume_fused **chains = calloc((size_t)n, sizeof(*chains));
+    struct brume_cl_launch *launches = calloc((size_t)n, sizeof *launches);
+    brume_status s = chains && launches ? BRUME_OK : no_memory("the chains");
+    for (int i = 0, c = 0; i < p->n && !s; i++)
+        if (p->at[i].step->fused) chains[c++] = p->at[i].step->fused;
+    if (!s) s = brume_cl_fused(&d->base.caps, chains, n, source, names, launches);
+    for (int i = 0, c = 0; i < p->n && !s; i++) {
+        if (!p->at[i].step->fused) continue;
+        p->at[i].k = launches[c++];
+        p->at[i].k.file = "elementwise chains";
+        p->at[i].source = *source;
+    }
+    free(chains);
+    free(launches);
+    return s;
+}
+
+/* Where argument a of a launch lies, and the bytes of its elements; slot -1: absent. */
+static brume_status place_of(const struct pending *q, const struct brume_cl_arg *a, struct brume_place *place, int64_t *element)
+{
+    const struct brume_step *s = q->step;
+    const bool in = a->kind == BRUME_CL_IN, out = a->kind == BRUME_CL_OUT;
+    *element = 4;
+    if ((in && (a->index < 0 || a->index >= s->n_in)) || (out && (a->index < 0 || a->index >= s->n_out)))
+        return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s %d of %d", s->node->op->name, s->node->name,
+                          q->k.kernel ? q->k.kernel : "gemm", in ? "input" : "output", (int)a->index, in ? s->n_in : s->n_out);
+    if (in) {
+        *place = s->in[a->index];
+        if (!s->fused && s->node->in_v[a->index]) *element = brume_dtype_bytes(s->node->in_v[a->index]->dtype);
+    } else if (out) {
+        *place = s->out[a->index];
+        if (!s->fused && s->node->out_v[a->index]) *element = brume_dtype_bytes(s->node->out_v[a->index]->dtype);
+    } else {
+        *place = a->kind == BRUME_CL_WORK ? s->work : s->packed;
+        if (place->slot < 0)
+            return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s, the plan gave it none", s->node->op->name, s->node->name,
+                              q->k.kernel ? q->k.kernel : "gemm", a->kind == BRUME_CL_WORK ? "a workspace" : "packed weights");
+        place->offset += (uint64_t)a->index;
+    }
+    return BRUME_OK;
+}
+
+static bool is_tensor(enum brume_cl_arg_kind k) { return k == BRUME_CL_IN || k == BRUME_CL_OUT || k == BRUME_CL_WORK || k == BRUME_CL_PACKED; }
+
+/* Sets everything but the buffers, which are only noted: they come with the run. */
+static brume_status set_args(struct brume_exec *e, const struct pending *q, cl_kernel kernel)
+{
+    const struct brume_cl_api *cl = e->d->cl;
+    cl_uint at = 0;
+    cl_int err = CL_SUCCESS;
+    for (int i = 0; i < q->k.n_args && !err; i++) {
+        const struct brume_cl_arg *a = &q->k.args[i];
+        if (is_tensor(a->kind)) {
+            struct brume_place place;
+            int64_t element;
+            brume_status s = place_of(q, a, &place, &element);
+            if (s) return s;
+            const cl_ulong offset = place.slot < 0 ? ~(cl_ulong)0 : place.offset / (uint64_t)element;
+            if (place.slot < 0) err = cl->SetKernelArg(kernel, at, sizeof(cl_mem), &e->d->dummy);
+            else e->refs[e->n_refs++] = (struct ref){ kernel, at, place.slot };
+            at++;
+            if (!err) err = cl->SetKernelArg(kernel, at++, sizeof offset, &offset);
+        } else if (a->kind == BRUME_CL_INT) {
+            const cl_int v = (cl_int)a->index;
+            err = cl->SetKernelArg(kernel, at++, sizeof v, &v);
+        } else if (a->kind == BRUME_CL_LONG) {
+            const cl_long v = a->index;
+            err = cl->SetKernelArg(kernel, at++, sizeof v, &v);
+        } else if (a->kind == BRUME_CL_FLOAT) {
+            const cl_float v = a->f;
+            err = cl->SetKernelArg(kernel, at++, sizeof v, &v);
+        } else {
+            err = cl->SetKernelArg(kernel, at++, (size_t)a->index, NULL);
+        }
+    }
+    if (err)
+        return brume_cl_fail(e->d, err, "clSetKernelArg", "%s '%s': %s: %s, argument %d", q->step->node->op->name, q->step->node->name,
+                             q->k.file, q->k.kernel, (int)at - 1);
+    return BRUME_OK;
+}
+
+/* A kernel that does not look at its local size runs right with any. */
+static bool may_shrink(const struct pending *q)
+{
+    const char *source = q->source ? q->source : brume_cl_source(q->k.file);
+    return !strstr(source, "get_local_") && !strstr(source, "get_group_id") && !strstr(source, "barrier(") &&
+           !strstr(source, "reqd_work_group_size");
+}
+
+static brume_status set_size(struct brume_exec *e, const struct pending *q, cl_kernel kernel, struct launch *l)
+{
+    const struct brume_cl_launch *k = &q->k;
+    struct brume_cl_device *d = e->d;
+    l->dims = (cl_uint)k->dims;
+    size_t most = 0;
+    cl_ulong local_bytes = 0;
+    cl_int err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
+    if (!err) err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes, &local_bytes, NULL);
+    if (err) return brume_cl_fail(d, err, "clGetKernelWorkGroupInfo", "%s: %s", k->file, k->kernel);
+    size_t items = 1;
+    for (int i = 0; i < k->dims; i++) {
+        l->local[i] = k->local[0] ? k->local[i] : 0;
+        items *= l->local[i];
+    }
+    while (items > most && may_shrink(q)) {
+        int widest = 0;
+        for (int i = 1; i < k->dims; i++)
+            if (l->local[i] > l->local[widest]) widest = i;
+        items /= l->local[widest];
+        l->local[widest] /= 2;
+        items *= l->local[widest];
+    }
+    if (items > most)
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': %s: %s (%s) needs work-groups of %zu, %s '%s' allows %zu for it; choose another kernel "
+                          "variant or --device cpu", q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines, items,
+                          d->info.spec, d->info.name, most);
+    if (local_bytes > d->info.local_bytes)
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': %s: %s (%s) needs %llu bytes of local memory, %s '%s' has %llu; choose another kernel "
+                          "variant or --device cpu", q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines,
+                          (unsigned long long)local_bytes, d->info.spec, d->info.name, (unsigned long long)d->info.local_bytes);
+    for (int i = 0; i < k->dims; i++)
+        l->global[i] = l->local[i] ? (k->global[i] + l->local[i] - 1) / l->local[i] * l->local[i] : k->global[i];
+    return BRUME_OK;
+}
+
+static brume_status prepare_kernel(struct brume_exec *e, const struct pending *q, struct launch *l)
+{
+    struct brume_cl_device *d = e->d;
+    cl_program program;
+    brume_status s = brume_cl_program_get(d, q->k.file, q->source, q->k.defines, q->k.kernel, &program);
+    if (s) return brume_fail_in(s, "%s '%s'", q->step->node->op->name, q->step->node->name);
+    cl_int err = CL_SUCCESS;
+    cl_kernel kernel = d->cl->CreateKernel(program, q->k.kernel, &err);
+    if (!kernel || err)
+        return brume_cl_fail(d, err, "clCreateKernel", "%s '%s': %s: %s (%s)", q->step->node->op->name, q->step->node->name, q->k.file,
+                             q->k.kernel, q->k.defines);
+    l->kernel = kernel; /* the exec owns it from here on */
+    cl_uint wants = 0, gets = 0;
+    for (int i = 0; i < q->k.n_args; i++) gets += is_tensor(q->k.args[i].kind) ? 2 : 1;
+    err = d->cl->GetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof wants, &wants, NULL);
+    if (err) return brume_cl_fail(d, err, "clGetKernelInfo", "%s: %s", q->k.file, q->k.kernel);
+    if (wants != gets)
+        return brume_fail(BRUME_E_DEVICE, "%s '%s': %s: %s takes %u OpenCL arguments (a TENSOR is two), the launch has %u",
+                          q->step->node->op->name, q->step->node->name, q->k.file, q->k.kernel, (unsigned)wants, (unsigned)gets);
+    s = set_args(e, q, kernel);
+    return s ? s : set_size(e, q, kernel, l);
+}
+
+static brume_status prepare_gemm(struct brume_exec *e, const struct pending *q, struct launch *l, struct brume_cl_gemm *g)
+{
+    *g = q->k.gemm;
+    l->gemm = g;
+    if (q->k.n_args != 3)
+        return brume_fail(BRUME_E_DEVICE, "%s '%s': a GEMM takes 3 operands, not %d", q->step->node->op->name, q->step->node->name, q->k.n_args);
+    for (int i = 0; i < 3; i++) {
+        struct brume_place place;
+        int64_t element;
+        brume_status s = place_of(q, &q->k.args[i], &place, &element);
+        if (s) return s;
+        if (place.slot < 0)
+            return brume_fail(BRUME_E_DEVICE, "%s '%s': operand %d of a GEMM is absent", q->step->node->op->name, q->step->node->name, i);
+        l->slot[i] = place.slot;
+        l->offset[i] = place.offset / (uint64_t)element;
+    }
+    return brume_cl_warm_gemm(e->d, g);
+}
+
+static int by_slot(const void *pa, const void *pb)
+{
+    const struct ref *a = pa, *b = pb;
+    return (a->slot > b->slot) - (a->slot < b->slot);
+}
+
+static brume_status build_exec(struct brume_exec *e, const struct pendings *p, int n_slots)
+{
+    size_t n_refs = 0;
+    for (int i = 0; i < p->n; i++) n_refs += (size_t)p->at[i].k.n_args;
+    e->n_slots = n_slots;
+    e->launches = calloc((size_t)p->n + 1, sizeof *e->launches);
+    e->gemms = calloc((size_t)p->n + 1, sizeof *e->gemms);
+    e->refs = calloc(n_refs + 1, sizeof *e->refs);
+    e->first_ref = calloc((size_t)n_slots + 1, sizeof *e->first_ref);
+    e->serial = calloc((size_t)n_slots + 1, sizeof *e->serial);
+    if (!e->launches || !e->gemms || !e->refs || !e->first_ref || !e->serial) return no_memory("the kernels");
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < p->n; i++) {
+            const struct pending *q = &p->at[i];
+            if (q->pack != (pass == 0)) continue;
+            struct launch *l = &e->launches[e->n++];
+            l->what = q->step->node->name;
+            l->name = q->k.kernel;
+            const brume_status s = q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
+            if (s) return s;
+        }
+        if (pass == 0) e->n_pack = e->n;
+    }
+    qsort(e->refs, (size_t)e->n_refs, sizeof *e->refs, by_slot);
+    for (int slot = 0, r = 0; slot <= n_slots; slot++) {
+        while (r < e->n_refs && e->refs[r].slot < slot) r++;
+        e->first_ref[slot] = r;
+    }
+    return BRUME_OK;
+}
+
+brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out)
+{
+    struct brume_cl_device *d = brume_cl_device_of(base);
+    *out = NULL;
+    brume_status s = brume_cl_check_lost(d);
+    if (s) return s;
+    struct brume_exec *e = calloc(1, sizeof *e);
+    if (!e) return no_memory("the steps");
+    e->d = d;
+    struct pendings p = { 0 };
+    char *source = NULL;
+    s = collect(d, steps, n, &p);
+    if (!s) s = generate(d, &p, &source, &e->names);
+    if (!s) s = build_exec(e, &p, n_slots);
+    free(source);
+    free(p.at);
+    if (s) brume_cl_exec_free(e);
+    else *out = e;
+    return s;
+}
+
+void brume_cl_exec_free(struct brume_exec *e)
+{
+    if (!e) return;
+    for (int i = 0; i < e->n; i++)
+        if (e->launches[i].kernel) e->d->cl->ReleaseKernel(e->launches[i].kernel);
+    free(e->launches);
+    free(e->gemms);
+    free(e->refs);
+    free(e->first_ref);
+    free(e->serial);
+    free(e->names);
+    free(e);
+}
+
+static const struct brume_cl_buffer *buffer_at(brume_buffer *const *slots, int slot) { return (const struct brume_cl_buffer *)slots[slot]; }
+
+static brume_status bind_slots(struct brume_exec *e, brume_buffer *const *slots)
+{
+    for (int slot = 0; slot < e->n_slots; slot++) {
+        const struct brume_cl_buffer *b = buffer_at(slots, slot);
+        if (!b || b->serial == e->serial[slot]) continue;
+        for (int r = e->first_ref[slot]; r < e->first_ref[slot + 1]; r++) {
+            const cl_int err = e->d->cl->SetKernelArg(e->refs[r].kernel, e->refs[r].arg, sizeof b->mem, &b->mem);
+            if (err) return brume_cl_fail(e->d, err, "clSetKernelArg", "buffer of slot %d as argument %u", slot, (unsigned)e->refs[r].arg);
+        }
+        e->serial[slot] = b->serial;
+    }
+    return BRUME_OK;
+}
+
+static brume_status submit(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots)
+{
+    struct brume_cl_device *d = e->d;
+    if (!l->kernel) {
+        const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem, buffer_at(slots, l->slot[2])->mem };
+        return brume_cl_run_gemm(d, l->gemm, mem, l->offset, l->what);
+    }
+    const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, NULL, l->global, l->local[0] ? l->local : NULL, 0, NULL, NULL);
+    if (err)
+        return brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what, l->name,
+                             l->global[0], l->global[1], l->global[2], l->local[0], l->local[1], l->local[2]);
+    return BRUME_OK;
+}
+
+static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int from, int to)
+{
+    struct brume_cl_device *d = e->d;
+    brume_status s = brume_cl_check_lost(d);
+    if (!s) s = bind_slots(e, slots);
+    for (int i = from; i < to && !s; i++) {
+        s = submit(e, &e->launches[i], slots);
+        d->in_flight++;
+        if (s || (i - from) % FLUSH_EVERY != FLUSH_EVERY - 1) continue;
+        const cl_int err = d->cl->Flush(d->queue);
+        if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", e->launches[i].what);
+        if (d->in_flight >= WAIT_EVERY) s = brume_cl_finish(&d->base);
+    }
+    if (s) return s;
+    const cl_int err = d->cl->Flush(d->queue);
+    return err ? brume_cl_fail(d, err, "clFlush", "at the end of a run") : BRUME_OK;
+}
+
+brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, 0, e->n_pack); }
+brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, e->n_pack, e->n); }

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * Types and functions shared by the files of the OpenCL backend. */
+#ifndef BRUME_OPENCL_INTERNAL_H
+#define BRUME_OPENCL_INTERNAL_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS /* clCreateCommandQueue: the one that every version and macOS have */
+#define CL_SILENCE_DEPRECATION
+#ifdef __APPLE__
+#include <OpenCL/cl.h>
+#else
+#include <CL/cl.h>
+#endif
+
+#include <stdbool.h>
+
+#include "base/fail.h"
+#include "graph/cl_launch.h"
+#include "plan/backend.h"
+
+/* ---- loader.c: the library, opened at run time ------------------------------------------------------------------------------ */
+
+struct brume_cl_api {
+#define F(name) __typeof__(cl##name) *name;
+#include "opencl/functions.def"
+#undef F
+};
+
+/** The functions of the OpenCL library, or NULL where there is none; why (256 bytes, may be NULL) receives the reason. */
+const struct brume_cl_api *brume_cl_load(char *why);
+
+/* ---- errors.c --------------------------------------------------------------------------------------------------------------- */
+
+/** "CL_OUT_OF_RESOURCES (-5)" into buf; returns buf. */
+const char *brume_cl_error_text(cl_int err, char buf[64]);
+
+struct brume_cl_device;
+/**
+ * Fails with "CALL: ERROR on DEVICE: context; what to do". Out of memory becomes BRUME_E_MEMORY, the rest BRUME_E_DEVICE. Errors after
+ * which a context may hang at any call mark the device as lost.
+ */
+brume_status brume_cl_fail(struct brume_cl_device *d, cl_int err, const char *call, const char *fmt, ...) BRUME_PRINTF(4, 5);
+/** BRUME_OK, or the refusal to touch a lost device again. */
+brume_status brume_cl_check_lost(const struct brume_cl_device *d);
+
+/* ---- platforms.c ------------------------------------------------------------------------------------------------------------ */
+
+#define BRUME_CL_MAX_PLATFORMS 32
+#define BRUME_CL_MAX_DEVICES 32 /* of one platform */
+
+/** Platforms into ids; returns their number, 0 with the reason in why (256 bytes). */
+int brume_cl_platforms(const struct brume_cl_api *cl, cl_platform_id ids[BRUME_CL_MAX_PLATFORMS], char *why);
+/** Devices of a platform, 0 with the reason in why (256 bytes). */
+int brume_cl_devices(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id ids[BRUME_CL_MAX_DEVICES], char *why);
+/** Fills info for device D of platform P; usable and note say whether brume can run there. */
+void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device, brume_device_info *info);
+
+/* ---- device.c, buffer.c ----------------------------------------------------------------------------------------------------- */
+
+struct brume_cl_program;
+
+struct brume_cl_device {
+    struct brume_device base;
+    const struct brume_cl_api *cl;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+    brume_device_info info;
+    struct brume_cl_program *programs;  /* built so far, a list */
+    cl_mem dummy;                       /* bound where an optional tensor is absent; never read */
+    cl_kernel fill;                     /* made at the first fill */
+    uint64_t next_serial;
+    int in_flight;                      /* launches since the last wait */
+    bool lost;
+    char lost_why[128];
+};
+
+struct brume_cl_buffer {
+    struct brume_buffer base;
+    cl_mem mem;
+    uint64_t serial;                    /* never reused, unlike addresses: tells whether kernel arguments are up to date */
+};
+
+static inline struct brume_cl_device *brume_cl_device_of(struct brume_device *d) { return (struct brume_cl_device *)d; }
+
+brume_status brume_cl_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out);
+void brume_cl_buffer_free(brume_buffer *b);
+brume_status brume_cl_buffer_write(brume_buffer *b, size_t offset, const void *src, size_t bytes);
+brume_status brume_cl_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
+brume_status brume_cl_buffer_fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern);
+brume_status brume_cl_finish(struct brume_device *d);
+
+/* ---- program.c -------------------------------------------------------------------------------------------------------------- */
+
+/**
+ * The program made of cl/FILE (or of `text` if given, then file only names it in messages), built with the defines; kept by the
+ * device and found again. what: for messages, the kernel or op that asks for it.
+ */
+brume_status brume_cl_program_get(struct brume_cl_device *d, const char *file, const char *text, const char *defines, const char *what,
+                                  cl_program *out);
+void brume_cl_programs_free(struct brume_cl_device *d);
+/** The text of cl/FILE, or NULL. */
+const char *brume_cl_source(const char *file);
+
+/* ---- fused.c ---------------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Kernels of n chains as one OpenCL source (to be freed), and a launch for each: file and defines unset, kernel names point into
+ * *names (to be freed). Arguments are inputs 0.. and output 0 of the step.
+ */
+brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source, char **names,
+                            struct brume_cl_launch *launches);
+
+/* ---- gemm.c ----------------------------------------------------------------------------------------------------------------- */
+
+/** Runs one GEMM on the device's queue; a, b, c: buffers and offsets in elements. what: node for messages. */
+brume_status brume_cl_run_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g, const cl_mem mem[3], const uint64_t offset[3],
+                               const char *what);
+/** Compiles what brume_cl_run_gemm() will need. */
+brume_status brume_cl_warm_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g);
+
+/* ---- exec.c ----------------------------------------------------------------------------------------------------------------- */
+
+brume_status brume_cl_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
+void brume_cl_exec_free(struct brume_exec *e);
+brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots);
+brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots);
+
+#endif

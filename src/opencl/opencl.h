@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ * What the OpenCL backend shows to src/runtime: finding and opening its devices. */
+#ifndef BRUME_OPENCL_OPENCL_H
+#define BRUME_OPENCL_OPENCL_H
+
+#include "brume/device.h"
+
+struct brume_device;
+
+/**
+ * Appends every OpenCL device, usable or not, to an array that the caller frees with free(). A machine without a loader, platform or
+ * device appends none and is BRUME_OK; note receives why ("" if all is well).
+ */
+brume_status brume_opencl_list(brume_device_info **list, int *n, char note[256]);
+
+/** Opens device `device` of platform `platform`, counted as brume_opencl_list() does. */
+brume_status brume_opencl_open(int platform, int device, const brume_device_options *options, struct brume_device **out);
+
+#endif
