@@ -43,6 +43,15 @@ brume_graph *brume_graph_new(void);
 void brume_graph_free(brume_graph *g);
 /** The first error met while building, or BRUME_OK. */
 brume_status brume_graph_status(const brume_graph *g);
+/**
+ * Sets the first error from outside an operator (a model builder that meets an argument it cannot use); does nothing if g holds one.
+ * printf-like. Returns BRUME_NONE.
+ */
+brume_tensor brume_graph_fail(brume_graph *g, brume_status s, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
 /** Its text ("" if none): op, node, expected, got. */
 const char *brume_graph_error(const brume_graph *g);
 

@@ -4,8 +4,7 @@
 #define BRUME_PARAMS_H
 
 #include "brume/graph.h"
-
-typedef struct brume_weights brume_weights; /* brume/weights.h */
+#include "brume/weights.h"
 
 /** Elements of a slab (trainable or not). */
 int64_t brume_params_numel(const brume_graph *g, brume_tensor slab);

@@ -55,7 +55,7 @@ brume_status brume_scheduler_config_copy(brume_scheduler_config *dst, const brum
  */
 brume_status brume_scheduler_config_parse(const char *text, size_t length, const char *where, brume_scheduler_config *c, char note[512]);
 brume_status brume_scheduler_config_read(const char *path, brume_scheduler_config *c, char note[512]);
-/** Writes every key. The file is whole or, on failure, untouched. */
+/** Writes every key that the class knows. The file is whole or, on failure, untouched. */
 brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c);
 
 /** A schedule as a row: brume_schedule_row(i) for i = 0, 1, ... until NULL. */

@@ -36,7 +36,7 @@ typedef struct brume_unet2d_config {
     bool center_input_sample;          /**< false; true: the input is 2 x - 1 */
     brume_time_embedding time_embedding_type; /**< positional */
     int32_t time_embedding_dim;        /**< 0 = null: 4 block_out_channels[0] */
-    float freq_shift;                  /**< 0 */
+    double freq_shift;                 /**< 0 */
     bool flip_sin_to_cos;              /**< true: cos before sin */
     int32_t levels;                    /**< L = length of the three lists below, 1 .. BRUME_UNET2D_MAX_LEVELS */
     int32_t block_out_channels[BRUME_UNET2D_MAX_LEVELS];
@@ -44,15 +44,15 @@ typedef struct brume_unet2d_config {
     brume_unet2d_block up_block_types[BRUME_UNET2D_MAX_LEVELS];   /**< lowest resolution first */
     bool mid_block;                    /**< true: "UNetMidBlock2D"; false: null */
     int32_t layers_per_block;          /**< 2 */
-    float mid_block_scale_factor;      /**< 1: results of the mid block's resnets and attention are divided by it */
+    double mid_block_scale_factor;     /**< 1: results of the mid block's resnets and attention are divided by it */
     int32_t downsample_padding;        /**< 1: one zero all around; 0: one row at the bottom and one column at the right */
     brume_resample downsample_type, upsample_type; /**< conv */
-    float dropout;                     /**< 0; in training only, before the second convolution of every resnet */
+    double dropout;                    /**< 0; in training only, before the second convolution of every resnet */
     brume_act act_fn;                  /**< BRUME_ACT_SILU */
     int32_t attention_head_dim;        /**< 8; 0 = null: one head */
     int32_t norm_num_groups;           /**< 32 */
     int32_t attn_norm_num_groups;      /**< 0 = null */
-    float norm_eps;                    /**< 1e-5 */
+    double norm_eps;                   /**< 1e-5 */
     brume_time_scale_shift resnet_time_scale_shift; /**< default */
     bool add_attention;                /**< true: attention in the mid block */
     brume_class_embedding class_embed_type; /**< NONE; TABLE is spelt null with num_class_embeds set */

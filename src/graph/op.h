@@ -134,8 +134,6 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
 
 /** Sets the graph's sticky error: "op 'name': text (input shapes)". Returns s. For use inside op->shape. */
 brume_status brume_node_fail(const struct brume_node *n, brume_status s, const char *fmt, ...) BRUME_PRINTF(3, 4);
-/** Sets the graph's sticky error from a builder function, before a node exists. Returns BRUME_NONE. */
-brume_tensor brume_graph_fail(brume_graph *g, brume_status s, const char *fmt, ...) BRUME_PRINTF(3, 4);
 
 /** The value behind a handle; NULL for BRUME_NONE. */
 const struct brume_value *brume_value_of(const brume_graph *g, brume_tensor t);

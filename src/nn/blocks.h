@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ * Building blocks of U-Nets, with parameters named as in diffusers. Images are (N, H, W, C). */
+#ifndef BRUME_NN_BLOCKS_H
+#define BRUME_NN_BLOCKS_H
+
+#include "brume/unet2d.h"
+
+#define BRUME_NN_PATH 160 /* room for the longest parameter name */
+
+/* A network under construction. */
+struct brume_nn {
+    brume_graph *g;
+    brume_tensor slab;
+    brume_act act;
+    float norm_eps, dropout;
+    bool scale_shift;
+    brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once */
+    const brume_dropout_source *train;  /* NULL: evaluation */
+    uint32_t stream;                    /* of the next dropout */
+};
+
+enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP };
+
+/* PREFIX.weight and PREFIX.bias, (I, O) and (O); y = x w + b. */
+brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
+/* Square kernel (1 or 3, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result; or BRUME_NONE. */
+brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int kernel, brume_tensor bias_add,
+                           brume_tensor residual);
+brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act);
+/* Table of rows: PREFIX.weight (rows, width). */
+brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_tensor ids, int64_t rows, int64_t width);
+/* linear_2(silu(linear_1(x))) */
+brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width);
+
+/* ResnetBlock2D; the result is divided by scale. */
+brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int groups, enum brume_nn_mode mode, float scale);
+/* Self-attention over pixels, with residual. head_dim 0: one head. groups 0: no normalisation. The result is divided by scale. */
+brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale);
+/* PREFIX.conv, stride 2; pad 1: all around, 0: bottom and right only. */
+brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_tensor x, int pad);
+/* Nearest x 2, then PREFIX.conv. */
+brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ * Model folders as diffusers lays them out: pipelines, flat pipelines and bare models. */
+#include "brume/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "brume/json.h"
+#include "brume/params.h"
+#include "nn/unet2d_build.h"
+
+static const char weights_stem[] = "diffusion_pytorch_model";
+
+static void add_note(brume_model *m, const char *text)
+{
+    const size_t used = strlen(m->note);
+    if (text[0]) snprintf(m->note + used, sizeof m->note - used, "%s%s", used ? "; " : "", text);
+}
+
+void brume_model_free(brume_model *m)
+{
+    if (!m) return;
+    brume_scheduler_config_clear(&m->scheduler);
+    free(m->params);
+    free(m);
+}
+
+static brume_status model_alloc(brume_model **out)
+{
+    brume_model *m = calloc(1, sizeof *m);
+    *out = NULL;
+    if (!m) return brume_fail(BRUME_E_MEMORY, "out of memory for a model");
+    brume_unet2d_config_default(&m->unet);
+    brume_scheduler_config_default(&m->scheduler);
+    *out = m;
+    return BRUME_OK;
+}
+
+/* The graph whose slab lays the parameters out, and room for them. */
+static brume_status layout(brume_model *m, brume_graph **g, brume_tensor *slab)
+{
+    *g = brume_graph_new();
+    if (!*g) return brume_fail(BRUME_E_MEMORY, "out of memory for a model");
+    *slab = brume_unet2d_on_paper(*g, &m->unet);
+    if (brume_graph_status(*g) != BRUME_OK) return brume_fail(brume_graph_status(*g), "%s", brume_graph_error(*g));
+    m->n_params = brume_params_numel(*g, *slab);
+    m->params = calloc((size_t)m->n_params, sizeof *m->params);
+    return m->params ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for %lld parameters", (long long)m->n_params);
+}
+
+brume_status brume_model_new(const brume_unet2d_config *c, const brume_scheduler_config *scheduler, uint64_t seed, brume_model **out)
+{
+    brume_graph *g = NULL;
+    brume_tensor slab = BRUME_NONE;
+    brume_model *m = NULL;
+    *out = NULL;
+    brume_status s = brume_unet2d_config_check(c);
+    if (s == BRUME_OK) s = model_alloc(&m);
+    if (s != BRUME_OK) return s;
+    m->unet = *c;
+    if (scheduler) {
+        s = brume_scheduler_config_copy(&m->scheduler, scheduler);
+        m->has_scheduler = 1;
+    }
+    if (s == BRUME_OK) s = layout(m, &g, &slab);
+    if (s == BRUME_OK) brume_params_init(g, slab, seed, m->params);
+    brume_graph_free(g);
+    if (s != BRUME_OK) brume_model_free(m);
+    else *out = m;
+    return s;
+}
+
+/* Where the parts of a model lie: paths, freed by free_parts(). */
+struct parts { char *index, *config, *weights, *scheduler; };
+
+static void free_parts(struct parts *p)
+{
+    free(p->index);
+    free(p->config);
+    free(p->weights);
+    free(p->scheduler);
+}
+
+/* folder/component if that is a folder, else folder itself (flat pipelines); allocated. */
+static char *component(const char *folder, const char *name)
+{
+    char *path = brume_path_join(folder, name);
+    if (!path || brume_is_folder(path)) return path;
+    free(path);
+    return strdup(folder);
+}
+
+static brume_status find_parts(const char *folder, struct parts *p)
+{
+    if (!brume_is_folder(folder)) return brume_fail(BRUME_E_IO, "%s: no such folder; a model is a folder with config.json and weights", folder);
+    p->index = brume_path_join(folder, "model_index.json");
+    p->weights = component(folder, "unet");
+    char *schedulers = component(folder, "scheduler");
+    if (p->weights) p->config = brume_path_join(p->weights, "config.json");
+    if (schedulers) p->scheduler = brume_path_join(schedulers, "scheduler_config.json");
+    free(schedulers);
+    if (!p->index || !p->weights || !p->config || !p->scheduler) return brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    if (brume_is_file(p->config)) return BRUME_OK;
+    return brume_fail(BRUME_E_IO, "%s: neither config.json nor unet/config.json is there, so this is no model folder", folder);
+}
+
+/* The class of unet in model_index.json; pipelines with parts that brume does not run are refused by that class. */
+static brume_status check_index(const char *path)
+{
+    brume_json *root = NULL;
+    brume_status s = brume_json_load(path, &root);
+    const brume_json *entry = brume_json_find(root, "unet");
+    const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
+    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel"))
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel", path,
+                       brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
+    if (s == BRUME_OK && !entry)
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has no part called unet", path,
+                       brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"));
+    brume_json_free(root);
+    return s;
+}
+
+static brume_status load_weights(brume_model *m, const char *folder, const char *variant)
+{
+    brume_graph *g = NULL;
+    brume_weights *w = NULL;
+    brume_tensor slab = BRUME_NONE;
+    char note[512] = "";
+    brume_status s = layout(m, &g, &slab);
+    if (s == BRUME_OK) s = brume_weights_open(folder, weights_stem, variant, &w);
+    if (s == BRUME_OK) s = brume_params_load(g, slab, w, m->params, note);
+    add_note(m, note);
+    brume_weights_close(w);
+    brume_graph_free(g);
+    return s;
+}
+
+brume_status brume_model_load(const char *folder, const char *variant, brume_model **out)
+{
+    struct parts p = { 0 };
+    brume_model *m = NULL;
+    char note[512] = "";
+    *out = NULL;
+    brume_status s = find_parts(folder, &p);
+    if (s == BRUME_OK) s = model_alloc(&m);
+    if (s == BRUME_OK && brume_is_file(p.index)) s = check_index(p.index);
+    if (s == BRUME_OK) s = brume_unet2d_config_read(p.config, &m->unet, note);
+    if (s == BRUME_OK) add_note(m, note);
+    if (s == BRUME_OK && brume_is_file(p.scheduler)) {
+        s = brume_scheduler_config_read(p.scheduler, &m->scheduler, note);
+        m->has_scheduler = s == BRUME_OK;
+        if (s == BRUME_OK) add_note(m, note);
+    }
+    if (s == BRUME_OK) s = load_weights(m, p.weights, variant);
+    free_parts(&p);
+    if (s != BRUME_OK) brume_model_free(m);
+    else *out = m;
+    return s;
+}
+
+static brume_status write_index(const brume_model *m, const char *path)
+{
+    brume_json_writer *w = brume_json_writer_new();
+    if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
+    const char *scheduler = m->scheduler.class_name;
+    brume_json_begin_object(w, NULL);
+    brume_json_put_string(w, "_class_name", strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
+    brume_json_put_string(w, "_diffusers_version", "0.42.1");
+    brume_json_begin_array(w, "scheduler", 1);
+    brume_json_put_string(w, NULL, "diffusers");
+    brume_json_put_string(w, NULL, scheduler);
+    brume_json_end(w);
+    brume_json_begin_array(w, "unet", 1);
+    brume_json_put_string(w, NULL, "diffusers");
+    brume_json_put_string(w, NULL, "UNet2DModel");
+    brume_json_end(w);
+    brume_json_end(w);
+    const brume_status s = brume_json_writer_save(w, path);
+    brume_json_writer_free(w);
+    return s;
+}
+
+static brume_status save_weights(const brume_model *m, const char *path)
+{
+    brume_graph *g = brume_graph_new();
+    if (!g) return brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
+    const brume_tensor slab = brume_unet2d_on_paper(g, &m->unet);
+    brume_status s = brume_graph_status(g);
+    if (s != BRUME_OK) s = brume_fail(s, "%s", brume_graph_error(g));
+    else if (brume_params_numel(g, slab) != m->n_params)
+        s = brume_fail(BRUME_E_ARG, "%s: the config describes %lld parameters, the model holds %lld", path, (long long)brume_params_numel(g, slab),
+                       (long long)m->n_params);
+    else s = brume_params_save(g, slab, m->params, path);
+    brume_graph_free(g);
+    return s;
+}
+
+/* Makes folder/sub and calls write for folder/sub/file. */
+static brume_status write_part(const brume_model *m, const char *folder, const char *sub, const char *file,
+                               brume_status (*write)(const brume_model *m, const char *path))
+{
+    char *dir = sub[0] ? brume_path_join(folder, sub) : strdup(folder), *path = dir ? brume_path_join(dir, file) : NULL;
+    brume_status s = path ? brume_make_folders(dir) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    if (s == BRUME_OK) s = write(m, path);
+    free(path);
+    free(dir);
+    return s;
+}
+
+static brume_status write_config(const brume_model *m, const char *path) { return brume_unet2d_config_write(path, &m->unet); }
+static brume_status write_scheduler(const brume_model *m, const char *path) { return brume_scheduler_config_write(path, &m->scheduler); }
+
+/* model_index.json comes last: a folder that has it is complete. */
+brume_status brume_model_save(const brume_model *m, const char *folder)
+{
+    brume_status s = write_part(m, folder, "unet", "config.json", write_config);
+    if (s == BRUME_OK) s = write_part(m, folder, "unet", "diffusion_pytorch_model.safetensors", save_weights);
+    if (s == BRUME_OK) s = write_part(m, folder, "scheduler", "scheduler_config.json", write_scheduler);
+    if (s == BRUME_OK) s = write_part(m, folder, "", "model_index.json", write_index);
+    return s;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ * Parameters on the host: fresh values, and the way between a slab and a safetensors file. */
+#include "brume/params.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "brume/rng.h"
+
+int64_t brume_params_numel(const brume_graph *g, brume_tensor slab) { return brume_shape_numel(brume_tensor_shape(g, slab)); }
+
+void brume_params_init(const brume_graph *g, brume_tensor slab, uint64_t seed, float *host)
+{
+    const int n = brume_param_count(g, slab);
+    for (int i = 0; i < n; i++) {
+        const brume_param_info *p = brume_param_at(g, slab, i);
+        const int64_t count = brume_shape_numel(p->shape);
+        float *x = host + p->offset;
+        switch (p->init) {
+        case BRUME_INIT_ZERO: memset(x, 0, (size_t)count * sizeof *x); break;
+        case BRUME_INIT_ONE: for (int64_t k = 0; k < count; k++) x[k] = 1.0f; break;
+        case BRUME_INIT_UNIFORM_FAN_IN: {
+            const float b = p->init_scale / (float)sqrt((double)p->fan_in);
+            brume_fill_uniform(seed, (uint32_t)i, 0, 0, count, x);
+            for (int64_t k = 0; k < count; k++) x[k] = (2.0f * x[k] - 1.0f) * b;
+            break;
+        }
+        case BRUME_INIT_NORMAL:
+            brume_fill_normal(seed, (uint32_t)i, 0, 0, count, x);
+            for (int64_t k = 0; k < count; k++) x[k] *= p->init_scale;
+            break;
+        }
+    }
+}
+
+brume_shape brume_param_file_shape(const brume_param_info *info)
+{
+    const int64_t *d = info->shape.d;
+    switch (info->layout) {
+    case BRUME_LAYOUT_LINEAR: return BRUME_SHAPE(d[1], d[0]);
+    case BRUME_LAYOUT_CONV: return BRUME_SHAPE(d[3], d[2], d[0], d[1]);
+    case BRUME_LAYOUT_SAME: break;
+    }
+    return info->shape;
+}
+
+/* Every layout is a transposition of two axes: inside (inner, outer), in the file (outer, inner); CONV: one of kh kw x (I O), where the
+ * pixels of the kernel are innermost in the file. */
+struct axes { int64_t taps, in, out; };
+
+static struct axes axes_of(const brume_param_info *info)
+{
+    const int64_t *d = info->shape.d;
+    if (info->layout == BRUME_LAYOUT_LINEAR) return (struct axes){ 1, d[0], d[1] };
+    if (info->layout == BRUME_LAYOUT_CONV) return (struct axes){ d[0] * d[1], d[2], d[3] };
+    return (struct axes){ 1, 1, brume_shape_numel(info->shape) };
+}
+
+void brume_param_from_file(const brume_param_info *info, const float *file, float *inside)
+{
+    const struct axes a = axes_of(info);
+    for (int64_t o = 0; o < a.out; o++)
+        for (int64_t i = 0; i < a.in; i++)
+            for (int64_t k = 0; k < a.taps; k++) inside[(k * a.in + i) * a.out + o] = *file++;
+}
+
+void brume_param_to_file(const brume_param_info *info, const float *inside, float *file)
+{
+    const struct axes a = axes_of(info);
+    for (int64_t o = 0; o < a.out; o++)
+        for (int64_t i = 0; i < a.in; i++)
+            for (int64_t k = 0; k < a.taps; k++) *file++ = inside[(k * a.in + i) * a.out + o];
+}
+
+/* Names that very old diffusers files give to the linear layers of attention. */
+static const struct { const char *now, *then; } old_names[] = {
+    { ".to_q.", ".query." }, { ".to_k.", ".key." }, { ".to_v.", ".value." }, { ".to_out.0.", ".proj_attn." },
+};
+
+static const brume_st_tensor *find(const brume_weights *w, const char *name)
+{
+    const brume_st_tensor *t = brume_weights_find(w, name);
+    for (size_t i = 0; !t && i < sizeof old_names / sizeof *old_names; i++) {
+        const char *at = strstr(name, old_names[i].now);
+        char old[256];
+        if (!at) continue;
+        snprintf(old, sizeof old, "%.*s%s%s", (int)(at - name), name, old_names[i].then, at + strlen(old_names[i].now));
+        t = brume_weights_find(w, old);
+    }
+    return t;
+}
+
+static bool shape_matches(const brume_param_info *info, const brume_st_tensor *t)
+{
+    const brume_shape s = brume_param_file_shape(info);
+    int n = t->ndim;
+    if (info->layout == BRUME_LAYOUT_LINEAR && n == 4 && t->shape[2] == 1 && t->shape[3] == 1) n = 2; /* a 1x1 convolution */
+    if (n != s.ndim) return false;
+    for (int i = 0; i < n; i++)
+        if (t->shape[i] != s.d[i]) return false;
+    return true;
+}
+
+static void shape_text(int ndim, const int64_t *d, char text[96])
+{
+    size_t used = (size_t)snprintf(text, 96, "[");
+    for (int i = 0; i < ndim && used < 80; i++) used += (size_t)snprintf(text + used, 96 - used, i ? ", %lld" : "%lld", (long long)d[i]);
+    snprintf(text + used, 96 - used, "]");
+}
+
+/* A list of complaints of which only the first few are spelt out. */
+struct list { char text[1200]; size_t used; int n; };
+
+static void complain(struct list *l, const char *what)
+{
+    if (l->n++ < 6) l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%.180s", l->used ? ", " : "", what);
+}
+
+static brume_status load_one(const brume_param_info *p, const brume_st_tensor *t, float *file, float *host)
+{
+    const int64_t count = brume_shape_numel(p->shape);
+    const brume_status s = brume_st_read_f32(t, 0, count, file);
+    if (s == BRUME_OK) brume_param_from_file(p, file, host + p->offset);
+    return s;
+}
+
+brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512])
+{
+    const int n = brume_param_count(g, slab);
+    struct list missing = { .n = 0 }, wrong = { .n = 0 }, extra = { .n = 0 };
+    int64_t largest = 1;
+    if (note) note[0] = 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t count = brume_shape_numel(brume_param_at(g, slab, i)->shape);
+        if (count > largest) largest = count;
+    }
+    const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
+    float *file = malloc((size_t)largest * sizeof *file);
+    brume_status s = used && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
+
+    for (int i = 0; i < n && s == BRUME_OK; i++) {
+        const brume_param_info *p = brume_param_at(g, slab, i);
+        const brume_st_tensor *t = used[i] = find(w, p->name);
+        if (!t) {
+            complain(&missing, p->name);
+        } else if (!shape_matches(p, t)) {
+            const brume_shape want = brume_param_file_shape(p);
+            char text[400], a[96], b[96];
+            shape_text(want.ndim, want.d, a);
+            shape_text(t->ndim, t->shape, b);
+            snprintf(text, sizeof text, "%.100s (%s expected, %s found)", p->name, a, b);
+            complain(&wrong, text);
+        } else {
+            s = load_one(p, t, file, host);
+        }
+    }
+    if (s == BRUME_OK && missing.n + wrong.n > 0) {
+        const char *where = brume_weights_files(w) > 0 ? brume_weights_file(w, 0) : "weights";
+        s = brume_fail(BRUME_E_FORMAT, "%s: %d of %d parameters are missing%s%s%s; %d have another shape%s%s%s", where, missing.n, n,
+                       missing.n ? " (" : "", missing.text, missing.n > 6 ? ", ...)" : missing.n ? ")" : "", wrong.n, wrong.n ? ": " : "",
+                       wrong.text, wrong.n > 6 ? ", ..." : "");
+    }
+    for (int64_t k = 0; k < brume_weights_count(w) && s == BRUME_OK && note; k++) {
+        const brume_st_tensor *t = brume_weights_at(w, k);
+        bool known = !strcmp(t->name, "time_proj.W"); /* the Fourier table again, in older files */
+        for (int i = 0; i < n && !known; i++) known = used[i] == t;
+        if (!known) complain(&extra, t->name);
+    }
+    if (note && extra.n) snprintf(note, 512, "%d tensors of the weights are not part of the model: %.400s%s", extra.n, extra.text, extra.n > 6 ? ", ..." : "");
+    free(file);
+    free(used);
+    return s;
+}
+
+brume_status brume_params_save(const brume_graph *g, brume_tensor slab, const float *host, const char *path)
+{
+    const int n = brume_param_count(g, slab);
+    const size_t rows = (size_t)(n > 0 ? n : 1);
+    brume_st_item *items = calloc(rows, sizeof *items);
+    brume_shape *shapes = calloc(rows, sizeof *shapes);
+    float *file = malloc(sizeof *file * (size_t)(brume_params_numel(g, slab) + 1));
+    brume_status s = items && shapes && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing parameters", path);
+    for (int i = 0; i < n && s == BRUME_OK; i++) {
+        const brume_param_info *p = brume_param_at(g, slab, i);
+        shapes[i] = brume_param_file_shape(p);
+        brume_param_to_file(p, host + p->offset, file + p->offset);
+        items[i] = (brume_st_item){ .name = p->name, .dtype = BRUME_ST_F32, .ndim = shapes[i].ndim, .shape = shapes[i].d, .data = file + p->offset };
+    }
+    if (s == BRUME_OK) s = brume_safetensors_write(path, items, n, NULL);
+    free(file);
+    free(shapes);
+    free(items);
+    return s;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ * UNet2DModel: down path, middle, up path with skip connections (Ronneberger et al. 2015; Ho et al. 2020). */
+#include "brume/unet2d.h"
+
+#include <stdio.h>
+
+#include "base/fail.h"
+#include "nn/blocks.h"
+#include "nn/unet2d_build.h"
+
+#define MAX_SKIPS (1 + BRUME_UNET2D_MAX_LEVELS * (BRUME_UNET2D_MAX_LAYERS + 1))
+
+int64_t brume_unet2d_embedding_dim(const brume_unet2d_config *c)
+{
+    return c->time_embedding_dim ? c->time_embedding_dim : 4 * (int64_t)c->block_out_channels[0];
+}
+
+int64_t brume_unet2d_multiple(const brume_unet2d_config *c) { return (int64_t)1 << (c->levels - 1); }
+
+/* The time projection of t, before its linear layers; table: parameter of the learned and the Fourier embedding, else BRUME_NONE. */
+static brume_tensor project(brume_graph *g, const brume_unet2d_config *c, brume_tensor table, brume_tensor t)
+{
+    switch (c->time_embedding_type) {
+    case BRUME_TIME_FOURIER: return brume_fourier_embedding(g, t, table);
+    case BRUME_TIME_LEARNED: return brume_embedding(g, table, t);
+    case BRUME_TIME_POSITIONAL: break;
+    }
+    return brume_timestep_embedding(g, t, c->block_out_channels[0], c->flip_sin_to_cos, (float)c->freq_shift);
+}
+
+static brume_tensor time_table(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab)
+{
+    const int64_t c0 = c->block_out_channels[0];
+    brume_param_info info = { .name = "time_proj.weight", .layout = BRUME_LAYOUT_SAME, .init = BRUME_INIT_NORMAL, .fan_in = 1 };
+    if (c->time_embedding_type == BRUME_TIME_FOURIER) {
+        info.shape = BRUME_SHAPE(c0);
+        info.init_scale = 16.0f;
+    } else if (c->time_embedding_type == BRUME_TIME_LEARNED) {
+        info.shape = BRUME_SHAPE(c->num_train_timesteps, c0);
+        info.init_scale = 1.0f;
+        info.trainable = 1;
+    } else {
+        return BRUME_NONE;
+    }
+    return brume_param(g, slab, &info);
+}
+
+/* Time and class embedding (N, E). */
+static brume_tensor embed(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor t, brume_tensor labels)
+{
+    brume_graph *g = m->g;
+    const int64_t width = brume_unet2d_embedding_dim(c);
+    const brume_tensor table = time_table(g, c, m->slab);
+    brume_scope_push(g, "time_proj");
+    const brume_tensor p = project(g, c, table, t);
+    brume_scope_pop(g);
+    brume_tensor emb = brume_nn_time_mlp(m, "time_embedding", p, width), class_emb = labels;
+    switch (c->class_embed_type) {
+    case BRUME_CLASS_NONE: return emb;
+    case BRUME_CLASS_TABLE: class_emb = brume_nn_embedding(m, "class_embedding", labels, c->num_class_embeds, width); break;
+    case BRUME_CLASS_TIMESTEP: class_emb = brume_nn_time_mlp(m, "class_embedding", project(g, c, table, labels), width); break;
+    case BRUME_CLASS_IDENTITY: break;
+    }
+    brume_scope_push(g, "class_embedding");
+    emb = brume_add(g, emb, class_emb);
+    brume_scope_pop(g);
+    return emb;
+}
+
+static bool by_resnet(brume_unet2d_block type, brume_resample chosen)
+{
+    return type == BRUME_BLOCK_RESNET_RESAMPLE || (type == BRUME_BLOCK_ATTENTION && chosen == BRUME_RESAMPLE_RESNET);
+}
+
+struct skips { int n; brume_tensor t[MAX_SKIPS]; };
+
+static brume_tensor down(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s)
+{
+    const brume_unet2d_block type = c->down_block_types[i];
+    char path[BRUME_NN_PATH];
+    for (int j = 0; j < c->layers_per_block; j++) {
+        snprintf(path, sizeof path, "down_blocks.%d.resnets.%d", i, j);
+        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], c->norm_num_groups, BRUME_NN_KEEP, 1.0f);
+        if (type == BRUME_BLOCK_ATTENTION) {
+            snprintf(path, sizeof path, "down_blocks.%d.attentions.%d", i, j);
+            x = brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);
+        }
+        s->t[s->n++] = x;
+    }
+    if (i == c->levels - 1) return x;
+    snprintf(path, sizeof path, "down_blocks.%d.downsamplers.0", i);
+    if (by_resnet(type, c->downsample_type))
+        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], c->norm_num_groups, BRUME_NN_DOWN, 1.0f);
+    else
+        x = brume_nn_downsample(m, path, x, c->downsample_padding);
+    return s->t[s->n++] = x;
+}
+
+static brume_tensor middle(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x)
+{
+    const int64_t width = c->block_out_channels[c->levels - 1];
+    const float scale = (float)c->mid_block_scale_factor;
+    const int groups = c->attn_norm_num_groups ? c->attn_norm_num_groups : m->scale_shift ? 0 : c->norm_num_groups;
+    x = brume_nn_resnet(m, "mid_block.resnets.0", x, width, c->norm_num_groups, BRUME_NN_KEEP, scale);
+    if (c->add_attention) x = brume_nn_attention(m, "mid_block.attentions.0", x, groups, c->attention_head_dim, scale);
+    return brume_nn_resnet(m, "mid_block.resnets.1", x, width, c->norm_num_groups, BRUME_NN_KEEP, scale);
+}
+
+static brume_tensor up(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s)
+{
+    const brume_unet2d_block type = c->up_block_types[i];
+    const int64_t width = c->block_out_channels[c->levels - 1 - i];
+    char path[BRUME_NN_PATH];
+    for (int j = 0; j <= c->layers_per_block; j++) {
+        snprintf(path, sizeof path, "up_blocks.%d.resnets.%d", i, j);
+        brume_scope_push(m->g, "%s", path);
+        x = brume_concat(m->g, 2, (brume_tensor[]){ x, s->t[--s->n] }, 3);
+        brume_scope_pop(m->g);
+        x = brume_nn_resnet(m, path, x, width, c->norm_num_groups, BRUME_NN_KEEP, 1.0f);
+        if (type != BRUME_BLOCK_ATTENTION) continue;
+        snprintf(path, sizeof path, "up_blocks.%d.attentions.%d", i, j);
+        x = brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);
+    }
+    if (i == c->levels - 1) return x;
+    snprintf(path, sizeof path, "up_blocks.%d.upsamplers.0", i);
+    if (by_resnet(type, c->upsample_type)) return brume_nn_resnet(m, path, x, width, c->norm_num_groups, BRUME_NN_UP, 1.0f);
+    return brume_nn_upsample(m, path, x);
+}
+
+/* Everything that the operators themselves would not notice, or only deep inside the network. */
+static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels)
+{
+    const brume_shape sx = brume_tensor_shape(g, x), st = brume_tensor_shape(g, t), sl = brume_tensor_shape(g, labels);
+    const long long m = (long long)brume_unet2d_multiple(c), e = (long long)brume_unet2d_embedding_dim(c);
+    const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
+    if (brume_param_count(g, slab) != 0)
+        return brume_graph_fail(g, BRUME_E_ARG, "unet2d: the slab '%s' already holds parameters; every network needs its own",
+                                brume_tensor_name(g, slab)), false;
+    if (sx.ndim != 4 || sx.d[3] != c->in_channels)
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: x must be (N, H, W, %d), got %d dimensions, the last of %lld", c->in_channels, sx.ndim,
+                                sx.ndim ? (long long)sx.d[sx.ndim - 1] : 1), false;
+    if (sx.d[1] % m || sx.d[2] % m)
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: %d levels need a height and width that are multiples of %lld, got %lld x %lld", c->levels,
+                                m, (long long)sx.d[1], (long long)sx.d[2]), false;
+    if (st.ndim != 1 || st.d[0] != sx.d[0] || brume_tensor_dtype(g, t) != time_type)
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: t must be %s of shape (%lld)", time_type == BRUME_I32 ? "i32" : "f32",
+                                (long long)sx.d[0]), false;
+    if (c->class_embed_type == BRUME_CLASS_NONE) {
+        if (labels == BRUME_NONE) return true;
+        return brume_graph_fail(g, BRUME_E_ARG, "unet2d: labels given, but the model has no class embedding"), false;
+    }
+    if (labels == BRUME_NONE)
+        return brume_graph_fail(g, BRUME_E_ARG, "unet2d: the model has a class embedding, so labels must be given"), false;
+    const brume_dtype want = c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : c->class_embed_type == BRUME_CLASS_IDENTITY ? BRUME_F32 : time_type;
+    const bool identity = c->class_embed_type == BRUME_CLASS_IDENTITY;
+    if (sl.ndim != 1 + identity || sl.d[0] != sx.d[0] || (identity && sl.d[1] != e) || brume_tensor_dtype(g, labels) != want) {
+        char shape[64];
+        if (identity) snprintf(shape, sizeof shape, "(%lld, %lld)", (long long)sx.d[0], e);
+        else snprintf(shape, sizeof shape, "(%lld)", (long long)sx.d[0]);
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: labels must be %s of shape %s", want == BRUME_I32 ? "i32" : "f32", shape), false;
+    }
+    return true;
+}
+
+brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
+                          const brume_dropout_source *train)
+{
+    if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
+    const brume_status status = brume_unet2d_config_check(c);
+    if (status != BRUME_OK) return brume_graph_fail(g, status, "%s", brume_error());
+    if (!inputs_fit(g, c, slab, x, t, labels)) return BRUME_NONE;
+
+    const int64_t n = brume_tensor_shape(g, x).d[0], c0 = c->block_out_channels[0];
+    struct brume_nn m = { .g = g, .slab = slab, .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
+                          .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .train = train,
+                          .stream = train ? train->first_stream : 0 };
+    m.temb = brume_activation(g, embed(&m, c, t, labels), c->act_fn);
+    if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
+    struct skips s = { 0 };
+    x = s.t[s.n++] = brume_nn_conv(&m, "conv_in", x, c0, 3, BRUME_NONE, BRUME_NONE);
+    for (int i = 0; i < c->levels; i++) x = down(&m, c, i, x, &s);
+    if (c->mid_block) x = middle(&m, c, x);
+    for (int i = 0; i < c->levels; i++) x = up(&m, c, i, x, &s);
+    x = brume_nn_group_norm(&m, "conv_norm_out", x, c->norm_num_groups, BRUME_ACT_SILU);
+    x = brume_nn_conv(&m, "conv_out", x, c->out_channels, 3, BRUME_NONE, BRUME_NONE);
+    if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, t, BRUME_SHAPE(n, 1, 1, 1)));
+    return x;
+}
+
+brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c)
+{
+    const int64_t side = brume_unet2d_multiple(c);
+    const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
+    const brume_tensor slab = brume_slab(g, "params");
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, side, side, c->in_channels));
+    const brume_tensor t = brume_input(g, "t", time_type, BRUME_SHAPE(1));
+    brume_tensor labels = BRUME_NONE;
+    if (c->class_embed_type == BRUME_CLASS_IDENTITY) labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(1, brume_unet2d_embedding_dim(c)));
+    else if (c->class_embed_type == BRUME_CLASS_TABLE) labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(1));
+    else if (c->class_embed_type == BRUME_CLASS_TIMESTEP) labels = brume_input(g, "labels", time_type, BRUME_SHAPE(1));
+    brume_unet2d(g, c, slab, x, t, labels, NULL);
+    return slab;
+}
+
+int64_t brume_unet2d_param_count(const brume_unet2d_config *c)
+{
+    if (brume_unet2d_config_check(c) != BRUME_OK) return 0;
+    brume_graph *g = brume_graph_new();
+    if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory while counting parameters"), 0;
+    const brume_tensor slab = brume_unet2d_on_paper(g, c);
+    const int64_t count = brume_graph_status(g) == BRUME_OK ? brume_shape_numel(brume_tensor_shape(g, slab)) : 0;
+    brume_graph_free(g);
+    return count;
+}
