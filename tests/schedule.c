@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ * Noise schedules: sanity values of the literature, time grids, scheduler_config.json, and the shared golden tables where present. */
+#include "brume/schedule.h"
+
+#include <unistd.h>
+
+#include "base/file.h"
+#include "brume/json.h"
+#include "check.h"
+
+static void fill(brume_scheduler_config *c, const char *schedule, int T, double b0, double b1)
+{
+    brume_scheduler_config_default(c);
+    snprintf(c->beta_schedule, sizeof c->beta_schedule, "%s", schedule);
+    c->num_train_timesteps = T;
+    c->beta_start = b0;
+    c->beta_end = b1;
+}
+
+/* alpha_bar at a few t, to the 10 digits known; relative, as some are tiny. */
+static void test_values(void)
+{
+    static const int times[] = { 0, 1, 10, 100, 250, 500, 750, 900, 999 };
+    static const struct { const char *name; double b0, b1; int zero_snr; double want[9]; } cases[] = {
+        { "linear", 1e-4, 0.02, 0, { 0.9999, 0.9997800921, 0.9978065725, 0.8951415909, 0.5214230306, 0.07779665837, 0.003300158362, 0.0002702445196,
+                                     4.035829765e-05 } },
+        { "scaled_linear", 0.00085, 0.012, 0, { 0.99915, 0.9982960278, 0.9904313091, 0.8942234776, 0.6737926252, 0.2763326838, 0.056169848,
+                                                0.01415114197, 0.004660098513 } },
+        { "cosine", 1e-4, 0.02, 0, { 0.9999587158, 0.9999125759, 0.9992789038, 0.9715756818, 0.8458879865, 0.4922851724, 0.1431786464,
+                                     0.02361610879, 2.428766907e-09 } },
+        { "linear", 1e-4, 0.02, 1, { 0.9999, 0.9997793254, 0.9977931947, 0.8944904372, 0.5188605368, 0.0752462157, 0.002644105922, 0.0001030384721,
+                                     0 } },
+        { "sigmoid", 1e-4, 0.02, 0, { 0.9998507948, 0.9997010188, 0.9983261901, 0.9804917258, 0.9027989162, 0.2988876278, 0.005622918576,
+                                      0.0002904689273, 3.968181991e-05 } },
+        { "sigmoid_alpha_bar", 1e-4, 0.02, 0, { 0.9996997208, 0.9993978074, 0.9966057339, 0.9600004763, 0.8498630092, 0.4983428179, 0.148159681,
+                                                0.03898857006, 3.002791997e-07 } },
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        brume_scheduler_config c;
+        brume_schedule *s = NULL;
+        fill(&c, cases[k].name, 1000, cases[k].b0, cases[k].b1);
+        c.rescale_betas_zero_snr = cases[k].zero_snr;
+        if (!CHECK_OK(brume_schedule_new(&c, &s))) continue;
+        for (int i = 0; i < 9; i++) {
+            CHECK_NEAR(brume_alpha_bar(s, times[i]), cases[k].want[i], 1e-9 * cases[k].want[i]);
+            CHECK_NEAR(brume_one_minus_alpha_bar(s, times[i]), 1 - cases[k].want[i], 1e-9);
+        }
+        CHECK(brume_alpha_bar(s, -1) == 1.0 && brume_one_minus_alpha_bar(s, -1) == 0.0);
+        brume_schedule_free(s);
+    }
+    brume_scheduler_config c;
+    brume_schedule *s = NULL;
+    fill(&c, "linear", 1000, 1e-4, 0.03);
+    if (CHECK_OK(brume_schedule_new(&c, &s))) CHECK_NEAR(brume_alpha_bar(s, 999), 2.497319885e-07, 1e-16);
+    brume_schedule_free(s);
+    fill(&c, "squaredcos_cap_v2", 4000, 1e-4, 0.02);
+    if (CHECK_OK(brume_schedule_new(&c, &s))) {
+        CHECK_NEAR(brume_alpha_bar(s, 1000), 0.8467314331, 1e-10);
+        CHECK_NEAR(brume_alpha_bar(s, 3999), 1.517980469e-10, 1e-19);
+        CHECK_NEAR(brume_logsnr(s, 3999), 2 * -log(brume_sigma(s, 3999)), 1e-9);
+    }
+    brume_schedule_free(s);
+    fill(&c, "linear", 1000, 1e-4, 0.02);
+    c.rescale_betas_zero_snr = true;
+    if (CHECK_OK(brume_schedule_new(&c, &s))) {
+        CHECK(brume_alpha_bar(s, 999) == 0 && isinf(brume_sigma(s, 999)) && s->beta[999] == 1);
+        CHECK_NEAR(s->beta[0], 1e-4, 1e-15);
+    }
+    brume_schedule_free(s);
+    fill(&c, "linear", 1, 1e-4, 0.02);
+    if (CHECK_OK(brume_schedule_new(&c, &s))) CHECK_NEAR(brume_alpha_bar(s, 0), 0.9999, 1e-15);
+    brume_schedule_free(s);
+}
+
+static void test_refusals(void)
+{
+    brume_scheduler_config c;
+    brume_schedule *s = NULL;
+    double t[100];
+    fill(&c, "nonsense", 10, 1e-4, 0.02);
+    CHECK_FAILS(brume_schedule_new(&c, &s), BRUME_E_UNSUPPORTED, "nonsense");
+    fill(&c, "linear", 0, 1e-4, 0.02);
+    CHECK_FAILS(brume_schedule_new(&c, &s), BRUME_E_ARG, "num_train_timesteps");
+    fill(&c, "linear", 10, 1e-4, 1.5);
+    CHECK_FAILS(brume_schedule_new(&c, &s), BRUME_E_ARG, "beta[");
+    fill(&c, "linear", 10, 0, 0);
+    CHECK_FAILS(brume_schedule_new(&c, &s), BRUME_E_ARG, "every beta is 0");
+    CHECK(s == NULL);
+    fill(&c, "linear", 10, 1e-4, 0.02);
+    CHECK_FAILS(brume_schedule_timesteps(&c, 11, t), BRUME_E_ARG, "1 .. 10");
+    CHECK_FAILS(brume_schedule_timesteps(&c, 0, t), BRUME_E_ARG, "1 .. 10");
+    c.steps_offset = 1;
+    CHECK_FAILS(brume_schedule_timesteps(&c, 10, t), BRUME_E_ARG, "steps_offset");
+}
+
+static void check_grid(int T, int n, brume_spacing spacing, int offset, const double *want)
+{
+    brume_scheduler_config c;
+    double t[100];
+    fill(&c, "linear", T, 1e-4, 0.02);
+    c.timestep_spacing = spacing;
+    c.steps_offset = offset;
+    if (!CHECK_OK(brume_schedule_timesteps(&c, n, t))) return;
+    for (int i = 0; i < n; i++) CHECK_NEAR(t[i], want[i], 0);
+}
+
+static void test_grids(void)
+{
+    check_grid(1000, 7, BRUME_SPACING_LEADING, 0, (double[]){ 852, 710, 568, 426, 284, 142, 0 });
+    check_grid(1000, 3, BRUME_SPACING_LEADING, 1, (double[]){ 667, 334, 1 });
+    check_grid(1000, 7, BRUME_SPACING_TRAILING, 0, (double[]){ 999, 856, 713, 570, 428, 285, 142 });
+    check_grid(100, 3, BRUME_SPACING_TRAILING, 0, (double[]){ 99, 66, 32 });
+    check_grid(1000, 6, BRUME_SPACING_LINSPACE, 0, (double[]){ 999, 799, 599, 400, 200, 0 });
+    check_grid(1000, 1, BRUME_SPACING_LINSPACE, 0, (double[]){ 0 });
+    check_grid(1, 1, BRUME_SPACING_TRAILING, 0, (double[]){ 0 });
+    /* counts for which a floating-point range has one time too many */
+    static const int counts[] = { 29, 31, 58, 62, 97 };
+    for (int k = 0; k < 5; k++) {
+        brume_scheduler_config c;
+        double t[100];
+        fill(&c, "linear", 100, 1e-4, 0.02);
+        c.timestep_spacing = BRUME_SPACING_TRAILING;
+        CHECK_OK(brume_schedule_timesteps(&c, counts[k], t));
+        for (int i = 1; i < counts[k]; i++) CHECK(t[i] < t[i - 1] && t[i] >= 0);
+    }
+}
+
+static brume_status parse(const char *text, brume_scheduler_config *c, char note[512])
+{
+    return brume_scheduler_config_parse(text, strlen(text), "test.json", c, note);
+}
+
+static void test_config(void)
+{
+    brume_scheduler_config c, d;
+    char note[512], path[] = "/tmp/brume-schedule-XXXXXX";
+    if (CHECK_OK(parse("{}", &c, note))) {
+        CHECK_STR(c.class_name, "DDPMScheduler");
+        CHECK(c.num_train_timesteps == 1000 && c.clip_sample && c.clip_sample_range == 1 && c.set_alpha_to_one && !c.trained_betas);
+        CHECK_STR(note, "");
+    }
+    CHECK_OK(parse("{\"_class_name\": \"DDIMScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"prediction_type\": \"v_prediction\", "
+                   "\"set_alpha_to_one\": false, \"steps_offset\": 1, \"timestep_spacing\": \"trailing\", \"clip_sample_range\": 2, "
+                   "\"beta_start\": 1e-05, \"trained_betas\": null, \"solver_order\": 2, \"lambda_min_clipped\": -Infinity}", &c, note));
+    CHECK_STR(note, "keys ignored in the scheduler's config: solver_order, lambda_min_clipped");
+    CHECK(c.prediction_type == BRUME_PREDICT_V && !c.set_alpha_to_one && c.steps_offset == 1 && c.beta_start == 1e-5);
+    CHECK(c.timestep_spacing == BRUME_SPACING_TRAILING && c.clip_sample_range == 2);
+    const int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    if (CHECK_OK(brume_scheduler_config_write(path, &c)) && CHECK_OK(brume_scheduler_config_read(path, &d, NULL))) {
+        CHECK(!memcmp(&c, &d, sizeof c));
+    }
+    if (CHECK_OK(parse("{\"trained_betas\": [0.1, 0.2, 0.5]}", &c, note))) {
+        brume_schedule *s = NULL;
+        CHECK_INT(c.num_train_timesteps, 3);
+        if (CHECK_OK(brume_schedule_new(&c, &s))) CHECK_NEAR(brume_alpha_bar(s, 2), 0.9 * 0.8 * 0.5, 1e-15);
+        brume_schedule_free(s);
+        CHECK_OK(brume_scheduler_config_write(path, &c));
+        CHECK_OK(brume_scheduler_config_read(path, &d, NULL));
+        CHECK(d.trained_betas && d.trained_betas[2] == 0.5);
+        brume_scheduler_config_clear(&d);
+        CHECK_OK(brume_scheduler_config_copy(&d, &c));
+        brume_scheduler_config_clear(&d);
+        brume_scheduler_config_clear(&c);
+    }
+    unlink(path);
+    CHECK_FAILS(parse("{\"beta_schedule\": \"wavy\"}", &c, note), BRUME_E_UNSUPPORTED, "wavy");
+    CHECK_FAILS(parse("{\"variance_type\": \"fixed_large_log\"}", &c, note), BRUME_E_UNSUPPORTED, "fixed_large_log");
+    CHECK_FAILS(parse("{\"trained_betas\": [0.1, 2]}", &c, note), BRUME_E_FORMAT, "trained_betas");
+    CHECK_FAILS(parse("{\"num_train_timesteps\": 0}", &c, note), BRUME_E_FORMAT, "num_train_timesteps");
+    CHECK_FAILS(parse("{\"clip_sample\": 3}", &c, note), BRUME_E_FORMAT, "clip_sample");
+    CHECK_FAILS(parse("[1]", &c, note), BRUME_E_FORMAT, "test.json");
+    CHECK_FAILS(parse("{\"beta_start\":", &c, note), BRUME_E_FORMAT, "test.json");
+    CHECK_FAILS(brume_scheduler_config_read("/nonexistent.json", &c, note), BRUME_E_IO, "/nonexistent.json");
+}
+
+/* Tables of the shared golden file: betas and alpha_bar whole or at "index". */
+static void test_golden_tables(const brume_json *tables)
+{
+    for (int64_t k = 0; k < brume_json_count(tables); k++) {
+        const brume_json *v = brume_json_at(tables, k), *config = brume_json_find(v, "config"), *index = brume_json_find(v, "index");
+        const brume_json *betas = brume_json_find(v, "betas"), *bars = brume_json_find(v, "alphas_cumprod");
+        const char *name = brume_json_string(brume_json_find(config, "beta_schedule"), "linear");
+        brume_scheduler_config c;
+        brume_schedule *s = NULL;
+        if (!betas) continue; /* given by lambda: no schedule of ours */
+        fill(&c, name, (int)brume_json_integer(brume_json_find(config, "num_train_timesteps"), 1000),
+             brume_json_number(brume_json_find(config, "beta_start"), 1e-4), brume_json_number(brume_json_find(config, "beta_end"), 0.02));
+        c.rescale_betas_zero_snr = brume_json_boolean(brume_json_find(config, "rescale_betas_zero_snr"), 0);
+        if (!CHECK_OK(brume_schedule_new(&c, &s))) continue;
+        double worst = 0;
+        for (int64_t i = 0; i < brume_json_count(bars); i++) {
+            const int32_t t = (int32_t)(index ? brume_json_integer(brume_json_at(index, i), -1) : i);
+            const double bar = brume_json_number(brume_json_at(bars, i), NAN), beta = brume_json_number(brume_json_at(betas, i), NAN);
+            /* the reference forms a product of 1 - beta, whose relative error grows with its length */
+            const double e = fmax(fabs(brume_alpha_bar(s, t) - bar) / fmax(bar, 1e-9), fabs(s->beta[t] - beta) / beta);
+            worst = e <= worst ? worst : e;
+        }
+        if (!CHECK_NEAR(worst, 0, 1e-9)) fprintf(stderr, "    schedule %s\n", name);
+        brume_schedule_free(s);
+    }
+}
+
+static void test_golden_grids(const brume_json *grids)
+{
+    for (int64_t k = 0; k < brume_json_count(grids); k++) {
+        const brume_json *v = brume_json_at(grids, k), *times = brume_json_find(v, "timesteps");
+        const char *spacing = brume_json_string(brume_json_find(v, "spacing"), "");
+        double want[1000];
+        if (strcmp(brume_json_string(brume_json_find(v, "family"), ""), "ddpm/ddim")) continue;
+        const int n = (int)brume_json_count(times);
+        if (!CHECK(n <= 100)) continue;
+        for (int i = 0; i < n; i++) want[i] = brume_json_number(brume_json_at(times, i), NAN);
+        check_grid((int)brume_json_integer(brume_json_find(v, "T"), 0), n,
+                   !strcmp(spacing, "trailing") ? BRUME_SPACING_TRAILING : !strcmp(spacing, "linspace") ? BRUME_SPACING_LINSPACE : BRUME_SPACING_LEADING,
+                   (int)brume_json_integer(brume_json_find(v, "offset"), 0), want);
+    }
+}
+
+int main(void)
+{
+    test_values();
+    test_refusals();
+    test_grids();
+    test_config();
+    const char *path = check_shared("golden/schedules.json");
+    if (brume_is_file(path)) {
+        brume_json *root = NULL;
+        if (CHECK_OK(brume_json_load(path, &root))) {
+            test_golden_tables(brume_json_find(root, "discrete"));
+            test_golden_grids(brume_json_find(root, "grids"));
+        }
+        brume_json_free(root);
+    } else {
+        check_skip("golden/schedules.json is not there (BRUME_SHARED)");
+    }
+    return check_report();
+}
