@@ -3,6 +3,7 @@
 #include "ops/conv2d.h"
 
 #include "brume/ops.h"
+#include "ops/gemm_cl.h"
 #include "simd/simd.h"
 
 enum { X, W, BIAS, RESIDUAL };
@@ -104,7 +105,7 @@ static void cpu_pack(const struct brume_cpu_call *call, void *packed)
     call->simd->conv->pack(&c, call->in[W], packed, call->pool);
 }
 
-static void cpu_any(const struct brume_cpu_call *call)
+static void cpu_simd(const struct brume_cpu_call *call)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(call->node);
     const struct brume_value *const bias = call->node->in_v[BIAS];
@@ -112,8 +113,61 @@ static void cpu_any(const struct brume_cpu_call *call)
                               call->out[0], call->work, call->pool);
 }
 
+static struct brume_cl_arg cl_bias(const struct brume_node *n) { return brume_at_in(n->in_v[BIAS] ? BIAS : -1); }
+static struct brume_cl_arg cl_residual(const struct brume_node *n) { return brume_at_in(n->in_v[RESIDUAL] ? RESIDUAL : -1); }
+static bool per_sample(const struct brume_node *n) { return n->in_v[BIAS] && n->in_v[BIAS]->shape.ndim == 2; }
+
+static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_conv_tile_pack_bytes(&c, caps);
+}
+
+static void tile_pack(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    brume_conv_tile_pack(&c, caps, l, brume_at_in(W), brume_at_packed(0));
+}
+
+static void cl_tile(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    brume_conv_tile(&c, caps, l, brume_at_in(X), brume_at_packed(0), cl_bias(n), per_sample(n), cl_residual(n), brume_at_out(0));
+}
+
+static bool fits_clblast(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_fits_clblast(n, caps) && brume_conv_is_product(&c);
+}
+
+static void cl_clblast(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    const struct brume_product p = { .m = c.n * c.ho * c.wo, .n = c.o, .k = c.i, .batch = 1, .bias_rows = per_sample(n) ? c.ho * c.wo : 0,
+                                     .a = brume_at_in(X), .b = brume_at_in(W), .bias = cl_bias(n), .res = cl_residual(n), .y = brume_at_out(0) };
+    brume_product_clblast(&p, caps, l);
+}
+
+static void cl_local(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    brume_conv_local(&c, caps, l, brume_at_in(X), brume_at_in(W), cl_bias(n), per_sample(n), cl_residual(n), brume_at_out(0));
+}
+
+static void cl_any(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    brume_conv_any(&c, caps, l, brume_at_in(X), brume_at_in(W), cl_bias(n), per_sample(n), cl_residual(n), brume_at_out(0));
+}
+
 static const struct brume_variant kernels[] = {
-    { .name = "any", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+      .cl = cl_tile },
+    { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
+    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "any", .cl = cl_any },
     { 0 },
 };
 

@@ -2,6 +2,7 @@
  * Gradient of conv2d by its weight: for every kernel position, (source pixels)^T x (output gradient). */
 #include "brume/ops.h"
 #include "ops/conv2d.h"
+#include "ops/gemm_cl.h"
 #include "simd/simd.h"
 
 enum { X, DY };
@@ -49,14 +50,69 @@ static size_t work_bytes(const struct brume_node *n, const struct brume_caps *ca
     return brume_conv_work_dw(&c, caps->vector_width, caps->compute_units);
 }
 
-static void cpu_any(const struct brume_cpu_call *call)
+static void cpu_simd(const struct brume_cpu_call *call)
 {
     const struct brume_conv c = brume_conv2d_dw_sizes_of(call->node);
     call->simd->conv->dw(&c, call->in[X], call->in[DY], call->out[0], call->work, call->pool);
 }
 
+static size_t tile_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_conv_tile_dw_work(&c, caps);
+}
+
+static void cl_tile(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    brume_conv_tile_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_work(0), brume_at_out(0));
+}
+
+static bool fits_clblast(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_fits_clblast(n, caps) && brume_conv_is_product(&c);
+}
+
+static void cl_clblast(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    const struct brume_product p = { .m = c.i, .n = c.o, .k = c.n * c.ho * c.wo, .batch = 1, .trans_a = true, .a = brume_at_in(X),
+                                     .b = brume_at_in(DY), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+    brume_product_clblast(&p, caps, l);
+}
+
+static size_t local_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_conv_local_dw_work(&c, caps);
+}
+
+static void cl_local(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    brume_conv_local_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_work(0), brume_at_out(0));
+}
+
+static size_t any_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_conv_any_dw_work(&c);
+}
+
+static void cl_any(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    brume_conv_any_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_work(0), brume_at_out(0));
+}
+
 static const struct brume_variant kernels[] = {
-    { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any },
+    { .name = "simd", .work_bytes = work_bytes, .cpu = cpu_simd },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .work_bytes = tile_work_bytes, .cl = cl_tile },
+    { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
+    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .work_bytes = local_work_bytes, .cl = cl_local },
+    { .name = "any", .work_bytes = any_work_bytes, .cl = cl_any },
     { 0 },
 };
 

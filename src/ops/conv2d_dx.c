@@ -2,6 +2,7 @@
  * Gradient of conv2d by its input: a convolution of the output gradient with the transposed weights. */
 #include "brume/ops.h"
 #include "ops/conv2d.h"
+#include "ops/gemm_cl.h"
 #include "simd/simd.h"
 
 enum { DY, W };
@@ -62,14 +63,63 @@ static void cpu_pack(const struct brume_cpu_call *call, void *packed)
     call->simd->conv->pack_dx(&c, call->in[W], packed, call->pool);
 }
 
-static void cpu_any(const struct brume_cpu_call *call)
+static void cpu_simd(const struct brume_cpu_call *call)
 {
     const struct brume_conv c = brume_conv2d_dx_sizes_of(call->node);
     call->simd->conv->dx(&c, call->in[DY], call->packed, call->out[0], call->work, call->pool);
 }
 
+static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_conv_tile_dx_pack_bytes(&c, caps);
+}
+
+static void tile_pack(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_tile_dx_pack(&c, caps, l, brume_at_in(W), brume_at_packed(0));
+}
+
+static void cl_tile(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_tile_dx(&c, caps, l, brume_at_in(DY), brume_at_packed(0), brume_at_out(0));
+}
+
+static bool fits_clblast(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_fits_clblast(n, caps) && brume_conv_is_product(&c);
+}
+
+static void cl_clblast(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    const struct brume_product p = { .m = c.n * c.ho * c.wo, .n = c.i, .k = c.o, .batch = 1, .trans_b = true, .a = brume_at_in(DY),
+                                     .b = brume_at_in(W), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+    brume_product_clblast(&p, caps, l);
+}
+
+static void cl_local(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_local_dx(&c, caps, l, brume_at_in(DY), brume_at_in(W), brume_at_out(0));
+}
+
+static void cl_any(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_any_dx(&c, caps, l, brume_at_in(DY), brume_at_in(W), brume_at_out(0));
+}
+
 static const struct brume_variant kernels[] = {
-    { .name = "any", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+      .cl = cl_tile },
+    { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
+    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "any", .cl = cl_any },
     { 0 },
 };
 

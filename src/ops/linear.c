@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * y = x w + bias over the last axis. The gradient is made of matrix products and a sum. */
 #include "brume/ops.h"
-#include "graph/op.h"
+#include "ops/gemm_cl.h"
 #include "simd/gemm.h"
 #include "simd/simd.h"
 
@@ -60,7 +60,7 @@ static void cpu_pack(const struct brume_cpu_call *c, void *packed)
     c->simd->gemm->pack(w.d[0], w.d[1], c->in[W], w.d[1], 1, 1, 0, packed, c->pool);
 }
 
-static void cpu_any(const struct brume_cpu_call *c)
+static void cpu_simd(const struct brume_cpu_call *c)
 {
     const brume_shape x = c->node->in_v[X]->shape, w = c->node->in_v[W]->shape;
     const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0], .a_col = 1, .b = c->packed,
@@ -68,8 +68,56 @@ static void cpu_any(const struct brume_cpu_call *c)
     c->simd->gemm->run(&g, 1, 0, 0, 0, c->pool);
 }
 
+static struct brume_product product_of(const struct brume_node *n)
+{
+    const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
+    return (struct brume_product){ .m = rows_of(x), .n = w.d[1], .k = w.d[0], .batch = 1, .a = brume_at_in(X), .b = brume_at_in(W),
+                                   .bias = brume_at_in(n->in_v[BIAS] ? BIAS : -1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+}
+
+static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    return brume_product_tile_pack_bytes(&p, c);
+}
+
+static void tile_pack(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_tile_pack(&p, c, l, brume_at_packed(0));
+}
+
+static void cl_tile(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_tile(&p, c, l, brume_at_packed(0));
+}
+
+static void cl_clblast(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_clblast(&p, c, l);
+}
+
+static void cl_local(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_local(&p, c, l);
+}
+
+static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_any(&p, c, l);
+}
+
 static const struct brume_variant kernels[] = {
-    { .name = "any", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { .name = "simd", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+      .cl = cl_tile },
+    { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
+    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "any", .cl = cl_any },
     { 0 },
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Batched matrix product of the last two axes, either operand transposed or not. */
 #include "brume/ops.h"
-#include "graph/op.h"
+#include "ops/gemm_cl.h"
 #include "simd/gemm.h"
 #include "simd/simd.h"
 
@@ -75,7 +75,7 @@ static void cpu_pack(const struct brume_cpu_call *c, void *packed)
     c->simd->gemm->pack(s.k, s.n, c->in[B], t->trans_b ? 1 : s.n, t->trans_b ? s.k : 1, s.batch, s.k * s.n, packed, c->pool);
 }
 
-static void cpu_any(const struct brume_cpu_call *c)
+static void cpu_simd(const struct brume_cpu_call *c)
 {
     const struct attrs *const t = c->node->attrs;
     const struct sizes s = sizes_of(c->node);
@@ -84,8 +84,102 @@ static void cpu_any(const struct brume_cpu_call *c)
     c->simd->gemm->run(&g, s.batch, s.m * s.k, brume_gemm_packed(s.k, s.n, c->simd->vector_width), s.m * s.n, c->pool);
 }
 
+static struct brume_product product_of(const struct brume_node *n)
+{
+    const struct attrs *const t = n->attrs;
+    const struct sizes s = sizes_of(n);
+    return (struct brume_product){ .m = s.m, .n = s.n, .k = s.k, .batch = s.batch, .trans_a = t->trans_a, .trans_b = t->trans_b,
+                                   .a = brume_at_in(A), .b = brume_at_in(B), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+}
+
+/* The weight gradient of a linear layer: long sums, split. */
+static bool fits_tile_dw(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    return brume_fits_tile(n, c) && brume_product_as_dw(&p, &g);
+}
+
+static bool fits_local_dw(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    return brume_fits_local(n, c) && brume_product_as_dw(&p, &g);
+}
+
+static size_t tile_dw_work_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    return brume_product_as_dw(&p, &g) ? brume_conv_tile_dw_work(&g, c) : 0;
+}
+
+static size_t local_dw_work_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    return brume_product_as_dw(&p, &g) ? brume_conv_local_dw_work(&g, c) : 0;
+}
+
+static void cl_tile_dw(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    if (brume_product_as_dw(&p, &g)) brume_conv_tile_dw(&g, c, l, p.a, p.b, brume_at_work(0), p.y);
+}
+
+static void cl_local_dw(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    if (brume_product_as_dw(&p, &g)) brume_conv_local_dw(&g, c, l, p.a, p.b, brume_at_work(0), p.y);
+}
+
+static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    return brume_product_tile_pack_bytes(&p, c);
+}
+
+static void tile_pack(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_tile_pack(&p, c, l, brume_at_packed(0));
+}
+
+static void cl_tile(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_tile(&p, c, l, brume_at_packed(0));
+}
+
+static void cl_clblast(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_clblast(&p, c, l);
+}
+
+static void cl_local(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_local(&p, c, l);
+}
+
+static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    const struct brume_product p = product_of(n);
+    brume_product_any(&p, c, l);
+}
+
 static const struct brume_variant kernels[] = {
-    { .name = "any", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_any },
+    { .name = "simd", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "tile_dw", .fits = fits_tile_dw, .suits = brume_suits_tile, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = B, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+      .cl = cl_tile },
+    { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
+    { .name = "local_dw", .fits = fits_local_dw, .suits = brume_suits_gpu, .work_bytes = local_dw_work_bytes, .cl = cl_local_dw },
+    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "any", .cl = cl_any },
     { 0 },
 };
 

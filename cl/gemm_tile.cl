@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ * Matrix products and convolutions for devices of CPU type: one work-item computes one register tile, no local memory, no barrier.
+ *
+ * A tile is MR rows by NR = NV x VW columns, held in MR x NV vectors of VW floats (the device's native width): with 16 vector
+ * registers 6 x 2, with 32 registers 8 x 2. Per step k: NV vector loads of B, MR broadcasts of A, MR x NV multiply-adds.
+ * Matrices on the right are packed in panels [N / NR][K][NR], zeros in the last panel's spare columns (gemm_tile_pack).
+ * Work-groups are (1, 1, 1); row tiles run along dimension 0, so that a panel stays in the cache. */
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#define VEC CAT(float, VW)
+#define VLOAD(p) CAT(vload, VW)(0, p)
+#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
+#define NR (NV * VW)
+
+/* acc += a[0..MR-1] (one scalar per row) times the NR columns at b. */
+#define TILE_STEP(ROW, b)                                               \
+    {                                                                   \
+        VEC bv[NV];                                                     \
+        _Pragma("unroll") for (int v = 0; v < NV; v++) bv[v] = VLOAD((b) + v * VW); \
+        _Pragma("unroll") for (int r = 0; r < MR; r++) {                \
+            const float s = ROW(r);                                     \
+            _Pragma("unroll") for (int v = 0; v < NV; v++) acc[r][v] = s * bv[v] + acc[r][v]; \
+        }                                                               \
+    }
+
+#define TILE_ZERO()                                                     \
+    VEC acc[MR][NV];                                                    \
+    _Pragma("unroll") for (int r = 0; r < MR; r++)                      \
+        _Pragma("unroll") for (int v = 0; v < NV; v++) acc[r][v] = (VEC)(0.0f)
+
+/* y row: acc + bias + residual, at most `cols` columns. bias and res may be null pointers. */
+static void finish_row(VEC *acc, const __global float *bias, const __global float *res, __global float *y, int cols)
+{
+    if (cols >= NR) {
+        for (int v = 0; v < NV; v++) {
+            VEC t = acc[v];
+            if (bias) t += VLOAD(bias + v * VW);
+            if (res) t += VLOAD(res + v * VW);
+            VSTORE(t, y + v * VW);
+        }
+        return;
+    }
+    float t[NR];
+    for (int v = 0; v < NV; v++) VSTORE(acc[v], t + v * VW);
+    for (int c = 0; c < cols; c++) {
+        float s = t[c];
+        if (bias) s += bias[c];
+        if (res) s += res[c];
+        y[c] = s;
+    }
+}
+
+/* Packs B[batch][tap][k][n] = b[batch stride_batch + tap stride_tap + k stride_k + n stride_n] into panels [batch][panel][tap][k][NR].
+ * Grid (taps * K, panels + 1, batch): the extra panel is a row of K zeros after the last batch, for conv_tile. */
+__kernel void gemm_tile_pack(TENSOR(b), TENSOR(out), const int taps, const int K, const int N, const long stride_tap, const int stride_k,
+                             const int stride_n, const long stride_batch)
+{
+    CBIND(b);
+    BIND(out);
+    const size_t i = get_global_id(0), panel = get_global_id(1), batch = get_global_id(2);
+    const size_t panels = (N + NR - 1) / NR, rows = (size_t)taps * K;
+    if (i >= rows || panel > panels || batch >= get_global_size(2)) return;
+    if (panel == panels) {
+        if (i < (size_t)K && batch == 0) out[get_global_size(2) * panels * rows * NR + i] = 0.0f;
+        return;
+    }
+    const size_t tap = i / K, k = i % K;
+    const int n0 = (int)panel * NR;
+    b += batch * stride_batch + tap * stride_tap + k * stride_k + (size_t)n0 * stride_n;
+    out += ((batch * panels + panel) * rows + i) * NR;
+    if (n0 + NR <= N && stride_n == 1) {
+        for (int v = 0; v < NV; v++) VSTORE(VLOAD(b + v * VW), out + v * VW);
+    } else {
+        for (int j = 0; j < NR; j++) out[j] = n0 + j < N ? b[(size_t)j * stride_n] : 0.0f;
+    }
+}
+
+/* Y[batch] (M, N) = A[batch] B[batch] + bias + res. a[m row_a + k step_a]; B packed; bias (N), or one row of N per bias_rows rows
+ * of Y (bias_rows > 0); res like Y. Grid (M tiles, panels, batch). */
+__kernel void gemm_tile(TENSOR(a), TENSOR(b), TENSOR(bias), TENSOR(res), TENSOR(y), const int M, const int N, const int K,
+                        const int row_a, const int step_a, const long batch_a, const int bias_rows)
+{
+    CBIND(a);
+    CBIND(b);
+    BIND(y);
+    const int m0 = (int)get_global_id(0) * MR, n0 = (int)get_global_id(1) * NR;
+    const size_t batch = get_global_id(2);
+    if (m0 >= M || n0 >= N) return;
+    const int panels = (N + NR - 1) / NR;
+    const __global float *bp = b + (batch * panels + get_global_id(1)) * (size_t)K * NR;
+    const __global float *p[MR];
+    #pragma unroll
+    for (int r = 0; r < MR; r++) p[r] = a + batch * batch_a + (size_t)min(m0 + r, M - 1) * row_a;
+    TILE_ZERO();
+    if (step_a == 1) {
+        #define ROW(r) p[r][k]
+        for (int k = 0; k < K; k++, bp += NR) TILE_STEP(ROW, bp)
+        #undef ROW
+    } else {
+        size_t at = 0;
+        #define ROW(r) p[r][at]
+        for (int k = 0; k < K; k++, bp += NR, at += step_a) TILE_STEP(ROW, bp)
+        #undef ROW
+    }
+    #pragma unroll
+    for (int r = 0; r < MR; r++) {
+        const int m = m0 + r;
+        if (m >= M) break;
+        const size_t at = (batch * M + m) * N + n0;
+        finish_row(acc[r], ABSENT(bias) ? 0 : bias_base + bias_off + (bias_rows ? (size_t)(m / bias_rows) * N : 0) + n0,
+                   ABSENT(res) ? 0 : res_base + res_off + at, y + at, N - n0);
+    }
+}
+
+/* Convolution of x (images, H, W, C) to y (images, P, Q, O), and its gradient by x: row m of the tile is a pixel of y, and tap (ky, kx)
+ * meets source row (py mul + dir ky + off_y) / div where that divides. Forward: mul = stride, dir = 1, off = -pad, div = 1. Gradient by x:
+ * mul = 1, dir = -1, off = pad, div = stride; the pixels of y then fall into div x div phases that meet different taps.
+ * A tap outside the image reads the zeros behind the packed weights. Grid (row tiles of the largest phase, panels, div * div). */
+__kernel void conv_tile(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), const int images, const int H, const int W, const int C,
+                        const int P, const int Q, const int O, const int KH, const int KW, const int mul, const int dir, const int off_y,
+                        const int off_x, const int div, const int bias_rows)
+{
+    CBIND(x);
+    CBIND(w);
+    BIND(y);
+    const int phase_y = (int)get_global_id(2) / div, phase_x = (int)get_global_id(2) % div;
+    const int rows = (P - phase_y + div - 1) / div, cols = (Q - phase_x + div - 1) / div;
+    const int M = images * rows * cols, m0 = (int)get_global_id(0) * MR, n0 = (int)get_global_id(1) * NR;
+    if (m0 >= M || n0 >= O) return;
+    const int ky0 = (phase_y + off_y) % div, kx0 = (phase_x + off_x) % div;
+    const int panels = (O + NR - 1) / NR;
+    const __global float *zeros = w + (size_t)panels * KH * KW * C * NR;
+    const __global float *panel = w + get_global_id(1) * (size_t)KH * KW * C * NR;
+
+    int sy[MR], sx[MR], out[MR];          /* source pixel of the first tap; pixel of y */
+    const __global float *image[MR];
+    #pragma unroll
+    for (int r = 0; r < MR; r++) {
+        const int m = min(m0 + r, M - 1);
+        const int n = m / (rows * cols), i = m / cols % rows, j = m % cols;
+        const int py = phase_y + div * i, px = phase_x + div * j;
+        sy[r] = (py * mul + dir * ky0 + off_y) / div;
+        sx[r] = (px * mul + dir * kx0 + off_x) / div;
+        image[r] = x + (size_t)n * H * W * C;
+        out[r] = (n * P + py) * Q + px;
+    }
+    TILE_ZERO();
+    for (int ky = ky0, ty = 0; ky < KH; ky += div, ty += dir)
+        for (int kx = kx0, tx = 0; kx < KW; kx += div, tx += dir) {
+            const __global float *bp = panel + (size_t)(ky * KW + kx) * C * NR;
+            const __global float *p[MR];
+            #pragma unroll
+            for (int r = 0; r < MR; r++) {
+                const int iy = sy[r] + ty, ix = sx[r] + tx;
+                p[r] = (uint)iy < (uint)H && (uint)ix < (uint)W ? image[r] + (size_t)(iy * W + ix) * C : zeros;
+            }
+            #define ROW(r) p[r][c]
+            for (int c = 0; c < C; c++, bp += NR) TILE_STEP(ROW, bp)
+            #undef ROW
+        }
+    #pragma unroll
+    for (int r = 0; r < MR; r++) {
+        if (m0 + r >= M) break;
+        const size_t at = (size_t)out[r] * O + n0;
+        finish_row(acc[r], ABSENT(bias) ? 0 : bias_base + bias_off + (bias_rows ? (size_t)(out[r] / bias_rows) * O : 0) + n0,
+                   ABSENT(res) ? 0 : res_base + res_off + at, y + at, O - n0);
+    }
+}
+
+/* Gradient by the weights: dw (KH, KW, I, O) = sum over output pixels of x(pixel, i) dy(pixel, o). One work-item sums one tile of one
+ * tap over one split of the image rows; partial results [split][KH][KW][I][O] are added in order by gemm_sum_splits.
+ * rows = images * P lines of at most Q pixels, total pixels in all (the last line may be shorter: a product over a flat list of pixels
+ * passes H = P = rows). swap: the tile's rows are O and its columns I (where O is small). NARROW: the columns are fewer than NR.
+ * Grid (tiles, taps, splits). */
+__kernel void conv_tile_dw(TENSOR(x), TENSOR(dy), TENSOR(dw), const int rows, const int H, const int W, const int I, const int P, const int Q,
+                           const int O, const int KW, const int stride, const int pad_y, const int pad_x, const int total,
+                           const int rows_per_split, const int swap)
+{
+    CBIND(x);
+    CBIND(dy);
+    BIND(dw);
+    const int tap = (int)get_global_id(1), ky = tap / KW, kx = tap % KW;
+    const int S = swap ? O : I, V = swap ? I : O;       /* channels along the tile's rows and columns */
+    const int s_tiles = (S + MR - 1) / MR;
+    const int s0 = (int)get_global_id(0) % s_tiles * MR, v_first = (int)get_global_id(0) / s_tiles * NR;
+    if (v_first >= V) return;
+#ifdef NARROW
+    const int v0 = 0;
+#else
+    const int v0 = min(v_first, V - NR);                 /* the last panel overlaps its neighbour instead of reading past the end */
+#endif
+    const int x_step = stride * I, y_step = O;
+    const int s_step = swap ? y_step : x_step, v_step = swap ? x_step : y_step;
+    const int lo = max(0, (pad_x - kx + stride - 1) / stride);
+    const int hi_x = W - 1 + pad_x - kx, hi = hi_x < 0 ? 0 : min(Q, hi_x / stride + 1);
+    int lane[MR];
+    #pragma unroll
+    for (int r = 0; r < MR; r++) lane[r] = min(s0 + r, S - 1);
+    TILE_ZERO();
+    const int r0 = (int)get_global_id(2) * rows_per_split, r1 = min(rows, r0 + rows_per_split);
+    for (int row = r0; row < r1; row++) {
+        const int n = row / P, iy = row % P * stride + ky - pad_y;
+        if ((uint)iy >= (uint)H) continue;
+        const __global float *px = x + ((size_t)(n * H + iy) * W + (lo * stride + kx - pad_x)) * I;
+        const __global float *py = dy + ((size_t)row * Q + lo) * O;
+        const __global float *ps = swap ? py : px, *pv = (swap ? px : py) + v0;
+        const int end = min(hi, total - row * Q);
+        for (int ox = lo; ox < end; ox++, ps += s_step, pv += v_step) {
+            #define ROW(r) ps[lane[r]]
+#ifdef NARROW
+            float cols[NR];
+            for (int j = 0; j < NR; j++) cols[j] = pv[min(j, V - 1)];
+            TILE_STEP(ROW, cols)
+#else
+            TILE_STEP(ROW, pv)
+#endif
+            #undef ROW
+        }
+    }
+    dw += (get_global_id(2) * get_global_size(1) + tap) * (size_t)I * O;
+    #pragma unroll
+    for (int r = 0; r < MR; r++) {
+        if (s0 + r >= S) break;
+        float t[NR];
+        #pragma unroll
+        for (int v = 0; v < NV; v++) VSTORE(acc[r][v], t + v * VW);
+        for (int c = v_first - v0; c < NR && v0 + c < V; c++)
+            dw[swap ? (size_t)(v0 + c) * O + s0 + r : (size_t)(s0 + r) * O + v0 + c] = t[c];
+    }
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ * Launches of cl/gemm_tile.cl: products and convolutions on OpenCL devices of CPU type. */
+#include "ops/gemm_cl.h"
+
+struct tile { int vw, mr, nv, nr; };
+
+/* Two vectors of columns; rows as many as the registers hold: 6 with 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
+static struct tile tile_of(const struct brume_caps *c)
+{
+    const int vw = c->vector_width >= 16 ? 16 : c->vector_width >= 8 ? 8 : 4;
+    return (struct tile){ vw, vw == 16 ? 8 : 6, 2, 2 * vw };
+}
+
+static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more)
+{
+    const struct tile t = tile_of(c);
+    return brume_cl_add(l, "gemm_tile.cl", kernel, "-DVW=%d -DMR=%d -DNV=%d%s", t.vw, t.mr, t.nv, more);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* B[batch][tap][k][n] with strides into panels; see gemm_tile_pack. */
+struct pack { int64_t taps, k, n, batch, stride_tap, stride_k, stride_n, stride_batch; };
+
+static size_t pack_bytes(const struct pack *p, const struct brume_caps *c)
+{
+    const struct tile t = tile_of(c);
+    return (size_t)(p->batch * ceil_div(p->n, t.nr) * p->taps * p->k * t.nr + p->k) * sizeof(float);
+}
+
+static void pack(const struct pack *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg b, struct brume_cl_arg packed)
+{
+    struct brume_cl_launch *k = add(l, c, "gemm_tile_pack", "");
+    brume_cl_size3(k, (size_t)(p->taps * p->k), (size_t)ceil_div(p->n, tile_of(c).nr) + 1, (size_t)p->batch, 16, 1, 1);
+    brume_cl_operand(k, b);
+    brume_cl_operand(k, packed);
+    brume_cl_int(k, p->taps);
+    brume_cl_int(k, p->k);
+    brume_cl_int(k, p->n);
+    brume_cl_long(k, p->stride_tap);
+    brume_cl_int(k, p->stride_k);
+    brume_cl_int(k, p->stride_n);
+    brume_cl_long(k, p->stride_batch);
+}
+
+static struct pack product_pack(const struct brume_product *p)
+{
+    return (struct pack){ 1, p->k, p->n, p->batch, 0, p->trans_b ? 1 : p->n, p->trans_b ? p->k : 1, p->k * p->n };
+}
+
+size_t brume_product_tile_pack_bytes(const struct brume_product *p, const struct brume_caps *c)
+{
+    const struct pack s = product_pack(p);
+    return pack_bytes(&s, c);
+}
+
+void brume_product_tile_pack(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
+{
+    const struct pack s = product_pack(p);
+    pack(&s, c, l, p->b, packed);
+}
+
+void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
+{
+    const struct tile t = tile_of(c);
+    struct brume_cl_launch *k = add(l, c, "gemm_tile", "");
+    brume_cl_size3(k, (size_t)ceil_div(p->m, t.mr), (size_t)ceil_div(p->n, t.nr), (size_t)p->batch, 1, 1, 1);
+    brume_cl_operand(k, p->a);
+    brume_cl_operand(k, packed);
+    brume_cl_operand(k, p->bias);
+    brume_cl_operand(k, p->res);
+    brume_cl_operand(k, p->y);
+    brume_cl_int(k, p->m);
+    brume_cl_int(k, p->n);
+    brume_cl_int(k, p->k);
+    brume_cl_int(k, p->trans_a ? 1 : p->k);
+    brume_cl_int(k, p->trans_a ? p->m : 1);
+    brume_cl_long(k, p->m * p->k);
+    brume_cl_int(k, p->bias_rows);
+}
+
+static struct pack conv_pack(const struct brume_conv *g)
+{
+    return (struct pack){ g->kh * g->kw, g->i, g->o, 1, g->i * g->o, g->o, 1, 0 };
+}
+
+static struct pack conv_dx_pack(const struct brume_conv *g)
+{
+    return (struct pack){ g->kh * g->kw, g->o, g->i, 1, g->i * g->o, 1, g->o, 0 };
+}
+
+size_t brume_conv_tile_pack_bytes(const struct brume_conv *g, const struct brume_caps *c)
+{
+    const struct pack s = conv_pack(g);
+    return pack_bytes(&s, c);
+}
+
+void brume_conv_tile_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
+                          struct brume_cl_arg packed)
+{
+    const struct pack s = conv_pack(g);
+    pack(&s, c, l, w, packed);
+}
+
+size_t brume_conv_tile_dx_pack_bytes(const struct brume_conv *g, const struct brume_caps *c)
+{
+    const struct pack s = conv_dx_pack(g);
+    return pack_bytes(&s, c);
+}
+
+void brume_conv_tile_dx_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
+                             struct brume_cl_arg packed)
+{
+    const struct pack s = conv_dx_pack(g);
+    pack(&s, c, l, w, packed);
+}
+
+void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
+                     struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+{
+    const struct tile t = tile_of(c);
+    struct brume_cl_launch *k = add(l, c, "conv_tile", "");
+    brume_cl_size3(k, (size_t)ceil_div(g->n * g->ho * g->wo, t.mr), (size_t)ceil_div(g->o, t.nr), 1, 1, 1, 1);
+    brume_cl_operand(k, x);
+    brume_cl_operand(k, packed);
+    brume_cl_operand(k, bias);
+    brume_cl_operand(k, res);
+    brume_cl_operand(k, y);
+    const int64_t v[] = { g->n, g->h, g->w, g->i, g->ho, g->wo, g->o, g->kh, g->kw, g->stride, 1, -g->top, -g->left, 1,
+                          per_sample ? g->ho * g->wo : 0 };
+    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+}
+
+void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg dy,
+                        struct brume_cl_arg packed, struct brume_cl_arg dx)
+{
+    const struct tile t = tile_of(c);
+    const int64_t largest = g->n * ceil_div(g->h, g->stride) * ceil_div(g->w, g->stride);
+    struct brume_cl_launch *k = add(l, c, "conv_tile", "");
+    brume_cl_size3(k, (size_t)ceil_div(largest, t.mr), (size_t)ceil_div(g->i, t.nr), (size_t)(g->stride * g->stride), 1, 1, 1);
+    brume_cl_operand(k, dy);
+    brume_cl_operand(k, packed);
+    brume_cl_operand(k, brume_at_in(-1));
+    brume_cl_operand(k, brume_at_in(-1));
+    brume_cl_operand(k, dx);
+    const int64_t v[] = { g->n, g->ho, g->wo, g->o, g->h, g->w, g->i, g->kh, g->kw, 1, -1, g->top, g->left, g->stride, 0 };
+    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+}
+
+/* How the pixels of a weight gradient are cut: lines of at most Q pixels, some lines per split. */
+struct cut { int64_t rows, H, W, P, Q, total, rows_per_split, splits; };
+
+static struct cut cut_of(const struct brume_conv *g)
+{
+    struct cut s = { g->n * g->ho, g->h, g->w, g->ho, g->wo, g->n * g->ho * g->wo, 0, 0 };
+    if (brume_conv_is_product(g)) { /* any lines will do: longer ones cost less */
+        s.Q = s.W = 64;
+        s.rows = s.P = s.H = ceil_div(s.total, s.Q);
+    }
+    /* A split's pixels of both operands stay in the second-level cache (256 KiB) while all tiles run over them, but every split costs
+     * one partial result, so it should not have less than 256 pixels. */
+    const int64_t fit = 65536 / (g->i + g->o), pixels = fit > 256 ? fit : 256;
+    s.rows_per_split = ceil_div(pixels, s.Q);
+    s.splits = ceil_div(s.rows, s.rows_per_split);
+    s.rows_per_split = ceil_div(s.rows, s.splits);
+    s.splits = ceil_div(s.rows, s.rows_per_split);
+    return s;
+}
+
+size_t brume_conv_tile_dw_work(const struct brume_conv *g, const struct brume_caps *c)
+{
+    (void)c;
+    const struct cut s = cut_of(g);
+    return s.splits > 1 ? (size_t)(s.splits * g->kh * g->kw * g->i * g->o) * sizeof(float) : 0;
+}
+
+void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
+                        struct brume_cl_arg dy, struct brume_cl_arg work, struct brume_cl_arg dw)
+{
+    const struct tile t = tile_of(c);
+    const struct cut s = cut_of(g);
+    const bool swap = g->o < t.nr && g->i > g->o;
+    const int64_t rows = swap ? g->o : g->i, cols = swap ? g->i : g->o;
+    struct brume_cl_launch *k = add(l, c, "conv_tile_dw", cols < t.nr ? " -DNARROW" : "");
+    brume_cl_size3(k, (size_t)(ceil_div(rows, t.mr) * ceil_div(cols, t.nr)), (size_t)(g->kh * g->kw), (size_t)s.splits, 1, 1, 1);
+    brume_cl_operand(k, x);
+    brume_cl_operand(k, dy);
+    brume_cl_operand(k, s.splits > 1 ? work : dw);
+    const int64_t v[] = { s.rows, s.H, s.W, g->i, s.P, s.Q, g->o, g->kw, g->stride, g->top, g->left, s.total, s.rows_per_split, swap };
+    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+    if (s.splits > 1) brume_cl_sum_splits(l, work, dw, g->kh * g->kw * g->i * g->o, s.splits);
+}
