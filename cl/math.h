@@ -11,7 +11,7 @@
 #ifndef BRUME_MATH_H
 #define BRUME_MATH_H
 
-#ifdef __OPENCL_VERSION__
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
 
 #define bm_exp(x) exp(x)
 #define bm_log(x) log(x)

@@ -54,6 +54,11 @@ struct test_op {
 int64_t test_numel(const struct test_case *k, int input);
 int64_t test_dim(const struct test_case *k, int input, int axis);
 
+struct brume_device;
+struct test_report { long passed, failed; bool quiet; /* quiet: count, but print nothing (self-test) */ };
+/* Runs every case, variant and refusal of one op on one device. where: how messages name the device. */
+void test_run_op(const struct test_op *op, struct brume_device *d, const char *where, struct test_report *r);
+
 /* Each tests/ops/STEM.c ends with: const struct test_op *const tests_STEM[] = { &a, &b, NULL }; and stands in tests/ops.def. */
 
 #endif

@@ -35,7 +35,7 @@ brume_status brume_fail_in(brume_status s, const char *fmt, ...)
     int n = vsnprintf(next, sizeof next, fmt, ap);
     va_end(ap);
     if (n < 0 || n >= (int)sizeof next) n = (int)sizeof next - 1;
-    snprintf(next + n, sizeof next - (size_t)n, ": %s", text);
+    snprintf(next + n, sizeof next - (size_t)n, ": %.*s", (int)(sizeof next - (size_t)n), text);
     memcpy(text, next, sizeof text);
     return s;
 }

@@ -414,13 +414,13 @@ void brume_plan_get_stats(const brume_plan *p, brume_plan_stats *s) { *s = p->st
 static brume_status find(const struct brume_plan *p, brume_tensor t, const char *verb, size_t bytes, struct brume_place *at)
 {
     const struct brume_value *v = value(p, t);
+    *at = (struct brume_place){ -1, 0 };
     if (!v) return brume_fail(BRUME_E_ARG, "plan: cannot %s tensor %d: the graph has no such tensor", verb, (int)t);
     const char *name = brume_tensor_name(p->graph, t);
     if (p->options.dry) return brume_fail(BRUME_E_ARG, "plan: cannot %s '%s': this plan was made dry", verb, name);
     if (value_bytes(v) != bytes)
         return brume_fail(BRUME_E_SHAPE, "plan: cannot %s '%s': it has %" PRIu64 " bytes, the caller's array %zu", verb, name, value_bytes(v), bytes);
-    if (p->values[p->values[t].root].first < 0) { at->slot = -1; return BRUME_OK; }
-    *at = place_of(p, t);
+    if (p->values[p->values[t].root].first >= 0) *at = place_of(p, t);
     return BRUME_OK;
 }
 

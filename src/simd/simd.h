@@ -8,6 +8,8 @@
 
 struct brume_simd_gemm;
 struct brume_simd_conv;
+struct brume_simd_misc;
+struct brume_simd_noise;
 struct brume_simd_norm;
 struct brume_simd_attention;
 struct brume_simd_vec;
@@ -24,6 +26,8 @@ struct brume_simd {
     const struct brume_simd_conv *conv;        /* simd/conv.h */
     const struct brume_simd_norm *norm;        /* simd/norm.h */
     const struct brume_simd_attention *attention; /* simd/attention.h */
+    const struct brume_simd_misc *misc;        /* optimizer updates, losses, resampling: simd/misc.h */
+    const struct brume_simd_noise *noise;      /* random numbers, the same bits in every ISA: simd/misc.h */
 };
 
 /** The inner loops for isa: NULL or "auto" = the best that this processor runs; else by name. NULL if this build or processor lacks it. */

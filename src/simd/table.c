@@ -9,12 +9,18 @@
 extern brume_ew_row *const ISA(brume_ew_rows)[];
 extern const struct brume_simd_gemm ISA(brume_simd_gemm);
 extern const struct brume_simd_conv ISA(brume_simd_conv);
+extern const struct brume_simd_misc ISA(brume_simd_misc);
+extern const struct brume_simd_noise ISA(brume_simd_noise);
+extern const struct brume_simd_vec ISA(brume_simd_vec);
 
 extern const struct brume_simd ISA(brume_simd);
 const struct brume_simd ISA(brume_simd) = {
     .isa = TEXT(BRUME_ISA),
     .vector_width = VW,
     .ew = ISA(brume_ew_rows),
+    .vec = &ISA(brume_simd_vec),
     .gemm = &ISA(brume_simd_gemm),
     .conv = &ISA(brume_simd_conv),
+    .misc = &ISA(brume_simd_misc),
+    .noise = &ISA(brume_simd_noise),
 };

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ * Rows of a table by ids, and the table's gradient. rows x width: the table. */
+
+/* One value per item; an id outside the table gives NaN. */
+__kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long width, long n)
+{
+    CBIND(table);
+    CBIND_I32(ids);
+    BIND(y);
+    const size_t i = get_global_id(0);
+    if ((long)i >= n) return;
+    const long id = ids[(long)i / width];
+    y[i] = id >= 0 && id < rows ? table[id * width + (long)i % width] : NAN;
+}
+
+/* One item: 16 columns of one row of the table, over all ids in their order. */
+__kernel void scatter(TENSOR(dy), TENSOR_I32(ids), TENSOR(dtable), long rows, long width, long n_ids)
+{
+    CBIND(dy);
+    CBIND_I32(ids);
+    BIND(dtable);
+    const size_t col = get_global_id(0) * 16, row = get_global_id(1);
+    if ((long)col >= width || (long)row >= rows) return;
+    dy += col;
+    dtable += (long)row * width + (long)col;
+    if ((long)col + 16 <= width) {
+        float16 s = 0.0f;
+        for (long i = 0; i < n_ids; i++)
+            if (ids[i] == (long)row) s += vload16(0, dy + i * width);
+        vstore16(s, 0, dtable);
+        return;
+    }
+    for (long k = 0; (long)col + k < width; k++) {
+        float s = 0.0f;
+        for (long i = 0; i < n_ids; i++)
+            if (ids[i] == (long)row) s += dy[i * width + k];
+        dtable[k] = s;
+    }
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ * Sums. The tensor is (k0, r0, k1, r1, k2, r2), kept and summed axes in turn; results are (k0, k1, k2). One pass writes `parts` partial
+ * sums for each result, the last pass one, times scale, after a square root if asked. Blocks of 32 terms are added first, so that errors
+ * grow slowly with the length. Integers are counts of vectors of VEC floats where they count innermost elements. */
+
+#define GROUP 64
+
+static float across(VECF v)
+{
+#if VEC == 1
+    return v;
+#else
+    float t[VEC], s = 0.0f;
+    VECSTORE(v, t);
+    for (int i = 0; i < VEC; i++) s += t[i];
+    return s;
+#endif
+}
+
+/* r2 = 1: rows of k2 vectors. One work-item adds per_part rows of one column. y is (k0, k1, parts, k2). */
+__kernel void add_rows(TENSOR(x), TENSOR(y), const float scale, const int root, const long items, const long k2, const long parts,
+                       const long per_part, const long k1, const long r0, const long r1)
+{
+    CBIND(x);
+    BIND(y);
+    const size_t i = get_global_id(0);
+    if (i >= (size_t)items) return;
+    const size_t column = i % (size_t)k2, q = i / (size_t)k2;
+    const long part = (long)(q % (size_t)parts), result = (long)(q / (size_t)parts), at1 = result % k1, at0 = result / k1;
+    const long begin = part * per_part, end = min(begin + per_part, r0 * r1);
+    long a = begin / r1, b = begin - a * r1; /* row (a, b) of (r0, r1) */
+    const __global float *p = x + ((((at0 * r0 + a) * k1 + at1) * r1 + b) * k2 + (long)column) * VEC;
+    const long step = k2 * VEC, jump = (k1 - 1) * r1 * k2 * VEC; /* to the next row; further, to the next run of r1 rows */
+    VECF total = 0.0f;
+    for (long r = begin; r < end;) {
+        const long stop = min(r + 32, end);
+        VECF s = 0.0f;
+        for (; r < stop; r++) {
+            s += VECLOAD(p);
+            p += step;
+            if (++b == r1) {
+                b = 0;
+                p += jump;
+            }
+        }
+        total += s;
+    }
+    total *= scale;
+    VECSTORE(root ? sqrt(total) : total, y + i * VEC);
+}
+
+/* One work-item sums all terms of one result. */
+__kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root, const long results, const int square, const long k1,
+                         const long k2, const long r0, const long r1, const long r2)
+{
+    CBIND(x);
+    BIND(y);
+    const size_t i = get_global_id(0);
+    if (i >= (size_t)results) return;
+    const long c2 = (long)(i % (size_t)k2), q = (long)(i / (size_t)k2), c1 = q % k1, c0 = q / k1;
+    float total = 0.0f, s = 0.0f;
+    int n = 0;
+    for (long a = 0; a < r0; a++)
+        for (long b = 0; b < r1; b++) {
+            const __global float *p = x + ((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2;
+            for (long c = 0; c < r2; c++) {
+                s += square ? p[c] * p[c] : p[c];
+                if (++n == 32) {
+                    total += s;
+                    s = 0.0f;
+                    n = 0;
+                }
+            }
+        }
+    total += s;
+    y[i] = root ? scale * sqrt(total) : scale * total;
+}
+
+/* A work-group sums per_part terms (vectors) of one result. y is (k0, k1, k2, parts). VEC > 1 only with r0 = r1 = 1. */
+__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
+void sum_group(TENSOR(x), TENSOR(y), const float scale, const int root, const long results, const long parts, const long per_part,
+               const int square, const long k1, const long k2, const long r0, const long r1, const long r2)
+{
+    CBIND(x);
+    BIND(y);
+    __local float t[GROUP];
+    const int lane = (int)get_local_id(0);
+    const size_t group = get_group_id(0);
+    const long part = (long)(group % (size_t)parts), result = (long)(group / (size_t)parts);
+    const long c2 = result % k2, q = result / k2, c1 = q % k1, c0 = q / k1;
+    const long begin = part * per_part, end = min(begin + per_part, r0 * r1 * r2);
+    const int flat = r0 * r1 == 1;
+    const __global float *p = x + result * r2 * VEC;
+    VECF total = 0.0f;
+    for (long i = begin + lane; i < end;) {
+        const long stop = min(i + 32 * GROUP, end);
+        VECF s = 0.0f;
+        for (; i < stop; i += GROUP) {
+            VECF v;
+            if (flat) {
+                v = VECLOAD(p + i * VEC);
+            } else {
+                const long c = i % r2, ab = i / r2, b = ab % r1, a = ab / r1;
+                v = VECLOAD(x + (((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 + c) * VEC);
+            }
+            s += square ? v * v : v;
+        }
+        total += s;
+    }
+    t[lane] = across(total);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int reach = GROUP / 2; reach > 0; reach /= 2) {
+        if (lane < reach) t[lane] += t[lane + reach];
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    if (lane == 0 && result < results) y[group] = root ? scale * sqrt(t[0]) : scale * t[0];
+}

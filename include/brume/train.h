@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ * Training: the loop of Ho et al. (2020), algorithm 1, with checkpoints from which it goes on.
+ *
+ * Step k (counted from 0) is a pure function of the state before it and of (seed, k): data order, times, noise, dropped conditions
+ * and dropout come from counters. A run that stops and resumes therefore computes the same as one that does not. */
+#ifndef BRUME_TRAIN_H
+#define BRUME_TRAIN_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "brume/data.h"
+#include "brume/device.h"
+#include "brume/plan.h"
+#include "brume/schedule.h"
+#include "brume/unet2d.h"
+
+/** Philox streams used with the seed of a training example; dropout layers count up from the last. */
+enum { BRUME_STREAM_TRAIN_NOISE = 0x200, BRUME_STREAM_TRAIN_TIME = 0x201, BRUME_STREAM_TRAIN_DROP = 0x202, BRUME_STREAM_TRAIN_DROPOUT = 0x1000 };
+
+typedef enum brume_optimizer { BRUME_ADAMW = 0, BRUME_ADAM, BRUME_SGD } brume_optimizer;
+/** "adamw", "adam", "sgd". */
+const char *brume_optimizer_name(brume_optimizer o);
+
+typedef struct brume_train_config {
+    brume_unet2d_config unet;
+    brume_scheduler_config scheduler; /**< schedule and prediction target: eps (L_simple, Ho et al. 2020 eq. 14), x0 or v */
+    int32_t batch;                    /**< images a step, >= 1 */
+    int64_t steps;                    /**< steps in all, counted from the beginning of the run */
+    brume_optimizer optimizer;
+    double lr, beta1, beta2, eps, weight_decay;
+    int64_t warmup;                   /**< steps over which lr rises linearly from 0; then it is constant */
+    double clip;                      /**< largest gradient norm; 0: no clipping */
+    double ema_decay;                 /**< d of ema = d ema + (1 - d) param; warm start min(d, (1 + k) / (10 + k)) */
+    double cond_drop;                 /**< probability of training an example without its class (Ho & Salimans 2022), class models only */
+    uint64_t seed;
+} brume_train_config;
+
+/** Defaults: AdamW 1e-3 (0.9, 0.999), eps 1e-8, decay 0, batch 64, warm-up 100, clip 1, EMA 0.999, drop 0.1, DDPM linear schedule. */
+void brume_train_config_default(brume_train_config *c);
+
+typedef struct brume_trainer brume_trainer;
+
+typedef struct brume_train_result { double loss, grad_norm, lr; } brume_train_result;
+
+/**
+ * Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed.
+ * data NULL: for measuring; images are noise of unet.sample_size and unet.in_channels.
+ */
+brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out);
+void brume_trainer_free(brume_trainer *t);
+/** Starts from given parameters (laid out as brume_model.params; n of them) instead of fresh ones; EMA too. */
+brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n);
+/** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
+brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
+/** One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step. */
+brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r);
+/** Steps done since the beginning of the run. */
+int64_t brume_trainer_steps_done(const brume_trainer *t);
+/** Number of parameters; and the EMA (or, if ema is 0, the raw) parameters into host. */
+int64_t brume_trainer_param_count(const brume_trainer *t);
+brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host);
+/** Memory and work of the plan. */
+void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s);
+
+/**
+ * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on), then the EMA weights as a diffusers
+ * pipeline in FOLDER. Each file is whole or as it was before. note: kept in the state, given back by resume; may be NULL.
+ */
+brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
+/** Goes on from a checkpoint of the same model; the message of a mismatch names what differs. */
+brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
+
+/** Model and training settings for a kind of data: brume_preset_row(i) until NULL. */
+typedef struct brume_preset {
+    const char *name, *data, *what; /**< what: one line for the help */
+    void (*fill)(brume_train_config *c);
+    int32_t size, channels;         /**< of "shapes"; of files: as they are */
+} brume_preset;
+const brume_preset *brume_preset_row(int i);
+const brume_preset *brume_preset_find(const char *name);
+
+/**
+ * Fits a config to a data set: channels, sample size, and (class_conditional) one row per class and one more for "no class".
+ * Images whose sides the model's levels do not divide are refused with the sizes that would do.
+ */
+brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional);
+
+/** A whole run. Progress is told after every step. */
+typedef struct brume_run_options {
+    const char *folder;             /**< made if missing; gets the pipeline, training/log.jsonl, training/samples/ */
+    int resume;                     /**< 1: go on from the folder's checkpoint; 0: the folder must not hold one */
+    int64_t save_every, sample_every; /**< steps; 0: only at the end */
+    int32_t sample_count;           /**< images of a preview grid */
+    double sample_guidance;         /**< classifier-free guidance scale of previews of class models */
+    double max_seconds;             /**< stop (with a checkpoint) after this time; 0: no limit */
+    const volatile sig_atomic_t *stop; /**< set from a signal handler: finish the step, save, return BRUME_E_STOPPED; may be NULL */
+    void (*progress)(void *ctx, int64_t step, int64_t steps, const brume_train_result *r, double images_per_second);
+    void (*event)(void *ctx, const char *text); /**< "checkpoint ...", "samples ..."; may be NULL */
+    void *ctx;
+} brume_run_options;
+brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o);
+
+#endif

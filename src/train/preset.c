@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ * Presets: a model and training settings for a kind of data, and fitting a config to a data set. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "brume/train.h"
+
+static void levels(brume_unet2d_config *u, int n, const int32_t *channels, const brume_unet2d_block *down)
+{
+    u->levels = n;
+    for (int i = 0; i < n; i++) {
+        u->block_out_channels[i] = channels[i];
+        u->down_block_types[i] = down[i];
+        u->up_block_types[n - 1 - i] = down[i];
+    }
+}
+
+#define R BRUME_BLOCK_RESNET
+#define A BRUME_BLOCK_ATTENTION
+
+/* Small enough for a laptop's processor: a few minutes show shapes and colours. */
+static void fill_shapes(brume_train_config *c)
+{
+    levels(&c->unet, 3, (const int32_t[]){ 32, 64, 96 }, (const brume_unet2d_block[]){ R, R, A });
+    c->unet.layers_per_block = 1;
+    c->unet.norm_num_groups = 8;
+    c->unet.attention_head_dim = 32;
+    c->batch = 32;
+    c->steps = 3000;
+}
+
+static void fill_mnist(brume_train_config *c)
+{
+    levels(&c->unet, 3, (const int32_t[]){ 32, 64, 96 }, (const brume_unet2d_block[]){ R, R, A });
+    c->unet.layers_per_block = 1;
+    c->unet.norm_num_groups = 8;
+    c->unet.attention_head_dim = 32;
+    c->batch = 64;
+    c->steps = 4000;
+}
+
+static const brume_preset rows[] = {
+    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3 },
+    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0 },
+};
+
+const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }
+
+const brume_preset *brume_preset_find(const char *name)
+{
+    for (int i = 0; brume_preset_row(i); i++)
+        if (!strcmp(rows[i].name, name)) return &rows[i];
+    return NULL;
+}
+
+brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional)
+{
+    const int32_t h = brume_dataset_height(data), w = brume_dataset_width(data), classes = brume_dataset_classes(data);
+    const int64_t multiple = brume_unet2d_multiple(&c->unet);
+    if (h % multiple || w % multiple)
+        return brume_fail(BRUME_E_SHAPE, "the model has %d levels and needs images whose sides are multiples of %" PRId64 ", those of '%s' are %dx%d; "
+                          "use a model of fewer levels or other images", c->unet.levels, multiple, brume_dataset_kind(data), w, h);
+    if (class_conditional && classes < 1)
+        return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
+    c->unet.in_channels = c->unet.out_channels = brume_dataset_channels(data);
+    c->unet.sample_size[0] = h;
+    c->unet.sample_size[1] = w;
+    c->unet.class_embed_type = class_conditional ? BRUME_CLASS_TABLE : BRUME_CLASS_NONE;
+    c->unet.num_class_embeds = class_conditional ? classes + 1 : 0; /* the last row stands for "no class" */
+    return brume_unet2d_config_check(&c->unet);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ * A whole run: steps, log, previews, checkpoints, and a clean end on request. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "train/trainer.h"
+
+struct run {
+    struct brume_trainer *t;
+    const brume_train_config *c;
+    const brume_run_options *o;
+    FILE *log;
+    double started;
+};
+
+static double now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static void tell(const struct run *r, const char *fmt, int64_t step, const char *path)
+{
+    char text[4300];
+    snprintf(text, sizeof text, fmt, step, path);
+    if (r->o->event) r->o->event(r->o->ctx, text);
+}
+
+static brume_status join(char *path, size_t size, const char *folder, const char *name)
+{
+    const int n = snprintf(path, size, "%s/%s", folder, name);
+    return n > 0 && (size_t)n < size ? BRUME_OK : brume_fail(BRUME_E_ARG, "the folder's path is too long: %s", folder);
+}
+
+/* Opens the log; lines that the last checkpoint does not know of are cut off, they will be written again. */
+static brume_status open_log(struct run *r, int64_t keep)
+{
+    char path[4096];
+    brume_status s = join(path, sizeof path, r->o->folder, "training/log.jsonl");
+    if (s != BRUME_OK) return s;
+    r->log = fopen(path, "a");
+    if (!r->log) return brume_fail(BRUME_E_IO, "%s: cannot open the log: %s", path, strerror(errno));
+    struct stat st;
+    if (!fstat(fileno(r->log), &st) && st.st_size > keep && ftruncate(fileno(r->log), keep))
+        return brume_fail(BRUME_E_IO, "%s: cannot shorten the log: %s", path, strerror(errno));
+    return fseek(r->log, 0, SEEK_END) ? brume_fail(BRUME_E_IO, "%s: %s", path, strerror(errno)) : BRUME_OK;
+}
+
+static brume_status write_log(struct run *r, const brume_train_result *x, double rate)
+{
+    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %.7g, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f}\n", r->t->done,
+            x->loss, x->grad_norm, x->lr, rate, now() - r->started);
+    return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
+}
+
+static brume_status checkpoint(struct run *r)
+{
+    if (fflush(r->log)) return brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno));
+    brume_status s = brume_trainer_save(r->t, r->o->folder, (int64_t)ftell(r->log));
+    if (s == BRUME_OK) tell(r, "checkpoint of step %" PRId64 " in %s", r->t->done, r->o->folder);
+    return s;
+}
+
+static brume_status preview(struct run *r)
+{
+    char name[64], path[4096];
+    if (r->o->sample_count < 1) return BRUME_OK;
+    snprintf(name, sizeof name, "training/samples/step-%08" PRId64 ".png", r->t->done);
+    brume_status s = join(path, sizeof path, r->o->folder, name);
+    if (s == BRUME_OK) s = brume_trainer_preview(r->t, r->o->sample_count, r->o->sample_guidance, path);
+    if (s == BRUME_OK) tell(r, "samples of step %" PRId64 " in %s", r->t->done, path);
+    return s;
+}
+
+static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
+
+static brume_status loop(struct run *r)
+{
+    const brume_run_options *o = r->o;
+    double rate = 0, last = now();
+    const double begin = last;
+    brume_status s = BRUME_OK;
+    while (s == BRUME_OK && r->t->done < r->c->steps) {
+        brume_train_result x;
+        if ((s = brume_trainer_step(r->t, &x)) != BRUME_OK) return s;
+        const double t = now(), speed = r->c->batch / fmax(t - last, 1e-9);
+        rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
+        last = t;
+        if ((s = write_log(r, &x, rate)) != BRUME_OK) return s;
+        if (o->progress) o->progress(o->ctx, r->t->done, r->c->steps, &x, rate);
+        const bool end = r->t->done == r->c->steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
+        if (due(o->sample_every, r->t->done) || end) s = preview(r);
+        if (s == BRUME_OK && (due(o->save_every, r->t->done) || end || stop)) s = checkpoint(r);
+        if (s == BRUME_OK && stop && !end)
+            return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
+                              r->t->done, r->c->steps, o->folder);
+        last = now();
+    }
+    return s;
+}
+
+brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o)
+{
+    struct run r = { .t = t, .c = c, .o = o, .started = now() };
+    char path[4096];
+    int64_t log_bytes = 0;
+    brume_status s = join(path, sizeof path, o->folder, "training/samples");
+    if (s == BRUME_OK) s = brume_make_folders(path);
+    if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/state.safetensors");
+    if (s == BRUME_OK && o->resume) s = brume_trainer_resume(t, o->folder, &log_bytes);
+    else if (s == BRUME_OK && brume_is_file(path))
+        s = brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
+    if (s == BRUME_OK) s = open_log(&r, log_bytes);
+    if (s == BRUME_OK) s = loop(&r);
+    if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
+    return s;
+}

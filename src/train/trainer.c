@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT
+ * One training step as a graph: draw a time, mix data and noise, predict, compare, differentiate, update. */
+#include "train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "brume/ops.h"
+#include "brume/params.h"
+#include "brume/rng.h"
+
+const char *brume_optimizer_name(brume_optimizer o)
+{
+    static const char *const names[] = { "adamw", "adam", "sgd" };
+    return names[o];
+}
+
+void brume_train_config_default(brume_train_config *c)
+{
+    memset(c, 0, sizeof *c);
+    brume_unet2d_config_default(&c->unet);
+    brume_scheduler_config_default(&c->scheduler);
+    c->batch = 64;
+    c->steps = 1000;
+    c->lr = 1e-3;
+    c->beta1 = 0.9;
+    c->beta2 = 0.999;
+    c->eps = 1e-8;
+    c->warmup = 100;
+    c->clip = 1;
+    c->ema_decay = 0.999;
+    c->cond_drop = 0.1;
+}
+
+brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
+{
+    const brume_unet2d_config *u = &t->config.unet;
+    if (!t->data) return BRUME_SHAPE(n, u->sample_size[0], u->sample_size[1], u->in_channels);
+    return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
+}
+
+static bool has_labels(const brume_train_config *c) { return c->unet.class_embed_type == BRUME_CLASS_TABLE; }
+
+/* What the network shall predict: eps, x0, or v = a eps - s x0 (Salimans & Ho 2022). Row t of the table is (a, s, -s). */
+static brume_tensor target(struct brume_trainer *t, brume_tensor eps, brume_tensor coef)
+{
+    brume_graph *g = t->graph;
+    if (t->config.scheduler.prediction_type == BRUME_PREDICT_EPS) return eps;
+    if (t->config.scheduler.prediction_type == BRUME_PREDICT_X0) return t->x0;
+    const brume_tensor parts[2] = { brume_slice(g, coef, 1, 0, 1), brume_slice(g, coef, 1, 2, 1) };
+    return brume_lincomb(g, 2, (brume_tensor[]){ eps, t->x0 }, brume_concat(g, 2, parts, 1));
+}
+
+static brume_status build(struct brume_trainer *t)
+{
+    const brume_train_config *c = &t->config;
+    brume_graph *g = t->graph;
+    const int64_t B = c->batch, T = c->scheduler.num_train_timesteps;
+    t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
+    t->t_index = brume_input(g, "t_index", BRUME_I32, BRUME_SHAPE(B));
+    t->t = c->unet.time_embedding_type == BRUME_TIME_LEARNED ? t->t_index : brume_input(g, "t", BRUME_F32, BRUME_SHAPE(B));
+    t->labels = has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
+    t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
+    t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
+    t->hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
+    t->max_norm = brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
+    t->ema_decay = brume_input(g, "ema_decay", BRUME_F32, BRUME_SCALAR);
+    t->table = brume_persistent(g, "schedule", BRUME_F32, BRUME_SHAPE(T, 3));
+    t->params = brume_slab(g, "params");
+
+    /* x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4) */
+    const brume_tensor eps = brume_normal(g, t->seeds, t->step, BRUME_STREAM_TRAIN_NOISE, brume_trainer_image_shape(t, B));
+    const brume_tensor coef = brume_gather(g, t->table, t->t_index);
+    const brume_tensor xt = brume_lincomb(g, 2, (brume_tensor[]){ t->x0, eps }, brume_slice(g, coef, 1, 0, 2));
+    const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
+    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, t->labels, &dropout);
+    t->loss = brume_mse(g, out, target(t, eps, coef));
+
+    const brume_tensor grad = brume_grad_slab(g, t->loss, t->params);
+    t->grad_norm = brume_l2_norm(g, grad);
+    brume_tensor scale = BRUME_NONE;
+    if (c->clip > 0) scale = brume_clip_scale(g, t->grad_norm, t->max_norm);
+    if (brume_graph_status(g) != BRUME_OK) return brume_graph_status(g);
+    t->n_params = brume_params_numel(g, t->params);
+    const brume_shape flat = BRUME_SHAPE(t->n_params);
+    t->m = brume_persistent(g, "m", BRUME_F32, flat);
+    t->v = c->optimizer == BRUME_SGD ? BRUME_NONE : brume_persistent(g, "v", BRUME_F32, flat);
+    t->ema = brume_persistent(g, "ema", BRUME_F32, flat);
+    if (c->optimizer == BRUME_SGD) brume_sgd_update(g, t->params, t->m, grad, t->hyper, scale);
+    else brume_adamw_update(g, t->params, t->m, t->v, grad, t->hyper, scale, c->optimizer == BRUME_ADAMW);
+    brume_ema_update(g, t->ema, t->params, t->ema_decay);
+    brume_output(g, t->loss, "loss");
+    brume_output(g, t->grad_norm, "grad_norm");
+    return brume_graph_status(g);
+}
+
+static brume_status write_schedule(struct brume_trainer *t)
+{
+    brume_schedule *s = NULL;
+    brume_status st = brume_schedule_new(&t->config.scheduler, &s);
+    if (st != BRUME_OK) return st;
+    float *table = malloc((size_t)s->T * 3 * sizeof *table);
+    for (int32_t i = 0; table && i < s->T; i++) {
+        table[3 * i] = (float)sqrt(brume_alpha_bar(s, i));
+        table[3 * i + 1] = (float)sqrt(brume_one_minus_alpha_bar(s, i));
+        table[3 * i + 2] = -table[3 * i + 1];
+    }
+    st = table ? brume_plan_write(t->plan, t->table, table, (size_t)s->T * 3 * sizeof *table) : brume_fail(BRUME_E_MEMORY, "training: out of memory");
+    free(table);
+    brume_schedule_free(s);
+    return st;
+}
+
+static brume_status check(const brume_train_config *c)
+{
+    if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
+    if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
+        return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
+                          c->lr, c->clip, c->ema_decay, c->cond_drop);
+    if (c->unet.in_channels != c->unet.out_channels)
+        return brume_fail(BRUME_E_ARG, "training: the model must predict as many channels as it takes, it takes %d and predicts %d", c->unet.in_channels,
+                          c->unet.out_channels);
+    if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
+        return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
+    return BRUME_OK;
+}
+
+brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n)
+{
+    if (n != t->n_params)
+        return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params, n);
+    const size_t bytes = (size_t)n * sizeof *params;
+    brume_status s = brume_plan_write(t->plan, t->params, params, bytes);
+    return s != BRUME_OK ? s : brume_plan_write(t->plan, t->ema, params, bytes);
+}
+
+static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory"); }
+
+/* The graph and its plan; dry: laid out only. */
+static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry, brume_trainer **out)
+{
+    *out = NULL;
+    brume_status s = check(c);
+    if (s != BRUME_OK) return s;
+    if (!data && (c->unet.sample_size[0] < 1 || c->unet.sample_size[1] < 1))
+        return brume_fail(BRUME_E_ARG, "training: without data the config must give sample_size");
+    struct brume_trainer *t = calloc(1, sizeof *t);
+    if (!t) return no_memory();
+    *out = t;
+    t->device = d;
+    t->config = *c;
+    t->config.scheduler.trained_betas = NULL;
+    t->data = data;
+    if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
+    t->graph = brume_graph_new();
+    if (!t->graph) return no_memory();
+    if ((s = build(t)) != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(t->graph));
+    const brume_plan_options options = { .dry = dry };
+    return brume_plan_new(d, t->graph, &options, &t->plan);
+}
+
+brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *stats)
+{
+    brume_trainer *t;
+    brume_status s = plan_step(d, c, NULL, 1, &t);
+    if (s == BRUME_OK) brume_plan_get_stats(t->plan, stats);
+    brume_trainer_free(t);
+    return s;
+}
+
+static brume_status allocate_batch(struct brume_trainer *t)
+{
+    const size_t B = (size_t)t->config.batch, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->config.batch));
+    t->images = malloc(numel * sizeof *t->images);
+    t->times = malloc(B * sizeof *t->times);
+    t->classes = calloc(B, sizeof *t->classes);
+    t->seed_values = malloc(B * sizeof *t->seed_values);
+    t->time_index = malloc(B * sizeof *t->time_index);
+    t->label_values = malloc(B * sizeof *t->label_values);
+    if (!t->images || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values) return no_memory();
+    if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
+    return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
+}
+
+brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
+{
+    *out = NULL;
+    brume_trainer *t;
+    float *fresh = NULL;
+    brume_status s = plan_step(d, c, data, 0, &t);
+    if (s == BRUME_OK) s = allocate_batch(t);
+    if (s == BRUME_OK) s = write_schedule(t);
+    if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_params * sizeof *fresh))) s = no_memory();
+    if (s == BRUME_OK) {
+        brume_params_init(t->graph, t->params, c->seed, fresh);
+        s = brume_trainer_set_params(t, fresh, t->n_params);
+    }
+    free(fresh);
+    if (s == BRUME_OK) *out = t;
+    else brume_trainer_free(t);
+    return s;
+}
+
+void brume_trainer_free(brume_trainer *t)
+{
+    if (!t) return;
+    brume_plan_free(t->plan);
+    brume_graph_free(t->graph);
+    brume_loader_free(t->loader);
+    brume_scheduler_config_clear(&t->config.scheduler);
+    free(t->images);
+    free(t->times);
+    free(t->classes);
+    free(t->seed_values);
+    free(t->time_index);
+    free(t->label_values);
+    free(t);
+}
+
+/* Time, seed and label of every example of step `done`: functions of (seed, position) alone. */
+static void draw_examples(struct brume_trainer *t)
+{
+    const brume_train_config *c = &t->config;
+    const int32_t null_label = c->unet.num_class_embeds - 1;
+    for (int32_t i = 0; i < c->batch; i++) {
+        const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)i);
+        brume_rng time = { .seed = seed, .stream = BRUME_STREAM_TRAIN_TIME }, drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
+        t->seed_values[i] = (int64_t)seed;
+        t->time_index[i] = (int32_t)brume_rng_below(&time, (uint32_t)c->scheduler.num_train_timesteps);
+        t->times[i] = (float)t->time_index[i];
+        t->label_values[i] = brume_rng_uniform(&drop) < (float)c->cond_drop ? null_label : (int32_t)t->classes[i];
+    }
+}
+
+static brume_status write_inputs(struct brume_trainer *t, double lr)
+{
+    const brume_train_config *c = &t->config;
+    const size_t B = (size_t)c->batch, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
+    const double k = (double)t->done + 1;
+    const float hyper[BRUME_HYPER_COUNT] = {
+        [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2, [BRUME_HYPER_EPS] = (float)c->eps,
+        [BRUME_HYPER_DECAY] = (float)c->weight_decay, [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)),
+        [BRUME_HYPER_BIAS2] = (float)(1 - pow(c->beta2, k)),
+    };
+    const float max_norm = (float)c->clip, decay = (float)fmin(c->ema_decay, k / (9 + k));
+    const int32_t step = 0; /* every example has a seed of its own */
+    const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
+        { t->x0, t->images, n_images * sizeof *t->images },
+        { t->t_index, t->time_index, B * sizeof *t->time_index },
+        { t->t == t->t_index ? BRUME_NONE : t->t, t->times, B * sizeof *t->times },
+        { t->labels, t->label_values, B * sizeof *t->label_values },
+        { t->seeds, t->seed_values, B * sizeof *t->seed_values },
+        { t->step, &step, sizeof step },
+        { t->hyper, hyper, sizeof hyper },
+        { t->max_norm, &max_norm, sizeof max_norm },
+        { t->ema_decay, &decay, sizeof decay },
+    };
+    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
+        if (writes[i].to == BRUME_NONE) continue;
+        brume_status s = brume_plan_write(t->plan, writes[i].to, writes[i].from, writes[i].bytes);
+        if (s != BRUME_OK) return s;
+    }
+    return BRUME_OK;
+}
+
+brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
+{
+    const brume_train_config *c = &t->config;
+    float loss = 0, norm = 0;
+    const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
+    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * c->batch, c->batch, t->images, t->classes, NULL) : BRUME_OK;
+    if (s != BRUME_OK) return s;
+    draw_examples(t);
+    if ((s = write_inputs(t, lr)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
+    if ((s = brume_plan_read(t->plan, t->loss, &loss, sizeof loss)) != BRUME_OK) return s;
+    if ((s = brume_plan_read(t->plan, t->grad_norm, &norm, sizeof norm)) != BRUME_OK) return s;
+    t->done++;
+    *r = (brume_train_result){ loss, norm, lr };
+    if (!isfinite(loss) || !isfinite(norm))
+        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
+                          t->done, (double)loss, (double)norm);
+    return BRUME_OK;
+}
+
+int64_t brume_trainer_steps_done(const brume_trainer *t) { return t->done; }
+int64_t brume_trainer_param_count(const brume_trainer *t) { return t->n_params; }
+void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s) { brume_plan_get_stats(t->plan, s); }
+
+brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host)
+{
+    return brume_plan_read(t->plan, ema ? t->ema : t->params, host, (size_t)t->n_params * sizeof *host);
+}
