@@ -3,6 +3,7 @@
  * .safetensors. Format: golden/ops.md of the shared folder. Layouts are turned from files' (NCHW, OIHW) to those inside. */
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
