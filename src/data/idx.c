@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ * IDX files (yann.lecun.com/exdb/mnist): pictures and labels of MNIST and its relatives, compressed or not. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/fail.h"
+#include "brume/image.h"
+#include "data/dataset.h"
+#include "data/packed.h"
+
+struct idx {
+    uint8_t *pixels, *labels; /* whole files */
+    const uint8_t *first_pixel, *first_label;
+    char names[256][12];
+};
+
+static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+/* Reads a file of unsigned bytes with ndim (at most 4: dims[1 .. 3] stay 1) sizes. */
+static brume_status read_idx(const char *path, int ndim, const char *holds, uint8_t **out, uint32_t dims[4])
+{
+    size_t n;
+    int cut;
+    brume_status s = brume_packed_read(path, out, &n, &cut);
+    if (s != BRUME_OK) return s;
+    const uint8_t *p = *out;
+    const size_t head = 4 + 4 * (size_t)ndim;
+    if (n < head)
+        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes, expected at least %zu of an IDX header", path, cut ? "cut short: " : "", n, head);
+    if (be32(p) != 0x0800u + (unsigned)ndim)
+        return brume_fail(BRUME_E_FORMAT, "%s: begins with %08x, expected %08x (IDX, %s)", path, be32(p), 0x0800u + (unsigned)ndim, holds);
+    uint64_t want = 1;
+    int overflow = 0;
+    for (int i = 0; i < ndim; i++) {
+        dims[i] = be32(p + 4 + 4 * i);
+        overflow |= __builtin_mul_overflow(want, (uint64_t)dims[i], &want);
+        if (!dims[i]) return brume_fail(BRUME_E_FORMAT, "%s: size %d of its IDX header is 0", path, i);
+    }
+    if (overflow || want != n - head || cut)
+        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes of %s, expected %llu", path, cut ? "cut short: " : "", n - head, holds,
+                          (unsigned long long)(overflow ? UINT64_MAX : want));
+    return BRUME_OK;
+}
+
+static brume_status get(const brume_dataset *ds, int64_t i, float *hwc, int32_t *label)
+{
+    const struct idx *st = ds->state;
+    const int64_t size = (int64_t)ds->height * ds->width;
+    if (label) *label = st->first_label[i];
+    for (int64_t e = 0; hwc && e < size; e++) hwc[e] = brume_from_byte(st->first_pixel[i * size + e]);
+    return BRUME_OK;
+}
+
+static void caption(const brume_dataset *ds, int64_t i, char *text, size_t bytes)
+{
+    const struct idx *st = ds->state;
+    snprintf(text, bytes, "number %d", st->first_label[i]); /* a digit in MNIST, a kind of clothes in Fashion-MNIST */
+}
+
+static const char *class_name(const brume_dataset *ds, int32_t k) { return ((const struct idx *)ds->state)->names[k]; }
+
+static void release(brume_dataset *ds)
+{
+    struct idx *st = ds->state;
+    if (!st) return;
+    free(st->pixels);
+    free(st->labels);
+    free(st);
+}
+
+static const struct brume_dataset_kind kind = { "idx", get, caption, class_name, release };
+
+/* The file of a part ("train", "t10k"): "train-images-idx3-ubyte", also with a '.' before idx as some archives unpack it. */
+static char *find(const char *folder, const char *part, const char *what, int ndim)
+{
+    char name[64];
+    char *path = NULL;
+    for (int dot = 0; dot < 2 && !path; dot++) {
+        snprintf(name, sizeof name, "%s-%s%cidx%d-ubyte", part, what, dot ? '.' : '-', ndim);
+        path = brume_packed_find(folder, name);
+    }
+    return path;
+}
+
+brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
+{
+    const char *part = o->test ? "t10k" : "train";
+    uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4];
+    brume_status s = BRUME_OK;
+    char *images = find(folder, part, "images", 3), *labels = find(folder, part, "labels", 1);
+    struct idx *st = NULL;
+    *found = images || labels;
+    if (!*found) return BRUME_OK;
+    if (!images || !labels) {
+        s = brume_fail(BRUME_E_IO, "%s: has %s, but no %s-%s-ubyte beside it", folder, images ? images : labels, part,
+                       images ? "labels-idx1" : "images-idx3");
+        goto done;
+    }
+    if (!(st = calloc(1, sizeof *st))) {
+        s = brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
+        goto done;
+    }
+    ds->kind = &kind; /* from here on st is freed with ds */
+    ds->state = st;
+    if ((s = read_idx(images, 3, "pixels", &st->pixels, dims)) != BRUME_OK) goto done;
+    if ((s = read_idx(labels, 1, "labels", &st->labels, n_labels)) != BRUME_OK) goto done;
+    if (dims[0] != n_labels[0]) {
+        s = brume_fail(BRUME_E_FORMAT, "%s: %u labels, expected %u, as %s has pictures", labels, n_labels[0], dims[0], images);
+        goto done;
+    }
+    if (dims[1] > 4096 || dims[2] > 4096) {
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: pictures of %u x %u pixels, expected at most 4096 a side", images, dims[1], dims[2]);
+        goto done;
+    }
+    st->first_pixel = st->pixels + 16;
+    st->first_label = st->labels + 8;
+    ds->count = o->count && o->count < (int64_t)dims[0] ? o->count : (int64_t)dims[0];
+    ds->height = (int32_t)dims[1];
+    ds->width = (int32_t)dims[2];
+    ds->channels = 1;
+    for (uint32_t i = 0; i < dims[0]; i++) /* over all: the number of classes must not depend on how many items are used */
+        if (st->first_label[i] >= ds->classes) ds->classes = st->first_label[i] + 1;
+    for (int k = 0; k < 256; k++) snprintf(st->names[k], sizeof st->names[k], "%d", k);
+done:
+    free(images);
+    free(labels);
+    return s;
+}
