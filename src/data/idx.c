@@ -85,7 +85,7 @@ static char *find(const char *folder, const char *part, const char *what, int nd
 brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
     const char *part = o->test ? "t10k" : "train";
-    uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4];
+    uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4] = { 0 };
     brume_status s = BRUME_OK;
     char *images = find(folder, part, "images", 3), *labels = find(folder, part, "labels", 1);
     struct idx *st = NULL;
