@@ -12,6 +12,8 @@ extern const struct brume_simd_conv ISA(brume_simd_conv);
 extern const struct brume_simd_misc ISA(brume_simd_misc);
 extern const struct brume_simd_noise ISA(brume_simd_noise);
 extern const struct brume_simd_vec ISA(brume_simd_vec);
+extern const struct brume_simd_norm ISA(brume_simd_norm);
+extern const struct brume_simd_attention ISA(brume_simd_attention);
 
 extern const struct brume_simd ISA(brume_simd);
 const struct brume_simd ISA(brume_simd) = {
@@ -23,4 +25,6 @@ const struct brume_simd ISA(brume_simd) = {
     .conv = &ISA(brume_simd_conv),
     .misc = &ISA(brume_simd_misc),
     .noise = &ISA(brume_simd_noise),
+    .norm = &ISA(brume_simd_norm),
+    .attention = &ISA(brume_simd_attention),
 };
