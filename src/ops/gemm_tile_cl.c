@@ -147,46 +147,56 @@ void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, 
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
 }
 
-/* How the pixels of a weight gradient are cut: lines of at most Q pixels, some lines per split. */
-struct cut { int64_t rows, H, W, P, Q, total, rows_per_split, splits; };
+/* How a weight gradient is cut: tiles of the channels; lines of at most q pixels, some lines per split and block. */
+struct cut { int64_t lines, h, w, p, q, total, per_split, splits, per_block, tiles; bool swap, narrow; };
 
-static struct cut cut_of(const struct brume_conv *g)
+static struct cut cut_of(const struct brume_conv *g, const struct brume_caps *c)
 {
-    struct cut s = { g->n * g->ho, g->h, g->w, g->ho, g->wo, g->n * g->ho * g->wo, 0, 0 };
+    const struct tile t = tile_of(c);
+    struct cut s = { .lines = g->n * g->ho, .h = g->h, .w = g->w, .p = g->ho, .q = g->wo, .total = g->n * g->ho * g->wo };
     if (brume_conv_is_product(g)) { /* any lines will do: longer ones cost less */
-        s.Q = s.W = 64;
-        s.rows = s.P = s.H = ceil_div(s.total, s.Q);
+        s.q = s.w = 64;
+        s.lines = s.p = s.h = ceil_div(s.total, s.q);
     }
     /* A split's pixels of both operands stay in the second-level cache (256 KiB) while all tiles run over them, but every split costs
-     * one partial result, so it should not have less than 256 pixels. */
+     * one partial result, so it should not have less than 256 pixels. A block's lines stay in the first-level cache. */
     const int64_t fit = 65536 / (g->i + g->o), pixels = fit > 256 ? fit : 256;
-    s.rows_per_split = ceil_div(pixels, s.Q);
-    s.splits = ceil_div(s.rows, s.rows_per_split);
-    s.rows_per_split = ceil_div(s.rows, s.splits);
-    s.splits = ceil_div(s.rows, s.rows_per_split);
+    s.splits = ceil_div(s.lines, ceil_div(pixels, s.q));
+    s.per_split = ceil_div(s.lines, s.splits);
+    s.splits = ceil_div(s.lines, s.per_split);
+    s.per_block = ceil_div(64, s.q);
+    s.swap = g->o < t.nr && g->i > g->o;
+    const int64_t rows = s.swap ? g->o : g->i, cols = s.swap ? g->i : g->o;
+    s.tiles = ceil_div(rows, t.mr) * ceil_div(cols, t.nr);
+    s.narrow = cols < t.nr;
     return s;
 }
 
 size_t brume_conv_tile_dw_work(const struct brume_conv *g, const struct brume_caps *c)
 {
-    (void)c;
-    const struct cut s = cut_of(g);
-    return s.splits > 1 ? (size_t)(s.splits * g->kh * g->kw * g->i * g->o) * sizeof(float) : 0;
+    const struct cut s = cut_of(g, c);
+    const struct tile t = tile_of(c);
+    return (size_t)(s.splits * s.tiles * g->kh * g->kw * t.mr * t.nr) * sizeof(float);
 }
 
 void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                         struct brume_cl_arg dy, struct brume_cl_arg work, struct brume_cl_arg dw)
 {
     const struct tile t = tile_of(c);
-    const struct cut s = cut_of(g);
-    const bool swap = g->o < t.nr && g->i > g->o;
-    const int64_t rows = swap ? g->o : g->i, cols = swap ? g->i : g->o;
-    struct brume_cl_launch *k = add(l, c, "conv_tile_dw", cols < t.nr ? " -DNARROW" : "");
-    brume_cl_size3(k, (size_t)(ceil_div(rows, t.mr) * ceil_div(cols, t.nr)), (size_t)(g->kh * g->kw), (size_t)s.splits, 1, 1, 1);
+    const struct cut s = cut_of(g, c);
+    const int64_t taps = g->kh * g->kw;
+    struct brume_cl_launch *k = add(l, c, "conv_tile_dw", s.narrow ? " -DNARROW" : "");
+    brume_cl_size2(k, (size_t)s.tiles, (size_t)s.splits, 1, 1);
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
-    brume_cl_operand(k, s.splits > 1 ? work : dw);
-    const int64_t v[] = { s.rows, s.H, s.W, g->i, s.P, s.Q, g->o, g->kw, g->stride, g->top, g->left, s.total, s.rows_per_split, swap };
+    brume_cl_operand(k, work);
+    const int64_t v[] = { s.lines, s.h, s.w, g->i, s.p, s.q, g->o, g->kh, g->kw, g->stride, g->top, g->left, s.total, s.per_split, s.per_block,
+                          s.swap };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
-    if (s.splits > 1) brume_cl_sum_splits(l, work, dw, g->kh * g->kw * g->i * g->o, s.splits);
+    k = add(l, c, "conv_tile_dw_sum", "");
+    brume_cl_size1(k, (size_t)(s.tiles * taps * t.mr), 16);
+    brume_cl_operand(k, work);
+    brume_cl_operand(k, dw);
+    const int64_t u[] = { g->i, g->o, taps, s.splits, s.swap };
+    brume_cl_ints(k, (int)(sizeof u / sizeof *u), u);
 }
