@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ * brume devices: what can compute here. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "brume/device.h"
+#include "brume/json.h"
+#include "commands.h"
+#include "options.h"
+
+static void print_text(const brume_device_info *d, int n, const char *note)
+{
+    for (int i = 0; i < n; i++) {
+        printf("%-12s%s\n", d[i].spec, d[i].name);
+        printf("%12s%s%s%s%s\n", "", d[i].platform, *d[i].version ? ", " : "", d[i].version, d[i].is_gpu_type ? ", GPU" : "");
+        printf("%12s%d compute units, vectors of %d floats, %.1f GiB", "", d[i].compute_units, d[i].vector_width, (double)d[i].memory_bytes / 1073741824.0);
+        if (d[i].is_opencl)
+            printf(" (at most %.1f GiB at once), %llu KiB local memory, work-groups of %llu", (double)d[i].max_alloc_bytes / 1073741824.0,
+                   (unsigned long long)(d[i].local_bytes >> 10), (unsigned long long)d[i].max_work_group);
+        printf("\n");
+        if (!d[i].usable) printf("%12snot usable: %s\n", "", d[i].note);
+        else if (*d[i].note) printf("%12s%s\n", "", d[i].note);
+    }
+    if (*note) printf("%s\n", note);
+}
+
+static int print_json(const brume_device_info *d, int n, const char *note)
+{
+    brume_json_writer *w = brume_json_writer_new();
+    if (!w) return CLI_FAILED; /* not even a message could be made */
+    brume_json_begin_object(w, NULL);
+    brume_json_begin_array(w, "devices", 0);
+    for (int i = 0; i < n; i++) {
+        brume_json_begin_object(w, NULL);
+        brume_json_put_string(w, "device", d[i].spec);
+        brume_json_put_string(w, "name", d[i].name);
+        brume_json_put_string(w, "platform", d[i].platform);
+        brume_json_put_string(w, "driver", d[i].driver);
+        brume_json_put_string(w, "version", d[i].version);
+        brume_json_put_string(w, "type", d[i].is_gpu_type ? "gpu" : d[i].is_cpu_type ? "cpu" : "other");
+        brume_json_put_int(w, "compute_units", d[i].compute_units);
+        brume_json_put_int(w, "vector_width", d[i].vector_width);
+        brume_json_put_int(w, "memory_bytes", (int64_t)d[i].memory_bytes);
+        brume_json_put_int(w, "max_alloc_bytes", (int64_t)d[i].max_alloc_bytes);
+        brume_json_put_int(w, "local_bytes", (int64_t)d[i].local_bytes);
+        brume_json_put_int(w, "max_work_group", (int64_t)d[i].max_work_group);
+        brume_json_put_bool(w, "usable", d[i].usable);
+        brume_json_put_string(w, "note", d[i].note);
+        brume_json_end(w);
+    }
+    brume_json_end(w);
+    brume_json_put_string(w, "note", note);
+    brume_json_end(w);
+    const char *text = brume_json_writer_text(w);
+    if (text) puts(text);
+    brume_json_writer_free(w);
+    return text ? CLI_DONE : CLI_FAILED;
+}
+
+int cmd_devices(int argc, char **argv)
+{
+    static const char *const examples[] = { "brume devices", "brume devices --json", "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
+    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers.", examples, 0, 0 };
+    int json = 0;
+    struct cli_option options[] = { OPT_FLAG("json", &json, "print JSON"), { 0 } };
+    int status = cli_parse(&u, options, argc, argv, NULL, NULL);
+    if (status != CLI_GO_ON) return status;
+
+    brume_device_info *list = NULL;
+    int n = 0;
+    char note[256] = "";
+    if (brume_device_list(&list, &n, note) != BRUME_OK) return cli_failed();
+    status = CLI_DONE;
+    if (json) status = print_json(list, n, note);
+    else print_text(list, n, note);
+    free(list);
+    return status;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ * Command lines from tables. */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "brume/status.h"
+
+#define WIDTH 100   /* columns of the help */
+#define COLUMN 28   /* where explanations begin */
+#define LONGEST 40  /* longer names are not compared */
+
+/* Edit distance with transpositions of neighbours (optimal string alignment). */
+static int edits(const char *a, const char *b)
+{
+    const int na = (int)strlen(a), nb = (int)strlen(b);
+    int d[3][LONGEST + 1], *before = d[0], *above = d[1], *row = d[2];
+    if (na > LONGEST || nb > LONGEST) return LONGEST;
+    for (int j = 0; j <= nb; j++) above[j] = j;
+    for (int i = 1; i <= na; i++) {
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            int best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            if (above[j] + 1 < best) best = above[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+            row[j] = best;
+        }
+        int *free_row = before;
+        before = above;
+        above = row;
+        row = free_row;
+    }
+    return above[nb];
+}
+
+const char *cli_nearest(const char *wrong, const char *const *names, int n)
+{
+    const char *best = NULL;
+    const int length = (int)strlen(wrong);
+    int least = length / 3 + 2; /* two slips in a short word, more in a long one */
+    for (int i = 0; i < n; i++) {
+        int e = edits(wrong, names[i]);
+        if (length >= 3 && !strncmp(wrong, names[i], (size_t)length)) e = 1; /* the beginning of a longer name */
+        if (e < least) {
+            least = e;
+            best = names[i];
+        }
+    }
+    return best;
+}
+
+int cli_wrong(const struct cli_usage *u, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "brume %s: ", u->name);
+    vfprintf(stderr, fmt, ap);
+    fprintf(stderr, "\nTry: brume %s --help\n", u->name);
+    va_end(ap);
+    return CLI_USAGE;
+}
+
+int cli_failed(void)
+{
+    fflush(stdout);
+    fprintf(stderr, "brume: %s\n", brume_error());
+    return CLI_FAILED;
+}
+
+int cli_given(const struct cli_option *options, const char *name)
+{
+    for (; options->type; options++)
+        if (!strcmp(options->name, name)) return options->given;
+    return 0;
+}
+
+/* Prints text in lines of WIDTH columns, indented from the second on; column is where the cursor stands. */
+static void wrap(const char *text, int column, int indent)
+{
+    while (*text) {
+        const size_t word = strcspn(text, " ");
+        if (column > indent && column + (int)word > WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        }
+        printf("%.*s", (int)word, text);
+        column += (int)word;
+        text += word;
+        if (*text == ' ') {
+            if (column < WIDTH) putchar(' ');
+            column++;
+            text++;
+        }
+    }
+    putchar('\n');
+}
+
+static void default_text(const struct cli_option *o, char *text, size_t n)
+{
+    text[0] = 0;
+    if (o->type == CLI_INT) snprintf(text, n, " (default %lld)", (long long)*(int64_t *)o->to);
+    else if (o->type == CLI_FLOAT) snprintf(text, n, " (default %g)", *(double *)o->to);
+    else if (o->type == CLI_STRING && *(const char **)o->to) snprintf(text, n, " (default %s)", *(const char **)o->to);
+    else if (o->type == CLI_CHOICE && *(int *)o->to >= 0) snprintf(text, n, " (default %s)", o->choices[*(int *)o->to]);
+    else if (o->type == CLI_FLAG && *(int *)o->to) snprintf(text, n, " (default; --no-%s turns it off)", o->name);
+}
+
+static void help(const struct cli_usage *u, const struct cli_option *options)
+{
+    printf("Usage: brume %s%s%s [options]\n\n", u->name, *u->arguments ? " " : "", u->arguments);
+    wrap(u->what, 0, 0);
+    printf("\nOptions:\n");
+    for (const struct cli_option *o = options; o->type; o++) {
+        char text[1024], fallback[160];
+        int n = printf("  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        if (n >= COLUMN) printf("\n"), n = 0;
+        printf("%*s", COLUMN - n, "");
+        default_text(o, fallback, sizeof fallback);
+        int used = snprintf(text, sizeof text, "%s%s", o->help, o->choices ? ":" : "");
+        for (const char *const *c = o->choices; c && *c && used < (int)sizeof text; c++)
+            used += snprintf(text + used, sizeof text - (size_t)used, "%s %s", c == o->choices ? "" : ",", *c);
+        if (used < (int)sizeof text) snprintf(text + used, sizeof text - (size_t)used, "%s", fallback);
+        wrap(text, COLUMN, COLUMN);
+    }
+    printf("  --help%*sthis text\n", COLUMN - 8, "");
+    if (u->examples) printf("\nExamples:\n");
+    for (const char *const *e = u->examples; e && *e; e++) printf("  %s\n", *e);
+}
+
+static struct cli_option *find(struct cli_option *o, const char *name, size_t length)
+{
+    for (; o->type; o++)
+        if (strlen(o->name) == length && !strncmp(o->name, name, length)) return o;
+    return NULL;
+}
+
+static int unknown(const struct cli_usage *u, const struct cli_option *options, const char *name, size_t length)
+{
+    const char *names[128] = { "help" };
+    char wrong[LONGEST + 1];
+    int n = 1;
+    for (const struct cli_option *o = options; o->type && n < 128; o++) names[n++] = o->name;
+    snprintf(wrong, sizeof wrong, "%.*s", (int)(length < LONGEST ? length : LONGEST), name);
+    const char *near = cli_nearest(wrong, names, n);
+    if (near) return cli_wrong(u, "there is no option --%.*s; did you mean --%s?", (int)length, name, near);
+    return cli_wrong(u, "there is no option --%.*s", (int)length, name);
+}
+
+static int out_of_range(const struct cli_usage *u, const struct cli_option *o, const char *text, const char *kind)
+{
+    if (o->lo == 0 && o->hi == 0) return cli_wrong(u, "--%s %s: expected %s", o->name, text, kind);
+    if (!(o->hi < 9e18)) return cli_wrong(u, "--%s %s: expected %s of at least %.15g", o->name, text, kind, o->lo);
+    return cli_wrong(u, "--%s %s: expected %s from %.15g to %.15g", o->name, text, kind, o->lo, o->hi);
+}
+
+static int set(const struct cli_usage *u, struct cli_option *o, const char *text)
+{
+    const int any = o->lo == 0 && o->hi == 0;
+    char *end;
+    errno = 0;
+    if (o->type == CLI_INT) {
+        const long long x = strtoll(text, &end, 10);
+        if (end == text || *end || isspace((unsigned char)*text) || errno || (!any && !((double)x >= o->lo && (double)x <= o->hi)))
+            return out_of_range(u, o, text, "an integer");
+        *(int64_t *)o->to = x;
+    } else if (o->type == CLI_FLOAT) {
+        const double x = strtod(text, &end);
+        if (end == text || *end || isspace((unsigned char)*text) || !isfinite(x) || (!any && !(x >= o->lo && x <= o->hi)))
+            return out_of_range(u, o, text, "a number");
+        *(double *)o->to = x;
+    } else if (o->type == CLI_STRING) {
+        *(const char **)o->to = text;
+    } else {
+        int n = 0;
+        while (o->choices[n] && strcmp(o->choices[n], text)) n++;
+        if (!o->choices[n]) {
+            const char *near = cli_nearest(text, o->choices, n);
+            if (near) return cli_wrong(u, "--%s %s: there is no such choice; did you mean %s?", o->name, text, near);
+            char list[512] = "";
+            for (int i = 0, used = 0; i < n && used < (int)sizeof list; i++)
+                used += snprintf(list + used, sizeof list - (size_t)used, "%s%s", i ? ", " : "", o->choices[i]);
+            return cli_wrong(u, "--%s %s: expected one of %s", o->name, text, list);
+        }
+        *(int *)o->to = n;
+    }
+    return CLI_GO_ON;
+}
+
+/* Takes the option at argv[*i] with its value; moves *i to the last word used. */
+static int take(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, int *i)
+{
+    const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+    const size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    struct cli_option *o = find(options, name, length);
+    int on = 1;
+    if (!o && length > 3 && !strncmp(name, "no-", 3) && (o = find(options, name + 3, length - 3))) {
+        if (o->type != CLI_FLAG) o = NULL;
+        on = 0;
+    }
+    if (!o) return unknown(u, options, name, length);
+    o->given = 1;
+    if (o->type == CLI_FLAG) {
+        if (equals) return cli_wrong(u, "--%s takes no value", o->name);
+        *(int *)o->to = on;
+        return CLI_GO_ON;
+    }
+    if (equals) return set(u, o, equals + 1);
+    if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2)) return cli_wrong(u, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+    return set(u, o, argv[++*i]);
+}
+
+int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args)
+{
+    int n = 0, only_args = 0;
+    /* Help first: it must show the defaults, and is wanted most where something else is wrong. */
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            help(u, options);
+            return CLI_DONE;
+        }
+    for (int i = 1; i < argc; i++) {
+        if (!only_args && !strcmp(argv[i], "--")) {
+            only_args = 1;
+        } else if (!only_args && !strncmp(argv[i], "--", 2)) {
+            const int status = take(u, options, argc, argv, &i);
+            if (status != CLI_GO_ON) return status;
+        } else if (!only_args && argv[i][0] == '-' && argv[i][1]) {
+            return cli_wrong(u, "options begin with two dashes: '%s'", argv[i]);
+        } else if (n == u->max_args) {
+            return cli_wrong(u, "one argument too many: '%s'", argv[i]);
+        } else {
+            args[n++] = argv[i];
+        }
+    }
+    if (n < u->min_args) return cli_wrong(u, "an argument is missing: brume %s %s", u->name, u->arguments);
+    if (n_args) *n_args = n;
+    return CLI_GO_ON;
+}

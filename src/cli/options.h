@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ * Command lines from tables: parsing with ranges, help text, and the nearest right name for a wrong one. */
+#ifndef BRUME_CLI_OPTIONS_H
+#define BRUME_CLI_OPTIONS_H
+
+#include <stdint.h>
+
+/* Exit status of the program. */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_GO_ON = -1 };
+
+enum cli_type { CLI_END = 0, CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_STRING, CLI_CHOICE };
+
+/* One option. The value that *to holds before parsing is the default, and the help shows it. */
+struct cli_option {
+    const char *name;            /* without dashes */
+    enum cli_type type;
+    void *to;                    /* int, int64_t, double, const char *, int (index of the choice) */
+    const char *value;           /* placeholder in the help: "N", "FILE" */
+    const char *help;
+    double lo, hi;               /* numbers: range, inclusive; both 0 means any */
+    const char *const *choices;  /* ended by NULL */
+    int given;                   /* set by parsing */
+};
+
+/* Rows of a table, ended by { 0 }. A flag also takes --no-NAME. */
+#define OPT_FLAG(name_, to_, help_) { .name = name_, .type = CLI_FLAG, .to = 1 ? (to_) : (int *)0, .help = help_ }
+#define OPT_INT(name_, to_, lo_, hi_, value_, help_) \
+    { .name = name_, .type = CLI_INT, .to = 1 ? (to_) : (int64_t *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
+#define OPT_FLOAT(name_, to_, lo_, hi_, value_, help_) \
+    { .name = name_, .type = CLI_FLOAT, .to = 1 ? (to_) : (double *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
+#define OPT_STRING(name_, to_, value_, help_) { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_ }
+#define OPT_CHOICE(name_, to_, choices_, help_) \
+    { .name = name_, .type = CLI_CHOICE, .to = 1 ? (to_) : (int *)0, .value = "NAME", .help = help_, .choices = choices_ }
+
+/* What the help says besides the options. */
+struct cli_usage {
+    const char *name;            /* sub-command */
+    const char *arguments;       /* "MODEL", "[FILE ...]", or "" */
+    const char *what;            /* a sentence or more */
+    const char *const *examples; /* command lines, each optionally with "  # why"; ended by NULL; may be NULL */
+    int min_args, max_args;      /* of those that are no options */
+};
+
+/*
+ * Parses argv[1 .. argc - 1]; argv[0] is the sub-command. What is no option goes to args (max_args entries) and n_args.
+ * Options may stand anywhere: --name VALUE, --name=VALUE; after "--" everything is an argument. Returns CLI_GO_ON, or the exit
+ * status: CLI_DONE after --help, CLI_USAGE after a message.
+ */
+int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args);
+
+/* 1 if the option was on the command line. */
+int cli_given(const struct cli_option *options, const char *name);
+
+/* The one of n names that is nearest to a mistyped one, or NULL if none is near. */
+const char *cli_nearest(const char *wrong, const char *const *names, int n);
+
+/* "brume NAME: text" to stderr; returns CLI_USAGE. */
+int cli_wrong(const struct cli_usage *u, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/* Prints brume_error() to stderr; returns CLI_FAILED. */
+int cli_failed(void);
+
+#endif
