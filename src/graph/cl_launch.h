@@ -15,7 +15,7 @@
 #define BRUME_CL_MAX_ARGS 96
 
 enum brume_cl_arg_kind {
-    BRUME_CL_IN,     /* input index: (buffer, ulong offset); an absent input passes a valid dummy buffer and offset ~0 */
+    BRUME_CL_IN,     /* input index: (buffer, ulong offset); an absent input, or index -1, passes a valid dummy buffer and offset ~0 */
     BRUME_CL_OUT,    /* output index */
     BRUME_CL_WORK,   /* workspace of the variant, index = byte offset within it (multiple of 256) */
     BRUME_CL_PACKED, /* packed weights, index = byte offset within them */

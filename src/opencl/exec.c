@@ -132,6 +132,10 @@ static brume_status place_of(const struct pending *q, const struct brume_cl_arg 
     const struct brume_step *s = q->step;
     const bool in = a->kind == BRUME_CL_IN, out = a->kind == BRUME_CL_OUT;
     *element = 4;
+    if (in && a->index == -1) {
+        *place = (struct brume_place){ -1, 0 };
+        return BRUME_OK;
+    }
     if ((in && (a->index < 0 || a->index >= s->n_in)) || (out && (a->index < 0 || a->index >= s->n_out)))
         return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s %d of %d", s->node->op->name, s->node->name,
                           q->k.kernel ? q->k.kernel : "gemm", in ? "input" : "output", (int)a->index, in ? s->n_in : s->n_out);
