@@ -5,6 +5,7 @@
 #define BRUME_TESTS_HARNESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "brume/graph.h"

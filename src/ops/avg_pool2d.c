@@ -43,7 +43,7 @@ static void cpu_forward(const struct brume_cpu_call *c)
 
 static void launch(struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape result)
 {
-    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "");
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);

@@ -74,14 +74,14 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 {
     (void)c;
     const brume_shape s = n->in_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_rows", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_rows", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_work(k, 0);
     brume_cl_long(k, s.d[0]);
     brume_cl_long(k, s.d[1]);
     brume_cl_size1(k, (size_t)s.d[0], 64);
-    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "%s", "");
+    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "");
     brume_cl_work(k, 0);
     brume_cl_out(k, 0);
     brume_cl_long(k, s.d[0]);
@@ -114,7 +114,7 @@ static void cl_grad(const struct brume_node *n, const struct brume_caps *c, stru
 {
     (void)c;
     const brume_shape s = n->in_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_grad", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_grad", "");
     for (int i = 0; i < 3; i++) brume_cl_in(k, i);
     brume_cl_out(k, 0);
     brume_cl_long(k, s.d[0]);

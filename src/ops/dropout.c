@@ -70,7 +70,7 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     const struct attrs *a = n->attrs;
     const brume_shape s = n->in_v[0]->shape;
     const int64_t len = brume_shape_numel(s) / s.d[0];
-    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", "dropout", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", "dropout", "");
     for (int i = 0; i < 3; i++) brume_cl_in(k, i);
     brume_cl_out(k, 0);
     brume_cl_int(k, (int32_t)a->stream);

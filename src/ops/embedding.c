@@ -59,7 +59,7 @@ static void cl_gather(const struct brume_node *n, const struct brume_caps *c, st
     (void)c;
     const brume_shape table = n->in_v[0]->shape;
     const int64_t ids = brume_shape_numel(n->in_v[1]->shape), w = width(table);
-    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "gather", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "gather", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);
@@ -111,7 +111,7 @@ static void cl_scatter(const struct brume_node *n, const struct brume_caps *c, s
     (void)c;
     const struct grad_attrs *a = n->attrs;
     const int64_t w = width(a->table);
-    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "scatter", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "scatter", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);

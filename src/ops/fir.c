@@ -27,7 +27,7 @@ static void launch(const struct brume_node *n, struct brume_cl_list *l, const ch
 {
     const struct attrs *a = n->attrs;
     const brume_shape x = n->in_v[0]->shape, y = n->out_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "");
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);

@@ -53,13 +53,13 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 {
     (void)c;
     const int64_t parts = brume_ceil_div(count(n), CL_PART);
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_sq_diff", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_sq_diff", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_work(k, 0);
     brume_cl_long(k, count(n));
     brume_cl_size1(k, (size_t)parts * CL_GROUP, CL_GROUP);
-    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "%s", "");
+    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "");
     brume_cl_work(k, 0);
     brume_cl_out(k, 0);
     brume_cl_long(k, parts);

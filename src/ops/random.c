@@ -57,7 +57,7 @@ static void launch(const struct brume_node *n, struct brume_cl_list *l, const ch
 {
     const struct attrs *a = n->attrs;
     const int64_t samples = a->shape.d[0], len = brume_shape_numel(a->shape) / samples;
-    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", kernel, "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", kernel, "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);

@@ -55,7 +55,7 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     (void)c;
     const struct attrs *a = n->attrs;
     const int64_t samples = n->in_v[0]->shape.d[0];
-    struct brume_cl_launch *k = brume_cl_add(l, "timestep_embedding.cl", "sinusoid", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "timestep_embedding.cl", "sinusoid", "");
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     brume_cl_long(k, samples);
@@ -109,7 +109,7 @@ static void cl_fourier(const struct brume_node *n, const struct brume_caps *c, s
 {
     (void)c;
     const int64_t samples = n->in_v[0]->shape.d[0], width = n->in_v[1]->shape.d[0];
-    struct brume_cl_launch *k = brume_cl_add(l, "timestep_embedding.cl", "fourier", "%s", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "timestep_embedding.cl", "fourier", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);
