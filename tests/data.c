@@ -20,6 +20,13 @@ static const char *in_dir(const char *name)
     return p;
 }
 
+/* Without brume_file_write(), which waits for the disk: hundreds of damaged files need no safety. */
+static void put(const char *path, const void *bytes, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fwrite(bytes, 1, n, f) == n && !fclose(f));
+}
+
 static void test_shapes(void)
 {
     for (int k = 0; k < 6; k++) {
@@ -136,7 +143,7 @@ static void test_idx(void)
     /* Every length but the right one is refused with the numbers; nothing reads past the end. */
     int opened = 0;
     for (size_t cut = 0; cut < ni; cut++) {
-        CHECK_OK(brume_file_write(path_i, images, cut));
+        put(path_i, images, cut);
         opened += brume_dataset_open(in_dir("idx"), NULL, &ds) == BRUME_OK;
         brume_dataset_free(ds);
     }
@@ -147,7 +154,7 @@ static void test_idx(void)
         unsigned char copy[200];
         memcpy(copy, images, ni);
         copy[brume_rng_below(&r, 16)] ^= (unsigned char)(1u << brume_rng_below(&r, 8));
-        if (brume_file_write(path_i, copy, ni) != BRUME_OK) break;
+        put(path_i, copy, ni);
         opened += brume_dataset_open(in_dir("idx"), NULL, &ds) == BRUME_OK;
         brume_dataset_free(ds);
     }
@@ -158,7 +165,7 @@ static void test_idx(void)
     size_t np;
     if (CHECK_OK(brume_file_read(path_l, 1000, &packed, &np))) {
         for (size_t cut = 0; cut < np; cut++) {
-            CHECK_OK(brume_file_write(path_l, packed, cut));
+            put(path_l, packed, cut);
             opened += brume_dataset_open(in_dir("idx"), NULL, &ds) == BRUME_OK;
             brume_dataset_free(ds);
         }

@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The program from outside: output and exit status. Usage: tests/cli.sh path/to/brume. Exit status: 0 all passed, 1 something failed.
+set -u
+brume=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+# expect STATUS TEXT ARGUMENTS...: runs brume; the status must be STATUS and the output (both streams) hold TEXT.
+expect() {
+    want=$1 text=$2
+    shift 2
+    "$brume" "$@" >"$dir/out" 2>&1
+    got=$?
+    if [ "$got" -eq "$want" ] && grep -qF -- "$text" "$dir/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "failed: brume $*: exit $got, expected $want and '$text'; it said:"
+        cat "$dir/out"
+    fi
+}
+
+expect 2 "Commands:"
+expect 0 "Commands:" --help
+expect 0 "brume " --version
+expect 2 "did you mean 'devices'?" devcies
+expect 2 "see brume --help" xyzzy
+expect 0 "Examples:" help info
+# Every command explains itself, with examples.
+for command in $("$brume" --help | sed -n 's/^  \([a-z]*\)  *[a-z].*/\1/p'); do
+    expect 0 "Usage: brume $command" "$command" --help
+    expect 0 "Examples:" "$command" --help
+    expect 2 "Try: brume $command --help" "$command" --no-such-option
+done
+expect 0 "cpu" devices
+expect 0 '"device": "cpu"' devices --json
+expect 2 "did you mean --json?" devices --jsno
+expect 2 "missing" info
+expect 1 "nonexistent" info "$dir/nonexistent"
+expect 0 "8192" info shapes
+expect 0 '"classes": 6' info shapes --json
+expect 1 "expected a .safetensors" info "$0"
+: >"$dir/a.safetensors"
+expect 1 "too few" info "$dir/a.safetensors"
+: >"$dir/a.png"
+expect 1 "no PNG" info "$dir/a.png"
+mkdir "$dir/m"
+expect 1 "looked for" info "$dir/m"
+echo '{"_class_name": "UNet2DModel", "in_channels": 3}' >"$dir/m/config.json"
+expect 1 "no weights" info "$dir/m"
+if [ -w /dev/full ]; then
+    "$brume" --help >/dev/full 2>/dev/null
+    if [ $? -eq 1 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: a full disk went unnoticed"; fi
+fi
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
