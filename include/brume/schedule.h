@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/json.h"
 #include "brume/status.h"
 
 /** What the network predicts (diffusion literature: eps, x0, v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0). */
@@ -54,6 +55,7 @@ brume_status brume_scheduler_config_copy(brume_scheduler_config *dst, const brum
  * On failure c owns nothing.
  */
 brume_status brume_scheduler_config_parse(const char *text, size_t length, const char *where, brume_scheduler_config *c, char note[512]);
+brume_status brume_scheduler_config_from_json(const brume_json *object, brume_scheduler_config *c, char note[512]);
 brume_status brume_scheduler_config_read(const char *path, brume_scheduler_config *c, char note[512]);
 /** Writes every key that the class knows. The file is whole or, on failure, untouched. */
 brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c);

@@ -81,7 +81,7 @@ static int word(struct reader *r, const char *key, int fallback, const struct wo
         if (!strcmp(w->text, text)) return w->value;
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", w == words ? "" : ", ", w->text);
     }
-    r->s = brume_fail(BRUME_E_UNSUPPORTED, "%s: %s \"%.60s\" is not one of %s", brume_json_where(r->root), key, text, known);
+    r->s = brume_fail(BRUME_E_UNSUPPORTED, "%s %s \"%.60s\" is not one of %s", brume_json_where(r->root), key, text, known);
     return fallback;
 }
 
@@ -91,7 +91,7 @@ static void read_betas(struct reader *r, brume_scheduler_config *c)
     if (r->s != BRUME_OK || brume_json_is_null(list)) return;
     const int64_t n = brume_json_count(list);
     if (brume_json_typeof(list) != BRUME_JSON_ARRAY || n < 1 || n > INT32_MAX) {
-        r->s = brume_fail(BRUME_E_FORMAT, "%s: trained_betas must be a list of numbers", brume_json_where(r->root));
+        r->s = brume_fail(BRUME_E_FORMAT, "%s trained_betas must be a list of numbers", brume_json_where(r->root));
         return;
     }
     c->trained_betas = malloc((size_t)n * sizeof *c->trained_betas);
@@ -116,7 +116,7 @@ static void read_schedule(struct reader *r, brume_scheduler_config *c)
     char known[200] = "";
     for (int i = 0; brume_schedule_row(i); i++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", brume_schedule_row(i)->name);
-    r->s = brume_fail(BRUME_E_UNSUPPORTED, "%s: beta_schedule \"%.60s\" is not one of %s", brume_json_where(r->root), name, known);
+    r->s = brume_fail(BRUME_E_UNSUPPORTED, "%s beta_schedule \"%.60s\" is not one of %s", brume_json_where(r->root), name, known);
 }
 
 static void note_unknown(const brume_json *root, char note[512])
@@ -133,9 +133,9 @@ static void note_unknown(const brume_json *root, char note[512])
 static brume_status read_root(const brume_json *root, brume_scheduler_config *c, char note[512])
 {
     struct reader r = { root, BRUME_OK };
-    if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s: expected an object {...}", brume_json_where(root));
+    if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
     const char *name = brume_json_string(brume_json_find(root, "_class_name"), c->class_name);
-    if (strlen(name) >= sizeof c->class_name) return brume_fail(BRUME_E_FORMAT, "%s: _class_name is too long", brume_json_where(root));
+    if (strlen(name) >= sizeof c->class_name) return brume_fail(BRUME_E_FORMAT, "%s _class_name is too long", brume_json_where(root));
     if (name != c->class_name) snprintf(c->class_name, sizeof c->class_name, "%s", name);
     c->num_train_timesteps = integer(&r, "num_train_timesteps", 1000, 1, 10000000);
     c->beta_start = real(&r, "beta_start", 1e-4, 0, 1);
@@ -157,11 +157,12 @@ static brume_status read_root(const brume_json *root, brume_scheduler_config *c,
     return r.s;
 }
 
-static brume_status read_document(brume_status s, brume_json *root, brume_scheduler_config *c, char note[512])
+brume_status brume_scheduler_config_from_json(const brume_json *object, brume_scheduler_config *c, char note[512])
 {
-    if (s == BRUME_OK) s = read_root(root, c, note);
+    brume_scheduler_config_default(c);
+    if (note) note[0] = 0;
+    const brume_status s = read_root(object, c, note);
     if (s != BRUME_OK) brume_scheduler_config_clear(c);
-    brume_json_free(root);
     return s;
 }
 
@@ -169,18 +170,20 @@ brume_status brume_scheduler_config_parse(const char *text, size_t length, const
 {
     brume_json *root = NULL;
     brume_scheduler_config_default(c);
-    if (note) note[0] = 0;
-    const brume_status s = brume_json_parse(text, length, where, &root);
-    return read_document(s, root, c, note);
+    brume_status s = brume_json_parse(text, length, where, &root);
+    if (s == BRUME_OK) s = brume_scheduler_config_from_json(root, c, note);
+    brume_json_free(root);
+    return s;
 }
 
 brume_status brume_scheduler_config_read(const char *path, brume_scheduler_config *c, char note[512])
 {
     brume_json *root = NULL;
     brume_scheduler_config_default(c);
-    if (note) note[0] = 0;
-    const brume_status s = brume_json_load(path, &root);
-    return read_document(s, root, c, note);
+    brume_status s = brume_json_load(path, &root);
+    if (s == BRUME_OK) s = brume_scheduler_config_from_json(root, c, note);
+    brume_json_free(root);
+    return s;
 }
 
 static const char *text_of(const struct word *words, int value)

@@ -232,7 +232,7 @@ static brume_status read_blocks(const brume_json *root, const char *key, bool do
 {
     const brume_json *list = brume_json_find(root, key);
     if (brume_json_typeof(list) != BRUME_JSON_ARRAY)
-        return brume_fail(BRUME_E_FORMAT, "%s: %s must be a list of block types", brume_json_where(root), key);
+        return brume_fail(BRUME_E_FORMAT, "%s %s must be a list of block types", brume_json_where(root), key);
     const int64_t n = brume_json_count(list);
     for (int64_t i = 0; i < n && i < BRUME_UNET2D_MAX_LEVELS; i++) {
         const brume_status s = read_block(brume_json_at(list, i), down, &out[i]);
@@ -250,7 +250,7 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
     int n = 0;
     brume_status s = brume_json_get_ints(root, "block_out_channels", BRUME_UNET2D_MAX_LEVELS, 1, MAX_WIDTH, widths, &n);
     if (s != BRUME_OK) return s;
-    if (n == 0) return brume_fail(BRUME_E_FORMAT, "%s: block_out_channels is missing", brume_json_where(root));
+    if (n == 0) return brume_fail(BRUME_E_FORMAT, "%s block_out_channels is missing", brume_json_where(root));
     c->levels = n;
     for (int i = 0; i < n; i++) c->block_out_channels[i] = (int32_t)widths[i];
     s = read_blocks(root, "down_block_types", true, c, c->down_block_types);
@@ -290,17 +290,17 @@ static void note_unknown(const brume_json *root, char note[512])
 
 static brume_status read_root(const brume_json *root, brume_unet2d_config *c, char note[512])
 {
-    if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s: expected an object {...}", brume_json_where(root));
+    if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
     const char *class_name = brume_json_string(brume_json_find(root, "_class_name"), NULL);
     if (!class_name) class_name = brume_json_string(brume_json_at(brume_json_find(root, "architectures"), 0), "UNet2DModel");
     if (strcmp(class_name, "UNet2DModel") && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel"))
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
     brume_status s = read_lists(root, c);
     for (const struct key *k = keys; k->name && s == BRUME_OK; k++) s = read_key(root, k, c);
     if (s == BRUME_OK) s = read_class_type(root, c);
     if (s != BRUME_OK) return s;
     s = brume_unet2d_config_check(c);
-    if (s != BRUME_OK) return brume_fail_in(s, "%s", brume_json_where(root));
+    if (s != BRUME_OK) return brume_fail(s, "%s %s", brume_json_where(root), brume_error());
     if (note) note_unknown(root, note);
     return BRUME_OK;
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * The exact denoiser of data drawn from a mixture of 2-D normals with diagonal covariances, in double. Arrays are (B, 2, P): the two
+ * channels at one pixel are the coordinates of one point. */
+#ifndef BRUME_TESTS_MIXTURE_H
+#define BRUME_TESTS_MIXTURE_H
+
+#include <math.h>
+#include <stdint.h>
+
+#include "brume/schedule.h"
+
+#define MIXTURE_MAX 8
+
+struct mixture { int n; double w[MIXTURE_MAX], mu[MIXTURE_MAX][2], var[MIXTURE_MAX][2]; };
+
+/* Score d log q(x) / d x of one point at x = a x0 + s eps. component -1: the whole mixture. */
+static inline void mixture_score(const struct mixture *m, int component, double a, double s, const double x[2], double score[2])
+{
+    double l[MIXTURE_MAX], top = -INFINITY, sum = 0;
+    for (int k = 0; k < m->n; k++) {
+        l[k] = log(m->w[k]);
+        for (int d = 0; d < 2; d++) {
+            const double v = a * a * m->var[k][d] + s * s, e = x[d] - a * m->mu[k][d];
+            l[k] -= 0.5 * (e * e / v + log(2 * 3.14159265358979323846 * v));
+        }
+        if (l[k] > top) top = l[k];
+    }
+    for (int k = 0; k < m->n; k++) sum += exp(l[k] - top);
+    score[0] = score[1] = 0;
+    for (int k = 0; k < m->n; k++) {
+        const double r = component < 0 ? exp(l[k] - top) / sum : k == component;
+        for (int d = 0; d < 2; d++) score[d] -= r * (x[d] - a * m->mu[k][d]) / (a * a * m->var[k][d] + s * s);
+    }
+}
+
+/* What a network would predict, from the score: eps = -s score, x0 = (x + s^2 score) / a (Tweedie), v = a eps - s x0. */
+static inline double mixture_prediction(brume_prediction p, double a, double s, double x, double score)
+{
+    const double eps = -s * score;
+    if (p == BRUME_PREDICT_EPS) return eps;
+    const double x0 = (x + s * s * score) / a;
+    return p == BRUME_PREDICT_X0 ? x0 : a * eps - s * x0;
+}
+
+#endif
