@@ -194,12 +194,15 @@ static brume_status set_args(struct brume_exec *e, const struct pending *q, cl_k
     return BRUME_OK;
 }
 
-/* A kernel that does not look at its local size runs right with any. */
-static bool may_shrink(const struct pending *q)
+/* A kernel without local memory whose text does not ask for its place in the group runs right with groups of any size. */
+static bool may_shrink(const struct pending *q, cl_ulong local_bytes)
 {
-    const char *source = q->source ? q->source : brume_cl_source(q->k.file);
-    return !strstr(source, "get_local_") && !strstr(source, "get_group_id") && !strstr(source, "barrier(") &&
-           !strstr(source, "reqd_work_group_size");
+    const char *at = q->source ? q->source : brume_cl_source(q->k.file);
+    const size_t length = strlen(q->k.kernel);
+    while ((at = strstr(at, q->k.kernel)) && at[length] != '(') at += length;
+    if (local_bytes || !at) return false;
+    const char *end = strstr(at, "__kernel"), *local = strstr(at, "get_local_"), *group = strstr(at, "get_group_id");
+    return (!local || (end && local > end)) && (!group || (end && group > end));
 }
 
 static brume_status set_size(struct brume_exec *e, const struct pending *q, cl_kernel kernel, struct launch *l)
@@ -207,17 +210,20 @@ static brume_status set_size(struct brume_exec *e, const struct pending *q, cl_k
     const struct brume_cl_launch *k = &q->k;
     struct brume_cl_device *d = e->d;
     l->dims = (cl_uint)k->dims;
-    size_t most = 0;
+    size_t most = 0, fixed[3] = { 0 };
     cl_ulong local_bytes = 0;
     cl_int err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
     if (!err) err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes, &local_bytes, NULL);
+    if (!err) err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof fixed, fixed, NULL);
     if (err) return brume_cl_fail(d, err, "clGetKernelWorkGroupInfo", "%s: %s", k->file, k->kernel);
     size_t items = 1;
     for (int i = 0; i < k->dims; i++) {
         l->local[i] = k->local[0] ? k->local[i] : 0;
         items *= l->local[i];
     }
-    while (items > most && may_shrink(q)) {
+    /* A size fixed in the source went through the compiler; what rusticl then says about the most is only a guess. */
+    if (fixed[0]) most = items;
+    while (items > most && may_shrink(q, local_bytes)) {
         int widest = 0;
         for (int i = 1; i < k->dims; i++)
             if (l->local[i] > l->local[widest]) widest = i;
