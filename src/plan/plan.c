@@ -140,6 +140,8 @@ static void find_lifetimes(struct brume_plan *p, const brume_tensor *inputs)
     }
     for (int t = 0; t < brume_graph_value_count(p->graph); t++) {
         struct brume_value_plan *r = &p->values[p->values[t].root];
+        /* A result may be an input under another shape, or itself: no step touches it, but it must be readable. */
+        if (r->first < 0 && value(p, t)->is_output && value(p, p->values[t].root)->kind != BRUME_VALUE_NODE) r->first = 0;
         if (r->first < 0) continue;
         if (p->options.keep_all || p->options.poison) r->first = 0;
         if (p->options.keep_all || p->options.poison || value(p, t)->is_output) r->last = p->n_steps;
