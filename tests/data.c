@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Data sets: the built-in shapes, IDX and CIFAR files (good, damaged, cut short), and the order of the loader. */
+ * Data sets: the built-in shapes, IDX, CIFAR, PNG and JPEG files (good, damaged, cut short), and the order of the loader. */
 #include "brume/data.h"
 
+#include <dirent.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/file.h"
+#include "brume/image.h"
 #include "brume/rng.h"
 #include "check.h"
 
@@ -211,6 +213,105 @@ static void test_cifar(void)
     free(r);
 }
 
+static void test_folder(void)
+{
+    brume_image *im;
+    brume_dataset *ds;
+    CHECK_OK(brume_make_folders(in_dir("pics/cat")));
+    CHECK_OK(brume_make_folders(in_dir("pics/ant")));
+    CHECK_OK(brume_make_folders(in_dir("pics/empty")));
+    if (!CHECK_OK(brume_image_new(16, 24, 4, &im))) return;
+    for (int i = 0; i < 16 * 24; i++) { /* left third black, the middle red, the right transparent */
+        const int x = i % 24;
+        im->pixels[4 * i] = x >= 8 && x < 16 ? 255 : 0;
+        im->pixels[4 * i + 3] = x < 16 ? 255 : 0;
+    }
+    CHECK_OK(brume_png_write(in_dir("pics/cat/b.png"), im));
+    CHECK_OK(brume_png_write(in_dir("pics/cat/a.PNG"), im));
+    CHECK_OK(brume_png_write(in_dir("pics/ant/z.png"), im));
+    brume_image_free(im);
+    put(in_dir("pics/cat/b.txt"), "a red bar\n", 10);
+    put(in_dir("pics/cat/notes.md"), "x", 1);
+    if (CHECK_OK(brume_dataset_open(in_dir("pics"), NULL, &ds))) {
+        float x[16 * 24 * 3];
+        char text[32];
+        int32_t label;
+        CHECK(brume_dataset_count(ds) == 3 && brume_dataset_classes(ds) == 2 && brume_dataset_height(ds) == 16 && brume_dataset_width(ds) == 24);
+        CHECK_STR(brume_dataset_class_name(ds, 0), "ant");
+        CHECK_OK(brume_dataset_get(ds, 2, x, &label));
+        CHECK_INT(label, 1);
+        CHECK(x[0] == -1 && x[3 * 10] == 1 && x[3 * 10 + 1] == -1 && x[3 * 20] == 1 && x[3 * 20 + 1] == 1);
+        CHECK_OK(brume_dataset_caption(ds, 2, text, sizeof text));
+        CHECK_STR(text, "a red bar");
+        CHECK_OK(brume_dataset_caption(ds, 1, text, sizeof text));
+        CHECK_STR(text, "cat");
+    }
+    brume_dataset_free(ds);
+    const brume_dataset_options small = { .size = 8, .channels = 1 }, bad = { .size = 5000 };
+    if (CHECK_OK(brume_dataset_open(in_dir("pics"), &small, &ds))) {
+        float x[64];
+        CHECK_OK(brume_dataset_get(ds, 0, x, NULL)); /* the middle 16 x 16: columns 4 .. 19 */
+        CHECK_NEAR(x[0], -1, 1e-6);
+        CHECK_NEAR(x[3], 2 * 0.299 - 1, 1e-5);
+        CHECK_NEAR(x[7], 1, 1e-6);
+    }
+    brume_dataset_free(ds);
+    CHECK_FAILS(brume_dataset_open(in_dir("pics"), &bad, &ds), BRUME_E_ARG, "5000");
+    put(in_dir("pics/ant/a.jpg"), "\xff\xd8\xff\xe0", 4);
+    const brume_status s = brume_dataset_open(in_dir("pics"), NULL, &ds);
+    CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED);
+    put(in_dir("pics/ant/a.jpg"), "GIF89a", 6);
+    CHECK_FAILS(brume_dataset_open(in_dir("pics"), NULL, &ds), BRUME_E_FORMAT, "neither");
+    CHECK_OK(brume_make_folders(in_dir("pics/train/k")));
+    CHECK_OK(brume_make_folders(in_dir("pics/test/k")));
+    CHECK_FAILS(brume_dataset_open(in_dir("pics"), NULL, &ds), BRUME_E_FORMAT, "looked for");
+}
+
+/* Real JPEG files: right content, and every truncation and many flips refused or read, never worse. */
+static void test_jpeg(void)
+{
+    const brume_dataset_options o = { .size = 32 };
+    brume_dataset *ds;
+    float x[32 * 32 * 3];
+    if (!CHECK_OK(brume_dataset_open(check_shared("data/folder"), &o, &ds))) return;
+    CHECK(brume_dataset_count(ds) == 100 && brume_dataset_classes(ds) == 4);
+    CHECK_STR(brume_dataset_class_name(ds, 3), "ship");
+    const brume_status s = brume_dataset_get(ds, 99, x, NULL);
+    brume_dataset_free(ds);
+    if (s == BRUME_E_UNSUPPORTED) {
+        check_skip("no JPEG in this build");
+        return;
+    }
+    CHECK_OK(s);
+    void *bytes;
+    size_t n;
+    DIR *d = opendir(check_shared("data/folder/cat"));
+    struct dirent *e;
+    while (d && (e = readdir(d)) && !strstr(e->d_name, ".jp")) continue;
+    char path[700];
+    snprintf(path, sizeof path, "data/folder/cat/%s", d && e ? e->d_name : "");
+    const brume_status read = brume_file_read(check_shared(path), 1 << 20, &bytes, &n);
+    if (d) closedir(d);
+    if (!CHECK_OK(read)) return;
+    brume_rng r = { .seed = 4 };
+    int whole = 0;
+    const char *broken = in_dir("x.jpg");
+    for (int round = 0; round < 600; round++) {
+        unsigned char *copy = malloc(n);
+        if (!copy) break;
+        memcpy(copy, bytes, n);
+        const size_t cut = round < 300 ? n * (size_t)round / 300 : n;
+        if (round >= 300) copy[brume_rng_below(&r, (uint32_t)n)] ^= (unsigned char)(1u << brume_rng_below(&r, 8));
+        put(broken, copy, cut);
+        brume_image *im;
+        whole += brume_image_read(broken, &im) == BRUME_OK && round < 300;
+        brume_image_free(im);
+        free(copy);
+    }
+    CHECK_INT(whole, 0);
+    free(bytes);
+}
+
 static void test_loader(void)
 {
     const brume_dataset_options o = { .size = 8, .channels = 1, .count = 50 };
@@ -280,6 +381,7 @@ static void test_shared(void)
         CHECK_INT(brume_dataset_count(ds), t ? 2000 : 10000);
         brume_dataset_free(ds);
     }
+    test_jpeg();
 }
 
 int main(void)
@@ -288,6 +390,7 @@ int main(void)
     test_shapes();
     test_idx();
     test_cifar();
+    test_folder();
     test_loader();
     test_shared();
     char command[100];

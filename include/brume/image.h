@@ -35,6 +35,13 @@ float brume_from_byte(uint8_t b);
 brume_status brume_png_read(const char *path, brume_image **out);
 /** The same from memory; name stands for the file in messages. */
 brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name, brume_image **out);
+/** Reads a PNG or (where the build has libjpeg) a JPEG, whatever its name. */
+brume_status brume_image_read(const char *path, brume_image **out);
+/**
+ * Cuts the middle part of the wanted proportions out and resamples it by areas into hwc (height, width, channels), f32 in [-1, 1].
+ * channels: 1 (luma) or 3; transparent parts become white. All sizes >= 1.
+ */
+void brume_image_fit(const brume_image *im, int32_t height, int32_t width, int32_t channels, float *hwc);
 /** Writes a PNG with the image's text, whole or not at all. */
 brume_status brume_png_write(const char *path, const brume_image *im);
 

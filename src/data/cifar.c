@@ -68,20 +68,20 @@ brume_status brume_cifar_open(const char *folder, const brume_dataset_options *o
 {
     brume_status s = BRUME_OK;
     *found = 0;
-    ds->kind = &kind;
-    ds->height = ds->width = SIDE;
-    ds->channels = 3;
-    ds->classes = CLASSES;
     for (int b = 1; s == BRUME_OK && b <= (o->test ? 1 : BATCHES); b++) {
         char name[32];
         snprintf(name, sizeof name, o->test ? "test_batch.bin" : "data_batch_%d.bin", b);
         char *path = brume_packed_find(folder, name);
         if (path) {
             *found = 1;
+            ds->kind = &kind;
             s = append(ds, path);
         }
         free(path);
     }
+    ds->height = ds->width = SIDE;
+    ds->channels = 3;
+    ds->classes = CLASSES;
     if (o->count && o->count < ds->count) ds->count = o->count;
     return s;
 }

@@ -15,10 +15,11 @@ static brume_status open_folder(const char *what, const brume_dataset_options *o
         return brume_fail(BRUME_E_IO, "data set '%s': no such folder, and no built-in set of that name; built-in is 'shapes'", what);
     brume_status s = brume_idx_open(what, o, ds, &found);
     if (s == BRUME_OK && !found) s = brume_cifar_open(what, o, ds, &found);
+    if (s == BRUME_OK && !found) s = brume_folder_open(what, o, ds, &found);
     if (s != BRUME_OK || found) return s;
     return brume_fail(BRUME_E_FORMAT,
-                      "data set '%s': the folder holds nothing known; looked for %s-images-idx3-ubyte and %s-labels-idx1-ubyte (MNIST) and for %s "
-                      "(CIFAR-10 binary), each also with .gz",
+                      "data set '%s': the folder holds nothing known; looked for %s-images-idx3-ubyte and %s-labels-idx1-ubyte (MNIST), for %s "
+                      "(CIFAR-10 binary), each also with .gz, and for .png, .jpg and .jpeg files in sub-folders (one per class)",
                       what, o->test ? "t10k" : "train", o->test ? "t10k" : "train", o->test ? "test_batch.bin" : "data_batch_1.bin ...");
 }
 

@@ -25,5 +25,6 @@ struct brume_dataset {
 brume_status brume_shapes_open(const brume_dataset_options *o, brume_dataset *ds);
 brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);
 brume_status brume_cifar_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);
+brume_status brume_folder_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);
 
 #endif
