@@ -3,6 +3,7 @@
 #include "simd/conv.h"
 
 #include "base/pool.h"
+#include "simd/gemm.h"
 #include "simd/isa.h"
 #include "simd/tile.h"
 
@@ -176,6 +177,11 @@ static void gather(struct gather *g, struct brume_pool *pool)
     brume_pool_run(pool, g->blocks * g->panel_tasks, gather_task, g);
 }
 
+/* A convolution of single pixels is a matrix product; the packed weights are the same. */
+static bool is_product(const struct brume_conv *c) { return c->kh == 1 && c->kw == 1 && c->stride == 1; }
+
+extern const struct brume_simd_gemm ISA(brume_simd_gemm);
+
 static float *zero_row(void *work, int64_t channels)
 {
     float *const z = work;
@@ -207,6 +213,12 @@ static void backward_table(int32_t *at, int64_t in, int32_t k, int32_t stride, i
 static void forward(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                     const float *residual, float *y, void *work, struct brume_pool *pool)
 {
+    if (is_product(c) && (!bias || !bias_step || c->n == 1)) {
+        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->o, .k = c->i, .a = x, .a_row = c->i, .a_col = 1, .b = packed, .c = y,
+                                      .ldc = c->o, .bias = bias, .residual = residual, .alpha = 1.0f };
+        ISA(brume_simd_gemm).run(&g, 1, 0, 0, 0, pool);
+        return;
+    }
     int32_t *const rows = after_zeros(work, c->i), *const columns = rows + c->ho * c->kh;
     forward_table(rows, c->ho, c->kh, c->stride, c->top, c->h);
     forward_table(columns, c->wo, c->kw, c->stride, c->left, c->w);
@@ -219,6 +231,12 @@ static void forward(const struct brume_conv *c, const float *x, const float *pac
 static void data_gradient(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work,
                           struct brume_pool *pool)
 {
+    if (is_product(c)) {
+        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->i, .k = c->o, .a = dy, .a_row = c->o, .a_col = 1, .b = packed,
+                                      .c = dx, .ldc = c->i, .alpha = 1.0f };
+        ISA(brume_simd_gemm).run(&g, 1, 0, 0, 0, pool);
+        return;
+    }
     int32_t *const rows = after_zeros(work, c->o), *const columns = rows + c->h * c->kh;
     backward_table(rows, c->h, c->kh, c->stride, c->top, c->ho);
     backward_table(columns, c->w, c->kw, c->stride, c->left, c->wo);

@@ -38,17 +38,14 @@ static struct chunk chunk_at(const struct grad *g, int64_t i)
 static void pack_source(const struct grad *g, const struct chunk *k, int64_t i0, int64_t i1, float *out)
 {
     const struct brume_conv *const c = g->c;
-    const int64_t rows = (k->s1 - k->s0) * c->w;
-    for (int64_t i = i0; i < i1; i += MR) {
-        const int count = (int)min64(MR, i1 - i);
-        float *o = out + (i - i0) * g->k.source_pixels;
-        for (int64_t n = k->n0; n < k->n1; n++) {
-            const float *s = g->x + ((n * c->h + k->s0) * c->w) * c->i + i;
-            if (count == MR)
-                for (int64_t p = 0; p < rows; p++, s += c->i, o += MR) memcpy(o, s, MR * sizeof *o);
-            else
-                for (int64_t p = 0; p < rows; p++, s += c->i, o += MR)
-                    for (int j = 0; j < count; j++) o[j] = s[j];
+    const int64_t pixels = (k->s1 - k->s0) * c->w, tile_step = g->k.source_pixels * MR;
+    for (int64_t n = k->n0; n < k->n1; n++) {
+        const float *s = g->x + (n * c->h + k->s0) * c->w * c->i + i0;
+        for (int64_t p = 0; p < pixels; p++, s += c->i, out += MR) {
+            float *o = out;
+            int64_t i = i0;
+            for (; i + MR <= i1; i += MR, o += tile_step) memcpy(o, s + (i - i0), MR * sizeof *o);
+            for (; i < i1; i++) *o++ = s[i - i0];
         }
     }
 }

@@ -7,7 +7,7 @@
 #include "simd/tile.h"
 
 #define ROW_BLOCK (16 * MR)     /* rows of one task: a block of A of ROW_BLOCK x KC stays in L2 */
-#define PACK_ROWS (8 * 4 * MR / 6) /* rows of A packed at a time when its columns are not adjacent */
+#define PACK_TILES (48 / MR)   /* tiles of A packed at a time when its columns are not adjacent: 48 KiB of stack */
 #define TASK_WORK (1 << 19)     /* multiply-adds that pay for waking a thread */
 #define MAX_TASKS 64
 
@@ -60,27 +60,31 @@ static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64
     }
 }
 
-/* Any other A: copied KC deep into tiles [tile][k][MR] first. */
+/* Tiles of A as [tile][KC][MR]; one row of k at a time, so that a transposed A is read along its rows. */
+static void pack_a(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t k0, int64_t depth, float *out)
+{
+    for (int64_t k = 0; k < depth; k++, out += MR) {
+        const float *s = g->a + i0 * g->a_row + (k0 + k) * g->a_col;
+        float *o = out;
+        int64_t i = i0;
+        if (g->a_row == 1)
+            for (; i + MR <= i1; i += MR, s += MR, o += KC * MR) memcpy(o, s, MR * sizeof *o);
+        for (; i < i1; i += MR, o += KC * MR)
+            for (int r = 0; r < min64(MR, i1 - i); r++, s += g->a_row) o[r] = *s;
+    }
+}
+
 static void block_packed(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
 {
     static const int64_t no_rows[MR];
-    float ap[PACK_ROWS / MR * MR * KC];
+    float ap[PACK_TILES * MR * KC];
     int32_t ka[KC], kb[KC];
     for (int k = 0; k < KC; k++) ka[k] = k * MR, kb[k] = k * NR;
-    for (int64_t ib = i0; ib < i1; ib += PACK_ROWS / MR * MR) {
-        const int64_t ie = min64(i1, ib + PACK_ROWS / MR * MR);
+    for (int64_t ib = i0; ib < i1; ib += PACK_TILES * MR) {
+        const int64_t ie = min64(i1, ib + PACK_TILES * MR);
         for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
             const int64_t depth = min64(KC, g->k - k0);
-            for (int64_t i = ib; i < ie; i += MR) {
-                float *const out = ap + (i - ib) * KC;
-                const int rows = (int)min64(MR, ie - i);
-                const float *s = g->a + i * g->a_row + k0 * g->a_col;
-                if (g->a_row == 1 && rows == MR)
-                    for (int64_t k = 0; k < depth; k++, s += g->a_col) memcpy(out + k * MR, s, MR * sizeof *out);
-                else
-                    for (int64_t k = 0; k < depth; k++, s += g->a_col)
-                        for (int r = 0; r < rows; r++) out[k * MR + r] = s[r * g->a_row];
-            }
+            pack_a(g, ib, ie, k0, depth, ap);
             for (int64_t p = p0; p < p1; p++) {
                 const int64_t j0 = p * NR;
                 const int columns = (int)min64(NR, g->n - j0);
