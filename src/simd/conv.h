@@ -27,6 +27,12 @@ struct brume_simd_conv {
                     const float *residual, float *y, void *work, struct brume_pool *pool);
     void (*dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
     void (*dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
+    /* The same for 3x3 kernels of stride 1 with a quarter of the products (simd/winograd.c). */
+    void (*winograd_pack)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
+    void (*winograd_pack_dx)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
+    void (*winograd)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
+                     const float *residual, float *y, void *work, struct brume_pool *pool);
+    void (*winograd_dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
 };
 
 /* Sizes depend on shape and vector width only, so that the plan knows them. vector_width as in struct brume_simd. */
@@ -49,5 +55,23 @@ struct brume_conv_dw_cut {
     size_t thread_bytes, partial_bytes; /* scratch of one thread; all partial sums together (0 with one split) */
 };
 struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vector_width);
+
+/* Winograd's F(4x4, 3x3): how tiles of 4x4 result pixels are cut. */
+struct brume_winograd_cut {
+    int64_t rows, columns, tiles;       /* of one image; of all */
+    int64_t block, blocks;              /* tiles of one task */
+    int64_t ld, plane, products;        /* floats: channels of a source row, rounded up; one of 36 planes of sources, of products */
+    size_t thread_bytes;
+};
+/** A convolution of n images of channels c to oh x ow pixels of o channels. */
+struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, int64_t ow, int64_t o, int vector_width);
+/** 3x3, stride 1, one zero around: what it computes within tolerance; and whether it saves work. */
+bool brume_winograd_fits(const struct brume_conv *c);
+bool brume_winograd_suits(const struct brume_conv *c);
+/** Floats of the transformed weights; bytes of work memory. */
+int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width);
+int64_t brume_winograd_packed_dx(const struct brume_conv *c, int vector_width);
+size_t brume_winograd_work(const struct brume_conv *c, int vector_width, int threads);
+size_t brume_winograd_work_dx(const struct brume_conv *c, int vector_width, int threads);
 
 #endif
