@@ -113,6 +113,46 @@ static void cpu_simd(const struct brume_cpu_call *call)
                               call->out[0], call->work, call->pool);
 }
 
+static bool fits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_winograd_fits(&c);
+}
+
+static bool suits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_winograd_suits(&c);
+}
+
+static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_winograd_work(&c, caps->vector_width, caps->compute_units);
+}
+
+static size_t winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return (size_t)brume_winograd_packed(&c, caps->vector_width) * sizeof(float);
+}
+
+static void winograd_pack(const struct brume_cpu_call *call, void *packed)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    call->simd->conv->winograd_pack(&c, call->in[W], packed, call->pool);
+}
+
+static void cpu_winograd(const struct brume_cpu_call *call)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    const struct brume_value *const bias = call->node->in_v[BIAS];
+    call->simd->conv->winograd(&c, call->in[X], call->packed, call->in[BIAS], bias && bias->shape.ndim == 2 ? c.o : 0, call->in[RESIDUAL],
+                               call->out[0], call->work, call->pool);
+}
+
 static struct brume_cl_arg cl_bias(const struct brume_node *n) { return brume_at_in(n->in_v[BIAS] ? BIAS : -1); }
 static struct brume_cl_arg cl_residual(const struct brume_node *n) { return brume_at_in(n->in_v[RESIDUAL] ? RESIDUAL : -1); }
 static bool per_sample(const struct brume_node *n) { return n->in_v[BIAS] && n->in_v[BIAS]->shape.ndim == 2; }
@@ -162,6 +202,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
 }
 
 static const struct brume_variant kernels[] = {
+    { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
+      .pack_bytes = winograd_pack_bytes, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },

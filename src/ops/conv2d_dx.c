@@ -69,6 +69,44 @@ static void cpu_simd(const struct brume_cpu_call *call)
     call->simd->conv->dx(&c, call->in[DY], call->packed, call->out[0], call->work, call->pool);
 }
 
+static bool fits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_winograd_fits(&c);
+}
+
+static bool suits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_winograd_suits(&c);
+}
+
+static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_winograd_work_dx(&c, caps->vector_width, caps->compute_units);
+}
+
+static size_t winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return (size_t)brume_winograd_packed_dx(&c, caps->vector_width) * sizeof(float);
+}
+
+static void winograd_pack(const struct brume_cpu_call *call, void *packed)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(call->node);
+    call->simd->conv->winograd_pack_dx(&c, call->in[W], packed, call->pool);
+}
+
+static void cpu_winograd(const struct brume_cpu_call *call)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(call->node);
+    call->simd->conv->winograd_dx(&c, call->in[DY], call->packed, call->out[0], call->work, call->pool);
+}
+
 static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
 {
     const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
@@ -114,6 +152,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
 }
 
 static const struct brume_variant kernels[] = {
+    { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
+      .pack_bytes = winograd_pack_bytes, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },
