@@ -286,15 +286,24 @@ static void row_softmax(int64_t n, const float *x, float *y)
     for (; j < n; j++) y[j] *= r;
 }
 
-static void row_softmax_grad(int64_t n, const float *y, const float *dy, float *dx)
+/* sum of y (dy - c) */
+static inline float weighted(int64_t n, const float *y, const float *dy, float c)
 {
     vf a = { 0 };
     int64_t j = 0;
-    for (; j + VW <= n; j += VW) a += vload(y + j) * vload(dy + j);
+    for (; j + VW <= n; j += VW) a += vload(y + j) * (vload(dy + j) - c);
     float s = vhsum(a);
-    for (; j < n; j++) s += y[j] * dy[j];
-    for (j = 0; j + VW <= n; j += VW) vstore(dx + j, vload(y + j) * (vload(dy + j) - s));
-    for (; j < n; j++) dx[j] = y[j] * (dy[j] - s);
+    for (; j < n; j++) s += y[j] * (dy[j] - c);
+    return s;
+}
+
+static void row_softmax_grad(int64_t n, const float *y, const float *dy, float *dx)
+{
+    /* The mean of dy in two steps: where one y is nearly 1, its dy - s is far smaller than the rounding of s. */
+    const float s = weighted(n, y, dy, 0), rest = weighted(n, y, dy, s);
+    int64_t j = 0;
+    for (; j + VW <= n; j += VW) vstore(dx + j, vload(y + j) * ((vload(dy + j) - s) - rest));
+    for (; j < n; j++) dx[j] = y[j] * ((dy[j] - s) - rest);
 }
 
 const struct brume_simd_norm ISA(brume_simd_norm) = {
