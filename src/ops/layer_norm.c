@@ -8,6 +8,7 @@
 
 #include "base/pool.h"
 #include "brume/ops.h"
+#include "graph/cl_launch.h"
 #include "simd/norm.h"
 #include "simd/simd.h"
 
@@ -105,12 +106,89 @@ static size_t backward_work(const struct brume_node *n, const struct brume_caps 
     return (size_t)(d.chunks * 2 * d.d) * sizeof(float);
 }
 
+/* ---- OpenCL: cl/layer_norm.cl ------------------------------------------------------------------------------------------------ */
+
+/* vw floats per vector; `share` work-items to a row. */
+static void cl_forward(const struct brume_node *n, struct brume_cl_list *l, int vw, int share)
+{
+    const struct brume_layer_norm_attrs *at = n->attrs;
+    const struct dims d = dims_of(n);
+    struct brume_cl_launch *k = brume_cl_add(l, "layer_norm.cl", "ln_rows", "-DVW=%d -DLOCAL=%d", vw, share);
+    brume_cl_size1(k, (size_t)(d.rows * share), share > 1 ? (size_t)share : vw > 1 ? 1 : 64);
+    for (int i = 0; i < 3; i++) brume_cl_in(k, i);
+    for (int i = 0; i < 3; i++) brume_cl_out(k, i);
+    brume_cl_long(k, d.rows);
+    brume_cl_int(k, d.d);
+    brume_cl_float(k, at->norm_eps);
+}
+
+static void cl_backward(const struct brume_node *n, struct brume_cl_list *l, int vw, int share)
+{
+    const struct dims d = dims_of(n);
+    struct brume_cl_launch *k = brume_cl_add(l, "layer_norm.cl", "ln_grad_rows", "-DVW=%d -DLOCAL=%d", vw, share);
+    brume_cl_size1(k, (size_t)(d.rows * share), share > 1 ? (size_t)share : vw > 1 ? 1 : 64);
+    brume_cl_in(k, 0);
+    brume_cl_in(k, 1);
+    for (int i = 3; i < 6; i++) brume_cl_in(k, i);
+    brume_cl_out(k, 0);
+    brume_cl_long(k, d.rows);
+    brume_cl_int(k, d.d);
+    k = brume_cl_add(l, "layer_norm.cl", "ln_grad_params", "-DVW=%d -DLOCAL=%d", vw, share);
+    brume_cl_size2(k, (size_t)d.d, (size_t)d.chunks, 64, 1);
+    brume_cl_in(k, 0);
+    for (int i = 3; i < 6; i++) brume_cl_in(k, i);
+    brume_cl_work(k, 0);
+    brume_cl_long(k, d.rows);
+    brume_cl_int(k, d.d);
+    brume_cl_int(k, d.chunk);
+    k = brume_cl_add(l, "layer_norm.cl", "ln_grad_sum", "-DVW=%d -DLOCAL=%d", vw, share);
+    brume_cl_size1(k, (size_t)d.d, 64);
+    brume_cl_work(k, 0);
+    brume_cl_out(k, 1);
+    brume_cl_out(k, 2);
+    brume_cl_int(k, d.d);
+    brume_cl_int(k, d.chunks);
+}
+
+static int vector_width(const struct brume_caps *c) { return c->vector_width < 16 ? c->vector_width : 16; }
+
+#define WAY(name, vw, share)                                                                                          \
+    static void cl_forward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)    \
+    {                                                                                                                 \
+        (void)c;                                                                                                      \
+        cl_forward(n, l, vw, share);                                                                                  \
+    }                                                                                                                 \
+    static void cl_backward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)   \
+    {                                                                                                                 \
+        (void)c;                                                                                                      \
+        cl_backward(n, l, vw, share);                                                                                 \
+    }
+WAY(vector, vector_width(c), 1)
+WAY(local, 1, 64)
+WAY(any, 1, 1)
+
+static bool suits_cpu(const struct brume_node *n, const struct brume_caps *c)
+{
+    (void)n;
+    return c->cpu_type;
+}
+static bool suits_gpu(const struct brume_node *n, const struct brume_caps *c) { return !suits_cpu(n, c); }
+static bool fits_local(const struct brume_node *n, const struct brume_caps *c)
+{
+    (void)n;
+    return c->max_work_group >= 64 && c->local_bytes >= 64 * sizeof(float);
+}
+
 static const struct brume_variant forward_kernels[] = {
-    { .name = "any", .cpu = cpu_forward },
+    { .name = "vector", .suits = suits_cpu, .cl = cl_forward_vector },
+    { .name = "local", .fits = fits_local, .suits = suits_gpu, .cl = cl_forward_local },
+    { .name = "any", .cpu = cpu_forward, .cl = cl_forward_any },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward },
+    { .name = "vector", .suits = suits_cpu, .work_bytes = backward_work, .cl = cl_backward_vector },
+    { .name = "local", .fits = fits_local, .suits = suits_gpu, .work_bytes = backward_work, .cl = cl_backward_local },
+    { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = cl_backward_any },
     { 0 },
 };
 

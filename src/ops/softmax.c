@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "brume/ops.h"
+#include "graph/cl_launch.h"
 #include "simd/norm.h"
 #include "simd/simd.h"
 
@@ -51,12 +52,59 @@ static void cpu_backward(const struct brume_cpu_call *call)
     brume_pool_run(call->pool, j.d.chunks, backward_task, &j);
 }
 
+/* ---- OpenCL: cl/softmax.cl --------------------------------------------------------------------------------------------------- */
+
+/* vw floats per vector; `share` work-items to a row. */
+static void cl_rows(const struct brume_node *n, struct brume_cl_list *l, const char *kernel, int vw, int share)
+{
+    const struct dims d = dims_of(n);
+    struct brume_cl_launch *k = brume_cl_add(l, "softmax.cl", kernel, "-DVW=%d -DLOCAL=%d", vw, share);
+    brume_cl_size1(k, (size_t)(d.rows * share), share > 1 ? (size_t)share : vw > 1 ? 1 : 64);
+    for (int i = 0; i < n->n_in; i++) brume_cl_in(k, i);
+    brume_cl_out(k, 0);
+    brume_cl_long(k, d.rows);
+    brume_cl_int(k, d.d);
+}
+
+static int vector_width(const struct brume_caps *c) { return c->vector_width < 16 ? c->vector_width : 16; }
+
+#define WAY(name, vw, share)                                                                                          \
+    static void cl_forward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)    \
+    {                                                                                                                 \
+        (void)c;                                                                                                      \
+        cl_rows(n, l, "softmax_rows", vw, share);                                                                     \
+    }                                                                                                                 \
+    static void cl_backward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)   \
+    {                                                                                                                 \
+        (void)c;                                                                                                      \
+        cl_rows(n, l, "softmax_grad", vw, share);                                                                     \
+    }
+WAY(vector, vector_width(c), 1)
+WAY(local, 1, 64)
+WAY(any, 1, 1)
+
+static bool suits_cpu(const struct brume_node *n, const struct brume_caps *c)
+{
+    (void)n;
+    return c->cpu_type;
+}
+static bool suits_gpu(const struct brume_node *n, const struct brume_caps *c) { return !suits_cpu(n, c); }
+static bool fits_local(const struct brume_node *n, const struct brume_caps *c)
+{
+    (void)n;
+    return c->max_work_group >= 64 && c->local_bytes >= 64 * sizeof(float);
+}
+
 static const struct brume_variant forward_kernels[] = {
-    { .name = "any", .cpu = cpu_forward },
+    { .name = "vector", .suits = suits_cpu, .cl = cl_forward_vector },
+    { .name = "local", .fits = fits_local, .suits = suits_gpu, .cl = cl_forward_local },
+    { .name = "any", .cpu = cpu_forward, .cl = cl_forward_any },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "any", .cpu = cpu_backward },
+    { .name = "vector", .suits = suits_cpu, .cl = cl_backward_vector },
+    { .name = "local", .fits = fits_local, .suits = suits_gpu, .cl = cl_backward_local },
+    { .name = "any", .cpu = cpu_backward, .cl = cl_backward_any },
     { 0 },
 };
 
