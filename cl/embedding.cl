@@ -9,8 +9,11 @@ __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long 
     BIND(y);
     const size_t i = get_global_id(0);
     if ((long)i >= n) return;
-    const long id = ids[(long)i / width];
-    y[i] = id >= 0 && id < rows ? table[id * width + (long)i % width] : NAN;
+    const int id = ids[(long)i / width]; /* int: llvmpipe also gets 64-bit comparisons of widened values wrong */
+    const bool inside = id >= 0 && id < (int)rows;
+    /* Some compilers (Mesa's llvmpipe) load on both branches: the address must be good on either. */
+    const float value = table[(long)(inside ? id : 0) * width + (long)i % width];
+    y[i] = inside ? value : NAN;
 }
 
 /* One item: 16 columns of one row of the table, over all ids in their order. */
