@@ -81,6 +81,12 @@ const brume_preset *brume_preset_row(int i);
 const brume_preset *brume_preset_find(const char *name);
 
 /**
+ * Fills c with defaults and the network of `what`: a model folder (config.json or unet/config.json in it) or a config.json itself; or,
+ * if what is NULL, of a preset with its training settings. size > 0 sets sample_size. note (may be NULL): see brume_unet2d_config_read().
+ */
+brume_status brume_train_config_load(const char *what, const char *preset, int32_t size, brume_train_config *c, char note[512]);
+
+/**
  * Fits a config to a data set: channels, sample size, and (class_conditional) one row per class and one more for "no class".
  * Images whose sides the model's levels do not divide are refused with the sizes that would do.
  */

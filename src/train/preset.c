@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Presets: a model and training settings for a kind of data, and fitting a config to a data set. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/file.h"
 #include "brume/train.h"
 
 static void levels(brume_unet2d_config *u, int n, const int32_t *channels, const brume_unet2d_block *down)
@@ -52,6 +54,41 @@ const brume_preset *brume_preset_find(const char *name)
     for (int i = 0; brume_preset_row(i); i++)
         if (!strcmp(rows[i].name, name)) return &rows[i];
     return NULL;
+}
+
+static brume_status from_preset(const char *name, brume_train_config *c)
+{
+    const brume_preset *p = brume_preset_find(name);
+    if (!p) {
+        char known[256] = "";
+        for (int i = 0; brume_preset_row(i); i++)
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", brume_preset_row(i)->name);
+        return brume_fail(BRUME_E_ARG, "there is no preset '%s'; known: %s", name, known);
+    }
+    p->fill(c);
+    if (p->channels) c->unet.in_channels = c->unet.out_channels = p->channels;
+    if (p->size) c->unet.sample_size[0] = c->unet.sample_size[1] = p->size;
+    return BRUME_OK;
+}
+
+static brume_status from_file(const char *what, brume_unet2d_config *u, char note[512])
+{
+    static const char *const places[] = { "%s", "%s/unet/config.json", "%s/config.json" };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, places[i], what);
+        if (brume_is_file(path)) return brume_unet2d_config_read(path, u, note);
+    }
+    return brume_fail(BRUME_E_IO, "%s: expected a config.json, or a folder that holds unet/config.json or config.json", what);
+}
+
+brume_status brume_train_config_load(const char *what, const char *preset, int32_t size, brume_train_config *c, char note[512])
+{
+    brume_train_config_default(c);
+    if (note) note[0] = 0;
+    const brume_status s = what ? from_file(what, &c->unet, note) : from_preset(preset, c);
+    if (s == BRUME_OK && size > 0) c->unet.sample_size[0] = c->unet.sample_size[1] = size;
+    return s;
 }
 
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional)

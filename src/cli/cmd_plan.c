@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ * brume plan: what a model takes on a device, before anything runs. */
+#include <stdio.h>
+
+#include "brume/plan.h"
+#include "brume/train.h"
+#include "commands.h"
+#include "device_options.h"
+#include "options.h"
+#include "report.h"
+
+struct plan_args {
+    struct cli_device device;
+    const char *preset;
+    int64_t batch, size;
+    int mode, json, steps, quiet;
+};
+
+static void print_line(void *ctx, const char *text)
+{
+    (void)ctx;
+    printf("%s\n", text);
+}
+
+/* The network alone, evaluated once. */
+static brume_status plan_infer(brume_device *d, const struct plan_args *a, const brume_train_config *c, brume_plan_stats *stats)
+{
+    const brume_unet2d_config *u = &c->unet;
+    brume_plan *plan = NULL;
+    brume_graph *g = brume_graph_new();
+    const brume_tensor slab = brume_slab(g, "params");
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(a->batch, u->sample_size[0], u->sample_size[1], u->in_channels));
+    const brume_tensor t = brume_input(g, "t", u->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(a->batch));
+    brume_tensor labels = BRUME_NONE;
+    if (u->class_embed_type == BRUME_CLASS_TABLE) labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(a->batch));
+    if (u->class_embed_type == BRUME_CLASS_TIMESTEP) labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch));
+    if (u->class_embed_type == BRUME_CLASS_IDENTITY)
+        labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch, brume_unet2d_embedding_dim(u)));
+    brume_output(g, brume_unet2d(g, u, slab, x, t, labels, NULL), "prediction");
+    const brume_plan_options options = { .dry = 1 };
+    const brume_status s = brume_plan_new(d, g, &options, &plan);
+    if (s == BRUME_OK) {
+        brume_plan_get_stats(plan, stats);
+        if (a->steps && !a->json) brume_plan_describe(plan, print_line, NULL);
+    }
+    brume_plan_free(plan);
+    brume_graph_free(g);
+    return s;
+}
+
+static brume_status plan(const struct plan_args *a, const char *model)
+{
+    char note[512];
+    brume_train_config c;
+    brume_plan_stats stats;
+    brume_device *d = NULL;
+    brume_device_info info;
+    brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
+    if (s != BRUME_OK) return s;
+    c.batch = (int32_t)a->batch;
+    if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
+    brume_device_get_info(d, &info);
+    s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats);
+    if (s == BRUME_OK) {
+        struct cli_report r;
+        if (!cli_report_begin(&r, a->json)) s = BRUME_E_MEMORY;
+        const double mib = 1048576, total = (double)(stats.arena_bytes + stats.persistent_bytes + stats.input_bytes + stats.packed_bytes);
+        cli_report_text(&r, "device", "device", info.name);
+        cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
+        cli_report_int(&r, "batch", "batch", a->batch);
+        cli_report_int(&r, "parameters", "parameters", brume_unet2d_param_count(&c.unet));
+        cli_report_int(&r, "kernels", "kernel launches of one run", stats.kernels);
+        cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
+        cli_report_float(&r, "arena_mib", "activations and workspaces", (double)stats.arena_bytes / mib, "MiB");
+        cli_report_float(&r, "persistent_mib", "parameters and training state", (double)stats.persistent_bytes / mib, "MiB");
+        cli_report_float(&r, "input_mib", "inputs", (double)stats.input_bytes / mib, "MiB");
+        cli_report_float(&r, "packed_mib", "packed weights", (double)stats.packed_bytes / mib, "MiB");
+        cli_report_float(&r, "total_mib", "all of it on the device", total / mib, "MiB");
+        cli_report_float(&r, "device_mib", "memory of the device", (double)info.memory_bytes / mib, "MiB");
+        if (info.max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info.max_alloc_bytes / mib, "MiB");
+        if (!a->json && info.memory_bytes && total > (double)info.memory_bytes) printf("This does not fit; use a smaller --batch.\n");
+        cli_report_end(&r);
+    }
+    brume_device_close(d);
+    return s;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    static const char *const examples[] = { "brume plan --preset mnist --mode train --batch 64", "brume plan RUN --batch 16 --device opencl", NULL };
+    static const char *const modes[] = { "infer", "train", NULL };
+    const struct cli_usage u = { "plan", "[MODEL|CONFIG.json]",
+                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1 };
+    struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
+    struct cli_option options[] = {
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist"),
+        OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
+        OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
+        OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
+        OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
+        OPT_DEVICE(&a.device),
+        OPT_FLAG("json", &a.json, "print JSON"),
+        OPT_FLAG("quiet", &a.quiet, "no messages"),
+        { 0 } };
+    const char *model = NULL;
+    int n = 0;
+    const int status = cli_parse(&u, options, argc, argv, &model, &n);
+    if (status != CLI_GO_ON) return status;
+    if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
+    return plan(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
+}

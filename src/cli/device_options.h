@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ * The options that every command with a device shares: --device, --threads. */
+#ifndef BRUME_CLI_DEVICE_OPTIONS_H
+#define BRUME_CLI_DEVICE_OPTIONS_H
+
+#include <stdint.h>
+
+#include "brume/device.h"
+
+struct cli_device { const char *spec; int64_t threads; int clblast; };
+
+/* Defaults; then two rows of an option table: OPT_DEVICE(&d). */
+#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0 }
+#define OPT_DEVICE(d)                                                                                                                        \
+    OPT_STRING("device", &(d)->spec, "D", "auto, cpu, opencl or opencl:PLATFORM.DEVICE (see brume devices)"),                                \
+        OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
+        OPT_CHOICE("clblast", &(d)->clblast, ((const char *const[]){ "auto", "off", "on", NULL }), "matrix products of OpenCL devices by CLBlast; auto: on GPUs")
+
+/* Opens the device and, unless quiet, says on stderr which. */
+brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out);
+
+#endif
