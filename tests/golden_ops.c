@@ -96,10 +96,10 @@ static const struct golden_op table[] = {
     { "group_norm", 1e-5, 2e-5, "issi", build_group_norm }, { "layer_norm", 1e-5, 2e-5, "ssss", build_layer_norm },
     { "silu", 1e-6, 1e-6, "ss", build_silu }, { "relu", 1e-6, 1e-6, "ss", build_relu }, { "mish", 1e-6, 1e-6, "ss", build_mish },
     { "gelu_erf", 1e-6, 1e-6, "ss", build_gelu_erf }, { "gelu_tanh", 1e-6, 1e-6, "ss", build_gelu_tanh },
-    { "gelu_quick", 1e-6, 1e-6, "ss", build_gelu_quick }, { "softmax", 1e-6, 1e-5, "ss", build_softmax }, { "sdpa", 1e-5, 2e-5, "hhhh", build_sdpa },
+    { "gelu_quick", 1e-6, 1e-6, "ss", build_gelu_quick }, { "softmax", 1e-5, 2e-5, "ss", build_softmax }, { "sdpa", 1e-5, 2e-5, "hhhh", build_sdpa },
     { "upsample_nearest", 1e-6, 1e-6, "ii", build_upsample }, { "avg_pool2d", 1e-6, 1e-6, "ii", build_avg_pool2d },
-    { "embedding", 1e-6, 1e-6, "sss", build_embedding }, { "cross_entropy", 1e-6, 1e-5, "sss", build_cross_entropy },
-    { "mse", 1e-6, 1e-6, "sss", build_mse }, { "geglu", 1e-6, 1e-5, "ss", build_geglu }, { "geglu_linear", 1e-5, 2e-5, "slss", build_geglu_linear },
+    { "embedding", 1e-6, 1e-6, "sss", build_embedding }, { "cross_entropy", 1e-6, 2e-5, "sss", build_cross_entropy },
+    { "mse", 1e-6, 1e-6, "sss", build_mse }, { "geglu", 1e-6, 1e-6, "ss", build_geglu }, { "geglu_linear", 1e-5, 2e-5, "slss", build_geglu_linear },
     { "timestep_embedding", 2e-4, 0, "ss", build_timestep }, { "fir_upsample2", 1e-6, 1e-6, "ii", build_fir_upsample2 },
     { "fir_downsample2", 1e-6, 1e-6, "ii", build_fir_downsample2 },
 };

@@ -4,6 +4,7 @@
 #define BRUME_MODEL_H
 
 #include "brume/device.h"
+#include "brume/plan.h"
 #include "brume/sampler.h"
 #include "brume/schedule.h"
 #include "brume/unet2d.h"
@@ -61,6 +62,8 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
 void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n);
 /** Other labels (N) for the next run. */
 brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const int32_t *labels);
+/** Memory and work of one network call. */
+void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_stats *stats);
 /** What brume_sampler_run() takes; owned by n. */
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n);
 

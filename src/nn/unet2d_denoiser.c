@@ -135,3 +135,5 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     else *out = n;
     return s;
 }
+
+void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_stats *stats) { brume_plan_get_stats(n->p, stats); }
