@@ -24,6 +24,7 @@ static const struct test_case cases[] = {
     EACH("33", 33, 33, 33),
     EACH("65x17x300", 65, 17, 300),
     EACH("200x130x70", 200, 130, 70),
+    EACH("deep and narrow", 9, 2, 261),
     { "batch", { 0, 0 }, 2, { T(3, 7, 5), T(3, 5, 9) } },
     { "batch A^T", { 1, 0 }, 2, { T(3, 5, 7), T(3, 5, 9) } },
     { "batch B^T", { 0, 1 }, 2, { T(5, 49, 16), T(5, 49, 16) } },
