@@ -1,59 +1,35 @@
 /* SPDX-License-Identifier: MIT
- * Losses. Sums are taken in a fixed order: inside an item, a tree inside the group of 64, then one group over the parts. */
-#define GROUP 64
-#define PART 4096 /* elements of a group */
+ * Losses. Sums are taken in a fixed order, without barriers: by items over some hundred elements, then 64 parts to one until one is left. */
 
-/* Sum of one value of each of the 64 items; every item gets it, and may use buf again. */
-static float group_sum(float v, __local float *buf)
-{
-    const size_t id = get_local_id(0);
-    buf[id] = v;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (size_t half_n = GROUP / 2; half_n > 0; half_n /= 2) {
-        if (id < half_n) buf[id] += buf[id + half_n];
-        barrier(CLK_LOCAL_MEM_FENCE);
-    }
-    const float s = buf[0];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    return s;
-}
-
-__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n)
+/* Item j of `items` sums (x - target)^2 of quadruples j, j + items, j + 2 items, ... */
+__kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items)
 {
     CBIND(x);
     CBIND(target);
     BIND(part);
-    __local float buf[GROUP];
-    const size_t group = get_group_id(0), id = get_local_id(0);
+    const long j = (long)get_global_id(0);
+    if (j >= items) return;
     float4 s4 = 0.0f;
-    float s = 0.0f;
-    for (int k = 0; k < PART / (4 * GROUP); k++) {
-        const long i = (long)group * PART + ((long)k * GROUP + (long)id) * 4;
-        if (i + 4 <= n) {
-            const float4 d = vload4(0, x + i) - vload4(0, target + i);
-            s4 += d * d;
-        } else {
-            for (long j = i; j < n; j++) s += (x[j] - target[j]) * (x[j] - target[j]);
-        }
+    long i = 4 * j;
+    for (; i + 4 <= n; i += 4 * items) {
+        const float4 d = vload4(0, x + i) - vload4(0, target + i);
+        s4 += d * d;
     }
-    s += (s4.x + s4.y) + (s4.z + s4.w);
-    s = group_sum(s, buf);
-    if (id == 0) part[group] = s;
+    float s = (s4.x + s4.y) + (s4.z + s4.w);
+    for (; i < n; i++) s += (x[i] - target[i]) * (x[i] - target[i]);
+    part[j] = s;
 }
 
-/* y = sum of n parts / count. */
-__kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-void mean_of_parts(TENSOR(part), TENSOR(y), long n, float count)
+/* Item j sums 64 values of `from` from 64 j on, and divides by count. */
+__kernel void sum_parts(TENSOR(from), TENSOR(to), long n, float count)
 {
-    CBIND(part);
-    BIND(y);
-    __local float buf[GROUP];
-    const size_t id = get_local_id(0);
+    CBIND(from);
+    BIND(to);
+    const long j = (long)get_global_id(0), end = min(64 * j + 64, n);
+    if (64 * j >= n) return;
     float s = 0.0f;
-    for (long i = (long)id; i < n; i += GROUP) s += part[i];
-    s = group_sum(s, buf);
-    if (id == 0) y[0] = s / count;
+    for (long i = 64 * j; i < end; i++) s += from[i];
+    to[j] = s / count;
 }
 
 /* The largest element of a row, and the sum of exp(x - top): no exponential overflows. */
@@ -80,10 +56,13 @@ __kernel void cross_entropy_rows(TENSOR(x), TENSOR_I32(labels), TENSOR(part), lo
     const size_t r = get_global_id(0);
     if ((long)r >= rows) return;
     x += (long)r * classes;
-    const int label = labels[r];
     const bool inside = label >= 0 && label < (int)classes;
+    const float top = top_of(x, classes), loss = (top - x[at]) + log(sum_exp(x, classes, top));
     const float top = top_of(x, classes), s = sum_exp(x, classes, top), chosen = x[inside ? label : 0];
+    const int label = labels[r];
+    const long label = labels[r], at = clamp(label, 0L, classes - 1);
     part[r] = inside ? (top - chosen) + log(s) : NAN;
+    part[r] = label == at ? loss : NAN;
 }
 
 /* (softmax(x) - onehot(label)) dy / rows; NaN for a label outside the row. */

@@ -5,6 +5,7 @@
 #include "graph/cl_launch.h"
 #include "graph/op.h"
 #include "ops/chunks.h"
+#include "ops/loss.h"
 
 #include <math.h>
 
@@ -67,7 +68,8 @@ static void cpu_any(const struct brume_cpu_call *c)
 
 static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
 {
-    return (size_t)n->in_v[0]->shape.d[0] * (c->opencl ? sizeof(float) : sizeof(double));
+    const int64_t rows = n->in_v[0]->shape.d[0];
+    return c->opencl ? brume_cl_sum_bytes(rows) : (size_t)rows * sizeof(double);
 }
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
@@ -80,13 +82,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_work(k, 0);
     brume_cl_long(k, s.d[0]);
     brume_cl_long(k, s.d[1]);
-    brume_cl_size1(k, (size_t)s.d[0], 64);
-    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "");
-    brume_cl_work(k, 0);
-    brume_cl_out(k, 0);
-    brume_cl_long(k, s.d[0]);
-    brume_cl_float(k, (float)s.d[0]);
-    brume_cl_size1(k, 64, 64);
+    brume_cl_size1(k, (size_t)s.d[0], 32);
+    brume_cl_mean(l, s.d[0], (float)s.d[0]);
 }
 
 /* ---- gradient: (softmax(x) - onehot(label)) dy / rows ------------------------------------------------------------------------ */
@@ -119,7 +116,7 @@ static void cl_grad(const struct brume_node *n, const struct brume_caps *c, stru
     brume_cl_out(k, 0);
     brume_cl_long(k, s.d[0]);
     brume_cl_long(k, s.d[1]);
-    brume_cl_size1(k, (size_t)s.d[0], 64);
+    brume_cl_size1(k, (size_t)s.d[0], 32);
 }
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_grad, .cl = cl_grad }, { 0 } };

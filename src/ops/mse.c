@@ -5,6 +5,7 @@
 #include "graph/cl_launch.h"
 #include "graph/op.h"
 #include "ops/chunks.h"
+#include "ops/loss.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
 
@@ -41,30 +42,26 @@ static void cpu_any(const struct brume_cpu_call *c)
     *(float *)c->out[0] = (float)(sum / (double)j.n);
 }
 
-#define CL_GROUP 64   /* work-items of a group of the first pass */
-#define CL_PART 4096  /* elements of a group */
+/* OpenCL: partial sums of about 256 elements. */
+static int64_t cl_parts(const struct brume_node *n) { return brume_ceil_div(count(n), 256); }
 
 static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
 {
-    return c->opencl ? (size_t)brume_ceil_div(count(n), CL_PART) * sizeof(float) : (size_t)brume_ceil_div(count(n), BRUME_CHUNK) * sizeof(double);
+    return c->opencl ? brume_cl_sum_bytes(cl_parts(n)) : (size_t)brume_ceil_div(count(n), BRUME_CHUNK) * sizeof(double);
 }
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
     (void)c;
-    const int64_t parts = brume_ceil_div(count(n), CL_PART);
+    const int64_t parts = cl_parts(n);
     struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_sq_diff", "");
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_work(k, 0);
     brume_cl_long(k, count(n));
-    brume_cl_size1(k, (size_t)parts * CL_GROUP, CL_GROUP);
-    k = brume_cl_add(l, "loss.cl", "mean_of_parts", "");
-    brume_cl_work(k, 0);
-    brume_cl_out(k, 0);
     brume_cl_long(k, parts);
-    brume_cl_float(k, (float)count(n));
-    brume_cl_size1(k, CL_GROUP, CL_GROUP);
+    brume_cl_size1(k, (size_t)parts, 64);
+    brume_cl_mean(l, parts, (float)count(n));
 }
 
 /* d/dx = 2 (x - target) / n, d/dtarget = -d/dx */
