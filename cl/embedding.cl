@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Rows of a table by ids, and the table's gradient. rows x width: the table. */
 
-/* One value per item; an id outside the table gives NaN. The load has a valid address even then: llvmpipe loads before it selects. */
+/* One value per item; an id outside the table gives NaN. */
 __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long width, long n)
 {
     CBIND(table);
@@ -9,13 +9,10 @@ __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long 
     BIND(y);
     const size_t i = get_global_id(0);
     if ((long)i >= n) return;
-    /* Some compilers (Mesa's llvmpipe) load on both branches: the address must be good on either. */
-    const bool inside = id >= 0 && id < (int)rows;
-    const float v = table[row * width + (long)i % width];
-    const float value = table[(long)(inside ? id : 0) * width + (long)i % width];
     const int id = ids[(long)i / width]; /* int: llvmpipe also gets 64-bit comparisons of widened values wrong */
-    const long id = ids[(long)i / width], row = clamp(id, 0L, rows - 1);
-    y[i] = id == row ? v : NAN;
+    const bool inside = id >= 0 && id < (int)rows;
+    /* Some compilers (Mesa's llvmpipe) load on both branches: the address must be good on either. */
+    const float value = table[(long)(inside ? id : 0) * width + (long)i % width];
     y[i] = inside ? value : NAN;
 }
 

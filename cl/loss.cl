@@ -56,13 +56,10 @@ __kernel void cross_entropy_rows(TENSOR(x), TENSOR_I32(labels), TENSOR(part), lo
     const size_t r = get_global_id(0);
     if ((long)r >= rows) return;
     x += (long)r * classes;
-    const bool inside = label >= 0 && label < (int)classes;
-    const float top = top_of(x, classes), loss = (top - x[at]) + log(sum_exp(x, classes, top));
-    const float top = top_of(x, classes), s = sum_exp(x, classes, top), chosen = x[inside ? label : 0];
     const int label = labels[r];
-    const long label = labels[r], at = clamp(label, 0L, classes - 1);
+    const bool inside = label >= 0 && label < (int)classes;
+    const float top = top_of(x, classes), s = sum_exp(x, classes, top), chosen = x[inside ? label : 0];
     part[r] = inside ? (top - chosen) + log(s) : NAN;
-    part[r] = label == at ? loss : NAN;
 }
 
 /* (softmax(x) - onehot(label)) dy / rows; NaN for a label outside the row. */
