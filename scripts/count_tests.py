@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Sums the checks of a test run: usage: count_tests.py BUILD/meson-logs/testlog.json
 
-Every test program ends with a line "N passed, N failed[, N skipped]". One that has no such line, was killed, or reports no failure
-but exits with one, counts as one failure. Exit status: 0 if something passed and nothing failed.
+A test program ends with a line "N passed, N failed[, N skipped]"; one without that line (a compiler that checks a header) counts as
+one check by its exit status, as does one that reports no failure but exits with one, or was killed. Exit status: 0 if something passed and nothing failed.
 (Python comes with meson; nothing else of brume uses it.)
 """
 import json
@@ -16,7 +16,7 @@ LINE = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.MUL
 def counts(test):
     found = LINE.findall(test.get("stdout") or "")
     if not found:
-        return (0, 0, 1) if test["result"] == "SKIP" else (0, 1, 0)
+        return {"OK": (1, 0, 0), "SKIP": (0, 0, 1)}.get(test["result"], (0, 1, 0))
     passed, failed, skipped = (int(n or 0) for n in found[-1])
     if test["result"] not in ("OK", "SKIP") and failed == 0:
         failed = 1

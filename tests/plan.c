@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ * Graphs and plans: sticky errors, memory layout, fusion, binding, and runs that allocate nothing. */
+#include <stdatomic.h>
+
+#include "brume/ops.h"
+#include "brume/plan.h"
+#include "brume/rng.h"
+#include "check.h"
+#include "plan/arena.h"
+
+/* Allocations of the whole process are counted: the program's own definitions come before the C library's. Sanitizers bring their
+ * own allocator; there the count stays off. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COUNTING 0
+static long allocations;
+#else
+#define COUNTING 1
+static _Atomic long allocations;
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+void *malloc(size_t n) { allocations++; return __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { allocations++; return __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { allocations++; return __libc_realloc(p, n); }
+#endif
+
+static void test_errors(void)
+{
+    brume_graph *g = brume_graph_new();
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 8, 8, 4));
+    const brume_tensor w = brume_input(g, "w", BRUME_F32, BRUME_SHAPE(3, 3, 3, 64));
+    const brume_conv2d_params p = { .stride = 1, .pad = { 1, 1, 1, 1 } };
+    brume_scope_push(g, "down.%d", 0);
+    const brume_tensor h = brume_conv2d(g, x, w, BRUME_NONE, BRUME_NONE, &p);
+    brume_scope_pop(g);
+    CHECK_INT(h, BRUME_NONE);
+    CHECK_INT(brume_graph_status(g), BRUME_E_SHAPE);
+    char first[1024];
+    snprintf(first, sizeof first, "%s", brume_graph_error(g));
+    CHECK(strstr(first, "conv2d") && strstr(first, "down.0") && strstr(first, "3") && strstr(first, "4") && strstr(first, "2x8x8x4"));
+    CHECK_INT(brume_silu(g, h), BRUME_NONE); /* the first error stays */
+    CHECK_INT(brume_input(g, "y", BRUME_F32, BRUME_SHAPE(0)), BRUME_NONE);
+    CHECK_STR(brume_graph_error(g), first);
+    brume_device *d = NULL;
+    brume_plan *plan = NULL;
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    CHECK_FAILS(brume_plan_new(d, g, NULL, &plan), BRUME_E_SHAPE, "conv2d");
+    brume_device_close(d);
+    brume_graph_free(g);
+
+    g = brume_graph_new();
+    brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2));
+    brume_input(g, "x", BRUME_F32, BRUME_SHAPE(3));
+    CHECK(strstr(brume_graph_error(g), "already has one of that name"));
+    brume_graph_free(g);
+
+    g = brume_graph_new();
+    const brume_tensor slab = brume_slab(g, "params");
+    const brume_tensor a = brume_param(g, slab, &(brume_param_info){ .name = "a", .shape = BRUME_SHAPE(3) });
+    brume_output(g, brume_square(g, slab), "s");
+    brume_param(g, slab, &(brume_param_info){ .name = "b", .shape = BRUME_SHAPE(3) });
+    CHECK(a != BRUME_NONE && strstr(brume_graph_error(g), "cannot grow"));
+    brume_graph_free(g);
+    brume_graph_free(NULL);
+}
+
+/* Random lifetimes: no two blocks that live at once may overlap, and every one fits its segment. */
+static void test_arena(void)
+{
+    enum { N = 300 };
+    brume_rng r = { .seed = 7 };
+    for (int round = 0; round < 20; round++) {
+        struct brume_block b[N];
+        uint64_t *bytes = NULL, limit = round % 2 ? 20000 : 0;
+        int segments = 0, bad = 0;
+        for (int i = 0; i < N; i++) {
+            const int first = (int)brume_rng_below(&r, 100), length = (int)brume_rng_below(&r, 20);
+            b[i] = (struct brume_block){ .bytes = 1 + brume_rng_below(&r, 5000), .first = first, .last = first + length };
+        }
+        if (!CHECK_OK(brume_arena_place(b, N, limit, &bytes, &segments))) return;
+        for (int i = 0; i < N; i++) {
+            bad += b[i].offset % BRUME_ALIGN != 0 || b[i].segment >= segments || b[i].offset + b[i].bytes > bytes[b[i].segment];
+            bad += limit && b[i].offset + b[i].bytes > limit;
+            for (int j = 0; j < i; j++)
+                bad += b[i].segment == b[j].segment && b[i].first <= b[j].last && b[j].first <= b[i].last &&
+                       b[i].offset < b[j].offset + b[j].bytes && b[j].offset < b[i].offset + b[i].bytes;
+        }
+        CHECK_INT(bad, 0);
+        free(bytes);
+    }
+    struct brume_block one = { .bytes = 1000, .last = 1 };
+    uint64_t *bytes = NULL;
+    int segments;
+    CHECK_FAILS(brume_arena_place(&one, 1, 999, &bytes, &segments), BRUME_E_MEMORY, "smaller batch");
+}
+
+/* A chain with branches, broadcasting in every position and a value used twice. */
+static brume_tensor chain(brume_graph *g, brume_tensor x, brume_tensor row, brume_tensor column, brume_tensor scalar)
+{
+    const brume_tensor a = brume_silu(g, brume_add(g, brume_mul(g, x, row), column));
+    const brume_tensor b = brume_mul(g, brume_tanh(g, a), scalar);
+    return brume_add(g, brume_sub(g, b, brume_affine(g, a, 0.5f, 1)), brume_square(g, x));
+}
+
+static void run_chain(brume_device *d, const brume_plan_options *o, float *out, int *kernels)
+{
+    enum { N = 3, H = 5, C = 7 };
+    brume_graph *g = brume_graph_new();
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, C)), row = brume_input(g, "row", BRUME_F32, BRUME_SHAPE(C));
+    const brume_tensor column = brume_input(g, "column", BRUME_F32, BRUME_SHAPE(N, 1, C)), scalar = brume_input(g, "scalar", BRUME_F32, BRUME_SCALAR);
+    const brume_tensor y = chain(g, x, row, column, scalar);
+    brume_output(g, y, "y");
+    brume_plan *p = NULL;
+    float data[N * H * C];
+    brume_fill_normal(1, 1, 0, 0, N * H * C, data);
+    if (CHECK_OK(brume_plan_new(d, g, o, &p))) {
+        brume_plan_stats stats;
+        brume_plan_get_stats(p, &stats);
+        *kernels = stats.kernels;
+        CHECK_OK(brume_plan_write(p, x, data, sizeof data));
+        CHECK_OK(brume_plan_write(p, row, data + 10, C * sizeof *data));
+        CHECK_OK(brume_plan_write(p, column, data + 20, N * C * sizeof *data));
+        CHECK_OK(brume_plan_write(p, scalar, data + 5, sizeof *data));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_read(p, y, out, sizeof data));
+        CHECK_FAILS(brume_plan_write(p, y, data, sizeof data), BRUME_E_ARG, "computes it");
+        CHECK_FAILS(brume_plan_write(p, x, data, 4), BRUME_E_SHAPE, "420 bytes");
+    }
+    brume_plan_free(p);
+    brume_graph_free(g);
+}
+
+static void test_fusion(void)
+{
+    brume_device *d = NULL;
+    float fused[105], apart[105], kept[105];
+    int n_fused = 0, n_apart = 0, n_kept = 0;
+    if (!CHECK_OK(brume_device_open("cpu", NULL, &d))) return;
+    run_chain(d, NULL, fused, &n_fused);
+    run_chain(d, &(brume_plan_options){ .no_fusion = 1 }, apart, &n_apart);
+    run_chain(d, &(brume_plan_options){ .keep_all = 1 }, kept, &n_kept);
+    CHECK(!memcmp(fused, apart, sizeof fused) && !memcmp(fused, kept, sizeof fused));
+    CHECK_INT(n_apart, 9);
+    CHECK(n_fused < 4); /* `a` is used three times: a chain of its own */
+    brume_device_close(d);
+}
+
+static void test_bind(void)
+{
+    brume_device *d = NULL;
+    brume_buffer *b = NULL, *small = NULL;
+    brume_plan *p = NULL;
+    brume_graph *g = brume_graph_new();
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(4)), y = brume_affine(g, x, 3, 0);
+    brume_output(g, y, "y");
+    const float mine[4] = { 1, 2, 3, 4 }, theirs[4] = { 5, 6, 7, 8 };
+    float out[4];
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    CHECK_OK(brume_buffer_new(d, sizeof mine, &b));
+    CHECK_OK(brume_buffer_new(d, 4, &small));
+    CHECK_OK(brume_buffer_write(b, 0, mine, sizeof mine));
+    CHECK_OK(brume_plan_new(d, g, NULL, &p));
+    CHECK_OK(brume_plan_write(p, x, theirs, sizeof theirs));
+    CHECK_OK(brume_plan_bind(p, x, b));
+    CHECK_OK(brume_plan_run(p));
+    CHECK_OK(brume_plan_read(p, y, out, sizeof out));
+    CHECK(out[0] == 3 && out[3] == 12);
+    CHECK_OK(brume_plan_bind(p, x, NULL));
+    CHECK_OK(brume_plan_run(p));
+    CHECK_OK(brume_plan_read(p, y, out, sizeof out));
+    CHECK(out[0] == 15 && out[3] == 24);
+    CHECK_FAILS(brume_plan_bind(p, x, small), BRUME_E_ARG, "needs 16 bytes");
+    CHECK_FAILS(brume_plan_bind(p, y, b), BRUME_E_ARG, "only inputs");
+    brume_plan_free(p);
+    CHECK_OK(brume_plan_new(d, g, &(brume_plan_options){ .dry = 1 }, &p));
+    CHECK_FAILS(brume_plan_run(p), BRUME_E_ARG, "dry");
+    brume_plan_free(p);
+    brume_buffer_free(b);
+    brume_buffer_free(small);
+    brume_device_close(d);
+    brume_graph_free(g);
+}
+
+/* A small training step: convolution, norm, attention, loss, gradient, update. */
+static void test_no_allocation(void)
+{
+    brume_device *d = NULL;
+    brume_plan *p = NULL;
+    brume_graph *g = brume_graph_new();
+    const brume_tensor slab = brume_slab(g, "params"), x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 6, 6, 8));
+    const brume_tensor w = brume_param(g, slab, &(brume_param_info){ .name = "w", .shape = BRUME_SHAPE(3, 3, 8, 8), .trainable = 1 });
+    const brume_tensor v = brume_param(g, slab, &(brume_param_info){ .name = "v", .shape = BRUME_SHAPE(8, 8), .trainable = 1 });
+    const brume_conv2d_params cp = { .stride = 1, .pad = { 1, 1, 1, 1 } };
+    brume_tensor h = brume_group_norm(g, brume_conv2d(g, x, w, BRUME_NONE, x, &cp), BRUME_NONE, BRUME_NONE, 4, 1e-5f, BRUME_ACT_SILU);
+    h = brume_linear(g, brume_reshape(g, h, BRUME_SHAPE(2, 36, 8)), v, BRUME_NONE);
+    h = brume_sdpa(g, h, h, h, 2, 0, 0.5f);
+    const brume_tensor loss = brume_mse(g, h, brume_constant(g, brume_tensor_shape(g, h), 1));
+    const brume_tensor grad = brume_grad_slab(g, loss, slab), P = brume_persistent(g, "m", BRUME_F32, brume_tensor_shape(g, slab));
+    const brume_tensor hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
+    brume_sgd_update(g, slab, P, grad, hyper, BRUME_NONE);
+    brume_output(g, loss, "loss");
+    CHECK_STR(brume_graph_error(g), "");
+    CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d));
+    if (CHECK_OK(brume_plan_new(d, g, NULL, &p))) {
+        CHECK_OK(brume_plan_run(p));
+        const long before = allocations;
+        for (int i = 0; i < 5; i++) CHECK_OK(brume_plan_run(p));
+        if (COUNTING) {
+            CHECK(before > 0); /* the counter works */
+            CHECK_INT(allocations - before, 0);
+        } else {
+            check_skip("allocations are not counted under a sanitizer");
+        }
+    }
+    brume_plan_free(p);
+    brume_device_close(d);
+    brume_graph_free(g);
+}
+
+int main(void)
+{
+    test_errors();
+    test_arena();
+    test_fusion();
+    test_bind();
+    test_no_allocation();
+    return check_report();
+}

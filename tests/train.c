@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT
+ * Training: the same bits for any number of threads and across a stop, a loss that falls, checkpoints that are refused where they
+ * do not fit, and a checkpoint that is a model. */
+#include <unistd.h>
+
+#include "brume/model.h"
+#include "brume/params.h"
+#include "brume/rng.h"
+#include "brume/safetensors.h"
+#include "brume/train.h"
+#include "check.h"
+
+static char folder[256];
+
+/* A model of a few thousand parameters with every part: attention, classes, dropout. */
+static void small_config(brume_train_config *c)
+{
+    brume_train_config_default(c);
+    c->unet.levels = 2;
+    c->unet.block_out_channels[0] = 8;
+    c->unet.block_out_channels[1] = 16;
+    c->unet.down_block_types[1] = c->unet.up_block_types[0] = BRUME_BLOCK_ATTENTION;
+    c->unet.layers_per_block = 1;
+    c->unet.norm_num_groups = 4;
+    c->unet.dropout = 0.1f;
+    c->batch = 4;
+    c->steps = 6;
+    c->warmup = 3;
+    c->seed = 5;
+}
+
+static brume_dataset *shapes(void)
+{
+    brume_dataset *ds = NULL;
+    const brume_dataset_options o = { .size = 8, .channels = 1, .count = 64 };
+    CHECK_OK(brume_dataset_open("shapes", &o, &ds));
+    return ds;
+}
+
+/* Steps first .. last - 1; resumes from and saves to the folder as asked. params: the result. */
+static brume_status steps(const brume_train_config *c, const brume_dataset *data, int threads, int resume, int n, int save, float *params, double *losses)
+{
+    brume_device *d = NULL;
+    brume_trainer *t = NULL;
+    brume_status s = brume_device_open("cpu", &(brume_device_options){ .threads = threads }, &d);
+    if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
+    if (s == BRUME_OK && resume) s = brume_trainer_resume(t, folder, NULL);
+    for (int i = 0; s == BRUME_OK && i < n; i++) {
+        brume_train_result r;
+        s = brume_trainer_step(t, &r);
+        if (losses) losses[i] = r.loss;
+    }
+    if (s == BRUME_OK && save) s = brume_trainer_save(t, folder, 0);
+    if (s == BRUME_OK && params) s = brume_trainer_get_params(t, 1, params);
+    brume_trainer_free(t);
+    brume_device_close(d);
+    return s;
+}
+
+static void test_same_bits(const brume_dataset *data)
+{
+    brume_train_config c;
+    small_config(&c);
+    if (!CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
+    float *one = malloc(bytes), *other = malloc(bytes);
+    CHECK_OK(steps(&c, data, 1, 0, 6, 0, one, NULL));
+    const int threads[] = { 2, 3, 8 };
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(steps(&c, data, threads[i], 0, 6, 0, other, NULL));
+        CHECK(!memcmp(one, other, bytes));
+    }
+    CHECK_OK(steps(&c, data, 2, 0, 4, 1, NULL, NULL));
+    CHECK_OK(steps(&c, data, 2, 1, 2, 0, other, NULL));
+    CHECK(!memcmp(one, other, bytes)); /* 4 + 2 steps are 6 */
+    c.seed = 6;
+    CHECK_OK(steps(&c, data, 2, 0, 6, 0, other, NULL));
+    CHECK(memcmp(one, other, bytes)); /* another seed, another run */
+    free(one);
+    free(other);
+}
+
+static void test_refusals(const brume_dataset *data)
+{
+    brume_train_config c;
+    small_config(&c);
+    CHECK_OK(brume_train_config_fit(&c, data, 1));
+    CHECK_OK(steps(&c, data, 1, 0, 1, 1, NULL, NULL));
+    c.seed = 9;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "seed 5");
+    c.seed = 5;
+    c.batch = 5;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "batch 4");
+    c.batch = 4;
+    c.optimizer = BRUME_SGD;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "optimizer adamw");
+    c.optimizer = BRUME_ADAMW;
+    c.unet.layers_per_block = 2;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_SHAPE, "another model");
+    c.unet.levels = 5;
+    CHECK_FAILS(brume_train_config_fit(&c, data, 1), BRUME_E_SHAPE, "multiples of 16");
+    char path[512];
+    snprintf(path, sizeof path, "%s/training/state.safetensors", folder);
+    CHECK_INT(truncate(path, 1000), 0);
+    small_config(&c);
+    CHECK_OK(brume_train_config_fit(&c, data, 1));
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_FORMAT, "state.safetensors");
+}
+
+static void test_learns(const brume_dataset *data)
+{
+    enum { N = 150 };
+    double losses[N], first = 0, last = 0;
+    for (int optimizer = 0; optimizer < 3; optimizer++)
+        for (int target = 0; target < 3; target++) {
+            brume_train_config c;
+            small_config(&c);
+            c.unet.dropout = 0;
+            c.optimizer = (brume_optimizer)optimizer;
+            c.scheduler.prediction_type = (brume_prediction)target;
+            c.lr = optimizer == BRUME_SGD ? 0.02 : 2e-3;
+            if (optimizer == BRUME_SGD && target) continue; /* one is enough for plain descent */
+            CHECK_OK(brume_train_config_fit(&c, data, 0));
+            CHECK_OK(steps(&c, data, 2, 0, N, 0, NULL, losses));
+            first = last = 0;
+            for (int i = 0; i < 10; i++) {
+                first += losses[i] / 10;
+                last += losses[N - 1 - i] / 10;
+            }
+            if (!CHECK(last < 0.7 * first)) fprintf(stderr, "    optimizer %d, target %d: loss %g -> %g\n", optimizer, target, first, last);
+        }
+}
+
+/* What is written loads as a model with the EMA weights and the schedule. */
+static void test_checkpoint_is_a_model(const brume_dataset *data)
+{
+    brume_train_config c;
+    brume_model *m = NULL;
+    small_config(&c);
+    snprintf(c.scheduler.beta_schedule, sizeof c.scheduler.beta_schedule, "squaredcos_cap_v2");
+    c.scheduler.num_train_timesteps = 400;
+    CHECK_OK(brume_train_config_fit(&c, data, 1));
+    float *ema = malloc((size_t)brume_unet2d_param_count(&c.unet) * sizeof *ema);
+    CHECK_OK(steps(&c, data, 2, 0, 3, 1, ema, NULL));
+    if (CHECK_OK(brume_model_load(folder, NULL, &m))) {
+        CHECK_INT(m->n_params, brume_unet2d_param_count(&c.unet));
+        CHECK(!memcmp(m->params, ema, (size_t)m->n_params * sizeof *ema));
+        CHECK_INT(m->scheduler.num_train_timesteps, 400);
+        CHECK_STR(m->scheduler.beta_schedule, "squaredcos_cap_v2");
+        CHECK_INT(m->unet.num_class_embeds, 7); /* six shapes and "no class" */
+    }
+    brume_model_free(m);
+    free(ema);
+}
+
+int main(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/brume-train-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
+    brume_dataset *data = shapes();
+    test_same_bits(data);
+    test_refusals(data);
+    test_learns(data);
+    test_checkpoint_is_a_model(data);
+    brume_dataset_free(data);
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    CHECK_INT(system(command), 0);
+    return check_report();
+}
