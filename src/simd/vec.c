@@ -68,7 +68,10 @@ static void axpy(int64_t n, float a, const float *x, float *y)
     const vf va = vset(a);
     int64_t i = 0;
     for (; i + VW <= n; i += VW) vstore(y + i, vload(y + i) + va * vload(x + i));
-    for (; i < n; i++) y[i] += a * x[i];
+    for (; i < n; i++) {
+        const float xi = x[i], yi = y[i]; /* loads first: nothing stands between * and +, so that they contract as in the vectors above */
+        y[i] = yi + a * xi;
+    }
 }
 
 static void add_rows(int64_t rows, int64_t n, const float *x, int64_t stride, float *y, int accumulate);
