@@ -7,23 +7,15 @@
 
 #include "base/pool.h"
 #include "brume/ops.h"
+#include "ops/sdpa_cl.h"
 #include "simd/attention.h"
 #include "simd/simd.h"
-
-struct dims { int64_t b, heads, sq, sk, d, ld; };
-
-static struct dims dims_of(const struct brume_node *n)
-{
-    const struct brume_sdpa_attrs *at = n->attrs;
-    const brume_shape q = n->in_v[0]->shape, k = n->in_v[1]->shape;
-    return (struct dims){ q.d[0], at->heads, q.d[1], k.d[1], q.d[2] / at->heads, q.d[2] };
-}
 
 /* ---- cpu -------------------------------------------------------------------------------------------------------------------- */
 
 struct job {
     const struct brume_simd_attention *simd;
-    struct dims d;
+    struct brume_sdpa_dims d;
     bool causal;
     float scale;
     const float *q, *k, *v, *dout;
@@ -38,21 +30,21 @@ static int64_t round_up(int64_t x, int64_t m) { return (x + m - 1) / m * m; }
 static int64_t rows_panel(int64_t s, int64_t d, int64_t nr) { return s * round_up(d, nr); }
 static int64_t cols_panel(int64_t s, int64_t d, int64_t nr) { return round_up(s, nr) * d; }
 
-static int64_t forward_slot(const struct dims *d, int64_t nr) { return cols_panel(d->sk, d->d, nr) + rows_panel(d->sk, d->d, nr); }
-static int64_t backward_slot(const struct dims *d, int64_t nr)
+static int64_t forward_slot(const struct brume_sdpa_dims *d, int64_t nr) { return cols_panel(d->sk, d->d, nr) + rows_panel(d->sk, d->d, nr); }
+static int64_t backward_slot(const struct brume_sdpa_dims *d, int64_t nr)
 {
     return 2 * cols_panel(d->sk, d->d, nr) + rows_panel(d->sk, d->d, nr) + 2 * rows_panel(d->sq, d->d, nr);
 }
 
 /* With two or more heads for every thread a task is a head, and a thread packs them in its slot one after the other; with fewer
  * every head has its slot, and its blocks are the tasks. Either way every sum runs in the same order. */
-static bool whole_heads(const struct dims *d, int64_t threads) { return d->b * d->heads >= 2 * threads; }
-static int64_t slots(const struct dims *d, int64_t threads) { return whole_heads(d, threads) ? threads : d->b * d->heads; }
+static bool whole_heads(const struct brume_sdpa_dims *d, int64_t threads) { return d->b * d->heads >= 2 * threads; }
+static int64_t slots(const struct brume_sdpa_dims *d, int64_t threads) { return whole_heads(d, threads) ? threads : d->b * d->heads; }
 
 static struct job job_of(const struct brume_cpu_call *call)
 {
     const struct brume_sdpa_attrs *at = call->node->attrs;
-    struct job j = { .simd = call->simd->attention, .d = dims_of(call->node), .causal = at->causal != 0, .scale = at->scale, .q = call->in[0],
+    struct job j = { .simd = call->simd->attention, .d = brume_sdpa_dims_of(call->node), .causal = at->causal != 0, .scale = at->scale, .q = call->in[0],
                      .k = call->in[1], .v = call->in[2], .panels = call->work };
     j.row_blocks = (j.d.sq + BRUME_ATTENTION_ROWS - 1) / BRUME_ATTENTION_ROWS;
     if (j.d.b * j.d.heads == 1 && j.row_blocks == 1 && j.d.sq >= 32) j.row_blocks = 2;
@@ -65,7 +57,7 @@ static struct job job_of(const struct brume_cpu_call *call)
 /* Head `at` of B * heads, with its panels in the given slot (packed elsewhere). */
 static struct brume_attention_head head_of(const struct job *j, int64_t at, int64_t slot)
 {
-    const struct dims *d = &j->d;
+    const struct brume_sdpa_dims *d = &j->d;
     const int64_t b = at / d->heads, first = at % d->heads * d->d, nr = j->simd->nr;
     const int64_t q_at = b * d->sq * d->ld + first, k_at = b * d->sk * d->ld + first;
     float *p = j->panels + slot * j->slot_floats;
@@ -225,22 +217,28 @@ static void cpu_backward(const struct brume_cpu_call *call)
 
 static size_t forward_work(const struct brume_node *n, const struct brume_caps *caps)
 {
-    const struct dims d = dims_of(n);
+    const struct brume_sdpa_dims d = brume_sdpa_dims_of(n);
+    if (caps->opencl) return 0;
     return (size_t)(slots(&d, caps->compute_units) * forward_slot(&d, BRUME_ATTENTION_MAX_NR)) * sizeof(float);
 }
 
 static size_t backward_work(const struct brume_node *n, const struct brume_caps *caps)
 {
-    const struct dims d = dims_of(n);
+    const struct brume_sdpa_dims d = brume_sdpa_dims_of(n);
+    if (caps->opencl) return brume_sdpa_grad_work(n, caps);
     return (size_t)(slots(&d, caps->compute_units) * backward_slot(&d, BRUME_ATTENTION_MAX_NR) + d.b * d.heads * d.sq) * sizeof(float);
 }
 
 static const struct brume_variant forward_kernels[] = {
-    { .name = "any", .work_bytes = forward_work, .cpu = cpu_forward },
+    { .name = "tile", .suits = brume_sdpa_suits_tile, .work_bytes = brume_sdpa_tile_work, .cl = brume_sdpa_tile },
+    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_sdpa_suits_gpu, .cl = brume_sdpa_local },
+    { .name = "any", .work_bytes = forward_work, .cpu = cpu_forward, .cl = brume_sdpa_row },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward },
+    { .name = "tile", .suits = brume_sdpa_suits_tile, .work_bytes = brume_sdpa_tile_grad_work, .cl = brume_sdpa_tile_grad },
+    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_sdpa_suits_gpu, .work_bytes = brume_sdpa_grad_work, .cl = brume_sdpa_local_grad },
+    { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = brume_sdpa_row_grad },
     { 0 },
 };
 
@@ -291,7 +289,7 @@ static brume_status grad_shape(struct brume_node *n)
 static double products(const struct brume_node *n, double count)
 {
     const struct brume_sdpa_attrs *at = n->attrs;
-    const struct dims d = dims_of(n);
+    const struct brume_sdpa_dims d = brume_sdpa_dims_of(n);
     return count * 2 * (double)d.b * (double)d.ld * (double)d.sq * (double)d.sk * (at->causal ? 0.5 : 1.0);
 }
 static double flops(const struct brume_node *n) { return products(n, 2); }
