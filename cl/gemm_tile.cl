@@ -4,7 +4,7 @@
  * A tile is MR rows by NR = NV x VW columns, held in MR x NV vectors of VW floats (the device's native width): with 16 vector
  * registers 6 x 2, with 32 registers 8 x 2. Per step k: NV vector loads of B, MR broadcasts of A, MR x NV multiply-adds.
  * Matrices on the right are packed in panels [N / NR][K][NR], zeros in the last panel's spare columns (gemm_tile_pack).
- * Work-groups are (1, 1, 1); row tiles run along dimension 0, so that a panel stays in the cache. */
+ * Work-groups of the tile kernels are (1, 1, 1); row tiles run along dimension 0, so that a panel stays in the cache. */
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 #define VEC CAT(float, VW)
@@ -266,4 +266,164 @@ __kernel void conv_tile_dw_sum(TENSOR(part), TENSOR(dw), const int I, const int 
     for (int v = 0; v < NV; v++) VSTORE(sum[v], t + v * VW);
     dw += (size_t)tap * I * O;
     for (int c = v_first - v0; c < NR && v0 + c < V; c++) dw[swap ? (size_t)(v0 + c) * O + s : (size_t)s * O + v0 + c] = t[c];
+}
+
+/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): 36 products give 16 results that take 144 directly (Lavin & Gray 2016).
+ * Cook-Toom with the points 0, +-3/4, +-3/2 and infinity, as in src/simd/winograd.h, which says why. One dimension of the transforms: */
+#define WINO_A 0.75f
+#define WINO_B 1.5f
+#define WINO_A2 0.5625f
+#define WINO_B2 2.25f
+#define WINO_N0 (64.0f / 81.0f)    /* 1 / product of the differences of a point from the others */
+#define WINO_NA (-256.0f / 486.0f)
+#define WINO_NB (64.0f / 486.0f)
+
+static void wino_source(const VEC *d, VEC *out, int step)
+{
+    const VEC even_b = d[4] - WINO_B2 * d[2], odd_b = WINO_A * (d[3] - WINO_B2 * d[1]);
+    const VEC even_a = d[4] - WINO_A2 * d[2], odd_a = WINO_B * (d[3] - WINO_A2 * d[1]);
+    out[0] = d[4] - (WINO_A2 + WINO_B2) * d[2] + (WINO_A2 * WINO_B2) * d[0];
+    out[step] = even_b + odd_b;
+    out[2 * step] = even_b - odd_b;
+    out[3 * step] = even_a + odd_a;
+    out[4 * step] = even_a - odd_a;
+    out[5 * step] = d[5] - (WINO_A2 + WINO_B2) * d[3] + (WINO_A2 * WINO_B2) * d[1];
+}
+
+static void wino_weight(const VEC *g, VEC *out, int step)
+{
+    const VEC even_a = WINO_NA * (g[0] + WINO_A2 * g[2]), odd_a = (WINO_NA * WINO_A) * g[1];
+    const VEC even_b = WINO_NB * (g[0] + WINO_B2 * g[2]), odd_b = (WINO_NB * WINO_B) * g[1];
+    out[0] = WINO_N0 * g[0];
+    out[step] = even_a + odd_a;
+    out[2 * step] = even_a - odd_a;
+    out[3 * step] = even_b + odd_b;
+    out[4 * step] = even_b - odd_b;
+    out[5 * step] = g[2];
+}
+
+static void wino_result(const VEC *m, VEC *out, int step)
+{
+    const VEC sum_a = m[1] + m[2], diff_a = m[1] - m[2], sum_b = m[3] + m[4], diff_b = m[3] - m[4];
+    out[0] = m[0] + sum_a + sum_b;
+    out[step] = WINO_A * diff_a + WINO_B * diff_b;
+    out[2 * step] = WINO_A2 * sum_a + WINO_B2 * sum_b;
+    out[3 * step] = (WINO_A * WINO_A2) * diff_a + (WINO_B * WINO_B2) * diff_b + m[5];
+}
+
+/* Transformed weights in panels [panel][36][C][NR]. Tap (ky, kx), channel k, column n at b[tap stride_tap + k stride_k + n stride_n];
+ * flip turns the taps around, for the gradient by x. Grid (C, panels). */
+__kernel void winograd_pack(TENSOR(b), TENSOR(out), const int C, const int N, const long stride_tap, const int stride_k, const int stride_n,
+                            const int flip)
+{
+    CBIND(b);
+    BIND(out);
+    const size_t c = get_global_id(0), panel = get_global_id(1);
+    if (c >= (size_t)C || panel >= (size_t)((N + NR - 1) / NR)) return;
+    for (int v = 0; v < NV; v++) {
+        const int n0 = (int)panel * NR + v * VW;
+        VEC half_done[18];
+        for (int kx = 0; kx < 3; kx++) {
+            VEC g[3];
+            for (int ky = 0; ky < 3; ky++) {
+                const int tap = ky * 3 + kx;
+                const __global float *p = b + (flip ? 8 - tap : tap) * stride_tap + c * stride_k;
+                if (stride_n == 1 && n0 + VW <= N) {
+                    g[ky] = VLOAD(p + n0);
+                } else {
+                    float lane[VW];
+                    for (int j = 0; j < VW; j++) lane[j] = n0 + j < N ? p[(size_t)(n0 + j) * stride_n] : 0.0f;
+                    g[ky] = VLOAD(lane);
+                }
+            }
+            wino_weight(g, half_done + kx, 3);
+        }
+        for (int i = 0; i < 6; i++) {
+            VEC u[6];
+            wino_weight(half_done + 3 * i, u, 1);
+            for (int j = 0; j < 6; j++) VSTORE(u[j], out + ((panel * 36 + i * 6 + j) * C + c) * NR + v * VW);
+        }
+    }
+}
+
+/* y (images, P, Q, O) from x (images, H, W, C), C a multiple of VW. One work-item computes `groups` times MR tiles of 4 x 4 pixels:
+ * it transforms their source into local memory of its own [36][groups MR][C], then makes 36 products with each of its panels.
+ * Grid (items, panels / panels_per_item). */
+__kernel void conv_winograd(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), const int images, const int H, const int W,
+                            const int C, const int P, const int Q, const int O, const int pad_y, const int pad_x, const int bias_rows,
+                            const int groups, const int panels_per_item, __local float *source)
+{
+    CBIND(x);
+    CBIND(w);
+    BIND(y);
+    const int tiles_x = (Q + 3) / 4, tiles_y = (P + 3) / 4, tiles = images * tiles_y * tiles_x;
+    const int first = (int)get_global_id(0) * groups * MR;
+    if (first >= tiles) return;
+    const int rows = min(groups, (tiles - first + MR - 1) / MR) * MR;
+    for (int t = 0; t < rows; t++) {
+        const int tile = min(first + t, tiles - 1);
+        const int y0 = tile / tiles_x % tiles_y * 4 - pad_y, x0 = tile % tiles_x * 4 - pad_x;
+        const __global float *image = x + (size_t)(tile / tiles_x / tiles_y) * H * W * C;
+        for (int c = 0; c < C; c += VW) {
+            VEC half_done[36];
+            #pragma unroll
+            for (int j = 0; j < 6; j++) {
+                VEC d[6];
+                #pragma unroll
+                for (int i = 0; i < 6; i++) {
+                    const int iy = y0 + i, ix = x0 + j;
+                    d[i] = (uint)iy < (uint)H && (uint)ix < (uint)W ? VLOAD(image + (size_t)(iy * W + ix) * C + c) : (VEC)(0.0f);
+                }
+                wino_source(d, half_done + j, 6);
+            }
+            #pragma unroll
+            for (int i = 0; i < 6; i++) {
+                VEC d[6];
+                wino_source(half_done + 6 * i, d, 1);
+                #pragma unroll
+                for (int j = 0; j < 6; j++) VSTORE(d[j], source + ((size_t)(i * 6 + j) * rows + t) * C + c);
+            }
+        }
+    }
+    const int panels = (O + NR - 1) / NR, from = (int)get_global_id(1) * panels_per_item, to = min(panels, from + panels_per_item);
+    for (int panel = from; panel < to; panel++)
+        for (int t0 = 0; t0 < rows; t0 += MR) {
+            const __global float *bp = w + (size_t)panel * 36 * C * NR;
+            VEC product[36 * MR * NV];
+            for (int at = 0; at < 36; at++) {
+                const __local float *p[MR];
+                #pragma unroll
+                for (int r = 0; r < MR; r++) p[r] = source + ((size_t)at * rows + t0 + r) * C;
+                TILE_ZERO();
+                #define ROW(r) p[r][c]
+                for (int c = 0; c < C; c++, bp += NR) TILE_STEP(ROW, bp)
+                #undef ROW
+                #pragma unroll
+                for (int r = 0; r < MR; r++)
+                    #pragma unroll
+                    for (int v = 0; v < NV; v++) product[(r * NV + v) * 36 + at] = acc[r][v];
+            }
+            for (int r = 0; r < MR && first + t0 + r < tiles; r++) {
+                const int tile = first + t0 + r, n = tile / tiles_x / tiles_y;
+                const int py = tile / tiles_x % tiles_y * 4, px = tile % tiles_x * 4;
+                VEC result[NV * 16];
+                for (int v = 0; v < NV; v++) {
+                    VEC half_done[24];
+                    #pragma unroll
+                    for (int i = 0; i < 6; i++) wino_result(product + (r * NV + v) * 36 + i * 6, half_done + i, 6);
+                    #pragma unroll
+                    for (int j = 0; j < 4; j++) wino_result(half_done + 6 * j, result + v * 16 + j, 4);
+                }
+                for (int i = 0; i < 4 && py + i < P; i++)
+                    for (int j = 0; j < 4 && px + j < Q; j++) {
+                        VEC acc[NV];
+                        #pragma unroll
+                        for (int v = 0; v < NV; v++) acc[v] = result[v * 16 + i * 4 + j];
+                        const int pixel = (n * P + py + i) * Q + px + j, n0 = panel * NR;
+                        const size_t at = (size_t)pixel * O + n0;
+                        finish_row(acc, ABSENT(bias) ? 0 : bias_base + bias_off + (bias_rows ? (size_t)(pixel / bias_rows) * O : 0) + n0,
+                                   ABSENT(res) ? 0 : res_base + res_off + at, y + at, O - n0);
+                    }
+            }
+        }
 }

@@ -125,6 +125,36 @@ static void cl_tile(const struct brume_node *n, const struct brume_caps *caps, s
     brume_conv_tile_dx(&c, caps, l, brume_at_in(DY), brume_at_packed(0), brume_at_out(0));
 }
 
+static bool fits_cl_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_fits_tile(n, caps) && brume_conv_winograd_dx_fits(&c, caps);
+}
+
+static bool suits_cl_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return caps->cpu_type && brume_conv_winograd_dx_pays(&c);
+}
+
+static size_t cl_winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    return brume_conv_winograd_dx_pack_bytes(&c, caps);
+}
+
+static void cl_winograd_pack(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_winograd_dx_pack(&c, caps, l, brume_at_in(W), brume_at_packed(0));
+}
+
+static void cl_winograd(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
+    brume_conv_winograd_dx(&c, caps, l, brume_at_in(DY), brume_at_packed(0), brume_at_out(0));
+}
+
 static bool fits_clblast(const struct brume_node *n, const struct brume_caps *caps)
 {
     const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
@@ -155,6 +185,8 @@ static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
       .pack_bytes = winograd_pack_bytes, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .pack_input = W, .pack_bytes = cl_winograd_pack_bytes,
+      .cl_pack = cl_winograd_pack, .cl = cl_winograd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },

@@ -39,6 +39,12 @@ bool brume_local_runs(const struct brume_caps *c);
 bool brume_is_absent(struct brume_cl_arg a);
 /* A^T B over many rows is the weight gradient of a 1x1 convolution: few results with long sums, which are split. */
 bool brume_product_as_dw(const struct brume_product *p, struct brume_conv *g);
+/* "tile": vectors of vw floats; mr rows by nv vectors = nr columns. Two vectors of columns; rows as many as the registers hold: 6 with
+ * 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
+struct brume_tile { int vw, mr, nv, nr; };
+struct brume_tile brume_tile_of(const struct brume_caps *c);
+struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more);
+
 size_t brume_product_tile_pack_bytes(const struct brume_product *p, const struct brume_caps *c);
 void brume_product_tile_pack(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed);
 void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed);
@@ -56,6 +62,22 @@ void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, 
 size_t brume_conv_tile_dw_work(const struct brume_conv *g, const struct brume_caps *c);
 void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                         struct brume_cl_arg dy, struct brume_cl_arg work, struct brume_cl_arg dw);
+
+/* Winograd's 3x3 convolutions of stride 1 by "tile". */
+bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *c);
+bool brume_conv_winograd_pays(const struct brume_conv *g);
+size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *c);
+void brume_conv_winograd_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
+                              struct brume_cl_arg packed);
+void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
+                         struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y);
+bool brume_conv_winograd_dx_fits(const struct brume_conv *g, const struct brume_caps *c);
+bool brume_conv_winograd_dx_pays(const struct brume_conv *g);
+size_t brume_conv_winograd_dx_pack_bytes(const struct brume_conv *g, const struct brume_caps *c);
+void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
+                                 struct brume_cl_arg packed);
+void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg dy,
+                            struct brume_cl_arg packed, struct brume_cl_arg dx);
 
 void brume_product_local(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l);
 void brume_conv_local(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,

@@ -2,18 +2,15 @@
  * Launches of cl/gemm_tile.cl: products and convolutions on OpenCL devices of CPU type. */
 #include "ops/gemm_cl.h"
 
-struct tile { int vw, mr, nv, nr; };
-
-/* Two vectors of columns; rows as many as the registers hold: 6 with 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
-static struct tile tile_of(const struct brume_caps *c)
+struct brume_tile brume_tile_of(const struct brume_caps *c)
 {
     const int vw = c->vector_width >= 16 ? 16 : c->vector_width >= 8 ? 8 : 4;
-    return (struct tile){ vw, vw == 16 ? 8 : 6, 2, 2 * vw };
+    return (struct brume_tile){ vw, vw == 16 ? 8 : 6, 2, 2 * vw };
 }
 
-static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more)
+struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more)
 {
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     return brume_cl_add(l, "gemm_tile.cl", kernel, "-DVW=%d -DMR=%d -DNV=%d%s", t.vw, t.mr, t.nv, more);
 }
 
@@ -24,14 +21,14 @@ struct pack { int64_t taps, k, n, batch, stride_tap, stride_k, stride_n, stride_
 
 static size_t pack_bytes(const struct pack *p, const struct brume_caps *c)
 {
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     return (size_t)(p->batch * ceil_div(p->n, t.nr) * p->taps * p->k * t.nr + p->k) * sizeof(float);
 }
 
 static void pack(const struct pack *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg b, struct brume_cl_arg packed)
 {
-    struct brume_cl_launch *k = add(l, c, "gemm_tile_pack", "");
-    brume_cl_size3(k, (size_t)(p->taps * p->k), (size_t)ceil_div(p->n, tile_of(c).nr) + 1, (size_t)p->batch, 16, 1, 1);
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile_pack", "");
+    brume_cl_size3(k, (size_t)(p->taps * p->k), (size_t)ceil_div(p->n, brume_tile_of(c).nr) + 1, (size_t)p->batch, 16, 1, 1);
     brume_cl_operand(k, b);
     brume_cl_operand(k, packed);
     brume_cl_int(k, p->taps);
@@ -62,8 +59,8 @@ void brume_product_tile_pack(const struct brume_product *p, const struct brume_c
 
 void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
 {
-    const struct tile t = tile_of(c);
-    struct brume_cl_launch *k = add(l, c, "gemm_tile", "");
+    const struct brume_tile t = brume_tile_of(c);
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(p->m, t.mr), (size_t)ceil_div(p->n, t.nr), (size_t)p->batch, 1, 1, 1);
     brume_cl_operand(k, p->a);
     brume_cl_operand(k, packed);
@@ -118,8 +115,8 @@ void brume_conv_tile_dx_pack(const struct brume_conv *g, const struct brume_caps
 void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                      struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
-    const struct tile t = tile_of(c);
-    struct brume_cl_launch *k = add(l, c, "conv_tile", "");
+    const struct brume_tile t = brume_tile_of(c);
+    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(g->n * g->ho * g->wo, t.mr), (size_t)ceil_div(g->o, t.nr), 1, 1, 1, 1);
     brume_cl_operand(k, x);
     brume_cl_operand(k, packed);
@@ -134,9 +131,9 @@ void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, str
 void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg dy,
                         struct brume_cl_arg packed, struct brume_cl_arg dx)
 {
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     const int64_t largest = g->n * ceil_div(g->h, g->stride) * ceil_div(g->w, g->stride);
-    struct brume_cl_launch *k = add(l, c, "conv_tile", "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(largest, t.mr), (size_t)ceil_div(g->i, t.nr), (size_t)(g->stride * g->stride), 1, 1, 1);
     brume_cl_operand(k, dy);
     brume_cl_operand(k, packed);
@@ -152,7 +149,7 @@ struct cut { int64_t lines, h, w, p, q, total, per_split, splits, per_block, til
 
 static struct cut cut_of(const struct brume_conv *g, const struct brume_caps *c)
 {
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     struct cut s = { .lines = g->n * g->ho, .h = g->h, .w = g->w, .p = g->ho, .q = g->wo, .total = g->n * g->ho * g->wo };
     if (brume_conv_is_product(g)) { /* any lines will do: longer ones cost less */
         s.q = s.w = 64;
@@ -175,17 +172,17 @@ static struct cut cut_of(const struct brume_conv *g, const struct brume_caps *c)
 size_t brume_conv_tile_dw_work(const struct brume_conv *g, const struct brume_caps *c)
 {
     const struct cut s = cut_of(g, c);
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     return (size_t)(s.splits * s.tiles * g->kh * g->kw * t.mr * t.nr) * sizeof(float);
 }
 
 void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                         struct brume_cl_arg dy, struct brume_cl_arg work, struct brume_cl_arg dw)
 {
-    const struct tile t = tile_of(c);
+    const struct brume_tile t = brume_tile_of(c);
     const struct cut s = cut_of(g, c);
     const int64_t taps = g->kh * g->kw;
-    struct brume_cl_launch *k = add(l, c, "conv_tile_dw", s.narrow ? " -DNARROW" : "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile_dw", s.narrow ? " -DNARROW" : "");
     brume_cl_size2(k, (size_t)s.tiles, (size_t)s.splits, 1, 1);
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
@@ -193,7 +190,7 @@ void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, 
     const int64_t v[] = { s.lines, s.h, s.w, g->i, s.p, s.q, g->o, g->kh, g->kw, g->stride, g->top, g->left, s.total, s.per_split, s.per_block,
                           s.swap };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
-    k = add(l, c, "conv_tile_dw_sum", "");
+    k = brume_tile_add(l, c, "conv_tile_dw_sum", "");
     brume_cl_size1(k, (size_t)(s.tiles * taps * t.mr), 16);
     brume_cl_operand(k, work);
     brume_cl_operand(k, dw);

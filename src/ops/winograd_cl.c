@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ * Launches of conv_winograd in cl/gemm_tile.cl: 3x3 convolutions of stride 1 on OpenCL devices of CPU type. */
+#include "ops/gemm_cl.h"
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Bytes of local memory for one group of MR tiles of c channels. */
+static int64_t group_bytes(const struct brume_tile *t, int64_t c) { return 36 * t->mr * c * (int64_t)sizeof(float); }
+
+static bool fits(const struct brume_conv *g, int64_t c, const struct brume_caps *caps)
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    return g->kh == 3 && g->kw == 3 && g->stride == 1 && c % t.vw == 0 && group_bytes(&t, c) <= (int64_t)caps->local_bytes;
+}
+
+bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->i, caps); }
+bool brume_conv_winograd_dx_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->o, caps); }
+
+/* Worth its transforms: enough channels on both sides, tiles that are mostly image, and enough of them for weights that grow fourfold. */
+static bool pays(int64_t n, int64_t c, int64_t o, int64_t h, int64_t w)
+{
+    const int64_t tiles = ceil_div(h, 4) * ceil_div(w, 4);
+    return c >= 16 && o >= 16 && h * w * 2 >= tiles * 16 && n * tiles >= 24;
+}
+
+bool brume_conv_winograd_pays(const struct brume_conv *g) { return pays(g->n, g->i, g->o, g->ho, g->wo); }
+bool brume_conv_winograd_dx_pays(const struct brume_conv *g) { return pays(g->n, g->o, g->i, g->h, g->w); }
+
+static size_t pack_bytes(int64_t c, int64_t o, const struct brume_caps *caps)
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    return (size_t)(ceil_div(o, t.nr) * 36 * c * t.nr) * sizeof(float);
+}
+
+size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps) { return pack_bytes(g->i, g->o, caps); }
+size_t brume_conv_winograd_dx_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps) { return pack_bytes(g->o, g->i, caps); }
+
+static void pack(int64_t c, int64_t o, int64_t stride_k, int64_t stride_n, bool flip, const struct brume_caps *caps, struct brume_cl_list *l,
+                 struct brume_cl_arg w, struct brume_cl_arg packed)
+{
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_pack", "");
+    brume_cl_size2(k, (size_t)c, (size_t)ceil_div(o, brume_tile_of(caps).nr), 8, 1);
+    brume_cl_operand(k, w);
+    brume_cl_operand(k, packed);
+    brume_cl_int(k, c);
+    brume_cl_int(k, o);
+    brume_cl_long(k, c * o);
+    brume_cl_int(k, stride_k);
+    brume_cl_int(k, stride_n);
+    brume_cl_int(k, flip);
+}
+
+void brume_conv_winograd_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg w,
+                              struct brume_cl_arg packed)
+{
+    pack(g->i, g->o, g->o, 1, false, caps, l, w, packed);
+}
+
+void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg w,
+                                 struct brume_cl_arg packed)
+{
+    pack(g->o, g->i, 1, g->o, true, caps, l, w, packed);
+}
+
+/* x (h, w, c) to y (p, q, o). */
+struct pass { int64_t n, h, w, c, p, q, o, top, left; bool per_sample; };
+
+static void run(const struct pass *s, const struct brume_caps *caps, struct brume_cl_list *l, const struct brume_cl_arg operands[5])
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    const int64_t tiles = s->n * ceil_div(s->p, 4) * ceil_div(s->q, 4), all = ceil_div(tiles, t.mr), panels = ceil_div(s->o, t.nr);
+    /* Several groups share a panel of weights while it is in the second-level cache, as long as their source fits in there too and
+     * enough work-items remain. What is computed, and in which order, does not depend on it. */
+    const int64_t cache = 192 * 1024, busy = 4 * caps->compute_units, bytes = group_bytes(&t, s->c);
+    int64_t groups = cache / bytes;
+    if (groups > all / busy) groups = all / busy;
+    if (groups > (int64_t)caps->local_bytes / bytes) groups = (int64_t)caps->local_bytes / bytes;
+    if (groups < 1) groups = 1;
+    const int64_t items = ceil_div(all, groups);
+    int64_t parts = items < 2 * caps->compute_units ? ceil_div(2 * caps->compute_units, items) : 1;
+    const int64_t per_item = ceil_div(panels, parts < panels ? parts : panels);
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "conv_winograd", "");
+    brume_cl_size2(k, (size_t)items, (size_t)ceil_div(panels, per_item), 1, 1);
+    for (int i = 0; i < 5; i++) brume_cl_operand(k, operands[i]);
+    const int64_t v[] = { s->n, s->h, s->w, s->c, s->p, s->q, s->o, s->top, s->left, s->per_sample ? s->p * s->q : 0, groups, per_item };
+    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+    brume_cl_local(k, (size_t)(groups * bytes));
+}
+
+void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
+                         struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+{
+    const struct pass s = { g->n, g->h, g->w, g->i, g->ho, g->wo, g->o, g->top, g->left, per_sample };
+    run(&s, caps, l, (const struct brume_cl_arg[]){ x, packed, bias, res, y });
+}
+
+void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg dy,
+                            struct brume_cl_arg packed, struct brume_cl_arg dx)
+{
+    const struct pass s = { g->n, g->ho, g->wo, g->o, g->h, g->w, g->i, 2 - g->top, 2 - g->left, false };
+    run(&s, caps, l, (const struct brume_cl_arg[]){ dy, packed, brume_at_in(-1), brume_at_in(-1), dx });
+}
