@@ -120,6 +120,40 @@ static const struct test_refusal unary_refusals[] = {
 static const struct test_op elementwise = { "elementwise", "elementwise", unary_cases, NULL, build_unary, oracle_unary, 0 };
 static const struct test_op elementwise_refused = { "elementwise refusals", "elementwise", NULL, unary_refusals, build_nothing, NULL, 0 };
 
+/* ---- NaN, infinities and huge values; the input only feeds the functions that make them ---- */
+
+static int build_special(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    const int f = (int)k->args[0];
+    const brume_tensor inf = brume_exp(g, brume_affine(g, in[0], 1000, 0));
+    out[0] = unary[f].build(g, brume_log(g, brume_affine(g, in[0], -1, 0)));
+    out[1] = unary[f].build(g, inf);
+    out[2] = unary[f].build(g, brume_affine(g, inf, -1, 0));
+    out[3] = unary[f].build(g, brume_affine(g, in[0], 0, 1e30f));
+    return 4;
+}
+
+static void oracle_special(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    (void)in;
+    const int f = (int)k->args[0];
+    const double x[4] = { NAN, INFINITY, -INFINITY, (double)1e30f };
+    for (int j = 0; j < 4; j++)
+        for (int64_t i = 0; i < test_numel(k, 0); i++) {
+            out[j][i] = isnan(x[j]) ? x[j] : (double)(float)unary[f].f(x[j]);
+            scale[j][i] = isfinite(out[j][i]) ? fabs(out[j][i]) : 0;
+        }
+}
+
+#define S(name, row) { name, { row }, 1, { { .shape = BRUME_SHAPE(19), .lo = 0.5, .hi = 1 } } }
+static const struct test_case special_cases[] = {
+    S("silu", SILU), S("relu", RELU), S("mish", MISH), S("gelu_erf", GELU_ERF), S("gelu_tanh", GELU_TANH), S("gelu_quick", GELU_QUICK),
+    S("exp", EXP), S("log", LOG), S("sqrt", SQRT), S("square", SQUARE), S("sigmoid", SIGMOID), S("tanh", TANH), S("affine", AFFINE),
+    S("clamp", CLAMP), { 0 },
+};
+
+static const struct test_op special = { "special values", "elementwise", special_cases, NULL, build_special, oracle_special, ~0u };
+
 /* ---- functions of two inputs: args[0] is the row of this table ---- */
 
 enum { ADD, SUB, MUL, DIV };
@@ -246,4 +280,4 @@ static const struct test_refusal clip_refusals[] = {
 
 static const struct test_op clip_scale = { "clip_scale", "elementwise", clip_cases, clip_refusals, build_clip, oracle_clip, ~0u };
 
-const struct test_op *const tests_elementwise[] = { &elementwise, &elementwise_refused, &binary_op, &chain, &clip_scale, NULL };
+const struct test_op *const tests_elementwise[] = { &elementwise, &elementwise_refused, &special, &binary_op, &chain, &clip_scale, NULL };

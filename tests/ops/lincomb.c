@@ -51,4 +51,27 @@ static const struct test_refusal refusals[] = {
 
 static const struct test_op lincomb = { "lincomb", "product", cases, refusals, build, oracle, 1 };
 
-const struct test_op *const tests_lincomb[] = { &lincomb, NULL };
+/* A NaN behind a coefficient of exactly 0 adds nothing; behind any other it shows. Inputs: 0, a coefficient, x. */
+static int build_nan(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    (void)k;
+    const brume_tensor nan = brume_log(g, brume_affine(g, in[2], 0, -1));
+    out[0] = brume_lincomb(g, 2, (const brume_tensor[]){ nan, in[2] }, brume_concat(g, 2, in, 0));
+    out[1] = brume_lincomb(g, 2, (const brume_tensor[]){ in[2], nan }, brume_concat(g, 2, in, 0));
+    return 2;
+}
+
+static void oracle_nan(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    for (int64_t e = 0; e < test_numel(k, 2); e++) {
+        out[0][e] = in[1][0] * in[2][e];
+        scale[0][e] = fabs(out[0][e]);
+        out[1][e] = NAN;
+        scale[1][e] = 0;
+    }
+}
+
+static const struct test_case nan_cases[] = { { "37", { 0 }, 3, { ZERO(1), X(1), X(37) } }, { "64", { 0 }, 3, { ZERO(1), X(1), X(4, 16) } }, { 0 } };
+static const struct test_op lincomb_nan = { "lincomb of NaN", "product", nan_cases, NULL, build_nan, oracle_nan, ~0u };
+
+const struct test_op *const tests_lincomb[] = { &lincomb, &lincomb_nan, NULL };
