@@ -71,6 +71,16 @@ static void class_identity(brume_unet2d_config *c) { c->class_embed_type = BRUME
 static void dropout(brume_unet2d_config *c) { c->dropout = 0.25; }
 static void one_level(brume_unet2d_config *c) { c->levels = 1; c->up_block_types[0] = BRUME_BLOCK_RESNET; }
 
+static void ncsnpp(brume_unet2d_config *c)
+{
+    c->in_channels = c->out_channels = 3;
+    c->block_out_channels[0] = c->block_out_channels[1] = 32;
+    c->down_block_types[0] = c->up_block_types[1] = BRUME_BLOCK_SKIP;
+    c->down_block_types[1] = c->up_block_types[0] = BRUME_BLOCK_ATTENTION_SKIP;
+    c->norm_num_groups = 0;
+    fourier(c);
+}
+
 static const struct option options[] = {
     { "defaults", plain }, { "center_input_sample", center }, { "fourier", fourier }, { "learned", learned }, { "time_embedding_dim", embedding_dim },
     { "flip_sin_to_cos false", sin_first }, { "mid_block null", no_mid }, { "add_attention false", mid_no_attention },
@@ -78,7 +88,7 @@ static const struct option options[] = {
     { "resnet resamplers of attention blocks", resnet_samplers }, { "resnet resample blocks", resnet_blocks }, { "mish", mish }, { "gelu", gelu },
     { "relu", relu }, { "attention_head_dim null", one_head }, { "attention_head_dim 5", odd_heads }, { "attn_norm_num_groups", mid_groups },
     { "scale_shift", scale_shift }, { "class table", classes }, { "class timestep", class_times }, { "class identity", class_identity },
-    { "dropout", dropout }, { "one level", one_level },
+    { "dropout", dropout }, { "one level", one_level }, { "ncsnpp", ncsnpp },
 };
 
 /* A training graph with its inputs set. */
@@ -279,6 +289,13 @@ static brume_status parse(const char *text, brume_unet2d_config *c, char note[51
     "[\"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"DownBlock2D\", \"AttnDownBlock2D\", \"DownBlock2D\"], \"up_block_types\": "       \
     "[\"UpBlock2D\", \"AttnUpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\", \"UpBlock2D\"]}"
 
+#define NCSNPP                                                                                                                       \
+    "{\"time_embedding_type\": \"fourier\", \"norm_num_groups\": null, \"norm_eps\": 1e-06, \"attention_head_dim\": null, "                  \
+    "\"mid_block_scale_factor\": 1.41421356237, \"block_out_channels\": [128, 128, 256, 256, 256, 256, 256], \"down_block_types\": "        \
+    "[\"SkipDownBlock2D\", \"SkipDownBlock2D\", \"SkipDownBlock2D\", \"SkipDownBlock2D\", \"AttnSkipDownBlock2D\", \"SkipDownBlock2D\", "     \
+    "\"SkipDownBlock2D\"], \"up_block_types\": [\"SkipUpBlock2D\", \"SkipUpBlock2D\", \"AttnSkipUpBlock2D\", \"SkipUpBlock2D\", "             \
+    "\"SkipUpBlock2D\", \"SkipUpBlock2D\", \"SkipUpBlock2D\"]}"
+
 static void test_published(void)
 {
     brume_unet2d_config c;
@@ -289,6 +306,7 @@ static void test_published(void)
         CHECK(c.down_block_types[1] == BRUME_BLOCK_ATTENTION && !c.flip_sin_to_cos && c.freq_shift == 1 && c.norm_eps == 1e-6);
         CHECK_INT(brume_unet2d_param_count(&c), 35746307);
     }
+    if (CHECK_OK(parse(NCSNPP, &c, NULL))) CHECK_INT(brume_unet2d_param_count(&c), 65574549); /* its table included */
     if (CHECK_OK(parse(CELEBA, &c, NULL))) CHECK_INT(brume_unet2d_param_count(&c), 113673219);
 }
 
@@ -303,8 +321,10 @@ static void test_damaged_configs(void)
         { "{\"block_out_channels\": [32], \"down_block_types\": [\"DownBlock2D\", \"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\"]}", "same length",
           BRUME_E_ARG },
         { "{\"block_out_channels\": [32], \"down_block_types\": \"DownBlock2D\", \"up_block_types\": [\"UpBlock2D\"]}", "down_block_types", BRUME_E_FORMAT },
-        { "{\"block_out_channels\": [32], \"down_block_types\": [\"SkipDownBlock2D\"], \"up_block_types\": [\"SkipUpBlock2D\"]}", "SkipDownBlock2D",
-          BRUME_E_UNSUPPORTED },
+        { "{\"block_out_channels\": [32], \"down_block_types\": [\"SkipDownBlock2D\"], \"up_block_types\": [\"SkipUpBlock2D\"], \"in_channels\": 1}",
+          "in_channels and out_channels of 3", BRUME_E_ARG },
+        { "{\"block_out_channels\": [40], \"down_block_types\": [\"AttnSkipDownBlock2D\"], \"up_block_types\": [\"AttnSkipUpBlock2D\"]}",
+          "does not divide", BRUME_E_ARG },
         { "{\"block_out_channels\": [32], \"down_block_types\": [\"KDownBlock2D\"], \"up_block_types\": [\"KUpBlock2D\"]}", "KDownBlock2D",
           BRUME_E_UNSUPPORTED },
         { "{\"block_out_channels\": [32], \"down_block_types\": [\"UpBlock2D\"], \"up_block_types\": [\"UpBlock2D\"]}", "\"UpBlock2D\" is not",

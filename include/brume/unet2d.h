@@ -16,7 +16,10 @@
 typedef enum brume_unet2d_block {
     BRUME_BLOCK_RESNET = 0,      /**< "DownBlock2D", "UpBlock2D": resnets; always resampled by a convolution */
     BRUME_BLOCK_ATTENTION,       /**< "AttnDownBlock2D", "AttnUpBlock2D": attention after each resnet; downsample_type, upsample_type */
-    BRUME_BLOCK_RESNET_RESAMPLE  /**< "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D": resnets; always resampled by a resnet */
+    BRUME_BLOCK_RESNET_RESAMPLE, /**< "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D": resnets; always resampled by a resnet */
+    /* NCSN++ (Song et al. 2021): residuals over sqrt 2, FIR resampling, and the image itself carried along. 3 channels in and out. */
+    BRUME_BLOCK_SKIP,            /**< "SkipDownBlock2D", "SkipUpBlock2D" */
+    BRUME_BLOCK_ATTENTION_SKIP   /**< "AttnSkipDownBlock2D", "AttnSkipUpBlock2D" */
 } brume_unet2d_block;
 
 typedef enum brume_time_embedding { BRUME_TIME_POSITIONAL = 0, BRUME_TIME_FOURIER, BRUME_TIME_LEARNED } brume_time_embedding;
@@ -50,7 +53,7 @@ typedef struct brume_unet2d_config {
     double dropout;                    /**< 0; in training only, before the second convolution of every resnet */
     brume_act act_fn;                  /**< BRUME_ACT_SILU */
     int32_t attention_head_dim;        /**< 8; 0 = null: one head */
-    int32_t norm_num_groups;           /**< 32 */
+    int32_t norm_num_groups;           /**< 32; 0 = null, for skip blocks only: min(C / 4, 32) */
     int32_t attn_norm_num_groups;      /**< 0 = null */
     double norm_eps;                   /**< 1e-5 */
     brume_time_scale_shift resnet_time_scale_shift; /**< default */

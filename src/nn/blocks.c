@@ -89,30 +89,32 @@ static brume_tensor resample(struct brume_nn *m, brume_tensor x, enum brume_nn_m
     const brume_shape s = brume_tensor_shape(m->g, x);
     if (mode == BRUME_NN_DOWN) return brume_avg_pool2d(m->g, x);
     if (mode == BRUME_NN_UP && s.ndim == 4) return brume_upsample_nearest(m->g, x, 2 * s.d[1], 2 * s.d[2]);
+    if (mode == BRUME_NN_FIR_DOWN) return brume_fir_downsample2(m->g, x);
+    if (mode == BRUME_NN_FIR_UP) return brume_fir_upsample2(m->g, x);
     return x;
 }
 
-brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int groups, enum brume_nn_mode mode, float scale)
+brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, const struct brume_nn_resnet *r)
 {
     brume_graph *g = m->g;
     const int64_t in = channels(m, x), n = brume_tensor_shape(g, m->temb).d[0];
     char path[BRUME_NN_PATH];
 #define AT(leaf) (snprintf(path, sizeof path, "%s.%s", prefix, leaf), path)
 
-    brume_tensor h = brume_nn_group_norm(m, AT("norm1"), x, groups, m->act);
+    brume_tensor h = brume_nn_group_norm(m, AT("norm1"), x, r->groups, m->act);
     brume_scope_push(g, "%s", prefix);
-    h = resample(m, h, mode);
-    x = resample(m, x, mode);
+    h = resample(m, h, r->mode);
+    x = resample(m, x, r->mode);
     brume_scope_pop(g);
 
     const brume_tensor e = brume_nn_linear(m, AT("time_emb_proj"), m->temb, m->scale_shift ? 2 * out : out);
     if (!m->scale_shift) {
         /* conv1(h) + e is conv1 with a bias per sample: no pass of its own over the image */
         h = brume_nn_conv(m, AT("conv1"), h, out, 3, e, BRUME_NONE);
-        h = brume_nn_group_norm(m, AT("norm2"), h, groups, m->act);
+        h = brume_nn_group_norm(m, AT("norm2"), h, r->groups_out, m->act);
     } else {
         h = brume_nn_conv(m, AT("conv1"), h, out, 3, BRUME_NONE, BRUME_NONE);
-        h = brume_nn_group_norm(m, AT("norm2"), h, groups, BRUME_ACT_NONE);
+        h = brume_nn_group_norm(m, AT("norm2"), h, r->groups_out, BRUME_ACT_NONE);
         brume_scope_push(g, "%s", prefix);
         const brume_tensor s = brume_reshape(g, brume_slice(g, e, 1, 0, out), BRUME_SHAPE(n, 1, 1, out));
         const brume_tensor b = brume_reshape(g, brume_slice(g, e, 1, out, out), BRUME_SHAPE(n, 1, 1, out));
@@ -124,9 +126,9 @@ brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tenso
         h = brume_dropout(g, h, m->dropout, m->train->seeds, m->train->step, m->stream++);
         brume_scope_pop(g);
     }
-    if (in != out) x = brume_nn_conv(m, AT("conv_shortcut"), x, out, 1, BRUME_NONE, BRUME_NONE);
+    if (in != out || r->shortcut) x = brume_nn_conv(m, AT("conv_shortcut"), x, out, 1, BRUME_NONE, BRUME_NONE);
     h = brume_nn_conv(m, AT("conv2"), h, out, 3, BRUME_NONE, x);
-    return scale == 1.0f ? h : brume_affine(g, h, 1.0f / scale, 0.0f);
+    return r->scale == 1.0f ? h : brume_affine(g, h, 1.0f / r->scale, 0.0f);
 }
 
 brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale)

@@ -19,7 +19,7 @@ struct brume_nn {
     uint32_t stream;                    /* of the next dropout */
 };
 
-enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP };
+enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP, BRUME_NN_FIR_DOWN, BRUME_NN_FIR_UP };
 
 /* PREFIX.weight and PREFIX.bias, (I, O) and (O); y = x w + b. */
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
@@ -32,8 +32,14 @@ brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_te
 /* linear_2(silu(linear_1(x))) */
 brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width);
 
-/* ResnetBlock2D; the result is divided by scale. */
-brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int groups, enum brume_nn_mode mode, float scale);
+/* Variations of ResnetBlock2D. */
+struct brume_nn_resnet {
+    int groups, groups_out;   /* of norm1 and norm2 */
+    enum brume_nn_mode mode;  /* resampling between norm1 and conv1 */
+    float scale;              /* the result is divided by it */
+    bool shortcut;            /* a 1x1 convolution on the residual even where the width stays */
+};
+brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, const struct brume_nn_resnet *r);
 /* Self-attention over pixels, with residual. head_dim 0: one head. groups 0: no normalisation. The result is divided by scale. */
 brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale);
 /* PREFIX.conv, stride 2; pad 1: all around, 0: bottom and right only. */

@@ -74,13 +74,19 @@ static bool by_resnet(brume_unet2d_block type, brume_resample chosen)
 
 struct skips { int n; brume_tensor t[MAX_SKIPS]; };
 
+static struct brume_nn_resnet resnet(const brume_unet2d_config *c, enum brume_nn_mode mode, float scale)
+{
+    return (struct brume_nn_resnet){ .groups = c->norm_num_groups, .groups_out = c->norm_num_groups, .mode = mode, .scale = scale };
+}
+
 static brume_tensor down(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s)
 {
     const brume_unet2d_block type = c->down_block_types[i];
+    const struct brume_nn_resnet keep = resnet(c, BRUME_NN_KEEP, 1.0f), shrink = resnet(c, BRUME_NN_DOWN, 1.0f);
     char path[BRUME_NN_PATH];
     for (int j = 0; j < c->layers_per_block; j++) {
         snprintf(path, sizeof path, "down_blocks.%d.resnets.%d", i, j);
-        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], c->norm_num_groups, BRUME_NN_KEEP, 1.0f);
+        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], &keep);
         if (type == BRUME_BLOCK_ATTENTION) {
             snprintf(path, sizeof path, "down_blocks.%d.attentions.%d", i, j);
             x = brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);
@@ -90,7 +96,7 @@ static brume_tensor down(struct brume_nn *m, const brume_unet2d_config *c, int i
     if (i == c->levels - 1) return x;
     snprintf(path, sizeof path, "down_blocks.%d.downsamplers.0", i);
     if (by_resnet(type, c->downsample_type))
-        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], c->norm_num_groups, BRUME_NN_DOWN, 1.0f);
+        x = brume_nn_resnet(m, path, x, c->block_out_channels[i], &shrink);
     else
         x = brume_nn_downsample(m, path, x, c->downsample_padding);
     return s->t[s->n++] = x;
@@ -100,31 +106,96 @@ static brume_tensor middle(struct brume_nn *m, const brume_unet2d_config *c, bru
 {
     const int64_t width = c->block_out_channels[c->levels - 1];
     const float scale = (float)c->mid_block_scale_factor;
-    const int groups = c->attn_norm_num_groups ? c->attn_norm_num_groups : m->scale_shift ? 0 : c->norm_num_groups;
-    x = brume_nn_resnet(m, "mid_block.resnets.0", x, width, c->norm_num_groups, BRUME_NN_KEEP, scale);
+    const int level_groups = brume_unet2d_groups(c, c->levels - 1);
+    const int groups = c->attn_norm_num_groups ? c->attn_norm_num_groups : m->scale_shift ? 0 : level_groups;
+    const struct brume_nn_resnet r = { .groups = level_groups, .groups_out = level_groups, .mode = BRUME_NN_KEEP, .scale = scale };
+    x = brume_nn_resnet(m, "mid_block.resnets.0", x, width, &r);
     if (c->add_attention) x = brume_nn_attention(m, "mid_block.attentions.0", x, groups, c->attention_head_dim, scale);
-    return brume_nn_resnet(m, "mid_block.resnets.1", x, width, c->norm_num_groups, BRUME_NN_KEEP, scale);
+    return brume_nn_resnet(m, "mid_block.resnets.1", x, width, &r);
+}
+
+static brume_tensor join(struct brume_nn *m, const char *prefix, brume_tensor x, struct skips *s)
+{
+    brume_scope_push(m->g, "%s", prefix);
+    x = brume_concat(m->g, 2, (brume_tensor[]){ x, s->t[--s->n] }, 3);
+    brume_scope_pop(m->g);
+    return x;
 }
 
 static brume_tensor up(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s)
 {
     const brume_unet2d_block type = c->up_block_types[i];
     const int64_t width = c->block_out_channels[c->levels - 1 - i];
+    const struct brume_nn_resnet keep = resnet(c, BRUME_NN_KEEP, 1.0f), grow = resnet(c, BRUME_NN_UP, 1.0f);
     char path[BRUME_NN_PATH];
     for (int j = 0; j <= c->layers_per_block; j++) {
         snprintf(path, sizeof path, "up_blocks.%d.resnets.%d", i, j);
-        brume_scope_push(m->g, "%s", path);
-        x = brume_concat(m->g, 2, (brume_tensor[]){ x, s->t[--s->n] }, 3);
-        brume_scope_pop(m->g);
-        x = brume_nn_resnet(m, path, x, width, c->norm_num_groups, BRUME_NN_KEEP, 1.0f);
+        x = brume_nn_resnet(m, path, join(m, path, x, s), width, &keep);
         if (type != BRUME_BLOCK_ATTENTION) continue;
         snprintf(path, sizeof path, "up_blocks.%d.attentions.%d", i, j);
         x = brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);
     }
     if (i == c->levels - 1) return x;
     snprintf(path, sizeof path, "up_blocks.%d.upsamplers.0", i);
-    if (by_resnet(type, c->upsample_type)) return brume_nn_resnet(m, path, x, width, c->norm_num_groups, BRUME_NN_UP, 1.0f);
+    if (by_resnet(type, c->upsample_type)) return brume_nn_resnet(m, path, x, width, &grow);
     return brume_nn_upsample(m, path, x);
+}
+
+/* NCSN++ blocks (Song et al. 2021, app. H): every residual is divided by sqrt 2, and `image` goes along beside x, FIR-resampled; on the
+ * way down it is mixed into x, on the way up every block adds to it. */
+static const float sqrt2 = 1.41421356f;
+
+static brume_tensor skip_down(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s, brume_tensor *image)
+{
+    const int64_t width = c->block_out_channels[i];
+    struct brume_nn_resnet r = { .groups_out = brume_unet2d_quarter(width), .mode = BRUME_NN_KEEP, .scale = sqrt2 };
+    char path[BRUME_NN_PATH];
+    for (int j = 0; j < c->layers_per_block; j++) {
+        snprintf(path, sizeof path, "down_blocks.%d.resnets.%d", i, j);
+        r.groups = brume_unet2d_quarter(j || i == 0 ? width : c->block_out_channels[i - 1]);
+        x = brume_nn_resnet(m, path, x, width, &r);
+        if (c->down_block_types[i] == BRUME_BLOCK_ATTENTION_SKIP) {
+            snprintf(path, sizeof path, "down_blocks.%d.attentions.%d", i, j);
+            x = brume_nn_attention(m, path, x, 32, c->attention_head_dim, sqrt2);
+        }
+        s->t[s->n++] = x;
+    }
+    if (i == c->levels - 1) return x;
+    r = (struct brume_nn_resnet){ r.groups_out, r.groups_out, BRUME_NN_FIR_DOWN, sqrt2, true };
+    snprintf(path, sizeof path, "down_blocks.%d.resnet_down", i);
+    x = brume_nn_resnet(m, path, x, width, &r);
+    snprintf(path, sizeof path, "down_blocks.%d.skip_conv", i);
+    *image = brume_fir_downsample2(m->g, *image);
+    x = brume_nn_conv(m, path, *image, width, 1, BRUME_NONE, x);
+    return s->t[s->n++] = x;
+}
+
+static brume_tensor skip_up(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s, brume_tensor *image)
+{
+    const brume_unet2d_block type = c->up_block_types[i];
+    const int L = c->levels, n = c->layers_per_block;
+    const int32_t *ch = c->block_out_channels;
+    const int64_t width = ch[L - 1 - i], prev = i ? ch[L - i] : ch[L - 1], next = ch[L - 2 - i > 0 ? L - 2 - i : 0];
+    struct brume_nn_resnet r = { .groups_out = brume_unet2d_quarter(width), .mode = BRUME_NN_KEEP, .scale = sqrt2 };
+    char path[BRUME_NN_PATH];
+    for (int j = 0; j <= n; j++) {
+        snprintf(path, sizeof path, "up_blocks.%d.resnets.%d", i, j);
+        r.groups = brume_unet2d_skip_up_groups(type, j == 0 ? prev : width, j == n ? next : width);
+        x = brume_nn_resnet(m, path, join(m, path, x, s), width, &r);
+    }
+    if (type == BRUME_BLOCK_ATTENTION_SKIP) {
+        snprintf(path, sizeof path, "up_blocks.%d.attentions.0", i);
+        x = brume_nn_attention(m, path, x, 32, c->attention_head_dim, sqrt2);
+    }
+    if (*image != BRUME_NONE) *image = brume_fir_upsample2(m->g, *image);
+    if (i == L - 1) return x;
+    snprintf(path, sizeof path, "up_blocks.%d.skip_norm", i);
+    const brume_tensor h = brume_nn_group_norm(m, path, x, r.groups_out, BRUME_ACT_SILU);
+    snprintf(path, sizeof path, "up_blocks.%d.skip_conv", i);
+    *image = brume_nn_conv(m, path, h, 3, 3, BRUME_NONE, *image);
+    r = (struct brume_nn_resnet){ r.groups_out, r.groups_out, BRUME_NN_FIR_UP, sqrt2, true };
+    snprintf(path, sizeof path, "up_blocks.%d.resnet_up", i);
+    return brume_nn_resnet(m, path, x, width, &r);
 }
 
 /* Everything that the operators themselves would not notice, or only deep inside the network. */
@@ -177,12 +248,16 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
     m.temb = brume_activation(g, embed(&m, c, t, labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
     struct skips s = { 0 };
+    brume_tensor image = x; /* only NCSN++ blocks use it */
     x = s.t[s.n++] = brume_nn_conv(&m, "conv_in", x, c0, 3, BRUME_NONE, BRUME_NONE);
-    for (int i = 0; i < c->levels; i++) x = down(&m, c, i, x, &s);
+    for (int i = 0; i < c->levels; i++)
+        x = brume_unet2d_is_skip(c->down_block_types[i]) ? skip_down(&m, c, i, x, &s, &image) : down(&m, c, i, x, &s);
     if (c->mid_block) x = middle(&m, c, x);
-    for (int i = 0; i < c->levels; i++) x = up(&m, c, i, x, &s);
-    x = brume_nn_group_norm(&m, "conv_norm_out", x, c->norm_num_groups, BRUME_ACT_SILU);
-    x = brume_nn_conv(&m, "conv_out", x, c->out_channels, 3, BRUME_NONE, BRUME_NONE);
+    image = BRUME_NONE;
+    for (int i = 0; i < c->levels; i++)
+        x = brume_unet2d_is_skip(c->up_block_types[i]) ? skip_up(&m, c, i, x, &s, &image) : up(&m, c, i, x, &s);
+    x = brume_nn_group_norm(&m, "conv_norm_out", x, brume_unet2d_groups(c, 0), BRUME_ACT_SILU);
+    x = brume_nn_conv(&m, "conv_out", x, c->out_channels, 3, BRUME_NONE, image);
     if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, t, BRUME_SHAPE(n, 1, 1, 1)));
     return x;
 }

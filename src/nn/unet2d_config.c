@@ -66,6 +66,8 @@ static const struct block blocks[] = {
     { "DownBlock2D", "UpBlock2D", BRUME_BLOCK_RESNET },
     { "AttnDownBlock2D", "AttnUpBlock2D", BRUME_BLOCK_ATTENTION },
     { "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D", BRUME_BLOCK_RESNET_RESAMPLE },
+    { "SkipDownBlock2D", "SkipUpBlock2D", BRUME_BLOCK_SKIP },
+    { "AttnSkipDownBlock2D", "AttnSkipUpBlock2D", BRUME_BLOCK_ATTENTION_SKIP },
 };
 enum { N_BLOCKS = sizeof blocks / sizeof *blocks };
 
@@ -104,25 +106,50 @@ static brume_status divides(const char *key, int groups, int64_t width, const ch
 
 static brume_status check_groups(const brume_unet2d_config *c)
 {
-    const int L = c->levels, n = c->layers_per_block, groups = c->norm_num_groups;
+    static const char key[] = "norm_num_groups", own[] = "the number of groups of NCSN++, min(channels / 4, 32),";
+    const int L = c->levels, n = c->layers_per_block;
     const int32_t *ch = c->block_out_channels;
     char where[64];
-    brume_status s = divides("norm_num_groups", groups, ch[0], "conv_norm_out");
+    brume_status s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, 0), ch[0], "conv_norm_out");
+    if (s == BRUME_OK && c->mid_block) s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, L - 1), ch[L - 1], "mid_block");
     for (int i = 0; i < L && s == BRUME_OK; i++) {
+        const bool skip = brume_unet2d_is_skip(c->down_block_types[i]);
         snprintf(where, sizeof where, "down_blocks.%d", i);
-        s = divides("norm_num_groups", groups, ch[i], where);
+        s = divides(skip ? own : key, skip ? brume_unet2d_quarter(ch[i]) : c->norm_num_groups, ch[i], where);
+        if (s == BRUME_OK && skip && i > 0) s = divides(own, brume_unet2d_quarter(ch[i - 1]), ch[i - 1], where);
+        if (s == BRUME_OK && c->down_block_types[i] == BRUME_BLOCK_ATTENTION_SKIP) s = divides("the number of groups of NCSN++'s attention", 32, ch[i], where);
     }
     for (int i = 0; i < L && s == BRUME_OK; i++) {
+        const brume_unet2d_block type = c->up_block_types[i];
+        const bool skip = brume_unet2d_is_skip(type);
         const int64_t out = ch[L - 1 - i], prev = i ? ch[L - i] : ch[L - 1], next = ch[L - 2 - i > 0 ? L - 2 - i : 0];
         for (int j = 0; j <= n && s == BRUME_OK; j++) {
+            const int64_t x = j == 0 ? prev : out, beside = j == n ? next : out;
             snprintf(where, sizeof where, "up_blocks.%d.resnets.%d.norm1", i, j);
-            s = divides("norm_num_groups", groups, (j == 0 ? prev : out) + (j == n ? next : out), where);
+            s = divides(skip ? own : key, skip ? brume_unet2d_skip_up_groups(type, x, beside) : c->norm_num_groups, x + beside, where);
         }
+        snprintf(where, sizeof where, "up_blocks.%d", i);
+        if (s == BRUME_OK) s = divides(skip ? own : key, skip ? brume_unet2d_quarter(out) : c->norm_num_groups, out, where);
+        if (s == BRUME_OK && type == BRUME_BLOCK_ATTENTION_SKIP) s = divides("the number of groups of NCSN++'s attention", 32, out, where);
     }
     if (s == BRUME_OK && c->mid_block && c->add_attention && c->attn_norm_num_groups)
         s = divides("attn_norm_num_groups", c->attn_norm_num_groups, ch[L - 1], "mid_block.attentions.0");
     return s;
 }
+
+/* What NCSN++ blocks ask of the rest: they carry an image of 3 channels along; only they do without norm_num_groups. */
+static brume_status check_skip(const brume_unet2d_config *c)
+{
+    int skips = 0;
+    for (int i = 0; i < c->levels; i++) skips += brume_unet2d_is_skip(c->down_block_types[i]) + brume_unet2d_is_skip(c->up_block_types[i]);
+    if (c->norm_num_groups == 0 && skips < 2 * c->levels)
+        return brume_fail(BRUME_E_ARG, "norm_num_groups is null, which only NCSN++ skip blocks know; give the number of groups (32 by default)");
+    if (skips && (c->in_channels != 3 || c->out_channels != 3))
+        return brume_fail(BRUME_E_ARG, "NCSN++ skip blocks need in_channels and out_channels of 3, got %d and %d", c->in_channels, c->out_channels);
+    return BRUME_OK;
+}
+
+static bool attends(brume_unet2d_block b) { return b == BRUME_BLOCK_ATTENTION || b == BRUME_BLOCK_ATTENTION_SKIP; }
 
 static brume_status check_head_dim(const brume_unet2d_config *c, int level, const char *where)
 {
@@ -155,8 +182,6 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
             return brume_fail(BRUME_E_ARG, "down_block_types[%d] or up_block_types[%d] holds a number that stands for no block", i, i);
     if ((unsigned)c->class_embed_type > BRUME_CLASS_IDENTITY)
         return brume_fail(BRUME_E_ARG, "class_embed_type holds %d, which stands for nothing", (int)c->class_embed_type);
-    if (c->norm_num_groups == 0)
-        return brume_fail(BRUME_E_ARG, "norm_num_groups is null, which only NCSN++ skip blocks know; give the number of groups (32 by default)");
     const int half = c->block_out_channels[0] / 2;
     if (c->time_embedding_type == BRUME_TIME_POSITIONAL && (half < 1 || half - c->freq_shift == 0))
         return brume_fail(BRUME_E_ARG, "the positional time embedding divides by block_out_channels[0] / 2 - freq_shift, which is %d - %g", half, c->freq_shift);
@@ -164,10 +189,11 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
         return brume_fail(BRUME_E_ARG, "time_embedding_type is learned, so num_train_timesteps must say how many rows its table has");
     if (c->class_embed_type == BRUME_CLASS_TABLE && c->num_class_embeds == 0)
         return brume_fail(BRUME_E_ARG, "a class embedding table needs num_class_embeds >= 1");
-    brume_status s = check_groups(c);
+    brume_status s = check_skip(c);
+    if (s == BRUME_OK) s = check_groups(c);
     for (int i = 0; i < c->levels && s == BRUME_OK; i++) {
-        if (c->down_block_types[i] == BRUME_BLOCK_ATTENTION) s = check_head_dim(c, i, "a down block");
-        if (s == BRUME_OK && c->up_block_types[i] == BRUME_BLOCK_ATTENTION) s = check_head_dim(c, c->levels - 1 - i, "an up block");
+        if (attends(c->down_block_types[i])) s = check_head_dim(c, i, "a down block");
+        if (s == BRUME_OK && attends(c->up_block_types[i])) s = check_head_dim(c, c->levels - 1 - i, "an up block");
     }
     if (s == BRUME_OK && c->mid_block && c->add_attention) s = check_head_dim(c, c->levels - 1, "the mid block");
     return s;
@@ -221,11 +247,10 @@ static brume_status read_block(const brume_json *v, bool down, brume_unet2d_bloc
     const char *bare = strncmp(name, "UNetRes", 7) ? name : name + 7; /* very old files */
     for (int i = 0; i < N_BLOCKS; i++)
         if (!strcmp(bare, down ? blocks[i].down : blocks[i].up)) { *out = blocks[i].type; return BRUME_OK; }
-    if (strstr(bare, "Skip"))
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: \"%s\" is a block of NCSN++ (image skips, FIR resampling), which brume does not build",
-                          brume_json_where(v), name);
-    return brume_fail(BRUME_E_UNSUPPORTED, "%s: \"%s\" is not a block type that brume builds; these are %s, %s, %s", brume_json_where(v), name,
-                      down ? blocks[0].down : blocks[0].up, down ? blocks[1].down : blocks[1].up, down ? blocks[2].down : blocks[2].up);
+    char known[200] = "";
+    for (int i = 0; i < N_BLOCKS; i++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", down ? blocks[i].down : blocks[i].up);
+    return brume_fail(BRUME_E_UNSUPPORTED, "%s: \"%.80s\" is not a block type that brume builds; these are %s", brume_json_where(v), name, known);
 }
 
 static brume_status read_blocks(const brume_json *root, const char *key, bool down, brume_unet2d_config *c, brume_unet2d_block *out)
