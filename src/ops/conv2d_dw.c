@@ -107,7 +107,34 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
     brume_conv_any_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_work(0), brume_at_out(0));
 }
 
+static bool fits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_winograd_fits(&c);
+}
+
+static bool suits_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_winograd_suits(&c);
+}
+
+static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_winograd_work_dw(&c, caps->vector_width, caps->compute_units);
+}
+
+static void cpu_winograd(const struct brume_cpu_call *call)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(call->node);
+    call->simd->conv->winograd_dw(&c, call->in[X], call->in[DY], call->out[0], call->work, call->pool);
+}
+
 static const struct brume_variant kernels[] = {
+    { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .cpu = cpu_simd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .work_bytes = tile_work_bytes, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },

@@ -284,12 +284,12 @@ static void pack_dx(const struct brume_conv *c, const float *w, float *packed, s
     brume_pool_run(pool, div_up(c->i, NR) * c->kh * c->kw, pack_task, &k);
 }
 
-/* conv_dw.c, winograd.c */
+/* conv_dw.c, winograd.c, winograd_dw.c */
 typedef void pack_fn(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
 typedef void forward_fn(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                         const float *residual, float *y, void *work, struct brume_pool *pool);
 typedef void gradient_fn(const struct brume_conv *c, const float *dy, const float *other, float *out, void *work, struct brume_pool *pool);
-extern gradient_fn ISA(brume_conv_weight_gradient), ISA(brume_winograd_data_gradient);
+extern gradient_fn ISA(brume_conv_weight_gradient), ISA(brume_winograd_data_gradient), ISA(brume_winograd_weight_gradient);
 extern forward_fn ISA(brume_winograd_forward);
 extern pack_fn ISA(brume_winograd_pack), ISA(brume_winograd_pack_dx);
 
@@ -297,5 +297,5 @@ extern const struct brume_simd_conv ISA(brume_simd_conv);
 const struct brume_simd_conv ISA(brume_simd_conv) = {
     .pack = pack, .pack_dx = pack_dx, .forward = forward, .dx = data_gradient, .dw = ISA(brume_conv_weight_gradient),
     .winograd_pack = ISA(brume_winograd_pack), .winograd_pack_dx = ISA(brume_winograd_pack_dx), .winograd = ISA(brume_winograd_forward),
-    .winograd_dx = ISA(brume_winograd_data_gradient),
+    .winograd_dx = ISA(brume_winograd_data_gradient), .winograd_dw = ISA(brume_winograd_weight_gradient),
 };

@@ -33,6 +33,7 @@ struct brume_simd_conv {
     void (*winograd)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                      const float *residual, float *y, void *work, struct brume_pool *pool);
     void (*winograd_dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
+    void (*winograd_dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
 };
 
 /* Sizes depend on shape and vector width only, so that the plan knows them. vector_width as in struct brume_simd. */
@@ -73,5 +74,16 @@ int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width);
 int64_t brume_winograd_packed_dx(const struct brume_conv *c, int vector_width);
 size_t brume_winograd_work(const struct brume_conv *c, int vector_width, int threads);
 size_t brume_winograd_work_dx(const struct brume_conv *c, int vector_width, int threads);
+
+/* The weight gradient by the same means, F(3x3, 4x4): the depth of the 36 products are the tiles. Tasks and partial sums as above. */
+struct brume_winograd_dw_cut {
+    int64_t rows, columns, tiles;
+    int64_t block, blocks;              /* tiles of one pass */
+    int64_t splits, i_group, i_groups, panel_group, panel_groups;
+    int64_t ld, source, gradient, sum;  /* floats: a source row; planes of sources, of gradients, of one task's products */
+    size_t thread_bytes, sum_bytes;
+};
+struct brume_winograd_dw_cut brume_winograd_dw_cut(const struct brume_conv *c, int vector_width);
+size_t brume_winograd_work_dw(const struct brume_conv *c, int vector_width, int threads);
 
 #endif

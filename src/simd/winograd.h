@@ -53,6 +53,29 @@ static inline void wino_result(const vf m[6], vf *out, int step)
     out[3 * step] = (WINO_A * WINO_A2) * diff_a + (WINO_B * WINO_B2) * diff_b + m[5];
 }
 
+/* Four gradients of results: (1, p, p^2, p^3); the division by N_p is left to wino_weight_gradient. */
+static inline void wino_gradient(const vf y[4], vf *out, int step)
+{
+    const vf even_a = y[0] + WINO_A2 * y[2], odd_a = WINO_A * y[1] + (WINO_A * WINO_A2) * y[3];
+    const vf even_b = y[0] + WINO_B2 * y[2], odd_b = WINO_B * y[1] + (WINO_B * WINO_B2) * y[3];
+    out[0] = y[0];
+    out[step] = even_a + odd_a;
+    out[2 * step] = even_a - odd_a;
+    out[3 * step] = even_b + odd_b;
+    out[4 * step] = even_b - odd_b;
+    out[5 * step] = y[3];
+}
+
+/* Six products to three gradients of weights: the transpose of wino_weight. */
+static inline void wino_weight_gradient(const vf m[6], vf *out, int step)
+{
+    const vf sum_a = WINO_NA * (m[1] + m[2]), diff_a = WINO_NA * (m[1] - m[2]);
+    const vf sum_b = WINO_NB * (m[3] + m[4]), diff_b = WINO_NB * (m[3] - m[4]);
+    out[0] = WINO_N0 * m[0] + sum_a + sum_b;
+    out[step] = WINO_A * diff_a + WINO_B * diff_b;
+    out[2 * step] = WINO_A2 * sum_a + WINO_B2 * sum_b + m[5];
+}
+
 /* n floats (n <= VW); the other lanes are 0. */
 static inline vf vload_n(const float *p, int64_t n)
 {

@@ -67,3 +67,42 @@ size_t brume_winograd_work_dx(const struct brume_conv *c, int vector_width, int 
     const struct brume_winograd_cut k = brume_winograd_cut(c->n, c->o, c->h, c->w, c->i, vector_width);
     return round64((size_t)k.ld * 4) + k.thread_bytes * (size_t)min64(threads, k.blocks);
 }
+
+#define DW_BLOCK 96            /* tiles of one pass */
+#define DW_GROUP 64            /* channels of a task, on either side */
+#define DW_TASKS 16
+#define DW_SUM_BYTES (24 << 20)
+
+struct brume_winograd_dw_cut brume_winograd_dw_cut(const struct brume_conv *c, int vector_width)
+{
+    struct brume_winograd_dw_cut k = { .rows = div_up(c->ho, 4), .columns = div_up(c->wo, 4) };
+    const int64_t nr = 2 * vector_width, panels = div_up(c->o, nr);
+    k.tiles = c->n * k.rows * k.columns;
+    k.i_groups = div_up(c->i, DW_GROUP);
+    k.i_group = div_up(div_up(c->i, k.i_groups), ROUND) * ROUND;
+    k.i_groups = div_up(c->i, k.i_group);
+    k.panel_groups = div_up(c->o, DW_GROUP);
+    k.panel_group = div_up(panels, k.panel_groups);
+    k.panel_groups = div_up(panels, k.panel_group);
+    k.block = div_up(k.tiles, div_up(k.tiles, DW_BLOCK));
+    k.blocks = div_up(k.tiles, k.block);
+
+    k.ld = div_up(k.i_group, vector_width) * vector_width;
+    k.source = div_up(k.block * k.ld, 16) * 16 + 16;
+    k.gradient = div_up(k.block * k.panel_group * nr, 16) * 16 + 16;
+    k.sum = k.i_group * k.panel_group * nr;
+    const int64_t groups = k.i_groups * k.panel_groups;
+    int64_t splits = min64(div_up(DW_TASKS, groups), max64(1, k.blocks / 2));
+    splits = min64(splits, max64(1, (int64_t)DW_SUM_BYTES / (groups * k.sum * 36 * 4)));
+    k.splits = div_up(k.blocks, div_up(k.blocks, splits));
+    k.thread_bytes = (size_t)(36 * (k.source + k.gradient)) * 4 + round64((size_t)k.block * 8);
+    k.sum_bytes = round64((size_t)(k.splits * groups * k.sum * 36) * 4);
+    return k;
+}
+
+/* A row of zeros, the sums, then the threads' blocks. */
+size_t brume_winograd_work_dw(const struct brume_conv *c, int vector_width, int threads)
+{
+    const struct brume_winograd_dw_cut k = brume_winograd_dw_cut(c, vector_width);
+    return round64((size_t)max64(c->i, c->o) * 4) + k.sum_bytes + k.thread_bytes * (size_t)min64(threads, k.splits * k.i_groups * k.panel_groups);
+}
