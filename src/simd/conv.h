@@ -69,6 +69,8 @@ struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, i
 /** 3x3, stride 1, one zero around: what it computes within tolerance; and whether it saves work. */
 bool brume_winograd_fits(const struct brume_conv *c);
 bool brume_winograd_suits(const struct brume_conv *c);
+/** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written together. */
+static inline int64_t brume_winograd_plane(int64_t c, int64_t o, int64_t nr) { return (o + nr - 1) / nr * nr * c + 16; }
 /** Floats of the transformed weights; bytes of work memory. */
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width);
 int64_t brume_winograd_packed_dx(const struct brume_conv *c, int vector_width);

@@ -86,10 +86,11 @@ static void block_task(void *ctx, int64_t task, int thread)
     const struct wino *const g = ctx;
     float *const sources = (float *)(g->scratch + (size_t)thread * g->k.thread_bytes), *const products = sources + 36 * g->k.plane;
     const int64_t first = task * g->k.block, tiles = min64(g->k.block, g->k.tiles - first), panels = (g->o + NR - 1) / NR;
+    const int64_t plane = brume_winograd_plane(g->c, g->o, NR);
     for (int64_t t = 0; t < tiles; t++) transform_source(g, tile_at(g, first + t), sources + t * g->k.ld);
     for (int e = 0; e < 36; e++)
         for (int64_t p = 0; p < panels; p++) {
-            const float *const b = g->packed + (e * panels + p) * g->c * NR;
+            const float *const b = g->packed + e * plane + p * g->c * NR;
             const int half = g->o - p * NR <= VW;
             for (int64_t t = 0; t < tiles; t += MR) {
                 const int rows = (int)min64(MR, tiles - t);
@@ -149,7 +150,8 @@ static void pack_task(void *ctx, int64_t task, int thread)
 {
     (void)thread;
     const struct pack *const k = ctx;
-    const int64_t panels = (k->columns + NR - 1) / NR, parts = (k->depth + 15) / 16, p = task / parts, c0 = task % parts * 16;
+    const int64_t parts = (k->depth + 15) / 16, p = task / parts, c0 = task % parts * 16;
+    const int64_t plane = brume_winograd_plane(k->depth, k->columns, NR);
     for (int64_t c = c0; c < min64(k->depth, c0 + 16); c++)
         for (int v = 0; v < 2; v++) {
             const int64_t j = p * NR + v * VW, count = min64(VW, k->columns - j);
@@ -167,7 +169,7 @@ static void pack_task(void *ctx, int64_t task, int thread)
             }
             for (int i = 0; i < 6; i++) {
                 wino_weight(half + 3 * i, u, 1);
-                for (int e = 0; e < 6; e++) vstore(k->packed + (((6 * i + e) * panels + p) * k->depth + c) * NR + v * VW, u[e]);
+                for (int e = 0; e < 6; e++) vstore(k->packed + (6 * i + e) * plane + (p * k->depth + c) * NR + v * VW, u[e]);
             }
         }
 }

@@ -46,13 +46,13 @@ bool brume_winograd_suits(const struct brume_conv *c)
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width)
 {
     const int64_t nr = 2 * vector_width;
-    return 36 * div_up(c->o, nr) * nr * c->i;
+    return 36 * brume_winograd_plane(c->i, c->o, nr);
 }
 
 int64_t brume_winograd_packed_dx(const struct brume_conv *c, int vector_width)
 {
     const int64_t nr = 2 * vector_width;
-    return 36 * div_up(c->i, nr) * nr * c->o;
+    return 36 * brume_winograd_plane(c->o, c->i, nr);
 }
 
 /* A row of zeros, then the threads' blocks. */
