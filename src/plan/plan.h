@@ -46,6 +46,20 @@ struct brume_plan {
     brume_plan_stats stats;
 };
 
+#define BRUME_GUARD_BYTES 256
+
+/* layout.c: everything but device memory: steps, lifetimes, places, slots, stats. */
+brume_status brume_plan_layout(struct brume_plan *p);
+uint64_t brume_plan_value_bytes(const struct brume_value *v);
+/* Does the value own a block of the arena? */
+bool brume_plan_in_arena(const struct brume_plan *p, brume_tensor t);
+/* Where a value lies; slot -1 for BRUME_NONE. */
+struct brume_place brume_plan_place(const struct brume_plan *p, brume_tensor t);
+
+/* guards.c: lists the guard words; fills arena and guards before a run. For plans with options.poison. */
+brume_status brume_plan_make_guards(struct brume_plan *p);
+brume_status brume_plan_poison(struct brume_plan *p);
+
 /* fuse.c: fills plan->group. Requires needed and uses. */
 brume_status brume_plan_fuse(struct brume_plan *p);
 /* fuse.c: describes the chain that ends at node `last` and lists its external inputs (BRUME_FUSED_MAX_IN entries). */

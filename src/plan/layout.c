@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ * Laying out a plan: which nodes run, as which steps, and where every tensor lies. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/arena.h"
+#include "plan/plan.h"
+#include "plan/variants.h"
+
+static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "plan: out of host memory"); }
+
+static const struct brume_value *value(const struct brume_plan *p, brume_tensor t) { return brume_value_of(p->graph, t); }
+
+uint64_t brume_plan_value_bytes(const struct brume_value *v)
+{
+    return (uint64_t)(brume_shape_numel(v->shape) * brume_dtype_bytes(v->dtype));
+}
+
+/* A node runs if it updates something, or if a result or another running node wants its output. */
+static void find_needed(struct brume_plan *p)
+{
+    for (int i = brume_graph_node_count(p->graph) - 1; i >= 0; i--) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        bool need = n->op->updates != 0 || p->options.keep_all;
+        for (int k = 0; k < n->n_out; k++) need = need || n->out_v[k]->is_output || p->values[n->out[k]].uses > 0;
+        p->needed[i] = need;
+        for (int j = 0; need && j < n->n_in; j++)
+            if (n->in[j] != BRUME_NONE) p->values[n->in[j]].uses++;
+    }
+}
+
+static void lie_in(struct brume_plan *p, brume_tensor t, brume_tensor root, uint64_t offset)
+{
+    p->values[t].root = root;
+    p->values[t].offset = offset;
+}
+
+/* Which memory every value lies in: aliases and parameters in that of another, parts of a pack in the pack. */
+static void find_roots(struct brume_plan *p)
+{
+    const int n_values = brume_graph_value_count(p->graph), n_nodes = brume_graph_node_count(p->graph);
+    for (int t = 0; t < n_values; t++) {
+        const struct brume_value *v = value(p, t);
+        p->values[t].first = p->values[t].last = -1;
+        lie_in(p, t, t, 0);
+        if (v->kind == BRUME_VALUE_PARAM) lie_in(p, t, v->slab, (uint64_t)v->offset * 4);
+    }
+    for (int i = 0; i < n_nodes; i++) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        if (n->op->flags & BRUME_OP_ALIAS) lie_in(p, n->out[0], p->values[n->in[0]].root, p->values[n->in[0]].offset);
+    }
+    for (int i = 0; i < n_nodes && !p->options.keep_all; i++) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        if (!p->needed[i] || !(n->op->flags & BRUME_OP_PACK)) continue;
+        const struct brume_pack_attrs *a = n->attrs;
+        for (int j = 0; j < n->n_in; j++) {
+            const brume_tensor part = p->values[n->in[j]].root;
+            const struct brume_value *v = value(p, part);
+            /* A whole tensor that a node makes and that lies nowhere else yet; its aliases move with it. */
+            if (v->kind != BRUME_VALUE_NODE || v->is_output || part == n->out[0] || brume_plan_value_bytes(v) != brume_plan_value_bytes(value(p, n->in[j])) ||
+                (v->producer->op->flags & BRUME_OP_PACK))
+                continue;
+            for (int t = 0; t < n_values; t++)
+                if (p->values[t].root == part) lie_in(p, t, n->out[0], p->values[t].offset + (uint64_t)a->offsets[j] * 4);
+        }
+    }
+    for (int i = 0; i < n_nodes; i++) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        for (int j = 0; p->needed[i] && j < n->n_in && j < 32; j++)
+            if (n->op->updates >> j & 1) p->values[p->values[n->in[j]].root].updated = true;
+    }
+}
+
+static bool is_step(const struct brume_plan *p, int i)
+{
+    const struct brume_node *n = brume_graph_node(p->graph, i);
+    return p->needed[i] && !(n->op->flags & BRUME_OP_ALIAS) && (p->group[i] < 0 || p->group[i] == i);
+}
+
+static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s, brume_tensor *inputs)
+{
+    const struct brume_node *n = brume_graph_node(p->graph, i);
+    s->node = n;
+    s->n_out = n->n_out;
+    s->work.slot = s->packed.slot = -1;
+    if (n->op->ew) {
+        struct brume_fused *f = malloc(sizeof *f);
+        if (!f) return no_memory();
+        p->fused[p->n_steps] = f;
+        s->fused = f;
+        brume_status st = brume_plan_describe_chain(p, i, f, inputs);
+        s->n_in = f->n_in;
+        return st;
+    }
+    s->variant = brume_variant_choose(n, &p->device->caps, p->options.variant);
+    if (!s->variant)
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name, p->device->backend->kind);
+    s->n_in = n->n_in;
+    for (int j = 0; j < n->n_in; j++) inputs[j] = n->in[j];
+    return BRUME_OK;
+}
+
+/* Lists the steps; inputs: where to store the input tensors of all steps one after another. */
+static brume_status make_steps(struct brume_plan *p, brume_tensor *inputs)
+{
+    const int n = brume_graph_node_count(p->graph);
+    for (int i = 0; i < n; i++) {
+        if (p->needed[i]) p->stats.nodes++;
+        const struct brume_node *node = brume_graph_node(p->graph, i);
+        if (p->needed[i] && !(node->op->flags & BRUME_OP_ALIAS)) {
+            double flops = node->op->flops ? node->op->flops(node) : 0;
+            for (int k = 0; !node->op->flops && k < node->n_out; k++) flops += (double)brume_shape_numel(node->out_v[k]->shape);
+            p->stats.flops += flops;
+        }
+        if (!is_step(p, i)) continue;
+        brume_status s = make_step(p, i, &p->steps[p->n_steps], inputs);
+        if (s != BRUME_OK) return s;
+        inputs += p->steps[p->n_steps++].n_in;
+    }
+    p->stats.kernels = p->n_steps;
+    return BRUME_OK;
+}
+
+static void touch(struct brume_plan *p, brume_tensor t, int step)
+{
+    if (t == BRUME_NONE) return;
+    struct brume_value_plan *r = &p->values[p->values[t].root];
+    if (r->first < 0) r->first = step;
+    r->last = step;
+}
+
+static void find_lifetimes(struct brume_plan *p, const brume_tensor *inputs)
+{
+    for (int s = 0; s < p->n_steps; s++) {
+        for (int j = 0; j < p->steps[s].n_in; j++) touch(p, *inputs++, s);
+        for (int k = 0; k < p->steps[s].n_out; k++) touch(p, p->steps[s].node->out[k], s);
+    }
+    for (int t = 0; t < brume_graph_value_count(p->graph); t++) {
+        struct brume_value_plan *r = &p->values[p->values[t].root];
+        /* A result may be an input under another shape, or itself: no step touches it, but it must be readable. */
+        if (r->first < 0 && value(p, t)->is_output && value(p, p->values[t].root)->kind != BRUME_VALUE_NODE) r->first = 0;
+        if (r->first < 0) continue;
+        if (p->options.keep_all || p->options.poison) r->first = 0;
+        if (p->options.keep_all || p->options.poison || value(p, t)->is_output) r->last = p->n_steps;
+    }
+}
+
+bool brume_plan_in_arena(const struct brume_plan *p, brume_tensor t)
+{
+    return value(p, t)->kind == BRUME_VALUE_NODE && p->values[t].root == t && p->values[t].first >= 0;
+}
+
+/* An elementwise result may take the place of an input that dies there: then both are one block. */
+static void reuse_inputs(struct brume_plan *p, const brume_tensor *inputs)
+{
+    if (p->options.keep_all || p->options.poison) return;
+    for (int s = 0; s < p->n_steps; inputs += p->steps[s].n_in, s++) {
+        const struct brume_step *st = &p->steps[s];
+        const bool first_only = !st->fused && st->node->op->flags & BRUME_OP_INPLACE0;
+        if ((!st->fused && !first_only) || st->n_out == 0) continue;
+        const brume_tensor out = st->node->out[0];
+        if (!brume_plan_in_arena(p, out) || p->values[out].first != s) continue;
+        for (int j = 0; j < (first_only ? 1 : st->n_in); j++) {
+            if (inputs[j] == BRUME_NONE) continue;
+            const brume_tensor root = p->values[inputs[j]].root;
+            if (!brume_plan_in_arena(p, root) || p->values[root].last != s || brume_plan_value_bytes(value(p, root)) != brume_plan_value_bytes(value(p, out)) ||
+                p->values[inputs[j]].offset != 0 || !brume_shape_equal(value(p, inputs[j])->shape, value(p, out)->shape))
+                continue;
+            bool alone = true; /* another view of the same memory may be read at other places than it is written */
+            for (int k = 0; k < st->n_in; k++) alone = alone && (k == j || inputs[k] == BRUME_NONE || p->values[inputs[k]].root != root);
+            if (!alone) continue;
+            p->values[root].last = p->values[out].last;
+            for (int t = 0; t < brume_graph_value_count(p->graph); t++)
+                if (p->values[t].root == out) lie_in(p, t, root, p->values[t].offset);
+            break;
+        }
+    }
+}
+
+static bool constant_weight(const struct brume_plan *p, brume_tensor t)
+{
+    const struct brume_value *root = t == BRUME_NONE ? NULL : value(p, p->values[t].root);
+    return root && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
+}
+
+static brume_status place_arena(struct brume_plan *p)
+{
+    const int n_values = brume_graph_value_count(p->graph);
+    const uint64_t guard = p->options.poison ? BRUME_GUARD_BYTES : 0;
+    struct brume_block *blocks = calloc((size_t)n_values + 2 * (size_t)p->n_steps + 1, sizeof *blocks);
+    uint64_t *segment_bytes = NULL, packed = 0;
+    if (!blocks) return no_memory();
+    int n = 0;
+    for (int t = 0; t < n_values; t++)
+        if (brume_plan_in_arena(p, t))
+            blocks[n++] = (struct brume_block){ .bytes = brume_plan_value_bytes(value(p, t)) + 2 * guard, .first = p->values[t].first, .last = p->values[t].last };
+    const int all = p->options.poison || p->options.keep_all;
+    for (int s = 0; s < p->n_steps; s++) {
+        struct brume_step *st = &p->steps[s];
+        const struct brume_variant *v = st->variant;
+        const uint64_t work = v && v->work_bytes ? v->work_bytes(st->node, &p->device->caps) : 0;
+        const uint64_t pack = v && v->pack_bytes ? v->pack_bytes(st->node, &p->device->caps) : 0;
+        const int first = all ? 0 : s, last = all ? p->n_steps : s;
+        if (work) {
+            st->work.slot = 0;
+            blocks[n++] = (struct brume_block){ .bytes = work + 2 * guard, .first = first, .last = last };
+        }
+        if (pack && constant_weight(p, st->node->in[v->pack_input])) {
+            st->pack_once = true;
+            st->packed.offset = packed;
+            packed += (pack + guard + BRUME_ALIGN - 1) / BRUME_ALIGN * BRUME_ALIGN;
+        } else if (pack) {
+            st->packed.slot = 0;
+            blocks[n++] = (struct brume_block){ .bytes = pack + 2 * guard, .first = first, .last = last };
+        }
+    }
+    brume_status s = brume_arena_place(blocks, n, p->device->caps.max_alloc, &segment_bytes, &p->n_segments);
+    if (s != BRUME_OK) goto done;
+    n = 0;
+    for (int t = 0; t < n_values; t++)
+        if (brume_plan_in_arena(p, t)) {
+            p->values[t].place = (struct brume_place){ blocks[n].segment, blocks[n].offset + guard };
+            n++;
+        }
+    for (int i = 0; i < p->n_steps; i++) {
+        struct brume_step *st = &p->steps[i];
+        if (st->work.slot == 0) {
+            st->work = (struct brume_place){ blocks[n].segment, blocks[n].offset + guard };
+            n++;
+        }
+        if (st->packed.slot == 0) {
+            st->packed = (struct brume_place){ blocks[n].segment, blocks[n].offset + guard };
+            n++;
+        }
+    }
+    p->n_slots = p->n_segments;
+    for (int t = 0; t < n_values; t++) p->n_slots += p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t);
+    p->n_slots += packed != 0;
+    p->slots = calloc((size_t)p->n_slots + 1, sizeof *p->slots);
+    p->buffers = calloc((size_t)p->n_slots + 1, sizeof *p->buffers);
+    if (!p->slots || !p->buffers) { s = no_memory(); goto done; }
+    int slot = 0;
+    for (; slot < p->n_segments; slot++) {
+        p->slots[slot] = (struct brume_slot){ BRUME_NONE, segment_bytes[slot], NULL };
+        p->stats.arena_bytes += segment_bytes[slot];
+    }
+    for (int t = 0; t < n_values; t++)
+        if (p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t)) {
+            p->values[t].place = (struct brume_place){ slot, 0 };
+            const uint64_t bytes = brume_plan_value_bytes(value(p, t));
+            *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
+            p->slots[slot++] = (struct brume_slot){ t, bytes + guard, NULL };
+        }
+    p->packed_slot = -1;
+    if (packed) {
+        p->packed_slot = slot;
+        p->stats.packed_bytes = packed;
+        p->slots[slot++] = (struct brume_slot){ BRUME_NONE, packed, NULL };
+        for (int i = 0; i < p->n_steps; i++)
+            if (p->steps[i].pack_once) p->steps[i].packed.slot = p->packed_slot;
+    }
+done:
+    free(blocks);
+    free(segment_bytes);
+    return s;
+}
+
+struct brume_place brume_plan_place(const struct brume_plan *p, brume_tensor t)
+{
+    if (t == BRUME_NONE) return (struct brume_place){ -1, 0 };
+    struct brume_place at = p->values[p->values[t].root].place;
+    at.offset += p->values[t].offset;
+    return at;
+}
+
+static void resolve_places(struct brume_plan *p, const brume_tensor *inputs)
+{
+    struct brume_place *at = p->places;
+    for (int s = 0; s < p->n_steps; s++) {
+        struct brume_step *st = &p->steps[s];
+        st->in = at;
+        for (int j = 0; j < st->n_in; j++) *at++ = brume_plan_place(p, *inputs++);
+        for (int k = 0; k < st->n_out; k++) st->out[k] = brume_plan_place(p, st->node->out[k]);
+    }
+}
+
+brume_status brume_plan_layout(struct brume_plan *p)
+{
+    const int n = brume_graph_node_count(p->graph);
+    size_t n_inputs = 0;
+    for (int i = 0; i < n; i++) {
+        const int k = brume_graph_node(p->graph, i)->n_in;
+        n_inputs += (size_t)(k > BRUME_FUSED_MAX_IN ? k : BRUME_FUSED_MAX_IN);
+    }
+    brume_tensor *inputs = malloc((n_inputs + 1) * sizeof *inputs); /* of all steps, one after another */
+    p->places = malloc((n_inputs + 1) * sizeof *p->places);
+    brume_status s = inputs && p->places ? BRUME_OK : no_memory();
+    if (s == BRUME_OK) {
+        find_needed(p);
+        find_roots(p);
+        s = brume_plan_fuse(p);
+    }
+    if (s == BRUME_OK) s = make_steps(p, inputs);
+    if (s == BRUME_OK) {
+        find_lifetimes(p, inputs);
+        reuse_inputs(p, inputs);
+        s = place_arena(p);
+    }
+    if (s == BRUME_OK) resolve_places(p, inputs);
+    free(inputs);
+    return s;
+}
