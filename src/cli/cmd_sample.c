@@ -157,11 +157,10 @@ static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
     const struct sample_args *a = s->a;
     const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : brume_sampler_for_class(scheduler->class_name);
     const brume_shape shape = BRUME_SHAPE(s->batch, s->h, s->w, s->c);
-    const double scale = isnan(a->guidance_w) ? a->guidance : brume_guidance_from_w(a->guidance_w);
     const brume_sampler_options so = { .name = a->sampler ? a->sampler : kind ? kind->name : "ddpm", .steps = (int32_t)a->steps, .eta = a->eta, .scheduler = scheduler };
     const brume_unet2d_denoiser_options o = {
         .prediction_type = scheduler->prediction_type, .labels = s->labels, .null_label = s->model->unet.num_class_embeds - 1,
-        .guidance_scale = s->labels ? scale : 1,
+        .guidance_scale = s->labels ? a->guidance : 1,
     };
     const int64_t batches = (s->n + s->batch - 1) / s->batch;
     brume_status st = brume_sampler_new(s->device, &so, shape, &s->sampler);
@@ -193,7 +192,7 @@ static brume_status write_grid(const struct drawing *s, const char *sampler)
     if (st == BRUME_OK) st = brume_image_set_text(grid, "sampler", sampler);
     snprintf(number, sizeof number, "%lld", (long long)a->seed);
     if (st == BRUME_OK) st = brume_image_set_text(grid, "seed", number);
-    snprintf(number, sizeof number, "%g", isnan(a->guidance_w) ? a->guidance : brume_guidance_from_w(a->guidance_w));
+    snprintf(number, sizeof number, "%g", a->guidance);
     if (st == BRUME_OK && s->labels) st = brume_image_set_text(grid, "guidance_scale", number);
     if (st == BRUME_OK && a->classes) st = brume_image_set_text(grid, "class", a->classes);
     if (st == BRUME_OK) st = brume_png_write(a->out, grid);
@@ -300,7 +299,7 @@ int cmd_sample(int argc, char **argv)
     static const char *const variances[] = { "small", "large", NULL };
     static const char *const spacings[] = { "leading", "linspace", "trailing", NULL };
     const struct cli_usage u = { "sample", "MODEL", "Draws images from a model folder (of brume or diffusers).", examples, 1, 1 };
-    struct sample_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 64, .eta = -1, .guidance = 1, .guidance_w = NAN, .strip_images = 6, .strip_columns = 10 };
+    struct sample_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 64, .eta = -1, .guidance = 1, .strip_images = 6, .strip_columns = 10 };
     struct cli_option options[] = {
         OPT_STRING("out", &a.out, "FILE.png", "grid of the images"),
         OPT_INT("n", &a.n, 0, 1000000, "N", "number of images; 0: 16, or all of --init-noise"),
@@ -309,7 +308,7 @@ int cmd_sample(int argc, char **argv)
         OPT_FLOAT("eta", &a.eta, -1, 1, "X", "ddim: 0 deterministic, 1 as much noise as ddpm; -1: the sampler's default"),
         OPT_CHOICE("variance", &a.variance, variances, "ddpm: posterior variance (small) or beta (large); default: the model's"),
         OPT_CHOICE("spacing", &a.spacing, spacings, "which times the steps visit; default: the model's"),
-        OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, or all; one column of the grid each"),
+        OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, or all (the default); one column of the grid each"),
         OPT_FLOAT("guidance", &a.guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none"),
         OPT_FLOAT("guidance-w", &a.guidance_w, -1000, 1000, "W", "the same as Ho & Salimans (2022) write it: (1 + W) e_c - W e_u, S = 1 + W"),
         OPT_INT("seed", &a.seed, 0, 9e15, "N", "image i depends on the seed and i alone, whatever the batch"),
@@ -333,5 +332,6 @@ int cmd_sample(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     if (!a.out && !a.save_tensors) return cli_wrong(&u, "give --out FILE.png or --save-tensors FILE");
     if (cli_given(options, "guidance") && cli_given(options, "guidance-w")) return cli_wrong(&u, "--guidance S and --guidance-w W say the same, S = 1 + W; give one");
+    if (cli_given(options, "guidance-w")) a.guidance = brume_guidance_from_w(a.guidance_w);
     return sample(&a, &u, options, folder);
 }

@@ -22,8 +22,8 @@ static void on_interrupt(int signal_number)
 
 struct train_args {
     struct cli_device device;
-    const char *data, *out, *preset, *model, *init;
-    int objective, schedule, cond, optimizer, resume, quiet;
+    const char *data, *out, *preset, *model, *init, *schedule;
+    int objective, cond, optimizer, resume, quiet;
     int64_t steps, batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end;
 };
@@ -42,12 +42,13 @@ static void show_event(void *ctx, const char *text) { cli_progress_note(ctx, tex
 static void apply(const struct train_args *a, const struct cli_option *o, brume_train_config *c)
 {
     c->scheduler.prediction_type = (brume_prediction)a->objective;
-    if (cli_given(o, "schedule")) snprintf(c->scheduler.beta_schedule, sizeof c->scheduler.beta_schedule, "%s", brume_schedule_row(a->schedule)->name);
+    if (cli_given(o, "schedule"))
+        snprintf(c->scheduler.beta_schedule, sizeof c->scheduler.beta_schedule, "%s", brume_schedule_find(a->schedule)->name);
     if (cli_given(o, "timesteps")) c->scheduler.num_train_timesteps = (int32_t)a->timesteps;
     if (cli_given(o, "beta-start")) c->scheduler.beta_start = a->beta_start;
     if (cli_given(o, "beta-end")) c->scheduler.beta_end = a->beta_end;
-    if (cli_given(o, "steps")) c->steps = a->steps;
-    if (cli_given(o, "batch")) c->batch = (int32_t)a->batch;
+    if (a->steps) c->steps = a->steps;
+    if (a->batch) c->batch = (int32_t)a->batch;
     if (cli_given(o, "lr")) c->lr = a->lr;
     if (cli_given(o, "weight-decay")) c->weight_decay = a->decay;
     if (cli_given(o, "beta1")) c->beta1 = a->beta1;
@@ -120,6 +121,16 @@ static brume_status train(const struct train_args *a, const struct cli_option *o
     return s;
 }
 
+/* "noise schedule: linear, cosine, ..." from the rows; the names that people use come first. */
+static void list_schedules(char *text, size_t n)
+{
+    size_t used = (size_t)snprintf(text, n, "noise schedule:");
+    for (int i = 0; brume_schedule_row(i) && used < n; i++) {
+        const brume_schedule_kind *k = brume_schedule_row(i);
+        used += (size_t)snprintf(text + used, n - used, "%s %s", i ? "," : "", k->alias ? k->alias : k->name);
+    }
+}
+
 int cmd_train(int argc, char **argv)
 {
     static const char *const examples[] = {
@@ -128,15 +139,15 @@ int cmd_train(int argc, char **argv)
         "brume train --data shapes --out runs/shapes --resume  # goes on after Ctrl-C", NULL };
     static const char *const objectives[] = { "eps", "x0", "v", NULL };
     static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
-    const char *schedules[16] = { NULL };
-    for (int i = 0; i < 15 && brume_schedule_row(i); i++) schedules[i] = brume_schedule_row(i)->name;
+    char schedules[512];
+    list_schedules(schedules, sizeof schedules);
     const struct cli_usage u = { "train", "",
                                  "Trains a denoising diffusion model (Ho et al. 2020). --out becomes a model folder that diffusers can load, with the "
                                  "training state beside it.", examples, 0, 0 };
     brume_train_config c;
     brume_train_config_default(&c);
     struct train_args a = { .device = CLI_DEVICE_DEFAULT, .data = "shapes", .seed = 0, .save_every = 1000, .sample_every = 500, .samples = 60, .guidance = 2,
-                            .steps = c.steps, .batch = c.batch, .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
+                            .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
                             .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02 };
     struct cli_option options[] = {
         OPT_STRING("data", &a.data, "WHAT", "shapes (built in), or a folder of IDX files (MNIST) or CIFAR batches"),
@@ -145,14 +156,14 @@ int cmd_train(int argc, char **argv)
         OPT_STRING("model", &a.model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a.init, "MODEL", "start from the weights (and config) of a model folder"),
         OPT_CHOICE("objective", &a.objective, objectives, "what the network predicts"),
-        OPT_CHOICE("schedule", &a.schedule, schedules, "noise schedule"),
+        OPT_STRING("schedule", &a.schedule, "NAME", schedules),
         OPT_INT("timesteps", &a.timesteps, 1, 100000, "T", "steps of the forward process"),
         OPT_FLOAT("beta-start", &a.beta_start, 1e-12, 0.999, "X", "first beta of linear schedules"),
         OPT_FLOAT("beta-end", &a.beta_end, 1e-12, 0.999, "X", "last beta of linear schedules"),
         OPT_CHOICE("cond", &a.cond, conds, "condition on the class; auto: where the data has classes"),
         OPT_FLOAT("cond-drop", &a.drop, 0, 1, "P", "part of the examples trained without their class, for guidance"),
-        OPT_INT("steps", &a.steps, 1, 1e12, "N", "optimizer steps in all (preset)"),
-        OPT_INT("batch", &a.batch, 1, 65536, "N", "images of a step (preset)"),
+        OPT_INT("steps", &a.steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
+        OPT_INT("batch", &a.batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
         OPT_CHOICE("optimizer", &a.optimizer, optimizers, "optimizer"),
         OPT_FLOAT("lr", &a.lr, 0, 10, "X", "learning rate"),
         OPT_FLOAT("weight-decay", &a.decay, 0, 10, "X", "weight decay"),
@@ -180,6 +191,7 @@ int cmd_train(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
     if (!a.out) return cli_wrong(&u, "--out is needed: the folder of the run");
     if ((a.preset != NULL) + (a.model != NULL) + (a.init != NULL) > 1) return cli_wrong(&u, "give one of --preset, --model and --init");
+    if (!brume_schedule_find(a.schedule)) return cli_wrong(&u, "--schedule: there is no '%s'; %s", a.schedule, schedules);
     if (a.channels == 2) return cli_wrong(&u, "--channels: expected 1 or 3, got 2");
     char note[512];
     const char *preset = a.preset ? a.preset : !strcmp(a.data, "shapes") ? "shapes" : "mnist";
@@ -191,7 +203,7 @@ int cmd_train(int argc, char **argv)
     }
     if (s == BRUME_E_STOPPED) {
         fprintf(stderr, "%s\n", brume_error());
-        return CLI_DONE;
+        return interrupted ? CLI_FAILED : CLI_DONE; /* --minutes is an end, Ctrl-C falls short */
     }
     return cli_failed();
 }
