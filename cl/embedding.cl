@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Rows of a table by ids, and the table's gradient. rows x width: the table. */
+ * Rows of a table by ids, and the table's gradient. rows x width: the table; VW: columns of an item, 4, 8 or 16. */
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
 
 /* One value per item; an id outside the table gives NaN. */
 __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long width, long n)
@@ -16,21 +18,21 @@ __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long 
     y[i] = inside ? value : NAN;
 }
 
-/* One item: 16 columns of one row of the table, over all ids in their order. */
+/* One item: VW columns of one row of the table, over all ids in their order. */
 __kernel void scatter(TENSOR(dy), TENSOR_I32(ids), TENSOR(dtable), long rows, long width, long n_ids)
 {
     CBIND(dy);
     CBIND_I32(ids);
     BIND(dtable);
-    const size_t col = get_global_id(0) * 16, row = get_global_id(1);
+    const size_t col = get_global_id(0) * VW, row = get_global_id(1);
     if ((long)col >= width || (long)row >= rows) return;
     dy += col;
     dtable += (long)row * width + (long)col;
-    if ((long)col + 16 <= width) {
-        float16 s = 0.0f;
+    if ((long)col + VW <= width) {
+        CAT(float, VW) s = 0.0f;
         for (long i = 0; i < n_ids; i++)
-            if (ids[i] == (long)row) s += vload16(0, dy + i * width);
-        vstore16(s, 0, dtable);
+            if (ids[i] == (long)row) s += CAT(vload, VW)(0, dy + i * width);
+        CAT(vstore, VW)(s, 0, dtable);
         return;
     }
     for (long k = 0; (long)col + k < width; k++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Gated GELU: a row of x holds a (width) and b (width); y = a gelu_erf(b). An item makes VW (4 or 16) values of a row. Needs math.h. */
+ * Gated GELU: a row of x holds a (width) and b (width); y = a gelu_erf(b). An item makes VW (4, 8 or 16) values of a row. Needs math.h. */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define VEC CAT(float, VW)

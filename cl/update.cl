@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Optimizer updates in place: VW elements per item (4 or 16), the last item element by element. */
+ * Optimizer updates in place: VW elements per item (4, 8 or 16), the last item element by element. */
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define VEC CAT(float, VW)

@@ -56,10 +56,9 @@ static void cpu_gather(const struct brume_cpu_call *c)
 
 static void cl_gather(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const brume_shape table = n->in_v[0]->shape;
     const int64_t ids = brume_shape_numel(n->in_v[1]->shape), w = width(table);
-    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "gather", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "gather", "-DVW=%d", brume_cl_width(c));
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);
@@ -108,17 +107,17 @@ static void cpu_scatter(const struct brume_cpu_call *c)
 
 static void cl_scatter(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const struct grad_attrs *a = n->attrs;
     const int64_t w = width(a->table);
-    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "scatter", "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "embedding.cl", "scatter", "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);
     brume_cl_long(k, a->table.d[0]);
     brume_cl_long(k, w);
     brume_cl_long(k, brume_shape_numel(n->in_v[1]->shape));
-    brume_cl_size2(k, (size_t)brume_ceil_div(w, 16), (size_t)a->table.d[0], 16, 4);
+    brume_cl_size2(k, (size_t)brume_ceil_div(w, vw), (size_t)a->table.d[0], 16, 4);
 }
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_scatter, .cl = cl_scatter }, { 0 } };

@@ -54,7 +54,7 @@ static void cpu_forward(const struct brume_cpu_call *c)
 static void launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel)
 {
     const brume_shape x = n->in_v[0]->shape;
-    const int64_t width = x.d[x.ndim - 1] / 2, rows = brume_shape_numel(x) / (2 * width), vw = c->cpu_type ? 16 : 4;
+    const int64_t width = x.d[x.ndim - 1] / 2, rows = brume_shape_numel(x) / (2 * width), vw = brume_cl_width(c);
     struct brume_cl_launch *k = brume_cl_add(l, "geglu.cl", kernel, "-DVW=%d", (int)vw);
     for (int i = 0; i < n->n_in; i++) brume_cl_in(k, i);
     brume_cl_out(k, 0);

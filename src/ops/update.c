@@ -37,7 +37,7 @@ brume_status brume_scale_want(const struct brume_node *n, int input)
 
 struct brume_cl_launch *brume_update_launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel)
 {
-    const int vw = c->cpu_type ? 16 : 4; /* a CPU wants whole vectors per item, a GPU coalesced quadruples */
+    const int vw = brume_cl_width(c);
     struct brume_cl_launch *k = brume_cl_add(l, "update.cl", kernel, "-DVW=%d", vw);
     brume_cl_size1(k, (size_t)brume_ceil_div(brume_shape_numel(n->in_v[0]->shape), vw), 64);
     return k;
