@@ -1,22 +1,31 @@
 /* SPDX-License-Identifier: MIT
- * Losses. Sums are taken in a fixed order, without barriers: by items over some hundred elements, then 64 parts to one until one is left. */
+ * Losses. Sums are taken in a fixed order, without barriers: by items over some hundred elements, then 64 parts to one until one is left.
+ * VW: floats of a vector, 4, 8 or 16. */
 
-/* Item j of `items` sums (x - target)^2 of quadruples j, j + items, j + 2 items, ... */
-__kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items)
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#define VLOAD(p) CAT(vload, VW)(0, p)
+
+/* Item j sums (x - target)^2 of groups of VW elements from j first on, every `step` elements; `items` items take them all. With
+ * step VW an item stays within its own stretch of `first` elements. */
+__kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items, long first, long step)
 {
     CBIND(x);
     CBIND(target);
     BIND(part);
     const long j = (long)get_global_id(0);
     if (j >= items) return;
-    float4 s4 = 0.0f;
-    long i = 4 * j;
-    for (; i + 4 <= n; i += 4 * items) {
-        const float4 d = vload4(0, x + i) - vload4(0, target + i);
-        s4 += d * d;
+    const long end = step == VW ? min(j * first + first, n) : n;
+    CAT(float, VW) sum = 0.0f;
+    long i = j * first;
+    for (; i + VW <= end; i += step) {
+        const CAT(float, VW) d = VLOAD(x + i) - VLOAD(target + i);
+        sum += d * d;
     }
-    float s = (s4.x + s4.y) + (s4.z + s4.w);
-    for (; i < n; i++) s += (x[i] - target[i]) * (x[i] - target[i]);
+    float lane[VW], s = 0.0f;
+    CAT(vstore, VW)(sum, 0, lane);
+    for (int k = 0; k < VW; k++) s += lane[k];
+    for (; i < end; i++) s += (x[i] - target[i]) * (x[i] - target[i]);
     part[j] = s;
 }
 

@@ -41,20 +41,20 @@ static void cpu_forward(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, x.d[0] * (x.d[1] / 2), forward_task, &j);
 }
 
-static void launch(struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape result)
+static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape result)
 {
-    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     brume_cl_long(k, brume_shape_numel(result) / result.d[3]);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], 4) * (brume_shape_numel(result) / result.d[3])), 64);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], vw) * (brume_shape_numel(result) / result.d[3])), 64);
 }
 
 static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
-    launch(l, "avg_pool2d", n->in_v[0]->shape, n->out_v[0]->shape);
+    launch(c, l, "avg_pool2d", n->in_v[0]->shape, n->out_v[0]->shape);
 }
 
 /* ---- gradient ---------------------------------------------------------------------------------------------------------------- */
@@ -96,8 +96,7 @@ static void cpu_backward(const struct brume_cpu_call *c)
 
 static void cl_backward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
-    launch(l, "avg_pool2d_grad", n->out_v[0]->shape, n->out_v[0]->shape);
+    launch(c, l, "avg_pool2d_grad", n->out_v[0]->shape, n->out_v[0]->shape);
 }
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };

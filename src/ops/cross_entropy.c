@@ -74,16 +74,16 @@ static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const brume_shape s = n->in_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_rows", "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_rows", "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_work(k, 0);
     brume_cl_long(k, s.d[0]);
     brume_cl_long(k, s.d[1]);
     brume_cl_size1(k, (size_t)s.d[0], 32);
-    brume_cl_mean(l, s.d[0], (float)s.d[0]);
+    brume_cl_mean(l, s.d[0], (float)s.d[0], vw);
 }
 
 /* ---- gradient: (softmax(x) - onehot(label)) dy / rows ------------------------------------------------------------------------ */
@@ -109,9 +109,8 @@ static void cpu_grad(const struct brume_cpu_call *c)
 
 static void cl_grad(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const brume_shape s = n->in_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_grad", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "cross_entropy_grad", "-DVW=%d", brume_cl_width(c));
     for (int i = 0; i < 3; i++) brume_cl_in(k, i);
     brume_cl_out(k, 0);
     brume_cl_long(k, s.d[0]);

@@ -5,6 +5,7 @@
 #include "graph/cl_launch.h"
 #include "graph/op.h"
 #include "ops/chunks.h"
+#include "ops/random.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
 
@@ -66,18 +67,18 @@ static void cpu_any(const struct brume_cpu_call *c)
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
+    const int lanes = brume_cl_lanes(c);
     const struct attrs *a = n->attrs;
     const brume_shape s = n->in_v[0]->shape;
     const int64_t len = brume_shape_numel(s) / s.d[0];
-    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", "dropout", "");
+    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", "dropout", "%s", brume_cl_lanes_text(lanes));
     for (int i = 0; i < 3; i++) brume_cl_in(k, i);
     brume_cl_out(k, 0);
     brume_cl_int(k, (int32_t)a->stream);
     brume_cl_long(k, len);
     brume_cl_int(k, (int32_t)threshold(a->p));
     brume_cl_float(k, keep_scale(a->p));
-    brume_cl_size2(k, (size_t)brume_ceil_div(len, 4), (size_t)s.d[0], 64, 1);
+    brume_cl_size2(k, (size_t)brume_ceil_div(len, 4 * lanes), (size_t)s.d[0], 64, 1);
 }
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)

@@ -23,18 +23,19 @@ static struct job job_of(const struct brume_cpu_call *c)
     return (struct job){ c->simd->misc, c->in[0], c->out[0], x[1], x[2], x[3], y[1], y[2], a->gain / 64 };
 }
 
-static void launch(const struct brume_node *n, struct brume_cl_list *l, const char *kernel)
+static void launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel)
 {
     const struct attrs *a = n->attrs;
     const brume_shape x = n->in_v[0]->shape, y = n->out_v[0]->shape;
-    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     for (int i = 1; i < 3; i++) brume_cl_long(k, y.d[i]);
     brume_cl_long(k, y.d[0] * y.d[1] * y.d[2]);
     brume_cl_float(k, a->gain / 64);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(y.d[3], 4) * y.d[0] * y.d[1] * y.d[2]), 64);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(y.d[3], vw) * y.d[0] * y.d[1] * y.d[2]), 64);
 }
 
 static brume_tensor down_with(brume_graph *g, brume_tensor x, float gain);
@@ -80,7 +81,7 @@ static void cpu_down(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, c->node->out_v[0]->shape.d[0] * j.out_h, down_task, &j);
 }
 
-static void cl_down(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "fir_down"); }
+static void cl_down(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "fir_down"); }
 
 static void down_grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
@@ -161,7 +162,7 @@ static void cpu_up(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, c->node->out_v[0]->shape.d[0] * j.out_h, up_task, &j);
 }
 
-static void cl_up(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "fir_up"); }
+static void cl_up(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "fir_up"); }
 
 static void up_grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {

@@ -14,14 +14,14 @@ size_t brume_cl_sum_bytes(int64_t n)
     return bytes;
 }
 
-void brume_cl_mean(struct brume_cl_list *l, int64_t n, float count)
+void brume_cl_mean(struct brume_cl_list *l, int64_t n, float count, int vw)
 {
     size_t at = 0;
     bool last;
     do {
         const int64_t sums = brume_ceil_div(n, 64);
         last = sums == 1;
-        struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_parts", "");
+        struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_parts", "-DVW=%d", vw);
         brume_cl_work(k, (int64_t)at);
         at += padded(n);
         if (last) brume_cl_out(k, 0);

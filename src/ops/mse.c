@@ -42,8 +42,9 @@ static void cpu_any(const struct brume_cpu_call *c)
     *(float *)c->out[0] = (float)(sum / (double)j.n);
 }
 
-/* OpenCL: partial sums of about 256 elements. */
-static int64_t cl_parts(const struct brume_node *n) { return brume_ceil_div(count(n), 256); }
+#define CL_PART 256 /* elements of one OpenCL work-item */
+
+static int64_t cl_parts(const struct brume_node *n) { return brume_ceil_div(count(n), CL_PART); }
 
 static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
 {
@@ -52,16 +53,18 @@ static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const int64_t parts = cl_parts(n);
-    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_sq_diff", "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "loss.cl", "sum_sq_diff", "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_work(k, 0);
     brume_cl_long(k, count(n));
     brume_cl_long(k, parts);
+    brume_cl_long(k, c->cpu_type ? CL_PART : vw);      /* on a CPU an item reads a stretch of its own, */
+    brume_cl_long(k, c->cpu_type ? vw : parts * vw);   /* on a GPU neighbours read neighbours */
     brume_cl_size1(k, (size_t)parts, 64);
-    brume_cl_mean(l, parts, (float)count(n));
+    brume_cl_mean(l, parts, (float)count(n), vw);
 }
 
 /* d/dx = 2 (x - target) / n, d/dtarget = -d/dx */

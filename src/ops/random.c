@@ -5,6 +5,7 @@
 #include "graph/cl_launch.h"
 #include "graph/op.h"
 #include "ops/chunks.h"
+#include "ops/random.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
 
@@ -53,21 +54,22 @@ static void run(const struct brume_cpu_call *c, void (*row)(int64_t n, const str
 static void cpu_normal(const struct brume_cpu_call *c) { run(c, c->simd->noise->normal); }
 static void cpu_uniform(const struct brume_cpu_call *c) { run(c, c->simd->noise->uniform); }
 
-static void launch(const struct brume_node *n, struct brume_cl_list *l, const char *kernel)
+static void launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel)
 {
+    const int lanes = brume_cl_lanes(c);
     const struct attrs *a = n->attrs;
     const int64_t samples = a->shape.d[0], len = brume_shape_numel(a->shape) / samples;
-    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", kernel, "");
+    struct brume_cl_launch *k = brume_cl_add(l, "random.cl", kernel, "%s", brume_cl_lanes_text(lanes));
     brume_cl_in(k, 0);
     brume_cl_in(k, 1);
     brume_cl_out(k, 0);
     brume_cl_int(k, (int32_t)a->stream);
     brume_cl_long(k, len);
-    brume_cl_size2(k, (size_t)brume_ceil_div(len, 4), (size_t)samples, 64, 1);
+    brume_cl_size2(k, (size_t)brume_ceil_div(len, 4 * lanes), (size_t)samples, 64, 1);
 }
 
-static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_normal"); }
-static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_uniform"); }
+static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "noise_normal"); }
+static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "noise_uniform"); }
 
 static const struct brume_variant normal_kernels[] = { { .name = "any", .cpu = cpu_normal, .cl = cl_normal }, { 0 } };
 static const struct brume_variant uniform_kernels[] = { { .name = "any", .cpu = cpu_uniform, .cl = cl_uniform }, { 0 } };

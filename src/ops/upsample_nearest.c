@@ -51,22 +51,22 @@ static void cpu_forward(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, y.d[0] * y.d[1], forward_task, &j);
 }
 
-static void launch(struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape y, brume_shape result)
+static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape y, brume_shape result)
 {
-    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "");
+    const int vw = brume_cl_width(c);
+    struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     for (int i = 1; i < 3; i++) brume_cl_long(k, y.d[i]);
     brume_cl_long(k, result.d[0] * result.d[1] * result.d[2]);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], 4) * result.d[0] * result.d[1] * result.d[2]), 64);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], vw) * result.d[0] * result.d[1] * result.d[2]), 64);
 }
 
 static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const brume_shape x = n->in_v[0]->shape, y = n->out_v[0]->shape;
-    launch(l, "upsample_nearest", x, y, y);
+    launch(c, l, "upsample_nearest", x, y, y);
 }
 
 /* ---- gradient: every input pixel sums the outputs that read it --------------------------------------------------------------- */
@@ -107,9 +107,8 @@ static void cpu_backward(const struct brume_cpu_call *c)
 
 static void cl_backward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
-    (void)c;
     const brume_shape dy = n->in_v[0]->shape, dx = n->out_v[0]->shape;
-    launch(l, "upsample_nearest_grad", dx, dy, dx);
+    launch(c, l, "upsample_nearest_grad", dx, dy, dx);
 }
 
 static double grad_flops(const struct brume_node *n) { return (double)brume_shape_numel(n->in_v[0]->shape); }
