@@ -6,16 +6,15 @@
 #define CAT(a, b) CAT_(a, b)
 #define VLOAD(p) CAT(vload, VW)(0, p)
 
-/* Item j sums (x - target)^2 of groups of VW elements from j first on, every `step` elements; `items` items take them all. With
- * step VW an item stays within its own stretch of `first` elements. */
-__kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items, long first, long step)
+/* Item j sums (x - target)^2 of groups of VW elements from j first on, every `step` elements, within `span` elements. */
+__kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items, long first, long step, long span)
 {
     CBIND(x);
     CBIND(target);
     BIND(part);
     const long j = (long)get_global_id(0);
     if (j >= items) return;
-    const long end = step == VW ? min(j * first + first, n) : n;
+    const long end = min(j * first + span, n);
     CAT(float, VW) sum = 0.0f;
     long i = j * first;
     for (; i + VW <= end; i += step) {

@@ -44,12 +44,14 @@ static void cpu_forward(const struct brume_cpu_call *c)
 static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape result)
 {
     const int vw = brume_cl_width(c);
+    const int64_t span = brume_cl_span(c, result.d[3]);
     struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     brume_cl_long(k, brume_shape_numel(result) / result.d[3]);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], vw) * (brume_shape_numel(result) / result.d[3])), 64);
+    brume_cl_long(k, span);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], span) * (brume_shape_numel(result) / result.d[3])), 64);
 }
 
 static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)

@@ -21,4 +21,11 @@ static inline int brume_cl_width(const struct brume_caps *c)
     return !c->cpu_type || c->vector_width < 8 ? 4 : c->vector_width < 16 ? 8 : 16;
 }
 
+/* Channels of one OpenCL work-item of an image op: all on a CPU, where finding the pixel should cost little; else one vector. */
+static inline int64_t brume_cl_span(const struct brume_caps *c, int64_t channels)
+{
+    const int64_t vw = brume_cl_width(c);
+    return c->cpu_type ? brume_ceil_div(channels, vw) * vw : vw;
+}
+
 #endif

@@ -65,9 +65,8 @@ static void cpu_any(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, s.d[0] * j.per_sample, task, &j);
 }
 
-static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+static void launch(const struct brume_node *n, struct brume_cl_list *l, int lanes)
 {
-    const int lanes = brume_cl_lanes(c);
     const struct attrs *a = n->attrs;
     const brume_shape s = n->in_v[0]->shape;
     const int64_t len = brume_shape_numel(s) / s.d[0];
@@ -81,13 +80,20 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_size2(k, (size_t)brume_ceil_div(len, 4 * lanes), (size_t)s.d[0], 64, 1);
 }
 
+static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, 1); }
+static void cl_lanes(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, brume_cl_lanes(c)); }
+
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
     const struct attrs *a = n->attrs;
     if (need[0]) dx[0] = brume_dropout(g, dy[0], a->p, n->in[1], n->in[2], a->stream);
 }
 
-static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
+static const struct brume_variant kernels[] = {
+    { .name = "lanes", .suits = brume_suits_lanes, .cl = cl_lanes },
+    { .name = "any", .cpu = cpu_any, .cl = cl_any },
+    { 0 },
+};
 
 static const struct brume_op op = {
     .name = "dropout", .n_in_min = 3, .n_in_max = 3, .n_out = 1, .flags = BRUME_OP_INPLACE0, .shape = shape, .grad = grad, .kernels = kernels,

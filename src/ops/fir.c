@@ -28,14 +28,16 @@ static void launch(const struct brume_node *n, const struct brume_caps *c, struc
     const struct attrs *a = n->attrs;
     const brume_shape x = n->in_v[0]->shape, y = n->out_v[0]->shape;
     const int vw = brume_cl_width(c);
+    const int64_t span = brume_cl_span(c, y.d[3]);
     struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     for (int i = 1; i < 3; i++) brume_cl_long(k, y.d[i]);
     brume_cl_long(k, y.d[0] * y.d[1] * y.d[2]);
+    brume_cl_long(k, span);
     brume_cl_float(k, a->gain / 64);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(y.d[3], vw) * y.d[0] * y.d[1] * y.d[2]), 64);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(y.d[3], span) * y.d[0] * y.d[1] * y.d[2]), 64);
 }
 
 static brume_tensor down_with(brume_graph *g, brume_tensor x, float gain);

@@ -51,7 +51,7 @@ static size_t work_bytes(const struct brume_node *n, const struct brume_caps *c)
     return c->opencl ? brume_cl_sum_bytes(cl_parts(n)) : (size_t)brume_ceil_div(count(n), BRUME_CHUNK) * sizeof(double);
 }
 
-static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+static void launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, bool stretch)
 {
     const int64_t parts = cl_parts(n);
     const int vw = brume_cl_width(c);
@@ -61,11 +61,17 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_work(k, 0);
     brume_cl_long(k, count(n));
     brume_cl_long(k, parts);
-    brume_cl_long(k, c->cpu_type ? CL_PART : vw);      /* on a CPU an item reads a stretch of its own, */
-    brume_cl_long(k, c->cpu_type ? vw : parts * vw);   /* on a GPU neighbours read neighbours */
+    brume_cl_long(k, stretch ? CL_PART : vw);
+    brume_cl_long(k, stretch ? vw : parts * vw);
+    brume_cl_long(k, stretch ? CL_PART : count(n));
     brume_cl_size1(k, (size_t)parts, 64);
     brume_cl_mean(l, parts, (float)count(n), vw);
 }
+
+/* "stretch": on a CPU an item reads a stretch of its own; "any": on a GPU neighbours read neighbours. */
+static bool suits_stretch(const struct brume_node *n, const struct brume_caps *c) { (void)n; return c->cpu_type; }
+static void cl_stretch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, true); }
+static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, false); }
 
 /* d/dx = 2 (x - target) / n, d/dtarget = -d/dx */
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -77,7 +83,11 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static double flops(const struct brume_node *n) { return 3.0 * (double)count(n); }
 
-static const struct brume_variant kernels[] = { { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any, .cl = cl_any }, { 0 } };
+static const struct brume_variant kernels[] = {
+    { .name = "stretch", .suits = suits_stretch, .work_bytes = work_bytes, .cl = cl_stretch },
+    { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any, .cl = cl_any },
+    { 0 },
+};
 static const struct brume_op op = {
     .name = "mse", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };

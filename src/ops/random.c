@@ -54,9 +54,8 @@ static void run(const struct brume_cpu_call *c, void (*row)(int64_t n, const str
 static void cpu_normal(const struct brume_cpu_call *c) { run(c, c->simd->noise->normal); }
 static void cpu_uniform(const struct brume_cpu_call *c) { run(c, c->simd->noise->uniform); }
 
-static void launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel)
+static void launch(const struct brume_node *n, struct brume_cl_list *l, const char *kernel, int lanes)
 {
-    const int lanes = brume_cl_lanes(c);
     const struct attrs *a = n->attrs;
     const int64_t samples = a->shape.d[0], len = brume_shape_numel(a->shape) / samples;
     struct brume_cl_launch *k = brume_cl_add(l, "random.cl", kernel, "%s", brume_cl_lanes_text(lanes));
@@ -68,11 +67,21 @@ static void launch(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_size2(k, (size_t)brume_ceil_div(len, 4 * lanes), (size_t)samples, 64, 1);
 }
 
-static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "noise_normal"); }
-static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "noise_uniform"); }
+static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_normal", 1); }
+static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_uniform", 1); }
+static void lanes_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, "noise_normal", brume_cl_lanes(c)); }
+static void lanes_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, "noise_uniform", brume_cl_lanes(c)); }
 
-static const struct brume_variant normal_kernels[] = { { .name = "any", .cpu = cpu_normal, .cl = cl_normal }, { 0 } };
-static const struct brume_variant uniform_kernels[] = { { .name = "any", .cpu = cpu_uniform, .cl = cl_uniform }, { 0 } };
+static const struct brume_variant normal_kernels[] = {
+    { .name = "lanes", .suits = brume_suits_lanes, .cl = lanes_normal },
+    { .name = "any", .cpu = cpu_normal, .cl = cl_normal },
+    { 0 },
+};
+static const struct brume_variant uniform_kernels[] = {
+    { .name = "lanes", .suits = brume_suits_lanes, .cl = lanes_uniform },
+    { .name = "any", .cpu = cpu_uniform, .cl = cl_uniform },
+    { 0 },
+};
 
 static const struct brume_op op_normal = {
     .name = "normal", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = normal_kernels,

@@ -5,8 +5,11 @@
 
 #include "ops/chunks.h"
 
-/* Philox counters of one work-item, four elements each; and the defines that say so. */
-static inline int brume_cl_lanes(const struct brume_caps *c) { return c->cpu_type ? brume_cl_width(c) : 1; }
+/* Variant "lanes": vectors of Philox counters, for CPUs, whose compilers do not vectorise it over work-items; "any": one counter. */
+static inline bool brume_suits_lanes(const struct brume_node *n, const struct brume_caps *c) { (void)n; return c->cpu_type; }
+
+/* Counters of one work-item, four elements each; and the defines that say so. */
+static inline int brume_cl_lanes(const struct brume_caps *c) { return brume_cl_width(c); }
 
 static inline const char *brume_cl_lanes_text(int lanes)
 {

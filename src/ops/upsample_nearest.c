@@ -12,6 +12,8 @@
 
 struct attrs { int64_t h, w; }; /* of the result */
 
+#define MAX_SIDE 65535 /* products of two sides fit 32 bits in the kernel */
+
 static brume_status shape(struct brume_node *n)
 {
     const struct attrs *a = n->attrs;
@@ -19,8 +21,8 @@ static brume_status shape(struct brume_node *n)
     if (s) return s;
     if (a->h < 1 || a->w < 1) return brume_node_fail(n, BRUME_E_SHAPE, "the result must be at least 1x1, got %lldx%lld", (long long)a->h, (long long)a->w);
     const int64_t *d = n->in_v[0]->shape.d;
-    if (a->h > INT32_MAX || a->w > INT32_MAX || d[1] > INT32_MAX || d[2] > INT32_MAX)
-        return brume_node_fail(n, BRUME_E_SHAPE, "an image side of %lld is too long", (long long)INT32_MAX + 1);
+    if (a->h > MAX_SIDE || a->w > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
+        return brume_node_fail(n, BRUME_E_SHAPE, "an image side may have up to %d pixels", MAX_SIDE);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(d[0], a->h, a->w, d[3]);
     return BRUME_OK;
@@ -54,13 +56,15 @@ static void cpu_forward(const struct brume_cpu_call *c)
 static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape y, brume_shape result)
 {
     const int vw = brume_cl_width(c);
+    const int64_t span = brume_cl_span(c, y.d[3]);
     struct brume_cl_launch *k = brume_cl_add(l, "resample.cl", kernel, "-DVW=%d", vw);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     for (int i = 1; i < 4; i++) brume_cl_long(k, x.d[i]);
     for (int i = 1; i < 3; i++) brume_cl_long(k, y.d[i]);
     brume_cl_long(k, result.d[0] * result.d[1] * result.d[2]);
-    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], vw) * result.d[0] * result.d[1] * result.d[2]), 64);
+    brume_cl_long(k, span);
+    brume_cl_size1(k, (size_t)(brume_ceil_div(result.d[3], span) * result.d[0] * result.d[1] * result.d[2]), 64);
 }
 
 static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
