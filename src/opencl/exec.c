@@ -194,14 +194,14 @@ static brume_status set_args(struct brume_exec *e, const struct pending *q, cl_k
     return BRUME_OK;
 }
 
-/* A kernel without local memory whose text does not ask for its place in the group runs right with groups of any size. */
+/* A kernel without local memory whose own text (up to the brace at a line's start) does not ask for its place in the group runs right with groups of any size. */
 static bool may_shrink(const struct pending *q, cl_ulong local_bytes)
 {
     const char *at = q->source ? q->source : brume_cl_source(q->k.file);
     const size_t length = strlen(q->k.kernel);
     while ((at = strstr(at, q->k.kernel)) && at[length] != '(') at += length;
     if (local_bytes || !at) return false;
-    const char *end = strstr(at, "__kernel"), *local = strstr(at, "get_local_"), *group = strstr(at, "get_group_id");
+    const char *end = strstr(at, "\n}"), *local = strstr(at, "get_local_"), *group = strstr(at, "get_group_id");
     return (!local || (end && local > end)) && (!group || (end && group > end));
 }
 
