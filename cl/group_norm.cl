@@ -59,6 +59,7 @@ __kernel void gn_stats(TENSOR(x), TENSOR(part), const int rows, const int C, con
 
 /* Sum of v over the LOCAL work-items of a group, in a fixed order. */
 #if LOCAL > 1
+#define SHARED_KERNEL __kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
 static float sum_local(float v, __local float *tmp)
 {
     const int t = (int)get_local_id(0);
@@ -76,13 +77,14 @@ static float sum_local(float v, __local float *tmp)
 #define SUM_MEMORY() __local float tmp[LOCAL]
 #define FIRST ((int)get_local_id(0))
 #else
+#define SHARED_KERNEL __kernel
 #define SUM(v) (v)
 #define SUM_MEMORY()
 #define FIRST 0
 #endif
 
 /* Joins the parts of a group: mean in two floats, rstd. Grid (G LOCAL, N). */
-__kernel void gn_finish(TENSOR(part), TENSOR(mean), TENSOR(rstd), const int rows, const int C, const int G, const int chunk, const int chunks,
+SHARED_KERNEL void gn_finish(TENSOR(part), TENSOR(mean), TENSOR(rstd), const int rows, const int C, const int G, const int chunk, const int chunks,
                         const float norm_eps)
 {
     CBIND(part);
@@ -202,7 +204,7 @@ __kernel void gn_grad_chunks(TENSOR(part), TENSOR(mean), TENSOR(rstd), TENSOR(su
 }
 
 /* means [n][G][2]: of dxhat and of dxhat xhat over a group. Grid (G LOCAL, N). */
-__kernel void gn_grad_means(TENSOR(sums), TENSOR(w), TENSOR(means), const int rows, const int C, const int G)
+SHARED_KERNEL void gn_grad_means(TENSOR(sums), TENSOR(w), TENSOR(means), const int rows, const int C, const int G)
 {
     CBIND(sums);
     CBIND_OPT(w);

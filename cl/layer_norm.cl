@@ -26,6 +26,7 @@ static float lanes_sum(VEC v)
 #endif
 
 #if LOCAL > 1
+#define SHARED_KERNEL __kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
 #define ROW() const size_t row = get_group_id(0); const int me = (int)get_local_id(0); __local float tmp[LOCAL]
 #define REDUCE(v)                                               \
     tmp[me] = v;                                                \
@@ -37,6 +38,7 @@ static float lanes_sum(VEC v)
     v = tmp[0];                                                 \
     barrier(CLK_LOCAL_MEM_FENCE)
 #else
+#define SHARED_KERNEL __kernel
 #define ROW() const size_t row = get_global_id(0); const int me = 0; if (row >= (size_t)rows) return
 #define REDUCE(v)
 #endif
@@ -48,7 +50,7 @@ static float lanes_sum(VEC v)
         for (int j = whole + me; j < D; j += LOCAL) { single }          \
     }
 
-__kernel void ln_rows(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(y), TENSOR(mean), TENSOR(rstd), const long rows, const int D, const float norm_eps)
+SHARED_KERNEL void ln_rows(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(y), TENSOR(mean), TENSOR(rstd), const long rows, const int D, const float norm_eps)
 {
     CBIND(x);
     CBIND_OPT(w);
@@ -88,7 +90,7 @@ __kernel void ln_rows(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(y), TENSOR(mean), 
 }
 
 /* dx = rstd (g - mean g - xhat mean(g xhat)), g = dy w, which waits in dx. */
-__kernel void ln_grad_rows(TENSOR(x), TENSOR(w), TENSOR(mean), TENSOR(rstd), TENSOR(dy), TENSOR(dx), const long rows, const int D)
+SHARED_KERNEL void ln_grad_rows(TENSOR(x), TENSOR(w), TENSOR(mean), TENSOR(rstd), TENSOR(dy), TENSOR(dx), const long rows, const int D)
 {
     CBIND(x);
     CBIND_OPT(w);

@@ -36,6 +36,7 @@ static float lanes_sum(VEC v)
 #endif
 
 #if LOCAL > 1
+#define SHARED_KERNEL __kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
 #define ROW() const size_t row = get_group_id(0); const int me = (int)get_local_id(0); __local float tmp[LOCAL]
 #define REDUCE(v, op)                                           \
     tmp[me] = v;                                                \
@@ -48,6 +49,7 @@ static float lanes_sum(VEC v)
     barrier(CLK_LOCAL_MEM_FENCE)
 #define ADD(a, b) ((a) + (b))
 #else
+#define SHARED_KERNEL __kernel
 #define ROW() const size_t row = get_global_id(0); const int me = 0; if (row >= (size_t)rows) return
 #define REDUCE(v, op)
 #endif
@@ -59,7 +61,7 @@ static float lanes_sum(VEC v)
         for (int j = whole + me; j < D; j += LOCAL) { single }          \
     }
 
-__kernel void softmax_rows(TENSOR(x), TENSOR(y), const long rows, const int D)
+SHARED_KERNEL void softmax_rows(TENSOR(x), TENSOR(y), const long rows, const int D)
 {
     CBIND(x);
     BIND(y);
@@ -79,7 +81,7 @@ __kernel void softmax_rows(TENSOR(x), TENSOR(y), const long rows, const int D)
 }
 
 /* dx = y (dy - s), s = sum y dy in two steps: where one y is nearly 1, its dy - s is far smaller than the rounding of s. */
-__kernel void softmax_grad(TENSOR(y), TENSOR(dy), TENSOR(dx), const long rows, const int D)
+SHARED_KERNEL void softmax_grad(TENSOR(y), TENSOR(dy), TENSOR(dx), const long rows, const int D)
 {
     CBIND(y);
     CBIND(dy);
