@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The program's way from data to pictures, as a user goes it: usage: cli_train.sh BRUME
+# Trains a tiny model, resumes, samples, and compares devices. The last line is "N passed, N failed, N skipped".
+set -u
+brume=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+passed=0 failed=0 skipped=0
+
+ok() { # ok TEXT COMMAND...: the command must succeed
+    text=$1
+    shift
+    "$@" >out.txt 2>&1
+    got=$?
+    if [ $got = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED $text: exit status $got"
+        tail -n 5 out.txt
+    fi
+}
+refused() { # refused STATUS SAYS COMMAND...: must end with that status and say that
+    want=$1 says=$2
+    shift 2
+    "$@" >out.txt 2>&1
+    got=$?
+    if [ $got = "$want" ] && grep -q -- "$says" out.txt; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED expected status $want and '$says', got $got: $*"
+        tail -n 5 out.txt
+    fi
+}
+same() { ok "$1 and $2 are the same" cmp "$1" "$2"; }
+
+cat >config.json <<'EOF'
+{"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [8, 16],
+ "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
+EOF
+train="--data shapes --model config.json --count 64 --batch 4 --samples 6 --device cpu"
+
+# Training: a run of 6 steps equals 4, Ctrl-C's kind of end, and 2 more; other threads, same bits.
+ok "train" "$brume" train $train --out a --steps 6
+ok "train a part" "$brume" train $train --out b --steps 4
+ok "resume" "$brume" train $train --out b --steps 6 --resume --threads 1
+same a/unet/diffusion_pytorch_model.safetensors b/unet/diffusion_pytorch_model.safetensors
+ok "six lines of log" test "$(wc -l <b/training/log.jsonl)" = 6
+ok "a preview" test -s a/training/samples/step-00000006.png
+refused 1 "already holds a run" "$brume" train $train --out a --steps 6
+refused 2 "--out is needed" "$brume" train $train
+refused 1 "multiples of" "$brume" train --data shapes --preset shapes --size 18 --out c --device cpu
+refused 2 "did you mean --steps" "$brume" train $train --out c --step 3
+refused 2 "there is no 'cosin'" "$brume" train $train --out c --schedule cosin
+for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --lr 0.01" "--cond none" "--timesteps 50 --beta-end 0.1 --dropout 0.2"; do
+    # shellcheck disable=SC2086 # words
+    ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./-')" --steps 2 $more
+done
+
+# Ctrl-C: finishes the step, writes a checkpoint, says how to go on.
+"$brume" train $train --out d --steps 100000 --samples 0 >interrupted.txt 2>&1 &
+pid=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s d/training/log.jsonl ] && break
+    sleep 0.5
+done
+sleep 0.5
+kill -INT $pid
+wait $pid
+status=$?
+ok "Ctrl-C falls short" test $status = 1
+ok "and says how to go on" grep -q -- "--resume goes on" interrupted.txt
+ok "with a checkpoint" test -s d/training/state.safetensors
+
+# Sampling: the same image whatever the batch; start noise given; both variances; guidance in both conventions.
+sample="--steps 5 --sampler ddim --n 6 --device cpu --quiet"
+ok "sample" "$brume" sample a $sample --out s.png --save-tensors s.safetensors --strip t.png --forward-strip f.png
+for file in s.png t.png f.png; do ok "$file" test -s $file; done
+ok "sample in batches of 4" "$brume" sample a $sample --batch 4 --save-tensors s4.safetensors
+same s.safetensors s4.safetensors
+ok "sample with other threads" "$brume" sample a $sample --threads 1 --save-tensors s1.safetensors
+same s.safetensors s1.safetensors
+ok "guidance S" "$brume" sample a $sample --guidance 3 --save-tensors g.safetensors
+ok "guidance W" "$brume" sample a $sample --guidance-w 2 --save-tensors w.safetensors
+same g.safetensors w.safetensors
+ok "small variance" "$brume" sample a --sampler ddpm --steps 5 --n 2 --device cpu --quiet --variance small --save-tensors vs.safetensors
+ok "large variance" "$brume" sample a --sampler ddpm --steps 5 --n 2 --device cpu --quiet --variance large --save-tensors vl.safetensors
+ok "which differ" sh -c '! cmp -s vs.safetensors vl.safetensors'
+refused 2 "give one" "$brume" sample a $sample --guidance 3 --guidance-w 2 --out x.png
+refused 2 "expected numbers 0 to 6" "$brume" sample a $sample --class 7 --out x.png
+refused 1 "no such folder" "$brume" sample nowhere --out x.png
+refused 2 "give --out" "$brume" sample a
+refused 1 "there" "$brume" sample a --sampler dpm --out x.png --device cpu
+ok "info of the picture" sh -c "'$brume' info s.png | grep -q ddim"
+ok "info of the model" "$brume" info a
+
+# Plans and measurements.
+ok "plan" sh -c "'$brume' plan config.json --mode train --batch 4 --device cpu --json | grep -q arena_mib"
+ok "bench" sh -c "'$brume' bench config.json --mode train --batch 2 --repeat 3 --device cpu --json | grep -q median_ms"
+refused 2 "give either" "$brume" plan --device cpu
+
+# The same run on an OpenCL device.
+if "$brume" devices | grep -q '^opencl:'; then
+    ok "train on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --samples 6 --device opencl --out o --steps 6
+    first() { sed -n "$2s/.*\"loss\": \([0-9.]*\).*/\1/p" "$1/training/log.jsonl"; }
+    ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first o 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
+    ok "sample on opencl" "$brume" sample o --steps 5 --sampler ddim --n 6 --device opencl --quiet --out o.png
+else
+    skipped=$((skipped + 3))
+    echo "skipped: no OpenCL device"
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
