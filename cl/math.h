@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Functions that expressions of ops/ew.def, C kernels and OpenCL kernels use alike.
  *
- * In C they are scalar, free of branches and of fp64, so that compilers vectorise loops over them; within 1.5 ulp. In OpenCL they are the overloaded builtins (exp, log 3 ulp, tanh 5, erf 16), for float and floatN.
+ * In C they are scalar, free of branches and of fp64, so that compilers vectorise loops over them; within 1.5 ulp. In OpenCL they work
+ * on float and floatN: exp, log and sqrt are the builtins (3 ulp), tanh and erf are made of exp and the same polynomials as in C,
+ * because builtin erf may be 16 ulp off and is ten times slower on PoCL.
  * NaN comes out where NaN goes in; overflow gives inf, underflow 0.
  *
  * An expression may use: arguments a, b, c, d (float, or in OpenCL floatN); parameters p0 .. p3 (float); float constants; + - * /
@@ -11,14 +13,29 @@
 #ifndef BRUME_MATH_H
 #define BRUME_MATH_H
 
+/* tanh(x) = x + x^3 P(x^2) for |x| < 0.625, else 1 - 2 / (exp(2 |x|) + 1) with the sign of x; s = x^2. */
+#define BM_TANH_P(s)                                                                                                             \
+    ((((-0.00570497848f * (s) + 0.0206390787f) * (s) - 0.0537397116f) * (s) + 0.133314416f) * (s) - 0.333332807f)
+/* erf(x) = x + x P(x^2) for |x| < 0.875, else 1 - exp(-|x| Q(|x|)) with the sign of x. Q is fitted up to 4, from where on erf is 1 in f32. */
+#define BM_ERF_P(s)                                                                                                              \
+    ((((((8.67538984e-05f * (s) - 0.000821110327f) * (s) + 0.00520674745f) * (s) - 0.0268615838f) * (s) + 0.11283733f) * (s) -   \
+      0.376126349f) * (s) + 0.128379166f)
+#define BM_ERF_Q(z)                                                                                                              \
+    ((((((9.75057901e-06f * (z) - 0.00030803142f) * (z) + 0.0035826175f) * (z) - 0.0236360356f) * (z) + 0.106091283f) * (z) +    \
+      0.635238886f) * (z) + 1.12862706f)
+
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__)
 
 #define bm_exp(x) exp(x)
 #define bm_log(x) log(x)
 #define bm_sqrt(x) sqrt(x)
-#define bm_tanh(x) tanh(x)
-#define bm_erf(x) erf(x)
 #define bm_abs(x) fabs(x)
+#define bm_tanh(x)                                                                                                               \
+    copysign(bm_select(fabs(x) < 0.625f, fabs(x) + fabs(x) * ((x) * (x)) * BM_TANH_P((x) * (x)),                                 \
+                       1.0f - 2.0f / (exp(2.0f * fabs(x)) + 1.0f)), x)
+#define bm_erf_z(x) bm_min(fabs(x), 4.0f)
+#define bm_erf(x)                                                                                                                \
+    copysign(bm_select(fabs(x) < 0.875f, fabs(x) + fabs(x) * BM_ERF_P((x) * (x)), 1.0f - exp(-bm_erf_z(x) * BM_ERF_Q(bm_erf_z(x)))), x)
 
 #else
 
@@ -74,38 +91,17 @@ static inline float bm_log(float x)
     return x < INFINITY ? y : x; /* inf and NaN as they are */
 }
 
-/* tanh(x) = x + x^3 P(x^2) near 0, else 1 - 2 / (exp(2 |x|) + 1) with the sign of x. */
 static inline float bm_tanh(float x)
 {
     const float z = bm_abs(x), s = x * x;
-    float p = -0.00570497848f;
-    p = p * s + 0.0206390787f;
-    p = p * s - 0.0537397116f;
-    p = p * s + 0.133314416f;
-    p = p * s - 0.333332807f;
-    const float big = 1.0f - 2.0f / (bm_exp(2.0f * z) + 1.0f), y = z < 0.625f ? z + z * s * p : big;
+    const float big = 1.0f - 2.0f / (bm_exp(2.0f * z) + 1.0f), y = z < 0.625f ? z + z * s * BM_TANH_P(s) : big;
     return bm_from_bits(bm_bits(y) | (bm_bits(x) & 0x80000000u));
 }
 
-/* erf(x) = x + x P(x^2) near 0, else 1 - exp(-|x| Q(|x|)) with the sign of x; Q is fitted up to 4, where erf is 1 in f32. */
 static inline float bm_erf(float x)
 {
     const float a = bm_abs(x), z = a > 4.0f ? 4.0f : a, s = x * x;
-    float p = 8.67538984e-05f;
-    p = p * s - 0.000821110327f;
-    p = p * s + 0.00520674745f;
-    p = p * s - 0.0268615838f;
-    p = p * s + 0.11283733f;
-    p = p * s - 0.376126349f;
-    p = p * s + 0.128379166f;
-    float q = 9.75057901e-06f;
-    q = q * z - 0.00030803142f;
-    q = q * z + 0.0035826175f;
-    q = q * z - 0.0236360356f;
-    q = q * z + 0.106091283f;
-    q = q * z + 0.635238886f;
-    q = q * z + 1.12862706f;
-    const float y = z < 0.875f ? a + a * p : 1.0f - bm_exp(-z * q);
+    const float y = z < 0.875f ? a + a * BM_ERF_P(s) : 1.0f - bm_exp(-z * BM_ERF_Q(z));
     return bm_from_bits(bm_bits(y) | (bm_bits(x) & 0x80000000u));
 }
 
@@ -118,13 +114,19 @@ static inline float bm_erf(float x)
 #define bm_min(x, y) bm_select((x) > (y), y, x)
 
 #define bm_sigmoid(x) (1.0f / (1.0f + bm_exp(-(x))))
-/* sigmoid(x) (1 - sigmoid(x)) without the difference, which has no digits left for large x. */
-#define bm_sigmoid_grad(x) (bm_exp(-bm_abs(x)) / ((1.0f + bm_exp(-bm_abs(x))) * (1.0f + bm_exp(-bm_abs(x)))))
+/* With e = exp(-|x|) and q = 1 / (1 + e): sigmoid(x) is q or e q, and sigmoid(x) (1 - sigmoid(x)) is e q^2, without the difference,
+ * which has no digits left for large x. */
+#define bm_sigmoid_e(x) bm_exp(-bm_abs(x))
+#define bm_sigmoid_q(x) (1.0f / (1.0f + bm_sigmoid_e(x)))
+#define bm_sigmoid_grad(x) (bm_sigmoid_e(x) * bm_sigmoid_q(x) * bm_sigmoid_q(x))
+/* d (x sigmoid(z)) / d x = sigmoid(z) + x z' sigmoid'(z) */
+#define bm_swish_grad(x, z, dz)                                                                                                  \
+    (bm_sigmoid_q(z) * (bm_select((z) < 0.0f, bm_sigmoid_e(z), 1.0f) + (x) * (bm_sigmoid_e(z) * bm_sigmoid_q(z) * (dz))))
 /* 1 - tanh(x)^2, likewise. */
 #define bm_tanh_grad(x) (4.0f * bm_sigmoid_grad(2.0f * (x)))
 
 #define bm_silu(x) ((x) / (1.0f + bm_exp(-(x))))
-#define bm_silu_grad(x) (bm_sigmoid(x) + (x) * bm_sigmoid_grad(x))
+#define bm_silu_grad(x) bm_swish_grad(x, x, 1.0f)
 
 /* x tanh(ln(1 + e)) with e = exp(x) is x w / (w + 2), w = e (e + 2) (Misra 2019); from x = 20 on the quotient is 1 in f32. */
 #define bm_mish_e(x) bm_exp(bm_min(x, 20.0f))
@@ -142,11 +144,10 @@ static inline float bm_erf(float x)
 #define bm_gelu_u2(x) (1.59576912f * (x) * (1.0f + 0.044715f * (x) * (x)))
 #define bm_gelu_x(x) bm_max(bm_min(x, 12.0f), -12.0f)
 #define bm_gelu_tanh(x) ((x) * bm_sigmoid(bm_gelu_u2(bm_gelu_x(x))))
-#define bm_gelu_tanh_grad(x)                                                                                        \
-    (bm_sigmoid(bm_gelu_u2(bm_gelu_x(x))) + bm_gelu_x(x) * bm_sigmoid_grad(bm_gelu_u2(bm_gelu_x(x))) *              \
-     (1.59576912f * (1.0f + 0.134145f * bm_gelu_x(x) * bm_gelu_x(x))))
+#define bm_gelu_tanh_grad(x)                                                                                                     \
+    bm_swish_grad(bm_gelu_x(x), bm_gelu_u2(bm_gelu_x(x)), 1.59576912f * (1.0f + 0.134145f * bm_gelu_x(x) * bm_gelu_x(x)))
 
 #define bm_gelu_quick(x) ((x) / (1.0f + bm_exp(-1.702f * (x))))
-#define bm_gelu_quick_grad(x) (bm_sigmoid(1.702f * (x)) + (x) * (1.702f * bm_sigmoid_grad(1.702f * (x))))
+#define bm_gelu_quick_grad(x) bm_swish_grad(x, 1.702f * (x), 1.702f)
 
 #endif

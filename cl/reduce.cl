@@ -33,23 +33,28 @@ __kernel void add_rows(TENSOR(x), TENSOR(y), const float scale, const int root, 
     const long step = k2 * VEC, jump = (k1 - 1) * r1 * k2 * VEC; /* to the next row; further, to the next run of r1 rows */
     VECF total = 0.0f;
     for (long r = begin; r < end;) {
-        const long stop = min(r + 32, end);
-        VECF s = 0.0f;
-        for (; r < stop; r++) {
-            s += VECLOAD(p);
-            p += step;
-            if (++b == r1) {
-                b = 0;
-                p += jump;
-            }
+        const long run = min(min(end - r, r1 - b), (long)32), fours = run / 4;
+        VECF s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f; /* four, so that additions need not wait for one another */
+        for (long q = 0; q < fours; q++, p += 4 * step) {
+            s0 += VECLOAD(p);
+            s1 += VECLOAD(p + step);
+            s2 += VECLOAD(p + 2 * step);
+            s3 += VECLOAD(p + 3 * step);
         }
-        total += s;
+        for (long q = 4 * fours; q < run; q++, p += step) s0 += VECLOAD(p);
+        total += (s0 + s1) + (s2 + s3);
+        r += run;
+        b += run;
+        if (b == r1) {
+            b = 0;
+            p += jump;
+        }
     }
     total *= scale;
     VECSTORE(root ? sqrt(total) : total, y + i * VEC);
 }
 
-/* One work-item sums all terms of one result. */
+/* One work-item sums all terms of one result; r2 counts vectors. */
 __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root, const long results, const int square, const long k1,
                          const long k2, const long r0, const long r1, const long r2)
 {
@@ -58,13 +63,14 @@ __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root
     const size_t i = get_global_id(0);
     if (i >= (size_t)results) return;
     const long c2 = (long)(i % (size_t)k2), q = (long)(i / (size_t)k2), c1 = q % k1, c0 = q / k1;
-    float total = 0.0f, s = 0.0f;
+    VECF total = 0.0f, s = 0.0f;
     int n = 0;
     for (long a = 0; a < r0; a++)
         for (long b = 0; b < r1; b++) {
-            const __global float *p = x + ((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2;
+            const __global float *p = x + ((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 * VEC;
             for (long c = 0; c < r2; c++) {
-                s += square ? p[c] * p[c] : p[c];
+                const VECF v = VECLOAD(p + c * VEC);
+                s += square ? v * v : v;
                 if (++n == 32) {
                     total += s;
                     s = 0.0f;
@@ -72,8 +78,8 @@ __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root
                 }
             }
         }
-    total += s;
-    y[i] = root ? scale * sqrt(total) : scale * total;
+    const float t = across(total + s);
+    y[i] = root ? scale * sqrt(t) : scale * t;
 }
 
 /* A work-group sums per_part terms (vectors) of one result. y is (k0, k1, k2, parts). VEC > 1 only with r0 = r1 = 1. */
@@ -94,18 +100,20 @@ void sum_group(TENSOR(x), TENSOR(y), const float scale, const int root, const lo
     VECF total = 0.0f;
     for (long i = begin + lane; i < end;) {
         const long stop = min(i + 32 * GROUP, end);
-        VECF s = 0.0f;
-        for (; i < stop; i += GROUP) {
-            VECF v;
-            if (flat) {
-                v = VECLOAD(p + i * VEC);
-            } else {
-                const long c = i % r2, ab = i / r2, b = ab % r1, a = ab / r1;
-                v = VECLOAD(x + (((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 + c) * VEC);
+        VECF s0 = 0.0f, s1 = 0.0f;
+        if (flat) {
+            for (; i + GROUP < stop; i += 2 * GROUP) {
+                const VECF v = VECLOAD(p + i * VEC), w = VECLOAD(p + (i + GROUP) * VEC);
+                s0 += square ? v * v : v;
+                s1 += square ? w * w : w;
             }
-            s += square ? v * v : v;
         }
-        total += s;
+        for (; i < stop; i += GROUP) {
+            const long c = i % r2, ab = i / r2, b = ab % r1, a = ab / r1;
+            const VECF v = VECLOAD(x + (((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 + c) * VEC);
+            s0 += square ? v * v : v;
+        }
+        total += s0 + s1;
     }
     t[lane] = across(total);
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -27,6 +27,9 @@ static inline int brume_cl_vec(const struct brume_caps *c, int64_t all)
     return most >= 16 && all % 16 == 0 ? 16 : most >= 8 && all % 8 == 0 ? 8 : most >= 4 && all % 4 == 0 ? 4 : 1;
 }
 
+/* Neighbouring vectors that one work-item of cl/copy.cl moves. */
+static inline int brume_cl_run(const struct brume_caps *c) { return c->cpu_type ? 16 : 1; }
+
 static inline int64_t brume_gcd(int64_t a, int64_t b)
 {
     while (b) {

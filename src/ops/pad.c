@@ -97,13 +97,15 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 {
     const struct layout l = layout_of(n);
     const int vec = brume_cl_vec(c, brume_gcd(brume_gcd(l.in[4], l.out[4]), l.before[4]));
-    const int64_t rows = l.out[0] * l.out[1] * l.out[2] * l.out[3];
-    struct brume_cl_launch *k = brume_cl_add(list, "copy.cl", "pad", "-DVEC=%d", vec);
-    brume_cl_size1(k, (size_t)(rows * (l.out[4] / vec)), 64);
+    const int run = brume_cl_run(c);
+    const int64_t rows = l.out[0] * l.out[1] * l.out[2] * l.out[3], runs = (l.out[4] / vec + run - 1) / run;
+    struct brume_cl_launch *k = brume_cl_add(list, "copy.cl", "pad", "-DVEC=%d -DRUN=%d", vec, run);
+    brume_cl_size1(k, (size_t)(rows * runs), 64);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);
     brume_cl_long(k, rows);
     brume_cl_long(k, l.out[4] / vec);
+    brume_cl_long(k, runs);
     brume_cl_long(k, l.in[4] / vec);
     brume_cl_long(k, l.before[4] / vec);
     for (int i = 1; i < 4; i++) brume_cl_long(k, l.out[i]);

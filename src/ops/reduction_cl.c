@@ -7,6 +7,8 @@
 #define GROUP 64   /* work-items that sum together (reduce.cl) */
 #define SERIAL 256 /* up to so many terms one work-item sums alone */
 #define ROWS 64    /* rows per work-item of a pass over rows of kept elements */
+#define NARROW 32  /* rows of fewer kept elements are folded */
+#define FOLD 16
 
 static int64_t cut(int64_t n, int64_t part) { return (n + part - 1) / part; }
 
@@ -51,8 +53,8 @@ static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c,
     }
     const int64_t results = d->k[0] * d->k[1] * d->k[2];
     const bool flat = d->r[0] == 1 && d->r[1] == 1, serial = terms <= SERIAL;
-    /* A part must begin at a multiple of the vector, which GROUP and SERIAL are; a segment too, where vectors lie in one. */
-    const int vec = serial || !flat ? 1 : brume_cl_vec(c, d->r[2]);
+    /* Parts begin at multiples of GROUP, so at whole vectors where a result is one segment. */
+    const int vec = serial || flat ? brume_cl_vec(c, d->r[2]) : 1;
     k = brume_cl_add(l, "reduce.cl", serial ? "sum_serial" : "sum_group", "-DVEC=%d", vec);
     if (serial) brume_cl_size1(k, (size_t)results, 64);
     else brume_cl_size1(k, (size_t)(results * parts) * GROUP, GROUP);
@@ -77,6 +79,18 @@ static size_t passes(const struct brume_reduction *first, const struct brume_cap
     int64_t from = TENSOR, free_at = 0;
     for (bool square = d.square;; square = false) {
         const int64_t terms = d.r[0] * d.r[1] * d.r[2], results = d.k[0] * d.k[1] * d.k[2];
+        if (across && from == TENSOR && d.k[2] < NARROW && d.r[1] % FOLD == 0 && d.r[1] > FOLD && terms > SERIAL) {
+            /* Few kept elements: FOLD rows count as one wide row, whose sum is FOLD rows of partial sums. */
+            struct brume_reduction wide = d;
+            wide.r[1] /= FOLD;
+            wide.k[2] *= FOLD;
+            const int64_t wide_terms = wide.r[0] * wide.r[1], per_part = wide_terms <= SERIAL ? wide_terms : ROWS, parts = cut(wide_terms, per_part);
+            pass(&wide, c, l, from, free_at, parts, per_part, false, false);
+            from = free_at;
+            free_at += cut(results * FOLD * parts * 4, 256) * 256;
+            d.k[0] *= d.k[1], d.k[1] = 1, d.r[0] = 1, d.r[1] = FOLD * parts;
+            continue;
+        }
         const int64_t per_part = terms <= SERIAL ? terms : across ? ROWS : GROUP * 16 * 32, parts = cut(terms, per_part);
         const int64_t to = parts == 1 ? TENSOR : free_at;
         pass(&d, c, l, from, to, parts, per_part, square, first->square);

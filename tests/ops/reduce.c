@@ -59,6 +59,9 @@ static const struct test_case reduce_cases[] = {
     MEAN(6, 0, 3, 9, 7, 33),     /* (N, H, W, C) -> (N, C) */
     SUM(7, 0, 3, 17, 11, 40),    /* bias gradient */
     SUM(7, 1, 4, 16, 16, 8),
+    SUM(7, 0, 4, 32, 32, 3),     /* few channels: rows are folded */
+    MEAN(6, 0, 3, 32, 32, 5),
+    SUM(4, 0, 6, 7, 64),
     SUM(8, 1, 2, 5, 5, 300),
     SUM(1, 0, 2, 5, 5, 30),
     SUM(2, 1, 3, 40, 5, 3),
