@@ -12,20 +12,20 @@
 #define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #define NR (NV * VW)
 
-/* acc += a[0..MR-1] (one scalar per row) times the NR columns at b. */
-#define TILE_STEP(ROW, b)                                               \
+/* acc += ROW(0..R-1) (one scalar per row) times the NR columns at b. */
+#define TILE_STEP(R, ROW, b)                                              \
     {                                                                   \
         VEC bv[NV];                                                     \
         _Pragma("unroll") for (int v = 0; v < NV; v++) bv[v] = VLOAD((b) + v * VW); \
-        _Pragma("unroll") for (int r = 0; r < MR; r++) {                \
+        _Pragma("unroll") for (int r = 0; r < (R); r++) {               \
             const float s = ROW(r);                                     \
             _Pragma("unroll") for (int v = 0; v < NV; v++) acc[r][v] = s * bv[v] + acc[r][v]; \
         }                                                               \
     }
 
-#define TILE_ZERO()                                                     \
-    VEC acc[MR][NV];                                                    \
-    _Pragma("unroll") for (int r = 0; r < MR; r++)                      \
+#define TILE_ZERO(R)                                                    \
+    VEC acc[R][NV];                                                     \
+    _Pragma("unroll") for (int r = 0; r < (R); r++)                     \
         _Pragma("unroll") for (int v = 0; v < NV; v++) acc[r][v] = (VEC)(0.0f)
 
 /* y row: acc + bias + residual, at most `cols` columns. bias and res may be null pointers. */
@@ -93,15 +93,15 @@ __kernel void gemm_tile(TENSOR(a), TENSOR(b), TENSOR(bias), TENSOR(res), TENSOR(
     const __global float *p[MR];
     #pragma unroll
     for (int r = 0; r < MR; r++) p[r] = a + batch * batch_a + (size_t)min(m0 + r, M - 1) * row_a;
-    TILE_ZERO();
+    TILE_ZERO(MR);
     if (step_a == 1) {
         #define ROW(r) p[r][k]
-        for (int k = 0; k < K; k++, bp += NR) TILE_STEP(ROW, bp)
+        for (int k = 0; k < K; k++, bp += NR) TILE_STEP(MR, ROW, bp)
         #undef ROW
     } else {
         size_t at = 0;
         #define ROW(r) p[r][at]
-        for (int k = 0; k < K; k++, bp += NR, at += step_a) TILE_STEP(ROW, bp)
+        for (int k = 0; k < K; k++, bp += NR, at += step_a) TILE_STEP(MR, ROW, bp)
         #undef ROW
     }
     #pragma unroll
@@ -146,7 +146,7 @@ __kernel void conv_tile(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(
         image[r] = x + (size_t)n * H * W * C;
         out[r] = (n * P + py) * Q + px;
     }
-    TILE_ZERO();
+    TILE_ZERO(MR);
     for (int ky = ky0, ty = 0; ky < KH; ky += div, ty += dir)
         for (int kx = kx0, tx = 0; kx < KW; kx += div, tx += dir) {
             const __global float *bp = panel + (size_t)(ky * KW + kx) * C * NR;
@@ -157,7 +157,7 @@ __kernel void conv_tile(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(
                 p[r] = (uint)iy < (uint)H && (uint)ix < (uint)W ? image[r] + (size_t)(iy * W + ix) * C : zeros;
             }
             #define ROW(r) p[r][c]
-            for (int c = 0; c < C; c++, bp += NR) TILE_STEP(ROW, bp)
+            for (int c = 0; c < C; c++, bp += NR) TILE_STEP(MR, ROW, bp)
             #undef ROW
         }
     #pragma unroll
@@ -203,7 +203,7 @@ __kernel void conv_tile_dw(TENSOR(x), TENSOR(dy), TENSOR(part), const int lines,
         __global float *sums = part;
         for (int ky = 0; ky < KH; ky++)
             for (int kx = 0; kx < KW; kx++, sums += MR * NR) {
-                TILE_ZERO();
+                TILE_ZERO(MR);
                 if (block > from) {
                     #pragma unroll
                     for (int r = 0; r < MR; r++)
@@ -224,9 +224,9 @@ __kernel void conv_tile_dw(TENSOR(x), TENSOR(dy), TENSOR(part), const int lines,
 #ifdef NARROW
                         float cols[NR];
                         for (int j = 0; j < NR; j++) cols[j] = pv[min(j, V - 1)];
-                        TILE_STEP(ROW, cols)
+                        TILE_STEP(MR, ROW, cols)
 #else
-                        TILE_STEP(ROW, pv)
+                        TILE_STEP(MR, ROW, pv)
 #endif
                         #undef ROW
                     }
@@ -394,9 +394,9 @@ __kernel void conv_winograd(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TEN
                 const __local float *p[MR];
                 #pragma unroll
                 for (int r = 0; r < MR; r++) p[r] = source + ((size_t)at * rows + t0 + r) * C;
-                TILE_ZERO();
+                TILE_ZERO(MR);
                 #define ROW(r) p[r][c]
-                for (int c = 0; c < C; c++, bp += NR) TILE_STEP(ROW, bp)
+                for (int c = 0; c < C; c++, bp += NR) TILE_STEP(MR, ROW, bp)
                 #undef ROW
                 #pragma unroll
                 for (int r = 0; r < MR; r++)
@@ -426,4 +426,122 @@ __kernel void conv_winograd(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TEN
                     }
             }
         }
+}
+
+/* The weight gradient by the transposed transforms: dw = G'[ sum over tiles of (B' x B) (A dy A') ] G, 36 products for 144.
+ * A chunk of T tiles goes at a time: sources as [36][I / VW][T + 2][VW], results' gradients as [36][panels][T + 2][NR], then for each of
+ * the 36 one product over the tiles, DR x NR sums to a work-item, kept as [36][panels][I / DR][DR][NR] from chunk to chunk.
+ * I and O are multiples of VW. T + 2: rows apart by powers of two would meet in the same lines of the cache. */
+#define DR (VW == 16 ? 8 : 4)
+
+/* One-dimensional transposes: of wino_result, four to six, and of wino_weight, six to three. */
+static void wino_result_grad(const VEC *y, VEC *out, int step)
+{
+    const VEC even_a = y[0] + WINO_A2 * y[2], odd_a = WINO_A * (y[1] + WINO_A2 * y[3]);
+    const VEC even_b = y[0] + WINO_B2 * y[2], odd_b = WINO_B * (y[1] + WINO_B2 * y[3]);
+    out[0] = y[0];
+    out[step] = even_a + odd_a;
+    out[2 * step] = even_a - odd_a;
+    out[3 * step] = even_b + odd_b;
+    out[4 * step] = even_b - odd_b;
+    out[5 * step] = y[3];
+}
+
+static void wino_weight_grad(const VEC *u, VEC *out, int step)
+{
+    const VEC sum_a = WINO_NA * (u[1] + u[2]), diff_a = WINO_NA * (u[1] - u[2]);
+    const VEC sum_b = WINO_NB * (u[3] + u[4]), diff_b = WINO_NB * (u[3] - u[4]);
+    out[0] = WINO_N0 * u[0] + sum_a + sum_b;
+    out[step] = WINO_A * diff_a + WINO_B * diff_b;
+    out[2 * step] = WINO_A2 * sum_a + WINO_B2 * sum_b + u[5];
+}
+
+/* Transforms tiles first .. first + count - 1 of x or (grad) of dy, (images, H, W, C), tiles_y x tiles_x to an image; in panels of one vector,
+ * or of NV for dy, with zeros where the last one exceeds C. Grid: tiles of the chunk. */
+__kernel void winograd_dw_transform(TENSOR(x), TENSOR(out), const int H, const int W, const int C, const int tiles_y, const int tiles_x,
+                                    const int pad_y, const int pad_x, const int grad, const int first, const int count, const int T)
+{
+    CBIND(x);
+    BIND(out);
+    const int t = (int)get_global_id(0), tile = first + t, edge = grad ? 4 : 6, nvp = grad ? NV : 1;
+    if (t >= count) return;
+    const int y0 = tile / tiles_x % tiles_y * 4 - pad_y, x0 = tile % tiles_x * 4 - pad_x;
+    const __global float *image = x + (size_t)(tile / tiles_x / tiles_y) * H * W * C;
+    const int panels = (C + nvp * VW - 1) / (nvp * VW);
+    for (int v = 0; v < panels * nvp; v++) {
+        VEC half_done[36];
+        for (int j = 0; j < edge; j++) {
+            VEC d[6];
+            #pragma unroll
+            for (int i = 0; i < 6; i++) {
+                const int iy = y0 + i, ix = x0 + j;
+                const int inside = i < edge && v * VW < C && (uint)iy < (uint)H && (uint)ix < (uint)W;
+                d[i] = inside ? VLOAD(image + (size_t)(iy * W + ix) * C + v * VW) : (VEC)(0.0f);
+            }
+            if (grad) wino_result_grad(d, half_done + j, 6);
+            else wino_source(d, half_done + j, 6);
+        }
+        __global float *to = out + ((size_t)(v / nvp) * (T + 2) + t) * nvp * VW + v % nvp * VW;
+        const size_t apart = (size_t)panels * (T + 2) * nvp * VW;
+        #pragma unroll
+        for (int i = 0; i < 6; i++) {
+            VEC d[6];
+            if (grad) wino_result_grad(half_done + 6 * i, d, 1);
+            else wino_source(half_done + 6 * i, d, 1);
+            #pragma unroll
+            for (int j = 0; j < 6; j++) VSTORE(d[j], to + (i * 6 + j) * apart);
+        }
+    }
+}
+
+/* Adds one chunk's products to sums. Grid (I / DR, panels, 36). */
+__kernel void winograd_dw_products(TENSOR(source), TENSOR(result), TENSOR(sums), const int I, const int count, const int T, const int more)
+{
+    CBIND(source);
+    CBIND(result);
+    BIND(sums);
+    const int rows = (int)get_global_id(0), panel = (int)get_global_id(1), panels = (int)get_global_size(1);
+    const size_t at = get_global_id(2);
+    if (rows * DR >= I) return;
+    source += (at * (I / VW) + rows * DR / VW) * (T + 2) * VW + rows * DR % VW;
+    result += (at * panels + panel) * (T + 2) * NR;
+    sums += ((at * panels + panel) * (I / DR) + rows) * DR * NR;
+    TILE_ZERO(DR);
+    if (more) {
+        #pragma unroll
+        for (int r = 0; r < DR; r++)
+            #pragma unroll
+            for (int v = 0; v < NV; v++) acc[r][v] = VLOAD(sums + r * NR + v * VW);
+    }
+    #define ROW(r) source[r]
+    for (int t = 0; t < count; t++, source += VW, result += NR) TILE_STEP(DR, ROW, result)
+    #undef ROW
+    #pragma unroll
+    for (int r = 0; r < DR; r++)
+        #pragma unroll
+        for (int v = 0; v < NV; v++) VSTORE(acc[r][v], sums + r * NR + v * VW);
+}
+
+/* dw (3, 3, I, O) from the sums. Grid (I, panels). */
+__kernel void winograd_dw_finish(TENSOR(sums), TENSOR(dw), const int I, const int O)
+{
+    CBIND(sums);
+    BIND(dw);
+    const size_t i = get_global_id(0), panel = get_global_id(1), panels = (O + NR - 1) / NR;
+    if (i >= (size_t)I || panel >= panels) return;
+    for (int v = 0; v < NV; v++) {
+        const int o = (int)panel * NR + v * VW;
+        if (o >= O) return;
+        VEC half_done[18];
+        for (int k = 0; k < 6; k++) {
+            VEC u[6];
+            for (int l = 0; l < 6; l++) u[l] = VLOAD(sums + (((size_t)(k * 6 + l) * panels + panel) * I + i) * NR + v * VW);
+            wino_weight_grad(u, half_done + k, 6);
+        }
+        for (int kx = 0; kx < 3; kx++) {
+            VEC g[3];
+            wino_weight_grad(half_done + 6 * kx, g, 1);
+            for (int ky = 0; ky < 3; ky++) VSTORE(g[ky], dw + ((size_t)(ky * 3 + kx) * I + i) * O + o);
+        }
+    }
 }

@@ -68,6 +68,30 @@ static void cl_tile(const struct brume_node *n, const struct brume_caps *caps, s
     brume_conv_tile_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_work(0), brume_at_out(0));
 }
 
+static bool fits_cl_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_fits_tile(n, caps) && brume_conv_winograd_dw_fits(&c, caps);
+}
+
+static bool suits_cl_winograd(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return caps->cpu_type && brume_conv_winograd_dw_pays(&c);
+}
+
+static size_t cl_winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    return brume_conv_winograd_dw_work(&c, caps);
+}
+
+static void cl_winograd(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
+{
+    const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
+    brume_conv_winograd_dw(&c, caps, l, brume_at_in(X), brume_at_in(DY), brume_at_out(0));
+}
+
 static bool fits_clblast(const struct brume_node *n, const struct brume_caps *caps)
 {
     const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
@@ -136,6 +160,7 @@ static void cpu_winograd(const struct brume_cpu_call *call)
 static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .cpu = cpu_simd },
+    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .cl = cl_winograd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .work_bytes = tile_work_bytes, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
     { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .work_bytes = local_work_bytes, .cl = cl_local },

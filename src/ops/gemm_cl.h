@@ -78,6 +78,12 @@ void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_
                                  struct brume_cl_arg packed);
 void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg dy,
                             struct brume_cl_arg packed, struct brume_cl_arg dx);
+bool brume_conv_winograd_dw_fits(const struct brume_conv *g, const struct brume_caps *c);
+bool brume_conv_winograd_dw_pays(const struct brume_conv *g);
+size_t brume_conv_winograd_dw_work(const struct brume_conv *g, const struct brume_caps *c);
+/* The workspace is brume_at_work(0). */
+void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
+                            struct brume_cl_arg dy, struct brume_cl_arg dw);
 
 void brume_product_local(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l);
 void brume_conv_local(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,

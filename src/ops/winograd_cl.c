@@ -7,10 +7,17 @@ static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* Bytes of local memory for one group of MR tiles of c channels. */
 static int64_t group_bytes(const struct brume_tile *t, int64_t c) { return 36 * t->mr * c * (int64_t)sizeof(float); }
 
+/* 3x3 with one row of zeros around. An error is relative to all terms of a tile: with more padding some results, and in images below
+ * 4x4 or with few tiles some weights, would have too few of them. */
+static bool same(const struct brume_conv *g)
+{
+    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->top == 1 && g->left == 1 && g->ho == g->h && g->wo == g->w;
+}
+
 static bool fits(const struct brume_conv *g, int64_t c, const struct brume_caps *caps)
 {
     const struct brume_tile t = brume_tile_of(caps);
-    return g->kh == 3 && g->kw == 3 && g->stride == 1 && c % t.vw == 0 && group_bytes(&t, c) <= (int64_t)caps->local_bytes;
+    return same(g) && c % t.vw == 0 && group_bytes(&t, c) <= (int64_t)caps->local_bytes;
 }
 
 bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->i, caps); }
@@ -63,7 +70,7 @@ void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_
 }
 
 /* x (h, w, c) to y (p, q, o). */
-struct pass { int64_t n, h, w, c, p, q, o, top, left; bool per_sample; };
+struct pass { int64_t n, h, w, c, p, q, o; bool per_sample; };
 
 static void run(const struct pass *s, const struct brume_caps *caps, struct brume_cl_list *l, const struct brume_cl_arg operands[5])
 {
@@ -82,7 +89,7 @@ static void run(const struct pass *s, const struct brume_caps *caps, struct brum
     struct brume_cl_launch *k = brume_tile_add(l, caps, "conv_winograd", "");
     brume_cl_size2(k, (size_t)items, (size_t)ceil_div(panels, per_item), 1, 1);
     for (int i = 0; i < 5; i++) brume_cl_operand(k, operands[i]);
-    const int64_t v[] = { s->n, s->h, s->w, s->c, s->p, s->q, s->o, s->top, s->left, s->per_sample ? s->p * s->q : 0, groups, per_item };
+    const int64_t v[] = { s->n, s->h, s->w, s->c, s->p, s->q, s->o, 1, 1, s->per_sample ? s->p * s->q : 0, groups, per_item };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
     brume_cl_local(k, (size_t)(groups * bytes));
 }
@@ -90,13 +97,83 @@ static void run(const struct pass *s, const struct brume_caps *caps, struct brum
 void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
                          struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
-    const struct pass s = { g->n, g->h, g->w, g->i, g->ho, g->wo, g->o, g->top, g->left, per_sample };
+    const struct pass s = { g->n, g->h, g->w, g->i, g->ho, g->wo, g->o, per_sample };
     run(&s, caps, l, (const struct brume_cl_arg[]){ x, packed, bias, res, y });
 }
 
 void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg dy,
                             struct brume_cl_arg packed, struct brume_cl_arg dx)
 {
-    const struct pass s = { g->n, g->ho, g->wo, g->o, g->h, g->w, g->i, 2 - g->top, 2 - g->left, false };
+    const struct pass s = { g->n, g->ho, g->wo, g->o, g->h, g->w, g->i, false };
     run(&s, caps, l, (const struct brume_cl_arg[]){ dy, packed, brume_at_in(-1), brume_at_in(-1), dx });
+}
+
+/* A weight gradient: tiles in chunks of t, whose transforms (floats each, then the sums) lie one after another in the workspace. */
+struct dw { int64_t tiles_y, tiles_x, tiles, t, chunks, source, result, sums, panels, rows; };
+
+static struct dw dw_of(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    struct dw s = { .tiles_y = ceil_div(g->ho, 4), .tiles_x = ceil_div(g->wo, 4), .rows = t.vw == 16 ? 8 : 4, .panels = ceil_div(g->o, t.nr) };
+    s.tiles = g->n * s.tiles_y * s.tiles_x;
+    /* One of the 36 products should find its operands in the second-level cache (256 KiB); not too many launches. */
+    s.t = 65536 / (g->i + g->o);
+    if (s.t < 64) s.t = 64;
+    if (s.t < ceil_div(s.tiles, 8)) s.t = ceil_div(s.tiles, 8);
+    s.chunks = ceil_div(s.tiles, s.t);
+    s.t = ceil_div(s.tiles, s.chunks);
+    s.source = ceil_div(36 * g->i * (s.t + 2), 64) * 64;
+    s.result = ceil_div(36 * s.panels * t.nr * (s.t + 2), 64) * 64;
+    s.sums = 36 * g->i * s.panels * t.nr;
+    return s;
+}
+
+bool brume_conv_winograd_dw_fits(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    return same(g) && g->h >= 4 && g->w >= 4 && g->n * ceil_div(g->h, 4) * ceil_div(g->w, 4) >= 8 && g->i % t.vw == 0 && g->o % t.vw == 0;
+}
+
+bool brume_conv_winograd_dw_pays(const struct brume_conv *g) { return pays(g->n, g->i, g->o, g->ho, g->wo); }
+
+size_t brume_conv_winograd_dw_work(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    const struct dw s = dw_of(g, caps);
+    return (size_t)(s.source + s.result + s.sums) * sizeof(float);
+}
+
+static void transform(const struct dw *s, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg from, int64_t h, int64_t w,
+                      int64_t c, int64_t top, int64_t left, bool grad, int64_t first, int64_t count)
+{
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_transform", "");
+    brume_cl_size1(k, (size_t)count, 1);
+    brume_cl_operand(k, from);
+    brume_cl_work(k, grad ? s->source * (int64_t)sizeof(float) : 0);
+    const int64_t v[] = { h, w, c, s->tiles_y, s->tiles_x, top, left, grad, first, count, s->t };
+    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+}
+
+void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
+                            struct brume_cl_arg dy, struct brume_cl_arg dw)
+{
+    const struct dw s = dw_of(g, caps);
+    const int64_t result = s.source * (int64_t)sizeof(float), sums = result + s.result * (int64_t)sizeof(float);
+    for (int64_t first = 0; first < s.tiles; first += s.t) {
+        const int64_t count = first + s.t < s.tiles ? s.t : s.tiles - first;
+        transform(&s, caps, l, x, g->h, g->w, g->i, 1, 1, false, first, count);
+        transform(&s, caps, l, dy, g->ho, g->wo, g->o, 0, 0, true, first, count);
+        struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_products", "");
+        brume_cl_size3(k, (size_t)(g->i / s.rows), (size_t)s.panels, 36, 1, 1, 1);
+        brume_cl_work(k, 0);
+        brume_cl_work(k, result);
+        brume_cl_work(k, sums);
+        const int64_t v[] = { g->i, count, s.t, first > 0 };
+        brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
+    }
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_finish", "");
+    brume_cl_size2(k, (size_t)g->i, (size_t)s.panels, 8, 1);
+    brume_cl_work(k, sums);
+    brume_cl_operand(k, dw);
+    brume_cl_int(k, g->i);
+    brume_cl_int(k, g->o);
 }
