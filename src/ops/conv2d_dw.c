@@ -142,7 +142,7 @@ static bool suits_winograd(const struct brume_node *n, const struct brume_caps *
 {
     (void)caps;
     const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
-    return brume_winograd_suits(&c);
+    return brume_winograd_suits_gradient(&c);
 }
 
 static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)

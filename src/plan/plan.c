@@ -105,6 +105,12 @@ static brume_status find(const struct brume_plan *p, brume_tensor t, const char 
     return BRUME_OK;
 }
 
+/* Packed copies are made of tensors that nothing updates: only these can make them stale. */
+static void changed(brume_plan *p, brume_tensor t)
+{
+    if (value(p, t)->kind != BRUME_VALUE_INPUT && !p->values[p->values[t].root].updated) p->packed_stale = true;
+}
+
 brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, size_t bytes)
 {
     struct brume_place at;
@@ -114,7 +120,7 @@ brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, si
     if (v->kind == BRUME_VALUE_NODE)
         return brume_fail(BRUME_E_ARG, "plan: cannot write '%s': a node computes it", brume_tensor_name(p->graph, t));
     if (at.slot < 0) return BRUME_OK; /* no running node reads it */
-    if (v->kind != BRUME_VALUE_INPUT) p->packed_stale = true;
+    changed(p, t);
     return p->device->backend->write(p->buffers[at.slot], at.offset, src, bytes);
 }
 
@@ -147,7 +153,7 @@ brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer
         return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': it needs %" PRIu64 " bytes of its own device, the buffer has %zu", v->name,
                           brume_plan_value_bytes(v), buffer->bytes);
     p->buffers[slot] = buffer ? buffer : p->slots[slot].own;
-    if (v->kind != BRUME_VALUE_INPUT) p->packed_stale = true;
+    changed(p, t);
     return BRUME_OK;
 }
 

@@ -61,6 +61,7 @@ struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vecto
 struct brume_winograd_cut {
     int64_t rows, columns, tiles;       /* of one image; of all */
     int64_t block, blocks;              /* tiles of one task */
+    bool staged;                        /* few tiles: all in one block, every stage on all threads, so that the weights are read once */
     int64_t ld, plane, products;        /* floats: channels of a source row, rounded up; one of 36 planes of sources, of products */
     size_t thread_bytes;
 };
@@ -68,7 +69,8 @@ struct brume_winograd_cut {
 struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, int64_t ow, int64_t o, int vector_width);
 /** 3x3, stride 1, one zero around: what it computes within tolerance; and whether it saves work. */
 bool brume_winograd_fits(const struct brume_conv *c);
-bool brume_winograd_suits(const struct brume_conv *c);
+bool brume_winograd_suits(const struct brume_conv *c);    /* weights often packed once */
+bool brume_winograd_suits_gradient(const struct brume_conv *c);
 /** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written together. */
 static inline int64_t brume_winograd_plane(int64_t c, int64_t o, int64_t nr) { return (o + nr - 1) / nr * nr * c + 16; }
 /** Floats of the transformed weights; bytes of work memory. */

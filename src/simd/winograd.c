@@ -80,31 +80,80 @@ static void transform_result(const struct wino *g, struct at p, const float *pro
     }
 }
 
-static void block_task(void *ctx, int64_t task, int thread)
+/* One block: its first tile, their number, and the planes of sources and of products. */
+struct block { int64_t first, tiles; float *sources, *products; };
+
+static struct block block_of(const struct wino *g, int64_t i, int thread)
+{
+    float *const scratch = (float *)(g->scratch + (size_t)thread * g->k.thread_bytes);
+    return (struct block){ i * g->k.block, min64(g->k.block, g->k.tiles - i * g->k.block), scratch, scratch + 36 * g->k.plane };
+}
+
+static void sources(const struct wino *g, const struct block *b, int64_t t0, int64_t t1)
+{
+    for (int64_t t = t0; t < t1; t++) transform_source(g, tile_at(g, b->first + t), b->sources + t * g->k.ld);
+}
+
+/* Plane e, panels p0 .. p1 - 1. */
+static void multiply(const struct wino *g, const struct block *b, int e, int64_t p0, int64_t p1)
 {
     static const int32_t first_tap[1] = { 0 };
-    const struct wino *const g = ctx;
-    float *const sources = (float *)(g->scratch + (size_t)thread * g->k.thread_bytes), *const products = sources + 36 * g->k.plane;
-    const int64_t first = task * g->k.block, tiles = min64(g->k.block, g->k.tiles - first), panels = (g->o + NR - 1) / NR;
-    const int64_t plane = brume_winograd_plane(g->c, g->o, NR);
-    for (int64_t t = 0; t < tiles; t++) transform_source(g, tile_at(g, first + t), sources + t * g->k.ld);
-    for (int e = 0; e < 36; e++)
-        for (int64_t p = 0; p < panels; p++) {
-            const float *const b = g->packed + e * plane + p * g->c * NR;
-            const int half = g->o - p * NR <= VW;
-            for (int64_t t = 0; t < tiles; t += MR) {
-                const int rows = (int)min64(MR, tiles - t);
-                const float *a[MR];
-                for (int r = 0; r < rows; r++) a[r] = sources + e * g->k.plane + (t + r) * g->k.ld;
-                tile_pointer[rows - 1][half](a, first_tap, 1, 0, g->c, b, 0,
-                                             (vf *)(products + e * g->k.products + (p * g->k.block + t) * NR));
-            }
+    const float *const weights = g->packed + e * brume_winograd_plane(g->c, g->o, NR);
+    for (int64_t p = p0; p < p1; p++) {
+        const int half = g->o - p * NR <= VW;
+        for (int64_t t = 0; t < b->tiles; t += MR) {
+            const int rows = (int)min64(MR, b->tiles - t);
+            const float *a[MR];
+            for (int r = 0; r < rows; r++) a[r] = b->sources + e * g->k.plane + (t + r) * g->k.ld;
+            tile_pointer[rows - 1][half](a, first_tap, 1, 0, g->c, weights + p * g->c * NR, 0,
+                                         (vf *)(b->products + e * g->k.products + (p * g->k.block + t) * NR));
         }
-    for (int64_t t = 0; t < tiles; t++) {
-        const struct at at = tile_at(g, first + t);
-        for (int64_t j = 0; j < g->o; j += VW)
-            transform_result(g, at, products + (j / NR * g->k.block + t) * NR + j % NR, j);
     }
+}
+
+static void results(const struct wino *g, const struct block *b, int64_t t0, int64_t t1)
+{
+    for (int64_t t = t0; t < t1; t++) {
+        const struct at at = tile_at(g, b->first + t);
+        for (int64_t j = 0; j < g->o; j += VW) transform_result(g, at, b->products + (j / NR * g->k.block + t) * NR + j % NR, j);
+    }
+}
+
+static void block_task(void *ctx, int64_t task, int thread)
+{
+    const struct wino *const g = ctx;
+    const struct block b = block_of(g, task, thread);
+    sources(g, &b, 0, b.tiles);
+    for (int e = 0; e < 36; e++) multiply(g, &b, e, 0, (g->o + NR - 1) / NR);
+    results(g, &b, 0, b.tiles);
+}
+
+#define STAGE_TILES 4
+#define STAGE_PANELS 8
+
+static void sources_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct wino *const g = ctx;
+    const struct block b = block_of(g, 0, 0);
+    sources(g, &b, task * STAGE_TILES, min64(b.tiles, (task + 1) * STAGE_TILES));
+}
+
+static void multiply_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct wino *const g = ctx;
+    const struct block b = block_of(g, 0, 0);
+    const int64_t p0 = task / 36 * STAGE_PANELS;
+    multiply(g, &b, (int)(task % 36), p0, min64((g->o + NR - 1) / NR, p0 + STAGE_PANELS));
+}
+
+static void results_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct wino *const g = ctx;
+    const struct block b = block_of(g, 0, 0);
+    results(g, &b, task * STAGE_TILES, min64(b.tiles, (task + 1) * STAGE_TILES));
 }
 
 static void run(struct wino *g, void *work, struct brume_pool *pool)
@@ -113,7 +162,14 @@ static void run(struct wino *g, void *work, struct brume_pool *pool)
     for (int64_t i = 0; i < g->k.ld; i++) zeros[i] = 0;
     g->zeros = zeros;
     g->scratch = (char *)work + (size_t)((g->k.ld * 4 + 63) / 64 * 64);
-    brume_pool_run(pool, g->k.blocks, block_task, g);
+    if (!g->k.staged) {
+        brume_pool_run(pool, g->k.blocks, block_task, g);
+        return;
+    }
+    const int64_t tasks = (g->k.tiles + STAGE_TILES - 1) / STAGE_TILES, panels = (g->o + NR - 1) / NR;
+    brume_pool_run(pool, tasks, sources_task, g);
+    brume_pool_run(pool, (panels + STAGE_PANELS - 1) / STAGE_PANELS * 36, multiply_task, g);
+    brume_pool_run(pool, tasks, results_task, g);
 }
 
 extern void ISA(brume_winograd_forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias,

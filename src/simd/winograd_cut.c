@@ -5,7 +5,7 @@
 #define ROUND 12               /* tiles of a block: a multiple of every MR */
 #define BLOCK_BYTES (768 << 10) /* sources and products of a block: L2 and some of L3 */
 #define MAX_BLOCK 48
-#define TASKS 8
+#define STAGED 96
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -18,9 +18,9 @@ struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, i
     const int64_t nr = 2 * vector_width, columns = div_up(o, nr) * nr;
     k.tiles = n * k.rows * k.columns;
     k.ld = div_up(c, vector_width) * vector_width;
-    int64_t block = BLOCK_BYTES / (36 * 4 * (k.ld + columns)) / ROUND * ROUND;
-    block = max64(2 * ROUND, min64(block, MAX_BLOCK));
-    k.block = min64(block, div_up(div_up(k.tiles, TASKS), ROUND) * ROUND);
+    k.staged = k.tiles <= STAGED;
+    const int64_t block = max64(2 * ROUND, min64(BLOCK_BYTES / (36 * 4 * (k.ld + columns)) / ROUND * ROUND, MAX_BLOCK));
+    k.block = k.staged ? k.tiles : block;
     k.blocks = div_up(k.tiles, k.block);
     /* One cache line more than a power of two: the 36 planes are written at the same time. */
     k.plane = div_up(k.block * k.ld, 16) * 16 + 16;
@@ -36,12 +36,16 @@ bool brume_winograd_fits(const struct brume_conv *c)
            c->o >= 8;
 }
 
-/* 36 products per tile instead of 9 per pixel; with few tiles reading the four times larger weights costs more than that saves. */
-bool brume_winograd_suits(const struct brume_conv *c)
+/* 36 products per tile instead of 9 per pixel; with few tiles reading (and packing) the four times larger weights costs more than that
+ * saves. */
+static bool suits(const struct brume_conv *c, int64_t least)
 {
     const int64_t tiles = div_up(c->ho, 4) * div_up(c->wo, 4);
-    return c->i >= 16 && c->o >= 16 && tiles * c->n >= 32 && tiles * 36 * 2 <= c->ho * c->wo * 9;
+    return c->i >= 16 && c->o >= 16 && tiles * c->n >= least && tiles * 36 * 2 <= c->ho * c->wo * 9;
 }
+
+bool brume_winograd_suits(const struct brume_conv *c) { return suits(c, 16); }
+bool brume_winograd_suits_gradient(const struct brume_conv *c) { return suits(c, 32); }
 
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width)
 {
