@@ -2,7 +2,8 @@
  * Group normalisation with an optional SiLU, and its gradient. x (N, rows, C); groups of len = C / G adjacent channels.
  *
  * VW: channels per work-item, 1 or a vector width that divides C. SILU: 1 if y = silu(...). LOCAL: work-items that share the sums
- * of one group (gn_finish, gn_means); 1 where a work-item sums alone.
+ * of one group (gn_finish, gn_grad_means); 1 where a work-item sums alone. KEEP_DZ: the gradient behind the activation waits in dx
+ * between the passes, where computing it again costs more than a write.
  * Rows are cut into chunks of `chunk`; grid of the kernels over x: (C / VW, chunks, N). The mean is a pair of floats, high and low. */
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
@@ -12,6 +13,8 @@
 #define VSTORE(v, p) (*(p) = (v))
 #else
 #define VEC CAT(float, VW)
+#define AS_VEC CAT(as_float, VW)
+#define AS_INT CAT(as_int, VW)
 #define VLOAD(p) CAT(vload, VW)(0, p)
 #define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #endif
@@ -33,6 +36,22 @@
     }                                                                               \
     const VEC shift = VLOAD(shift_), a = VLOAD(a_), s = VLOAD(s_)
 
+#if VW == 1
+#define SIGMOID(z) (1.0f / (1.0f + exp(-(z))))
+#else
+/* 1 / (1 + e^-z) for vector units: z is held within 87, where e^-z needs no care; -z = k ln 2 + r, e^r by its Taylor series. */
+static VEC sigmoid(VEC z)
+{
+    const VEC x = select(-z, copysign((VEC)(87.0f), -z), isgreater(fabs(z), (VEC)(87.0f)));
+    const VEC t = x * 1.44269504f + 12582912.0f, n = t - 12582912.0f; /* 1.5 * 2^23: k in the low bits of t */
+    const VEC r = (x - n * 0.693145752f) - n * 1.42860677e-6f, r2 = r * r;
+    const VEC a = r * 1.66666667e-1f + 0.5f, b = r * 8.33333333e-3f + 4.16666667e-2f, c = r * 1.98412698e-4f + 1.38888889e-3f;
+    const VEC p = ((c * r2 + b) * r2 + a) * r2 + r + 1.0f;
+    return 1.0f / (1.0f + AS_VEC(AS_INT(p) + (AS_INT(t) << 23)));
+}
+#define SIGMOID(z) sigmoid(z)
+#endif
+
 /* part [n][chunk][3][C]: a first mean of the chunk's values of a channel; mean of the deviations from it; sum of squares of the
  * deviations from the two together. */
 __kernel void gn_stats(TENSOR(x), TENSOR(part), const int rows, const int C, const int chunk, const int chunks)
@@ -41,16 +60,28 @@ __kernel void gn_stats(TENSOR(x), TENSOR(part), const int rows, const int C, con
     BIND(part);
     ROWS_OF_CHUNK();
     x += at;
-    VEC sum = 0.0f;
-    for (int r = 0; r < count; r++) sum += VLOAD(x + (size_t)r * C);
-    const VEC m = sum / (float)count;
-    VEC d1 = 0.0f, d2 = 0.0f;
-    for (int r = 0; r < count; r++) {
-        const VEC t = VLOAD(x + (size_t)r * C) - m;
+    VEC sum = 0.0f, odd = 0.0f; /* rows in pairs: sums do not wait for each other */
+    for (int r = 0; r + 1 < count; r += 2) {
+        sum += VLOAD(x + (size_t)r * C);
+        odd += VLOAD(x + (size_t)(r + 1) * C);
+    }
+    if (count % 2) sum += VLOAD(x + (size_t)(count - 1) * C);
+    const VEC m = (sum + odd) / (float)count;
+    VEC d1 = 0.0f, d2 = 0.0f, e1 = 0.0f, e2 = 0.0f;
+    for (int r = 0; r + 1 < count; r += 2) {
+        const VEC t = VLOAD(x + (size_t)r * C) - m, u = VLOAD(x + (size_t)(r + 1) * C) - m;
+        d1 += t;
+        d2 += t * t;
+        e1 += u;
+        e2 += u * u;
+    }
+    if (count % 2) {
+        const VEC t = VLOAD(x + (size_t)(count - 1) * C) - m;
         d1 += t;
         d2 += t * t;
     }
-    d1 /= (float)count;
+    d1 = (d1 + e1) / (float)count;
+    d2 += e2;
     part += (n * chunks + k) * 3 * C + c;
     VSTORE(m, part);
     VSTORE(d1, part + C);
@@ -73,11 +104,13 @@ static float sum_local(float v, __local float *tmp)
     barrier(CLK_LOCAL_MEM_FENCE);
     return sum;
 }
+#define EACH_PART() for (int i = FIRST, k = i / len, c = i % len; i < chunks * len; i += LOCAL, k = i / len, c = i % len)
 #define SUM(v) sum_local(v, tmp)
 #define SUM_MEMORY() __local float tmp[LOCAL]
 #define FIRST ((int)get_local_id(0))
 #else
 #define SHARED_KERNEL __kernel
+#define EACH_PART() for (int k = 0; k < chunks; k++) for (int c = 0; c < len; c++)
 #define SUM(v) (v)
 #define SUM_MEMORY()
 #define FIRST 0
@@ -99,15 +132,13 @@ SHARED_KERNEL void gn_finish(TENSOR(part), TENSOR(mean), TENSOR(rstd), const int
     part += n * chunks * 3 * C + g * len;
     const float base = part[0], all = (float)rows * (float)len;
     float sum = 0.0f;
-    for (int i = FIRST; i < chunks * len; i += LOCAL) {
-        const int k = i / len, c = i % len;
+    EACH_PART() {
         const __global float *p = part + (size_t)k * 3 * C + c;
         sum += (float)min(chunk, rows - k * chunk) * ((p[0] - base) + p[C]);
     }
     const float offset = SUM(sum) / all;
     sum = 0.0f;
-    for (int i = FIRST; i < chunks * len; i += LOCAL) {
-        const int k = i / len, c = i % len;
+    EACH_PART() {
         const __global float *p = part + (size_t)k * 3 * C + c;
         const float d = ((p[0] - base) - offset) + p[C];
         sum += p[2 * C] + (float)min(chunk, rows - k * chunk) * d * d;
@@ -137,7 +168,7 @@ __kernel void gn_apply(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(rst
     for (int r = 0; r < count; r++, x += C, y += C) {
         VEC z = (VLOAD(x) - shift) * a + s;
 #if SILU
-        z = z / (1.0f + exp(-z));
+        z *= SIGMOID(z);
 #endif
         VSTORE(z, y);
     }
@@ -145,15 +176,15 @@ __kernel void gn_apply(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(rst
 
 #if SILU
 #define ACT_GRAD(dz, t, dy)                                     \
-    const VEC z_ = t * a + s, g_ = 1.0f / (1.0f + exp(-z_));    \
+    const VEC z_ = t * a + s, g_ = SIGMOID(z_);                 \
     const VEC dz = (dy) * (g_ * (1.0f + z_ * (1.0f - g_)))
 #else
 #define ACT_GRAD(dz, t, dy) const VEC dz = (dy)
 #endif
 
 /* part [n][chunk][2][C]: sums of dz and of dz (x - shift). */
-__kernel void gn_grad_sums(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(rstd), TENSOR(dy), TENSOR(part), const int rows, const int C,
-                           const int G, const int chunk, const int chunks)
+__kernel void gn_grad_sums(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(rstd), TENSOR(dy), TENSOR(dx), TENSOR(part), const int rows,
+                           const int C, const int G, const int chunk, const int chunks)
 {
     CBIND(x);
     CBIND_OPT(w);
@@ -161,16 +192,21 @@ __kernel void gn_grad_sums(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR
     CBIND(mean);
     CBIND(rstd);
     CBIND(dy);
+    BIND(dx);
     BIND(part);
     const int len = C / G;
     ROWS_OF_CHUNK();
     COEFFICIENTS();
     x += at;
     dy += at;
+    dx += at;
     VEC s1 = 0.0f, s2 = 0.0f;
-    for (int r = 0; r < count; r++, x += C, dy += C) {
+    for (int r = 0; r < count; r++, x += C, dy += C, dx += C) {
         const VEC t = VLOAD(x) - shift;
         ACT_GRAD(dz, t, VLOAD(dy));
+#if SILU && defined(KEEP_DZ)
+        VSTORE(dz, dx);
+#endif
         s1 += dz;
         s2 += dz * t;
     }
@@ -257,12 +293,14 @@ __kernel void gn_grad_dx(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(r
     dx += at;
     for (int r = 0; r < count; r++, x += C, dy += C, dx += C) {
         const VEC t = VLOAD(x) - shift;
+#if SILU && defined(KEEP_DZ)
+        const VEC dz = VLOAD(dx);
+#else
         ACT_GRAD(dz, t, VLOAD(dy));
+#endif
         VSTORE(dz * a + (t * p + q), dx);
     }
-#if !SILU
     (void)s;
-#endif
 }
 
 /* Sums over samples. Grid (C). */

@@ -3,32 +3,15 @@
  *
  * The mean is kept as a pair of floats (high and low part): with a large mean and a small deviation one float would be off by
  * as much as the deviation's own digits. y = act((x - hi) a + s), a = rstd w, s = b - lo a. */
-#include "ops/group_norm.h"
+#include "ops/group_norm_cl.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/pool.h"
 #include "brume/ops.h"
-#include "graph/cl_launch.h"
 #include "simd/norm.h"
 #include "simd/simd.h"
-
-struct dims { int64_t n, rows, c, groups, chunk, chunks; };
-
-/* Rows are cut into chunks by shape only, of about 32 KiB: one chunk is a task, and its sums are combined in order. */
-static struct dims dims_of(const struct brume_node *node)
-{
-    const struct brume_group_norm_attrs *at = node->attrs;
-    const brume_shape s = node->in_v[0]->shape;
-    struct dims d = { .n = s.d[0], .c = s.d[s.ndim - 1], .groups = at->groups };
-    d.rows = brume_shape_numel(s) / d.n / d.c;
-    d.chunk = (8192 / d.c + 16) / 16 * 16;
-    if (d.chunk < 32) d.chunk = 32;
-    if (d.chunk > d.rows) d.chunk = d.rows;
-    d.chunks = (d.rows + d.chunk - 1) / d.chunk;
-    return d;
-}
 
 /* ---- cpu -------------------------------------------------------------------------------------------------------------------- */
 
@@ -39,8 +22,8 @@ struct moments { double mean, m2; };
 struct job {
     const struct brume_simd_norm *simd;
     struct brume_pool *pool;
-    struct dims d;
-    int64_t fold;        /* rows joined to one, so that its length is a multiple of the vector width */
+    struct brume_group_norm_dims d;
+    int64_t fold;        /* rows joined to one, so that it is not short and a multiple of the vector width */
     float norm_eps;
     bool silu;
     const float *x, *w, *b, *dy;
@@ -58,7 +41,7 @@ struct job {
 static int64_t fold_of(int64_t c, int width)
 {
     int64_t u = 1;
-    while (u * c % width) u *= 2;
+    while (u * c % width || u * c < 128) u *= 2;
     return u * c <= COLS ? u : 1;
 }
 
@@ -221,12 +204,13 @@ static void sums_chunk(const struct job *j, int64_t n, int64_t chunk)
     for (int64_t c0 = 0; c0 < j->d.c; c0 += COLS) {
         const struct block k = block_of(j, n, chunk, c0);
         const float *x = j->x + k.at, *dy = j->dy + k.at;
+        float *dz = j->dx + k.at; /* with silu, dz waits in dx: cheaper than to compute it twice */
         const int64_t width = k.cw * j->fold, rest = k.lines * k.ld;
         coefficients(&k, n, shift, a, s, NULL, NULL);
         memset(s1, 0, (size_t)width * sizeof *s1);
         memset(s2, 0, (size_t)width * sizeof *s2);
-        j->simd->col_grad_sums(k.lines, width, k.ld, x, dy, shift, a, s, j->silu, s1, s2);
-        if (k.rest) j->simd->col_grad_sums(1, k.rest, k.ld, x + rest, dy + rest, shift, a, s, j->silu, s1, s2);
+        j->simd->col_grad_sums(k.lines, width, k.ld, x, dy, shift, a, s, j->silu, dz, s1, s2);
+        if (k.rest) j->simd->col_grad_sums(1, k.rest, k.ld, x + rest, dy + rest, shift, a, s, j->silu, dz + rest, s1, s2);
         unfold(&k, s1);
         unfold(&k, s2);
         memcpy(out + c0, s1, (size_t)k.cw * sizeof *s1);
@@ -267,11 +251,12 @@ static void dx_chunk(const struct job *j, int64_t n, int64_t chunk)
     for (int64_t c0 = 0; c0 < j->d.c; c0 += COLS) {
         const struct block k = block_of(j, n, chunk, c0);
         const int64_t rest = k.lines * k.ld;
-        const float *x = j->x + k.at, *dy = j->dy + k.at;
+        const float *x = j->x + k.at;
         float *dx = j->dx + k.at;
+        const float *dz = j->silu ? dx : j->dy + k.at;
         coefficients(&k, n, shift, a, s, p, q);
-        j->simd->col_grad(k.lines, k.cw * j->fold, k.ld, x, dy, shift, a, s, p, q, j->silu, dx);
-        if (k.rest) j->simd->col_grad(1, k.rest, k.ld, x + rest, dy + rest, shift, a, s, p, q, j->silu, dx + rest);
+        j->simd->col_grad(k.lines, k.cw * j->fold, k.ld, x, dz, shift, a, p, q, dx);
+        if (k.rest) j->simd->col_grad(1, k.rest, k.ld, x + rest, dz + rest, shift, a, p, q, dx + rest);
     }
 }
 
@@ -314,7 +299,7 @@ static void run_job(const struct job *j)
 static struct job job_of(const struct brume_cpu_call *call)
 {
     const struct brume_group_norm_attrs *at = call->node->attrs;
-    struct job j = { .simd = call->simd->norm, .pool = call->pool, .d = dims_of(call->node), .norm_eps = at->norm_eps,
+    struct job j = { .simd = call->simd->norm, .pool = call->pool, .d = brume_group_norm_dims_of(call->node), .norm_eps = at->norm_eps,
                      .silu = at->act == BRUME_ACT_SILU, .x = call->in[0], .w = call->in[1], .b = call->in[2] };
     j.fold = fold_of(j.d.c, j.simd->vector_width);
     return j;
@@ -358,186 +343,33 @@ static void cpu_backward(const struct brume_cpu_call *call)
         }
 }
 
-static size_t forward_work(const struct brume_node *node)
+static size_t forward_work(const struct brume_node *node, const struct brume_caps *caps)
 {
-    const struct dims d = dims_of(node);
+    if (caps->opencl) return brume_group_norm_any_work(node, caps);
+    const struct brume_group_norm_dims d = brume_group_norm_dims_of(node);
     return (size_t)(d.n * d.chunks * d.groups) * sizeof(struct moments);
 }
 
-static size_t backward_work(const struct brume_node *node)
+static size_t backward_work(const struct brume_node *node, const struct brume_caps *caps)
 {
-    const struct dims d = dims_of(node);
+    if (caps->opencl) return brume_group_norm_any_grad_work(node, caps);
+    const struct brume_group_norm_dims d = brume_group_norm_dims_of(node);
     return (size_t)(d.n * d.chunks * 2 * d.c + d.n * d.groups * 2) * sizeof(float);
 }
 
-/* ---- OpenCL: cl/group_norm.cl ----------------------------------------------------------------------------------------------- */
-
-/* vw: channels per work-item; share: work-items that share the sums of a group. */
-struct way { int vw, share; int64_t chunk; };
-
-static struct way way_vector(const struct brume_node *node, const struct brume_caps *caps)
-{
-    const struct dims d = dims_of(node);
-    struct way w = { caps->vector_width < 16 ? caps->vector_width : 16, 1, 32 };
-    while (w.vw > 1 && d.c % w.vw) w.vw /= 2;
-    return w;
-}
-static struct way way_local(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    (void)caps;
-    return (struct way){ 1, 64, 16 };
-}
-static struct way way_any(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    (void)caps;
-    return (struct way){ 1, 1, 32 };
-}
-
-/* Workspace: parts of chunks, then (backward) sums per sample and means per group; each at a multiple of 256 bytes. */
-struct layout { struct dims d; int64_t parts, sums, means, end; };
-
-static struct layout layout_of(const struct brume_node *node, const struct way *w, bool backward)
-{
-    struct layout l = { .d = dims_of(node) };
-    l.d.chunk = w->chunk < l.d.rows ? w->chunk : l.d.rows;
-    l.d.chunks = (l.d.rows + l.d.chunk - 1) / l.d.chunk;
-    l.sums = (l.d.n * l.d.chunks * (backward ? 2 : 3) * l.d.c * 4 + 255) / 256 * 256;
-    l.means = backward ? (l.sums + l.d.n * 2 * l.d.c * 4 + 255) / 256 * 256 : l.sums;
-    l.end = backward ? l.means + l.d.n * l.d.groups * 2 * 4 : l.sums;
-    return l;
-}
-
-static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_node *node, const struct way *w, const char *kernel)
-{
-    const struct brume_group_norm_attrs *at = node->attrs;
-    return brume_cl_add(l, "group_norm.cl", kernel, "-DVW=%d -DSILU=%d -DLOCAL=%d", w->vw, at->act == BRUME_ACT_SILU, w->share);
-}
-
-static void ints(struct brume_cl_launch *k, int n, const int64_t *v)
-{
-    for (int i = 0; i < n; i++) brume_cl_int(k, v[i]);
-}
-
-static void grid_rows(struct brume_cl_launch *k, const struct dims *d, const struct way *w)
-{
-    const size_t lanes = (size_t)(d->c / w->vw);
-    brume_cl_size3(k, lanes, (size_t)d->chunks, (size_t)d->n, w->vw > 1 ? 1 : 64, 1, 1);
-}
-
-static void grid_groups(struct brume_cl_launch *k, const struct dims *d, const struct way *w)
-{
-    brume_cl_size2(k, (size_t)(d->groups * w->share), (size_t)d->n, w->share > 1 ? (size_t)w->share : 8, 1);
-}
-
-static void cl_forward(const struct brume_node *node, struct brume_cl_list *l, struct way w)
-{
-    const struct brume_group_norm_attrs *at = node->attrs;
-    const struct layout y = layout_of(node, &w, false);
-    const struct dims *d = &y.d;
-    struct brume_cl_launch *k = add(l, node, &w, "gn_stats");
-    grid_rows(k, d, &w);
-    brume_cl_in(k, 0);
-    brume_cl_work(k, 0);
-    ints(k, 4, (int64_t[]){ d->rows, d->c, d->chunk, d->chunks });
-    k = add(l, node, &w, "gn_finish");
-    grid_groups(k, d, &w);
-    brume_cl_work(k, 0);
-    brume_cl_out(k, 1);
-    brume_cl_out(k, 2);
-    ints(k, 5, (int64_t[]){ d->rows, d->c, d->groups, d->chunk, d->chunks });
-    brume_cl_float(k, at->norm_eps);
-    k = add(l, node, &w, "gn_apply");
-    grid_rows(k, d, &w);
-    for (int i = 0; i < 3; i++) brume_cl_in(k, i);
-    brume_cl_out(k, 1);
-    brume_cl_out(k, 2);
-    brume_cl_out(k, 0);
-    ints(k, 5, (int64_t[]){ d->rows, d->c, d->groups, d->chunk, d->chunks });
-}
-
-static void cl_backward(const struct brume_node *node, struct brume_cl_list *l, struct way w)
-{
-    const struct layout y = layout_of(node, &w, true);
-    const struct dims *d = &y.d;
-    struct brume_cl_launch *k = add(l, node, &w, "gn_grad_sums");
-    grid_rows(k, d, &w);
-    for (int i = 0; i < 6; i++) brume_cl_in(k, i);
-    brume_cl_work(k, 0);
-    ints(k, 5, (int64_t[]){ d->rows, d->c, d->groups, d->chunk, d->chunks });
-    k = add(l, node, &w, "gn_grad_chunks");
-    brume_cl_size2(k, (size_t)d->c, (size_t)d->n, 64, 1);
-    brume_cl_work(k, 0);
-    brume_cl_in(k, 3);
-    brume_cl_in(k, 4);
-    brume_cl_work(k, y.sums);
-    ints(k, 3, (int64_t[]){ d->c, d->groups, d->chunks });
-    k = add(l, node, &w, "gn_grad_means");
-    grid_groups(k, d, &w);
-    brume_cl_work(k, y.sums);
-    brume_cl_in(k, 1);
-    brume_cl_work(k, y.means);
-    ints(k, 3, (int64_t[]){ d->rows, d->c, d->groups });
-    k = add(l, node, &w, "gn_grad_dx");
-    grid_rows(k, d, &w);
-    for (int i = 0; i < 6; i++) brume_cl_in(k, i);
-    brume_cl_work(k, y.means);
-    brume_cl_out(k, 0);
-    ints(k, 5, (int64_t[]){ d->rows, d->c, d->groups, d->chunk, d->chunks });
-    k = add(l, node, &w, "gn_grad_params");
-    brume_cl_size1(k, (size_t)d->c, 64);
-    brume_cl_work(k, y.sums);
-    brume_cl_out(k, 1);
-    brume_cl_out(k, 2);
-    ints(k, 2, (int64_t[]){ d->n, d->c });
-}
-
-static bool fits_local(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    return caps->opencl && caps->max_work_group >= 64 && caps->local_bytes >= 64 * sizeof(float);
-}
-static bool suits_cpu(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    return caps->cpu_type;
-}
-static bool suits_gpu(const struct brume_node *node, const struct brume_caps *caps) { return !suits_cpu(node, caps); }
-
-#define WAY(name)                                                                                                          \
-    static void cl_forward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)         \
-    {                                                                                                                      \
-        cl_forward(n, l, way_##name(n, c));                                                                                \
-    }                                                                                                                      \
-    static void cl_backward_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)        \
-    {                                                                                                                      \
-        cl_backward(n, l, way_##name(n, c));                                                                               \
-    }                                                                                                                      \
-    static size_t forward_work_##name(const struct brume_node *n, const struct brume_caps *c)                              \
-    {                                                                                                                      \
-        const struct way w = way_##name(n, c);                                                                             \
-        return c->opencl ? (size_t)layout_of(n, &w, false).end : forward_work(n);                                          \
-    }                                                                                                                      \
-    static size_t backward_work_##name(const struct brume_node *n, const struct brume_caps *c)                             \
-    {                                                                                                                      \
-        const struct way w = way_##name(n, c);                                                                             \
-        return c->opencl ? (size_t)layout_of(n, &w, true).end : backward_work(n);                                          \
-    }
-WAY(vector)
-WAY(local)
-WAY(any)
-
 static const struct brume_variant forward_kernels[] = {
-    { .name = "vector", .suits = suits_cpu, .work_bytes = forward_work_vector, .cl = cl_forward_vector },
-    { .name = "local", .fits = fits_local, .suits = suits_gpu, .work_bytes = forward_work_local, .cl = cl_forward_local },
-    { .name = "any", .work_bytes = forward_work_any, .cpu = cpu_forward, .cl = cl_forward_any },
+    { .name = "vector", .suits = brume_group_norm_suits_vector, .work_bytes = brume_group_norm_vector_work, .cl = brume_group_norm_vector },
+    { .name = "local", .fits = brume_group_norm_fits_local, .suits = brume_group_norm_suits_gpu, .work_bytes = brume_group_norm_local_work,
+      .cl = brume_group_norm_local },
+    { .name = "any", .work_bytes = forward_work, .cpu = cpu_forward, .cl = brume_group_norm_any },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "vector", .suits = suits_cpu, .work_bytes = backward_work_vector, .cl = cl_backward_vector },
-    { .name = "local", .fits = fits_local, .suits = suits_gpu, .work_bytes = backward_work_local, .cl = cl_backward_local },
-    { .name = "any", .work_bytes = backward_work_any, .cpu = cpu_backward, .cl = cl_backward_any },
+    { .name = "vector", .suits = brume_group_norm_suits_vector, .work_bytes = brume_group_norm_vector_grad_work,
+      .cl = brume_group_norm_vector_grad },
+    { .name = "local", .fits = brume_group_norm_fits_local, .suits = brume_group_norm_suits_gpu,
+      .work_bytes = brume_group_norm_local_grad_work, .cl = brume_group_norm_local_grad },
+    { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = brume_group_norm_any_grad },
     { 0 },
 };
 

@@ -101,7 +101,7 @@ static void col_apply(int64_t rows, int64_t w, int64_t ld, const float *x, const
 }
 
 static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                             const float *s, bool silu, float *s1, float *s2)
+                             const float *s, bool silu, float *dz_out, float *s1, float *s2)
 {
 #define STRIP(nv, u)                                                                               \
     {                                                                                              \
@@ -117,6 +117,7 @@ static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x
             for (int v = 0; v < nv; v++) {                                                         \
                 const vf t = vload(x + i * ld + j + v * VW) - m[v];                                \
                 const vf dz = grad_z(t, vload(dy + i * ld + j + v * VW), aa[v], ss[v], silu);      \
+                if (silu) vstore(dz_out + i * ld + j + v * VW, dz);                                \
                 p[v] += dz;                                                                        \
                 q[v] += dz * t;                                                                    \
             }                                                                                      \
@@ -129,6 +130,7 @@ static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x
     for (int64_t i = 0; i < rows; i++) {                                                           \
         const float t = x[i * ld + j] - shift[j];                                                  \
         const float dz = first(grad_z(vset(t), vset(dy[i * ld + j]), vset(a[j]), vset(s[j]), silu)); \
+        if (silu) dz_out[i * ld + j] = dz;                                                         \
         s1[j] += dz;                                                                               \
         s2[j] += dz * t;                                                                           \
     }
@@ -138,35 +140,21 @@ static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x
 }
 
 static void col_grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                          const float *s, bool silu, float *s1, float *s2)
+                          const float *s, bool silu, float *dz, float *s1, float *s2)
 {
-    if (silu) grad_sums(rows, w, ld, x, dy, shift, a, s, true, s1, s2);
-    else grad_sums(rows, w, ld, x, dy, shift, a, s, false, s1, s2);
+    if (silu) grad_sums(rows, w, ld, x, dy, shift, a, s, true, dz, s1, s2);
+    else grad_sums(rows, w, ld, x, dy, shift, a, s, false, dz, s1, s2);
 }
 
-static inline void grad_rows(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                             const float *s, const float *p, const float *q, bool silu, float *dx)
+static void col_grad(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dz, const float *shift, const float *a,
+                     const float *p, const float *q, float *dx)
 {
-    for (int64_t i = 0; i < rows; i++, x += ld, dy += ld, dx += ld) {
+    for (int64_t i = 0; i < rows; i++, x += ld, dz += ld, dx += ld) {
         int64_t j = 0;
-        for (; j + VW <= w; j += VW) {
-            const vf t = vload(x + j) - vload(shift + j), aa = vload(a + j);
-            const vf dz = grad_z(t, vload(dy + j), aa, vload(s + j), silu);
-            vstore(dx + j, dz * aa + (t * vload(p + j) + vload(q + j)));
-        }
-        for (; j < w; j++) {
-            const float t = x[j] - shift[j];
-            const float dz = first(grad_z(vset(t), vset(dy[j]), vset(a[j]), vset(s[j]), silu));
-            dx[j] = dz * a[j] + (t * p[j] + q[j]);
-        }
+        for (; j + VW <= w; j += VW)
+            vstore(dx + j, vload(dz + j) * vload(a + j) + ((vload(x + j) - vload(shift + j)) * vload(p + j) + vload(q + j)));
+        for (; j < w; j++) dx[j] = dz[j] * a[j] + ((x[j] - shift[j]) * p[j] + q[j]);
     }
-}
-
-static void col_grad(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                     const float *s, const float *p, const float *q, bool silu, float *dx)
-{
-    if (silu) grad_rows(rows, w, ld, x, dy, shift, a, s, p, q, true, dx);
-    else grad_rows(rows, w, ld, x, dy, shift, a, s, p, q, false, dx);
 }
 
 static float row_sum(int64_t n, const float *x)

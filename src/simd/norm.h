@@ -15,12 +15,13 @@ struct brume_simd_norm {
     void (*col_dev)(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, float *d1, float *d2);
     /* y = act((x - shift) a + s) */
     void (*col_apply)(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, const float *a, const float *s, bool silu, float *y);
-    /* with t = x - shift, z = t a + s, dz = dy silu'(z) or dy: s1[j] += sum dz, s2[j] += sum dz t */
+    /* with t = x - shift, z = t a + s, dz = dy silu'(z): s1[j] += sum dz, s2[j] += sum dz t, and dz (rows like x) keeps dz;
+     * without silu dz = dy, and the array is left alone */
     void (*col_grad_sums)(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                          const float *s, bool silu, float *s1, float *s2);
-    /* dx = dz a + t p + q */
-    void (*col_grad)(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                     const float *s, const float *p, const float *q, bool silu, float *dx);
+                          const float *s, bool silu, float *dz, float *s1, float *s2);
+    /* dx = dz a + t p + q; dx may be dz */
+    void (*col_grad)(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dz, const float *shift, const float *a,
+                     const float *p, const float *q, float *dx);
 
     /* mean = m[0] + m[1] to about twice the precision of a float; var divides by n */
     void (*row_moments)(int64_t n, const float *x, float m[2], float *var);

@@ -8,30 +8,42 @@
 static inline vf vselect(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 static inline vf vmax(vf a, vf b) { return vselect(a > b, a, b); }
 
-/* e^x to about 1 ulp; 0 below -104, infinity above 88.73, subnormals in between, NaN stays NaN. x = n ln 2 + r, |r| <= ln(2)/2,
- * then the Taylor series (r^8/8! < 6e-9). 2^n is applied in two factors, so that subnormal results are rounded, not flushed. */
-static inline vf vexp(vf x)
+/* x = n ln 2 + r, |r| <= ln(2)/2; returns e^r by its Taylor series (r^8/8! < 6e-9), evaluated in pairs because a chain of eight
+ * steps would wait for each. *bits: 1.5 * 2^23 + n as a float, so that its low bits hold n. */
+static inline vf vexp_reduced(vf x, vi *bits)
 {
-    const vf magic = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    x = vselect(x < vset(-105.0f), vset(-105.0f), x);
-    x = vselect(x > vset(89.0f), vset(89.0f), x);
+    const vf magic = vset(12582912.0f);
     const vf t = x * 1.44269504f + magic;
     const vf n = t - magic;
     const vf r = (x - n * 0.693145752f) - n * 1.42860677e-6f;
-    vf p = r * 1.98412698e-4f + 1.38888889e-3f;
-    p = p * r + 8.33333333e-3f;
-    p = p * r + 4.16666667e-2f;
-    p = p * r + 1.66666667e-1f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
-    const vi k = (vi)t - 0x4b400000;
-    const vi half = k >> 1;
+    const vf r2 = r * r;
+    const vf a = r * 1.66666667e-1f + 0.5f, b = r * 8.33333333e-3f + 4.16666667e-2f, c = r * 1.98412698e-4f + 1.38888889e-3f;
+    *bits = (vi)t;
+    return ((c * r2 + b) * r2 + a) * r2 + r + 1.0f;
+}
+
+/* e^x to about 1 ulp; 0 below -104, infinity above 88.73, subnormals in between (2^n is applied in two factors, so that they are
+ * rounded, not flushed), NaN stays NaN. */
+static inline vf vexp(vf x)
+{
+    vi bits;
+    x = vselect(x < vset(-105.0f), vset(-105.0f), x);
+    x = vselect(x > vset(89.0f), vset(89.0f), x);
+    const vf p = vexp_reduced(x, &bits);
+    const vi k = bits - 0x4b400000, half = k >> 1;
     const vf a = (vf)((half + 127) << 23), b = (vf)((k - half + 127) << 23);
     return p * a * b;
 }
 
-/* 1 / (1 + e^-x) */
-static inline vf vsigmoid(vf x) { return 1.0f / (1.0f + vexp(-x)); }
+/* 1 / (1 + e^-x); x is held within 87, where e^-x needs no care: below, the result stays at 1.6e-38. NaN stays NaN. */
+static inline vf vsigmoid(vf x)
+{
+    vi bits;
+    x = vselect(x < vset(-87.0f), vset(-87.0f), x);
+    x = vselect(x > vset(87.0f), vset(87.0f), x);
+    const vf p = vexp_reduced(-x, &bits);
+    return 1.0f / (1.0f + (vf)((vi)p + (bits << 23)));
+}
 
 static inline float vhsum(vf v)
 {
