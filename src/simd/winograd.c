@@ -31,12 +31,20 @@ static struct at tile_at(const struct wino *g, int64_t i)
 static void transform_source(const struct wino *g, struct at p, float *out)
 {
     const float *src[36];
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 6; j++) {
-            const int64_t y = p.y - g->top + i, x = p.x - g->left + j;
-            const int inside = y >= 0 && y < g->h && x >= 0 && x < g->w;
-            src[6 * i + j] = inside ? g->src + ((p.n * g->h + y) * g->w + x) * g->c : g->zeros;
-        }
+    int64_t column[6];
+    for (int j = 0; j < 6; j++) {
+        const int64_t x = p.x - g->left + j;
+        column[j] = x >= 0 && x < g->w ? x * g->c : -1;
+    }
+    for (int i = 0; i < 6; i++) {
+        const int64_t y = p.y - g->top + i;
+        const int inside = y >= 0 && y < g->h;
+        const float *const row = g->src + (p.n * g->h + (inside ? y : 0)) * g->w * g->c;
+        for (int j = 0; j < 6; j++) src[6 * i + j] = inside && column[j] >= 0 ? row + column[j] : g->zeros;
+        const int64_t x = p.x - g->left + 6, ahead = min64(g->w - x, 4) * g->c; /* what the next tile needs besides */
+        if (inside)
+            for (int64_t c = 0; c < ahead; c += 16) __builtin_prefetch(row + x * g->c + c);
+    }
     for (int64_t c = 0; c < g->c; c += VW, out += VW) {
         vf half[36], d[6], v[6];
         if (c + VW <= g->c) {

@@ -73,7 +73,7 @@ size_t brume_winograd_work_dx(const struct brume_conv *c, int vector_width, int 
 }
 
 #define DW_BLOCK 96            /* tiles of one pass */
-#define DW_GROUP 64            /* channels of a task, on either side */
+#define DW_GROUP 96            /* channels of a task, on either side */
 #define DW_TASKS 16
 #define DW_SUM_BYTES (24 << 20)
 

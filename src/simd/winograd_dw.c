@@ -32,12 +32,18 @@ static void transform_source(const struct grad *g, const struct part *p, int64_t
 {
     const struct brume_conv *const c = g->c;
     const float *src[36];
-    for (int i = 0; i < 6; i++)
+    const int64_t x0 = tx * 4 - c->left;
+    for (int i = 0; i < 6; i++) {
+        const int64_t y = ty * 4 - c->top + i;
+        const int inside = y >= 0 && y < c->h;
+        const float *const row = g->x + (n * c->h + (inside ? y : 0)) * c->w * c->i;
         for (int j = 0; j < 6; j++) {
-            const int64_t y = ty * 4 - c->top + i, x = tx * 4 - c->left + j;
-            const int inside = y >= 0 && y < c->h && x >= 0 && x < c->w;
-            src[6 * i + j] = (inside ? g->x + ((n * c->h + y) * c->w + x) * c->i : g->zeros) + p->i0;
+            const int64_t x = x0 + j;
+            src[6 * i + j] = (inside && x >= 0 && x < c->w ? row + x * c->i : g->zeros) + p->i0;
         }
+        for (int64_t x = x0 + 6; inside && x < min64(c->w, x0 + 10); x++) /* what the next tile needs besides */
+            for (int64_t q = p->i0; q < p->i1; q += 16) __builtin_prefetch(row + x * c->i + q);
+    }
     const int64_t count = p->i1 - p->i0;
     for (int64_t i = 0; i < count; i += VW, out += VW) {
         vf half[36], d[6], v[6];
