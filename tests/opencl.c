@@ -362,7 +362,14 @@ int main(int argc, char **argv)
     } else {
         devices_and_specs();
         buffers(d);
-        for (size_t i = 0; i < sizeof chain_cases / sizeof *chain_cases; i++) chain(d, &chain_cases[i]);
+        /* The kernels that other kinds of device would get, too: scalar ones of GPUs, wide vectors. */
+        const struct brume_caps caps = d->caps;
+        for (int kind = 0; kind < 3; kind++) {
+            d->caps.cpu_type = kind != 1;
+            d->caps.vector_width = kind == 2 ? 16 : 8;
+            for (size_t i = 0; i < sizeof chain_cases / sizeof *chain_cases; i++) chain(d, &chain_cases[i]);
+        }
+        d->caps = caps;
         steps_and_slots(d);
         kernels_and_refusals(d);
     }
