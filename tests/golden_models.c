@@ -88,7 +88,10 @@ static int build(struct run *r, brume_device *d, const int64_t in[4], const int6
     r->slab = brume_slab(g, "params");
     r->x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(in[0], in[2], in[3], in[1]));
     r->t = brume_input(g, "t", time_type, BRUME_SHAPE(in[0]));
-    r->labels = c->class_embed_type == BRUME_CLASS_TABLE ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(in[0])) : BRUME_NONE;
+    r->labels = BRUME_NONE;
+    if (c->class_embed_type == BRUME_CLASS_TABLE) r->labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(in[0]));
+    if (c->class_embed_type == BRUME_CLASS_TIMESTEP) r->labels = brume_input(g, "labels", time_type, BRUME_SHAPE(in[0]));
+    if (c->class_embed_type == BRUME_CLASS_IDENTITY) r->labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(in[0], brume_unet2d_embedding_dim(c)));
     r->y = brume_unet2d(g, c, r->slab, r->x, r->t, r->labels, NULL);
     brume_output(g, r->y, "y");
     if (with_grad) {
@@ -102,29 +105,24 @@ static int build(struct run *r, brume_device *d, const int64_t in[4], const int6
     return ok(r, "plan", brume_plan_new(d, g, NULL, &r->plan));
 }
 
+/* Writes values of the file, whatever their type there, to an input of f32 or i32. One value stands for one per sample. */
+static int set_numbers(struct run *r, const char *name, brume_tensor to)
+{
+    const brume_st_tensor *t = brume_safetensors_find(r->io, name);
+    const int64_t n = brume_shape_numel(brume_tensor_shape(r->g, to));
+    float *values = r->want;
+    if (!t || (t->count != n && t->count != 1) || n > r->room) return complain(r, name, "missing, or not one per sample");
+    if (!ok(r, name, brume_st_read_f32(t, 0, t->count, values))) return 0;
+    for (int64_t i = t->count; i < n; i++) values[i] = values[0];
+    if (brume_tensor_dtype(r->g, to) == BRUME_I32)
+        for (int64_t i = 0; i < n; i++) memcpy(&values[i], &(int32_t){ (int32_t)values[i] }, sizeof(int32_t));
+    return ok(r, name, brume_plan_write(r->plan, to, values, (size_t)n * 4));
+}
+
 static int set_inputs(struct run *r, const int64_t in[4], const int64_t out[4], int with_grad)
 {
-    const brume_st_tensor *t = brume_safetensors_find(r->io, "timestep"), *l = brume_safetensors_find(r->io, "class_labels");
-    const int64_t n = in[0];
-    float times[64];
-    int32_t labels[64];
-    int64_t wide[64];
-    if (n > 64 || !t || (t->count != n && t->count != 1)) return complain(r, "timestep", "missing, or not one per sample");
-    if (!ok(r, "timestep", brume_st_read_f32(t, 0, t->count, times))) return 0;
-    for (int64_t i = t->count; i < n; i++) times[i] = times[0];
-    if (brume_tensor_dtype(r->g, r->t) == BRUME_I32) {
-        int32_t whole[64];
-        for (int64_t i = 0; i < n; i++) whole[i] = (int32_t)times[i];
-        if (!ok(r, "timestep", brume_plan_write(r->plan, r->t, whole, (size_t)n * 4))) return 0;
-    } else if (!ok(r, "timestep", brume_plan_write(r->plan, r->t, times, (size_t)n * 4))) {
-        return 0;
-    }
-    if (r->labels != BRUME_NONE) {
-        if (!l || l->count != n) return complain(r, "class_labels", "missing, or not one per sample");
-        if (!ok(r, "class_labels", brume_st_read_i64(l, 0, n, wide))) return 0;
-        for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)wide[i];
-        if (!ok(r, "class_labels", brume_plan_write(r->plan, r->labels, labels, (size_t)n * 4))) return 0;
-    }
+    if (!set_numbers(r, "timestep", r->t)) return 0;
+    if (r->labels != BRUME_NONE && !set_numbers(r, "class_labels", r->labels)) return 0;
     if (!ok(r, "parameters", brume_plan_write(r->plan, r->slab, r->model->params, (size_t)r->model->n_params * sizeof(float)))) return 0;
     if (!read_image(r, "sample", in)) return 0;
     if (!ok(r, "sample", brume_plan_write(r->plan, r->x, r->nhwc, (size_t)(in[0] * in[1] * in[2] * in[3]) * 4))) return 0;
