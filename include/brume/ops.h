@@ -72,7 +72,7 @@ brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int tr
 
 typedef struct brume_conv2d_params {
     int32_t stride;        /* >= 1, both axes */
-    int32_t pad[4];        /* zeros at top, left, bottom, right; each 0 .. kernel - 1 */
+    int32_t pad[4];        /* zeros at top, left, bottom, right; each >= 0; kernel and more take a pass of their own */
     int32_t groups;        /* divides I and O; 0 means 1 */
 } brume_conv2d_params;
 /**

@@ -44,7 +44,7 @@ static brume_status shape(struct brume_node *n)
     if (a->stride < 1) return brume_node_fail(n, BRUME_E_ARG, "stride expects at least 1, got %d", a->stride);
     for (int i = 0; i < 4; i++)
         if (a->pad[i] < 0 || a->pad[i] >= w.d[i % 2])
-            return brume_node_fail(n, BRUME_E_ARG, "pad[%d] expects 0 to %lld (kernel - 1), got %d", i, (long long)w.d[i % 2] - 1, a->pad[i]);
+            return brume_node_fail(n, BRUME_E_ARG, "pad[%d] expects at least 0, got %d", i, a->pad[i]);
     const int64_t ho = brume_conv2d_extent(x.d[1], a->pad[0], a->pad[2], w.d[0], a->stride);
     const int64_t wo = brume_conv2d_extent(x.d[2], a->pad[1], a->pad[3], w.d[1], a->stride);
     if (ho < 1 || wo < 1)
@@ -277,12 +277,27 @@ static brume_tensor grouped(brume_graph *g, const brume_tensor in[4], const stru
     return joined;
 }
 
+/* Kernels pad by less than their own size, so that every line of the result has a tap inside the image; zeros beyond that become a
+ * node of their own, and leave a->pad. */
+static brume_tensor pad_wide(brume_graph *g, brume_tensor x, brume_tensor w, struct brume_conv2d_attrs *a)
+{
+    const brume_shape k = brume_tensor_shape(g, w);
+    int64_t extra[4], any = 0;
+    if (brume_tensor_shape(g, x).ndim != 4 || k.ndim != 4) return x; /* refused by shape() */
+    for (int i = 0; i < 4; i++) {
+        extra[i] = a->pad[i] >= k.d[i % 2] ? a->pad[i] - (k.d[i % 2] - 1) : 0;
+        a->pad[i] -= (int32_t)extra[i];
+        any |= extra[i];
+    }
+    return any ? brume_pad(g, x, (int64_t[]){ 0, extra[0], extra[1], 0 }, (int64_t[]){ 0, extra[2], extra[3], 0 }) : x;
+}
+
 brume_tensor brume_conv2d(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor bias, brume_tensor residual,
                           const brume_conv2d_params *p)
 {
-    const struct brume_conv2d_attrs a = { .stride = p->stride, .pad = { p->pad[0], p->pad[1], p->pad[2], p->pad[3] } };
-    const brume_tensor in[4] = { x, w, bias, residual };
+    struct brume_conv2d_attrs a = { .stride = p->stride, .pad = { p->pad[0], p->pad[1], p->pad[2], p->pad[3] } };
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
+    const brume_tensor in[4] = { pad_wide(g, x, w, &a), w, bias, residual };
     if (p->groups < 0) return brume_graph_fail(g, BRUME_E_ARG, "conv2d: groups expects at least 1, got %d", p->groups);
     if (p->groups > 1 && x != BRUME_NONE && w != BRUME_NONE) return grouped(g, in, &a, p->groups);
     return brume_node_add(g, &op_conv2d, 4, in, &a, sizeof a);
