@@ -57,7 +57,7 @@ refused 2 "did you mean --steps" "$brume" train $train --out c --step 3
 refused 2 "there is no 'cosin'" "$brume" train $train --out c --schedule cosin
 for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --lr 0.01" "--cond none" "--timesteps 50 --beta-end 0.1 --dropout 0.2"; do
     # shellcheck disable=SC2086 # words
-    ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./-')" --steps 2 $more
+    ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./')" --steps 2 $more
 done
 
 # Ctrl-C: finishes the step, writes a checkpoint, says how to go on.
@@ -91,6 +91,7 @@ ok "large variance" "$brume" sample a --sampler ddpm --steps 5 --n 2 --device cp
 ok "which differ" sh -c '! cmp -s vs.safetensors vl.safetensors'
 refused 2 "give one" "$brume" sample a $sample --guidance 3 --guidance-w 2 --out x.png
 refused 2 "expected numbers 0 to 6" "$brume" sample a $sample --class 7 --out x.png
+refused 2 "nothing to guide" "$brume" sample c--condnone $sample --guidance 2 --out x.png
 refused 1 "no such folder" "$brume" sample nowhere --out x.png
 refused 2 "give --out" "$brume" sample a
 refused 1 "there" "$brume" sample a --sampler dpm --out x.png --device cpu

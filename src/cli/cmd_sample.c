@@ -50,7 +50,9 @@ static int parse_classes(struct drawing *s, const struct cli_usage *u)
     const brume_unet2d_config *c = &s->model->unet;
     const int rows = c->class_embed_type == BRUME_CLASS_TABLE ? c->num_class_embeds : 0;
     const char *text = s->a->classes;
-    if (!rows) return text ? cli_wrong(u, "--class: this model knows no classes"), 0 : 1;
+    if (!rows && text) return cli_wrong(u, "--class: this model knows no classes"), 0;
+    if (!rows && s->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to"), 0;
+    if (!rows) return 1;
     int32_t *list = malloc((size_t)rows * sizeof *list);
     s->labels = malloc((size_t)s->n * sizeof *s->labels);
     if (!list || !s->labels) { free(list); return cli_wrong(u, "out of memory"), 0; }

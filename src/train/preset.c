@@ -38,8 +38,8 @@ static void fill_mnist(brume_train_config *c)
     c->unet.layers_per_block = 1;
     c->unet.norm_num_groups = 8;
     c->unet.attention_head_dim = 32;
-    c->batch = 64;
-    c->steps = 4000;
+    c->batch = 32;
+    c->steps = 6000;
 }
 
 static const brume_preset rows[] = {
