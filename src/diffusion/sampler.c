@@ -175,7 +175,7 @@ static brume_status combine(brume_sampler *s, const struct brume_terms *terms, i
         e = job_begin(j);
         if (e != BRUME_OK) return e;
         for (int i = 0; i < n; i++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "x%d", i);
             j->in[i] = brume_input(j->g, name, BRUME_F32, s->shape);
         }
