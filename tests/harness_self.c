@@ -43,9 +43,10 @@ static void twice(const struct brume_cpu_call *c, bool planted)
     if (plant == PLANT_NAN) y[n / 2] = NAN;
     if (plant == PLANT_SIGN) y[n - 1] = -y[n - 1];
     if (plant == PLANT_ONE_IN_A_MILLION) y[n / 3] += 1e-4f;
+    if (plant == PLANT_UNSTEADY) y[0] += (float)(runs & 1) * 1e-7f * fabsf(y[0]) + (float)(runs & 1) * 1e-7f;
+    if (runs > 1) return; /* only the first run has guard words on all sides; later ones would write into others' memory */
     if (plant == PLANT_PAST_END) y[n] = 0;
     if (plant == PLANT_BEFORE_BEGIN) y[-1] = 0;
-    if (plant == PLANT_UNSTEADY) y[0] += (float)(runs & 1) * 1e-7f * fabsf(y[0]) + (float)(runs & 1) * 1e-7f;
     if (plant == PLANT_WORKSPACE) ((float *)c->work)[16] = 1;
 }
 
