@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void device_close(struct brume_device *base)
 {
@@ -57,6 +58,13 @@ static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platfor
     return BRUME_OK;
 }
 
+/* BRUME_OPENCL_KIND=cpu or gpu: take the kernels made for that kind of device. A machine without a GPU tests with it what GPUs run. */
+static bool wants_cpu_kernels(const brume_device_info *info)
+{
+    const char *kind = getenv("BRUME_OPENCL_KIND");
+    return kind && *kind ? !strcmp(kind, "cpu") : info->is_cpu_type;
+}
+
 brume_status brume_opencl_open(int platform, int device, const brume_device_options *options, struct brume_device **out)
 {
     char why[256];
@@ -95,7 +103,7 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
     const int clblast = options ? options->clblast : -1;
     d->base.caps = (struct brume_caps){
         .opencl = true,
-        .cpu_type = d->info.is_cpu_type,
+        .cpu_type = wants_cpu_kernels(&d->info),
         .clblast = BRUME_HAVE_CLBLAST && (clblast == 1 || (clblast == -1 && d->info.is_gpu_type)),
         .vector_width = d->info.vector_width > 0 ? d->info.vector_width : 1,
         .compute_units = d->info.compute_units,
