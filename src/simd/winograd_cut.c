@@ -32,8 +32,8 @@ struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, i
 /* With two rows of padding a corner is one tap of nine, but its error is that of all nine: outside the tolerance. */
 bool brume_winograd_fits(const struct brume_conv *c)
 {
-    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->top == 1 && c->left == 1 && c->ho == c->h && c->wo == c->w && c->i >= 8 &&
-           c->o >= 8;
+    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->top == 1 && c->left == 1 && c->ho == c->h && c->wo == c->w && c->h >= 4 &&
+           c->w >= 4 && c->i >= 8 && c->o >= 8;
 }
 
 /* 36 products per tile instead of 9 per pixel; with few tiles reading (and packing) the four times larger weights costs more than that
