@@ -35,6 +35,13 @@ refused() { # refused STATUS SAYS COMMAND...: must end with that status and say 
         tail -n 5 out.txt
     fi
 }
+# Equal but for roundings: which convolution kernel is fastest, and so the order of its sums, may depend on the batch.
+near() {
+    od -An -v -tf4 -w4 "$1" >near1.txt
+    od -An -v -tf4 -w4 "$2" >near2.txt
+    ok "$1 and $2 are nearly the same" sh -c \
+        "paste near1.txt near2.txt | awk '\$1 != \$2 { d = \$1 - \$2; n++; if (!(d <= 2e-4 && d >= -2e-4)) bad++ } END { exit bad || NR < 100 }'"
+}
 same() { ok "$1 and $2 are the same" cmp "$1" "$2"; }
 
 cat >config.json <<'EOF'
@@ -80,7 +87,7 @@ sample="--steps 5 --sampler ddim --n 6 --device cpu --quiet"
 ok "sample" "$brume" sample a $sample --out s.png --save-tensors s.safetensors --strip t.png --forward-strip f.png
 for file in s.png t.png f.png; do ok "$file" test -s $file; done
 ok "sample in batches of 4" "$brume" sample a $sample --batch 4 --save-tensors s4.safetensors
-same s.safetensors s4.safetensors
+near s.safetensors s4.safetensors
 ok "sample with other threads" "$brume" sample a $sample --threads 1 --save-tensors s1.safetensors
 same s.safetensors s1.safetensors
 ok "guidance S" "$brume" sample a $sample --guidance 3 --save-tensors g.safetensors

@@ -313,7 +313,7 @@ int cmd_sample(int argc, char **argv)
         OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, or all (the default); one column of the grid each"),
         OPT_FLOAT("guidance", &a.guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none"),
         OPT_FLOAT("guidance-w", &a.guidance_w, -1000, 1000, "W", "the same as Ho & Salimans (2022) write it: (1 + W) e_c - W e_u, S = 1 + W"),
-        OPT_INT("seed", &a.seed, 0, 9e15, "N", "image i depends on the seed and i alone, whatever the batch"),
+        OPT_INT("seed", &a.seed, 0, 9e15, "N", "the noise of image i depends on the seed and i alone, not on the batch"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "most images drawn at once"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width; 0: the model's"),
         OPT_INT("columns", &a.columns, 0, 1000, "N", "columns of the grid; 0: one per class, or about square"),
