@@ -287,7 +287,9 @@ __kernel void gn_grad_dx(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(r
         p_[i] = -rstd[g] * rstd[g] * means[2 * g + 1];
         q_[i] = -mean[2 * g + 1] * p_[i] - rstd[g] * means[2 * g];
     }
-    const VEC p = VLOAD(p_), q = VLOAD(q_);
+    /* A group of one value is its own mean: dx is 0, not the rounding error of a difference times rstd. */
+    const float several = rows * len == 1 ? 0.0f : 1.0f;
+    const VEC p = VLOAD(p_) * several, q = VLOAD(q_) * several, f = a * several;
     x += at;
     dy += at;
     dx += at;
@@ -298,7 +300,7 @@ __kernel void gn_grad_dx(TENSOR(x), TENSOR(w), TENSOR(b), TENSOR(mean), TENSOR(r
 #else
         ACT_GRAD(dz, t, VLOAD(dy));
 #endif
-        VSTORE(dz * a + (t * p + q), dx);
+        VSTORE(dz * f + (t * p + q), dx);
     }
     (void)s;
 }

@@ -154,6 +154,7 @@ static void coefficients(const struct block *k, int64_t n, float *shift, float *
 {
     const struct job *j = k->j;
     const int64_t len = j->d.c / j->d.groups;
+    const bool single = j->d.rows * len == 1; /* one value is its own mean: dx is 0, not the rounding error of a difference times rstd */
     for (int64_t c = 0; c < k->cw;) {
         const int64_t g = (k->c0 + c) / len, end = (g + 1) * len - k->c0 < k->cw ? (g + 1) * len - k->c0 : k->cw;
         const int64_t at = n * j->d.groups + g;
@@ -161,12 +162,12 @@ static void coefficients(const struct block *k, int64_t n, float *shift, float *
         float pg = 0, qg = 0;
         if (p) {
             const float m1 = j->group_means[at * 2], m2 = j->group_means[at * 2 + 1];
-            pg = -rstd * rstd * m2;
-            qg = -lo * pg - rstd * m1;
+            pg = single ? 0 : -rstd * rstd * m2;
+            qg = single ? 0 : -lo * pg - rstd * m1;
         }
         for (; c < end; c++) {
             shift[c] = hi;
-            a[c] = j->w ? rstd * j->w[k->c0 + c] : rstd;
+            a[c] = p && single ? 0 : j->w ? rstd * j->w[k->c0 + c] : rstd;
             s[c] = (j->b ? j->b[k->c0 + c] : 0) - lo * a[c];
             if (p) {
                 p[c] = pg;

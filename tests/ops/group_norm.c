@@ -16,6 +16,7 @@ enum { GROUPS, EPS, ACT };
 
 static const struct test_case cases[] = {
     AFFINE("one value", 1, 1, 1, 1, 1, BRUME_ACT_NONE),
+    AFFINE("groups of one value", 3, 1, 1, 9, 9, BRUME_ACT_SILU),
     AFFINE("one pixel", 2, 1, 1, 8, 2, BRUME_ACT_SILU),
     AFFINE("one channel", 2, 3, 3, 1, 1, BRUME_ACT_SILU),
     AFFINE("three channels", 2, 5, 7, 3, 3, BRUME_ACT_NONE),
