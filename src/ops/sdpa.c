@@ -303,6 +303,13 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 {
     const brume_tensor in[6] = { n->in[0], n->in[1], n->in[2], n->out[0], n->out[1], dy[0] };
     if (dy[0] == BRUME_NONE) return;
+    if (n->in_v[1]->shape.d[1] == 1) {
+        /* One key has the weight 1 whatever the query says: exactly 0, where p (dp - delta) below would leave the rounding of delta. */
+        if (need[0]) dx[0] = brume_constant(g, n->in_v[0]->shape, 0.0f);
+        if (need[1]) dx[1] = brume_constant(g, n->in_v[1]->shape, 0.0f);
+        if (need[2]) dx[2] = brume_sum(g, dy[0], 1u << 1, 1);
+        return;
+    }
     const brume_tensor d = brume_node_add(g, &brume_op_sdpa_grad, 6, in, n->attrs, sizeof(struct brume_sdpa_attrs));
     for (int i = 0; i < 3; i++)
         if (need[i] && d != BRUME_NONE) dx[i] = d + i;
