@@ -95,6 +95,12 @@ static void test_refusals(const brume_dataset *data)
     c.optimizer = BRUME_SGD;
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "optimizer adamw");
     c.optimizer = BRUME_ADAMW;
+    c.scheduler.prediction_type = BRUME_PREDICT_V;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "predicts eps");
+    c.scheduler.prediction_type = BRUME_PREDICT_EPS;
+    c.scheduler.beta_end = 0.03;
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "0.0001 .. 0.02");
+    c.scheduler.beta_end = 0.02;
     c.unet.layers_per_block = 2;
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_SHAPE, "another model");
     c.unet.levels = 5;

@@ -68,7 +68,7 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s);
  * pipeline in FOLDER. Each file is whole or as it was before. note: kept in the state, given back by resume; may be NULL.
  */
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
-/** Goes on from a checkpoint of the same model; the message of a mismatch names what differs. */
+/** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. */
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
 
 /** Model and training settings for a kind of data: brume_preset_row(i) until NULL. */
@@ -85,6 +85,12 @@ const brume_preset *brume_preset_find(const char *name);
  * if what is NULL, of a preset with its training settings. size > 0 sets sample_size. note (may be NULL): see brume_unet2d_config_read().
  */
 brume_status brume_train_config_load(const char *what, const char *preset, int32_t size, brume_train_config *c, char note[512]);
+
+/**
+ * Takes the noise schedule and the prediction target of a model folder or a run into c->scheduler, which then may own memory:
+ * brume_scheduler_config_clear(). A folder without scheduler_config.json leaves c as it is. note: see brume_scheduler_config_read().
+ */
+brume_status brume_train_config_schedule(const char *folder, brume_train_config *c, char note[512]);
 
 /**
  * Fits a config to a data set: channels, sample size, and (class_conditional) one row per class and one more for "no class".

@@ -41,7 +41,13 @@ static void show_event(void *ctx, const char *text) { cli_progress_note(ctx, tex
 /* What the command line says over what preset or model file says. */
 static void apply(const struct train_args *a, const struct cli_option *o, brume_train_config *c)
 {
-    c->scheduler.prediction_type = (brume_prediction)a->objective;
+    static const char *const schedule_options[] = { "schedule", "timesteps", "beta-start", "beta-end" };
+    if (cli_given(o, "objective")) c->scheduler.prediction_type = (brume_prediction)a->objective;
+    for (size_t i = 0; i < sizeof schedule_options / sizeof *schedule_options; i++)
+        if (c->scheduler.trained_betas && cli_given(o, schedule_options[i])) { /* betas written out would override what is asked for */
+            free(c->scheduler.trained_betas);
+            c->scheduler.trained_betas = NULL;
+        }
     if (cli_given(o, "schedule"))
         snprintf(c->scheduler.beta_schedule, sizeof c->scheduler.beta_schedule, "%s", brume_schedule_find(a->schedule)->name);
     if (cli_given(o, "timesteps")) c->scheduler.num_train_timesteps = (int32_t)a->timesteps;
@@ -154,7 +160,7 @@ int cmd_train(int argc, char **argv)
         OPT_STRING("out", &a.out, "RUN", "folder of the run"),
         OPT_STRING("preset", &a.preset, "NAME", "model and settings: shapes, mnist; default: by the data"),
         OPT_STRING("model", &a.model, "FILE", "config.json of a UNet2DModel instead of a preset"),
-        OPT_STRING("init", &a.init, "MODEL", "start from the weights (and config) of a model folder"),
+        OPT_STRING("init", &a.init, "MODEL", "start from weights, config and noise schedule of a model folder"),
         OPT_CHOICE("objective", &a.objective, objectives, "what the network predicts"),
         OPT_STRING("schedule", &a.schedule, "NAME", schedules),
         OPT_INT("timesteps", &a.timesteps, 1, 100000, "T", "steps of the forward process"),
@@ -196,7 +202,10 @@ int cmd_train(int argc, char **argv)
     char note[512];
     const char *preset = a.preset ? a.preset : !strcmp(a.data, "shapes") ? "shapes" : "mnist";
     brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);
+    if (s == BRUME_OK && a.init) s = brume_train_config_schedule(a.init, &c, note);
+    if (s == BRUME_OK && a.resume) s = brume_train_config_schedule(a.out, &c, note);
     if (s == BRUME_OK) s = train(&a, options, &c);
+    brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {
         if (!a.quiet) fprintf(stderr, "done: brume sample %s --out samples.png draws from it\n", a.out);
         return CLI_DONE;

@@ -193,9 +193,32 @@ static const char *text_of(const struct word *words, int value)
     return NULL;
 }
 
+/* The betas to write: trained ones, or those of a schedule that other programs may not know by its name (diffusers' DDPMScheduler has
+ * sigmoid and laplace, its other classes only the three below); betas written out work everywhere, and the name stays beside them.
+ * NULL in *out: the name is enough. *fresh is what the caller frees. */
+static brume_status betas_to_write(const brume_scheduler_config *c, const double **out, double **fresh)
+{
+    static const char *const everywhere[] = { "linear", "scaled_linear", "squaredcos_cap_v2" };
+    const brume_schedule_kind *kind = brume_schedule_find(c->beta_schedule);
+    *out = c->trained_betas;
+    *fresh = NULL;
+    if (*out || !kind || c->num_train_timesteps < 1) return BRUME_OK;
+    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++)
+        if (!strcmp(kind->name, everywhere[i])) return BRUME_OK;
+    *out = *fresh = malloc((size_t)c->num_train_timesteps * sizeof **fresh);
+    if (!*fresh) return brume_fail(BRUME_E_MEMORY, "out of memory for the betas of schedule %s", kind->name);
+    kind->fill(c, *fresh);
+    return BRUME_OK;
+}
+
 brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c)
 {
+    const double *betas;
+    double *fresh;
+    const brume_status can = betas_to_write(c, &betas, &fresh);
+    if (can != BRUME_OK) return can;
     brume_json_writer *w = brume_json_writer_new();
+    if (!w) free(fresh);
     if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
     const bool ddpm = !strcmp(c->class_name, "DDPMScheduler"), ddim = !strcmp(c->class_name, "DDIMScheduler");
     brume_json_begin_object(w, NULL);
@@ -215,9 +238,9 @@ brume_status brume_scheduler_config_write(const char *path, const brume_schedule
     brume_json_put_int(w, "steps_offset", c->steps_offset);
     brume_json_put_bool(w, "thresholding", c->thresholding);
     brume_json_put_string(w, "timestep_spacing", text_of(spacings, c->timestep_spacing));
-    if (c->trained_betas) {
+    if (betas) {
         brume_json_begin_array(w, "trained_betas", 1);
-        for (int32_t i = 0; i < c->num_train_timesteps; i++) brume_json_put_double(w, NULL, c->trained_betas[i]);
+        for (int32_t i = 0; i < c->num_train_timesteps; i++) brume_json_put_double(w, NULL, betas[i]);
         brume_json_end(w);
     } else {
         brume_json_put_null(w, "trained_betas");
@@ -226,5 +249,6 @@ brume_status brume_scheduler_config_write(const char *path, const brume_schedule
     brume_json_end(w);
     const brume_status s = brume_json_writer_save(w, path);
     brume_json_writer_free(w);
+    free(fresh);
     return s;
 }

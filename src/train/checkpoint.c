@@ -2,6 +2,8 @@
  * Checkpoints: the whole state in one safetensors file, and beside it the EMA weights as a diffusers pipeline. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +126,31 @@ static brume_status read_state(struct brume_trainer *t, const brume_safetensors 
     return s;
 }
 
+/* The schedule that the folder's model was trained with, where it stands beside the state: another one would spoil the weights. */
+static brume_status check_same_schedule(const struct brume_trainer *t, const char *folder)
+{
+    static const char *const targets[] = { "eps", "x0", "v" };
+    brume_train_config old;
+    brume_schedule *a = NULL, *b = NULL;
+    brume_scheduler_config_default(&old.scheduler);
+    old.scheduler.num_train_timesteps = 0; /* marks "none found" */
+    const brume_scheduler_config *now = &t->config.scheduler;
+    brume_status s = brume_train_config_schedule(folder, &old, NULL);
+    if (s == BRUME_OK && old.scheduler.num_train_timesteps == 0) return BRUME_OK;
+    if (s == BRUME_OK) s = brume_schedule_new(&old.scheduler, &a);
+    if (s == BRUME_OK) s = brume_schedule_new(now, &b);
+    bool same = s != BRUME_OK || (a->T == b->T && old.scheduler.prediction_type == now->prediction_type);
+    for (int32_t i = 0; s == BRUME_OK && same && i < a->T; i++) same = fabs(a->beta[i] - b->beta[i]) <= 1e-12;
+    if (!same)
+        s = brume_fail(BRUME_E_ARG, "%s: this run has %d steps of schedule %s (beta %g .. %g) and predicts %s, you asked for %d of %s (%g .. %g) and %s", folder,
+                       a->T, old.scheduler.beta_schedule, a->beta[0], a->beta[a->T - 1], targets[old.scheduler.prediction_type], b->T,
+                       now->beta_schedule, b->beta[0], b->beta[b->T - 1], targets[now->prediction_type]);
+    brume_schedule_free(a);
+    brume_schedule_free(b);
+    brume_scheduler_config_clear(&old.scheduler);
+    return s;
+}
+
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note)
 {
     char path[4096];
@@ -132,6 +159,7 @@ brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t 
     brume_status s = state_path(folder, path, sizeof path);
     if (s == BRUME_OK) s = brume_safetensors_open(path, &f);
     if (s == BRUME_OK) s = check_same_run(t, f);
+    if (s == BRUME_OK) s = check_same_schedule(t, folder);
     if (s == BRUME_OK) s = number(f, "brume.step", &step);
     if (s == BRUME_OK) s = number(f, "brume.note", &kept);
     if (s == BRUME_OK) s = read_state(t, f);

@@ -91,6 +91,24 @@ brume_status brume_train_config_load(const char *what, const char *preset, int32
     return s;
 }
 
+brume_status brume_train_config_schedule(const char *folder, brume_train_config *c, char note[512])
+{
+    static const char *const places[] = { "%s/scheduler/scheduler_config.json", "%s/scheduler_config.json" };
+    if (note) note[0] = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char path[4096];
+        brume_scheduler_config found;
+        snprintf(path, sizeof path, places[i], folder);
+        if (!brume_is_file(path)) continue;
+        const brume_status s = brume_scheduler_config_read(path, &found, note);
+        if (s != BRUME_OK) return s;
+        brume_scheduler_config_clear(&c->scheduler);
+        c->scheduler = found;
+        return BRUME_OK;
+    }
+    return BRUME_OK;
+}
+
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional)
 {
     const int32_t h = brume_dataset_height(data), w = brume_dataset_width(data), classes = brume_dataset_classes(data);
