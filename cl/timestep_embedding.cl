@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Embeddings of the time t (n). */
 
-/* y (n, dim): sin and cos of t exp(slope k), k < dim / 2; cos first if flip; a zero at the end if dim is odd. */
-__kernel void sinusoid(TENSOR(t), TENSOR(y), long n, long dim, int flip, float slope)
+/* y (n, dim): sin and cos of t exp(-ln(10000) k / reach), k < dim / 2, rounded as on the CPU; cos first if flip; a zero at the end if dim is odd. */
+__kernel void sinusoid(TENSOR(t), TENSOR(y), long n, long dim, int flip, float reach)
 {
     CBIND(t);
     BIND(y);
@@ -14,7 +14,7 @@ __kernel void sinusoid(TENSOR(t), TENSOR(y), long n, long dim, int flip, float s
         y[2 * half_dim] = 0.0f;
         return;
     }
-    const float phase = t[i] * exp(slope * (float)k);
+    const float phase = t[i] * exp(-9.210340371976184f * (float)k / reach);
     y[(flip ? half_dim : 0) + (long)k] = sin(phase);
     y[(flip ? 0 : half_dim) + (long)k] = cos(phase);
 }
