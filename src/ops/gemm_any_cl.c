@@ -2,12 +2,10 @@
  * Launches of cl/gemm_any.cl, which assumes nothing, and of CLBlast, which does plain products. */
 #include "ops/gemm_cl.h"
 
-static size_t group_of(const struct brume_caps *c) { return c->max_work_group < 64 ? 1 : 64; }
-
 void brume_product_any(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l)
 {
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_any.cl", "gemm_any", "%s", "");
-    brume_cl_size1(k, (size_t)(p->batch * p->m * p->n), group_of(c));
+    brume_cl_size1(k, (size_t)(p->batch * p->m * p->n), brume_cl_group(c));
     brume_cl_operand(k, p->a);
     brume_cl_operand(k, p->b);
     brume_cl_operand(k, p->bias);
@@ -34,7 +32,7 @@ void brume_conv_any(const struct brume_conv *g, const struct brume_caps *c, stru
                     struct brume_cl_arg w, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_any.cl", "conv_any", "%s", "");
-    brume_cl_size1(k, (size_t)(g->n * g->ho * g->wo * g->o), group_of(c));
+    brume_cl_size1(k, (size_t)(g->n * g->ho * g->wo * g->o), brume_cl_group(c));
     brume_cl_operand(k, x);
     brume_cl_operand(k, w);
     brume_cl_operand(k, bias);
@@ -48,7 +46,7 @@ void brume_conv_any_dx(const struct brume_conv *g, const struct brume_caps *c, s
                        struct brume_cl_arg w, struct brume_cl_arg dx)
 {
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_any.cl", "conv_any_dx", "%s", "");
-    brume_cl_size1(k, (size_t)(g->n * g->h * g->w * g->i), group_of(c));
+    brume_cl_size1(k, (size_t)(g->n * g->h * g->w * g->i), brume_cl_group(c));
     brume_cl_operand(k, dy);
     brume_cl_operand(k, w);
     brume_cl_operand(k, dx);
@@ -74,13 +72,13 @@ void brume_conv_any_dw(const struct brume_conv *g, const struct brume_caps *c, s
 {
     const int64_t splits = dw_splits(g);
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_any.cl", "conv_any_dw", "%s", "");
-    brume_cl_size1(k, (size_t)(dw_size(g) * splits), group_of(c));
+    brume_cl_size1(k, (size_t)(dw_size(g) * splits), brume_cl_group(c));
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
     brume_cl_operand(k, splits > 1 ? work : dw);
     geometry(k, g);
     brume_cl_int(k, splits);
-    if (splits > 1) brume_cl_sum_splits(l, work, dw, dw_size(g), splits);
+    if (splits > 1) brume_cl_sum_splits(l, c, work, dw, dw_size(g), splits);
 }
 
 void brume_product_clblast(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l)
@@ -94,7 +92,7 @@ void brume_product_clblast(const struct brume_product *p, const struct brume_cap
     brume_cl_operand(k, p->y);
     if (brume_is_absent(p->bias) && brume_is_absent(p->res)) return;
     k = brume_cl_add(l, "gemm_sum.cl", "gemm_add", "%s", "");
-    brume_cl_size1(k, (size_t)(p->batch * p->m * p->n), group_of(c));
+    brume_cl_size1(k, (size_t)(p->batch * p->m * p->n), brume_cl_group(c));
     brume_cl_operand(k, p->bias);
     brume_cl_operand(k, p->res);
     brume_cl_operand(k, p->y);

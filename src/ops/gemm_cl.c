@@ -20,10 +20,13 @@ void brume_cl_ints(struct brume_cl_launch *k, int n, const int64_t *v)
     for (int i = 0; i < n; i++) brume_cl_int(k, v[i]);
 }
 
-void brume_cl_sum_splits(struct brume_cl_list *l, struct brume_cl_arg part, struct brume_cl_arg out, int64_t n, int64_t splits)
+size_t brume_cl_group(const struct brume_caps *c) { return c->max_work_group < 64 ? 1 : 64; }
+
+void brume_cl_sum_splits(struct brume_cl_list *l, const struct brume_caps *c, struct brume_cl_arg part, struct brume_cl_arg out,
+                         int64_t n, int64_t splits)
 {
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_sum.cl", "gemm_sum_splits", "%s", "");
-    brume_cl_size1(k, (size_t)n, 64);
+    brume_cl_size1(k, (size_t)n, brume_cl_group(c));
     brume_cl_operand(k, part);
     brume_cl_operand(k, out);
     brume_cl_long(k, n);

@@ -15,8 +15,11 @@ struct brume_cl_arg brume_at_work(int64_t byte_offset);
 struct brume_cl_arg brume_at_packed(int64_t byte_offset);
 void brume_cl_operand(struct brume_cl_launch *k, struct brume_cl_arg a);
 void brume_cl_ints(struct brume_cl_launch *k, int n, const int64_t *v);
+/* Size of work-groups without local memory: 64, or 1 on devices that have less. */
+size_t brume_cl_group(const struct brume_caps *c);
 /* out[i] = sum over splits of part[split][i], i < n. */
-void brume_cl_sum_splits(struct brume_cl_list *l, struct brume_cl_arg part, struct brume_cl_arg out, int64_t n, int64_t splits);
+void brume_cl_sum_splits(struct brume_cl_list *l, const struct brume_caps *c, struct brume_cl_arg part, struct brume_cl_arg out,
+                         int64_t n, int64_t splits);
 
 /* Y (m, n) = A B + bias + res, for every index of batch. A is (m, k), or (k, m) if trans_a; B (k, n), or (n, k) if trans_b. */
 struct brume_product {

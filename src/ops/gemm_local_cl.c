@@ -130,5 +130,5 @@ void brume_conv_local_dw(const struct brume_conv *g, const struct brume_caps *c,
     brume_cl_operand(k, splits > 1 ? work : dw);
     const int64_t v[] = { g->h, g->w, g->i, g->ho, g->wo, g->o, g->kw, taps, g->stride, g->top, g->left, pixels, ceil_div(pixels, splits) };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
-    if (splits > 1) brume_cl_sum_splits(l, work, dw, taps * g->i * g->o, splits);
+    if (splits > 1) brume_cl_sum_splits(l, c, work, dw, taps * g->i * g->o, splits);
 }
