@@ -547,6 +547,22 @@ static void test_denoiser(void)
                 BRUME_E_ARG, "labels must be given");
     CHECK(d == NULL);
     brume_model_free(m);
+
+    /* A time past the end of a learned table is refused, not drawn as NaN. */
+    brume_buffer *b = NULL;
+    c = tiny();
+    c.out_channels = 2;
+    c.time_embedding_type = BRUME_TIME_LEARNED;
+    c.num_train_timesteps = 10;
+    if (CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_buffer_new(cpu, 32 * sizeof(float), &b)) && CHECK_OK(brume_buffer_write(b, 0, x, 32 * sizeof(float))) &&
+        CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance_scale = 1 }, &d))) {
+        const brume_denoiser *f = brume_unet2d_denoiser_get(d);
+        CHECK_OK(f->predict(f->self, b, 9.0, b));
+        CHECK_FAILS(f->predict(f->self, b, 10.0, b), BRUME_E_ARG, "10 rows");
+    }
+    brume_unet2d_denoiser_free(d);
+    brume_buffer_free(b);
+    brume_model_free(m);
 }
 
 static void remove_tree(void)

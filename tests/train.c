@@ -105,6 +105,11 @@ static void test_refusals(const brume_dataset *data)
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_SHAPE, "another model");
     c.unet.levels = 5;
     CHECK_FAILS(brume_train_config_fit(&c, data, 1), BRUME_E_SHAPE, "multiples of 16");
+    small_config(&c);
+    c.unet.time_embedding_type = BRUME_TIME_LEARNED;
+    c.unet.num_train_timesteps = 999;
+    CHECK_OK(brume_train_config_fit(&c, data, 1));
+    CHECK_FAILS(steps(&c, data, 1, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "999 rows");
     char path[512];
     snprintf(path, sizeof path, "%s/training/state.safetensors", folder);
     CHECK_INT(truncate(path, 1000), 0);

@@ -38,8 +38,12 @@ const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n) 
 static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer *out)
 {
     brume_unet2d_denoiser *n = self;
+    const bool learned = n->config.time_embedding_type == BRUME_TIME_LEARNED;
+    if (learned && !(t >= 0 && t < n->config.num_train_timesteps))
+        return brume_fail(BRUME_E_ARG, "time %g is outside the model's learned time embedding, a table of %d rows: does the scheduler's config belong to it?",
+                          t, n->config.num_train_timesteps);
     for (int64_t i = 0; i < n->batch; i++) {
-        if (n->config.time_embedding_type == BRUME_TIME_LEARNED) ((int32_t *)n->times)[i] = (int32_t)t;
+        if (learned) ((int32_t *)n->times)[i] = (int32_t)t;
         else ((float *)n->times)[i] = (float)t;
     }
     brume_status s = brume_plan_bind(n->p, n->x, x);

@@ -123,6 +123,9 @@ static brume_status check(const brume_train_config *c)
     if (c->unet.in_channels != c->unet.out_channels)
         return brume_fail(BRUME_E_ARG, "training: the model must predict as many channels as it takes, it takes %d and predicts %d", c->unet.in_channels,
                           c->unet.out_channels);
+    if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->unet.num_train_timesteps < c->scheduler.num_train_timesteps)
+        return brume_fail(BRUME_E_ARG, "training: the learned time embedding has %d rows, the schedule %d steps; set num_train_timesteps in the model's config",
+                          c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
     if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
         return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
     return BRUME_OK;
