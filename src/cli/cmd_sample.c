@@ -18,7 +18,7 @@
 struct sample_args {
     struct cli_device device;
     const char *out, *sampler, *classes, *init_noise, *save_tensors, *strip, *forward_strip, *weights;
-    int variance, spacing, quiet;
+    int variance, spacing, reproject, quiet;
     int64_t n, steps, batch, seed, columns, scale, size, strip_images, strip_columns;
     double eta, guidance, guidance_w;
 };
@@ -159,7 +159,8 @@ static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
     const struct sample_args *a = s->a;
     const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : brume_sampler_for_class(scheduler->class_name);
     const brume_shape shape = BRUME_SHAPE(s->batch, s->h, s->w, s->c);
-    const brume_sampler_options so = { .name = a->sampler ? a->sampler : kind ? kind->name : "ddpm", .steps = (int32_t)a->steps, .eta = a->eta, .scheduler = scheduler };
+    const brume_sampler_options so = { .name = a->sampler ? a->sampler : kind ? kind->name : "ddpm", .steps = (int32_t)a->steps, .eta = a->eta,
+                                       .use_clipped_model_output = a->reproject, .scheduler = scheduler };
     const brume_unet2d_denoiser_options o = {
         .prediction_type = scheduler->prediction_type, .labels = s->labels, .null_label = s->model->unet.num_class_embeds - 1,
         .guidance_scale = s->labels ? a->guidance : 1,
@@ -308,6 +309,7 @@ int cmd_sample(int argc, char **argv)
         OPT_STRING("sampler", &a.sampler, "NAME", "ddpm (Ho et al. 2020) or ddim (Song et al. 2021); default: what the model's scheduler asks for"),
         OPT_INT("steps", &a.steps, 0, 1000000, "N", "network calls; 0: the sampler's default"),
         OPT_FLOAT("eta", &a.eta, -1, 1, "X", "ddim: 0 deterministic, 1 as much noise as ddpm; -1: the sampler's default"),
+        OPT_FLAG("use-clipped-model-output", &a.reproject, "ddim: derive eps again from the clipped x0; much better pictures with guidance"),
         OPT_CHOICE("variance", &a.variance, variances, "ddpm: posterior variance (small) or beta (large); default: the model's"),
         OPT_CHOICE("spacing", &a.spacing, spacings, "which times the steps visit; default: the model's"),
         OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, or all (the default); one column of the grid each"),

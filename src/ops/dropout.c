@@ -6,6 +6,7 @@
 #include "graph/op.h"
 #include "ops/chunks.h"
 #include "ops/random.h"
+#include "ops/suits.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
 
@@ -90,7 +91,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 static const struct brume_variant kernels[] = {
-    { .name = "lanes", .suits = brume_suits_lanes, .cl = cl_lanes },
+    { .name = "lanes", .suits = brume_suits_cpu, .cl = cl_lanes },
     { .name = "any", .cpu = cpu_any, .cl = cl_any },
     { 0 },
 };

@@ -52,18 +52,6 @@ bool brume_fits_tile(const struct brume_node *n, const struct brume_caps *c) { r
 bool brume_fits_local(const struct brume_node *n, const struct brume_caps *c) { return c->opencl && brume_local_runs(c) && small(n); }
 bool brume_fits_clblast(const struct brume_node *n, const struct brume_caps *c) { return c->clblast && small(n); }
 
-bool brume_suits_tile(const struct brume_node *n, const struct brume_caps *c)
-{
-    (void)n;
-    return c->cpu_type;
-}
-
-bool brume_suits_gpu(const struct brume_node *n, const struct brume_caps *c)
-{
-    (void)n;
-    return !c->cpu_type;
-}
-
 bool brume_product_as_dw(const struct brume_product *p, struct brume_conv *g)
 {
     if (!p->trans_a || p->trans_b || p->batch > 1 || p->k < 256) return false;

@@ -6,6 +6,7 @@
 
 #include "graph/cl_launch.h"
 #include "graph/op.h"
+#include "ops/suits.h"
 #include "simd/conv.h"
 
 /* Operands of launches: inputs, outputs, workspace or packed copies by kind and index. */
@@ -36,8 +37,6 @@ bool brume_conv_is_product(const struct brume_conv *c);
 bool brume_fits_tile(const struct brume_node *n, const struct brume_caps *c);    /* 32-bit indices suffice */
 bool brume_fits_local(const struct brume_node *n, const struct brume_caps *c);   /* likewise, with enough local memory */
 bool brume_fits_clblast(const struct brume_node *n, const struct brume_caps *c);
-bool brume_suits_tile(const struct brume_node *n, const struct brume_caps *c);   /* a device of CPU type */
-bool brume_suits_gpu(const struct brume_node *n, const struct brume_caps *c);
 bool brume_local_runs(const struct brume_caps *c);
 bool brume_is_absent(struct brume_cl_arg a);
 /* A^T B over many rows is the weight gradient of a 1x1 convolution: few results with long sums, which are split. */
@@ -107,5 +106,39 @@ void brume_conv_any_dx(const struct brume_conv *g, const struct brume_caps *c, s
 size_t brume_conv_any_dw_work(const struct brume_conv *g);
 void brume_conv_any_dw(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                        struct brume_cl_arg dy, struct brume_cl_arg work, struct brume_cl_arg dw);
+
+/* The launches of an op that is a product, from `of`: what product a node is. Defines tile_pack_bytes, tile_pack, cl_tile, cl_clblast,
+ * cl_local and cl_any for its table of variants. */
+#define BRUME_PRODUCT_LAUNCHES(of)                                                                                               \
+    static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *c)                                        \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        return brume_product_tile_pack_bytes(&p, c);                                                                             \
+    }                                                                                                                            \
+    static void tile_pack(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)                       \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        brume_product_tile_pack(&p, c, l, brume_at_packed(0));                                                                   \
+    }                                                                                                                            \
+    static void cl_tile(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)                         \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        brume_product_tile(&p, c, l, brume_at_packed(0));                                                                        \
+    }                                                                                                                            \
+    static void cl_clblast(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)                      \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        brume_product_clblast(&p, c, l);                                                                                         \
+    }                                                                                                                            \
+    static void cl_local(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)                        \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        brume_product_local(&p, c, l);                                                                                           \
+    }                                                                                                                            \
+    static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)                          \
+    {                                                                                                                            \
+        const struct brume_product p = of(n);                                                                                    \
+        brume_product_any(&p, c, l);                                                                                             \
+    }
 
 #endif

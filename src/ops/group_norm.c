@@ -4,6 +4,7 @@
  * The mean is kept as a pair of floats (high and low part): with a large mean and a small deviation one float would be off by
  * as much as the deviation's own digits. y = act((x - hi) a + s), a = rstd w, s = b - lo a. */
 #include "ops/group_norm_cl.h"
+#include "ops/suits.h"
 
 #include <math.h>
 #include <string.h>
@@ -359,16 +360,16 @@ static size_t backward_work(const struct brume_node *node, const struct brume_ca
 }
 
 static const struct brume_variant forward_kernels[] = {
-    { .name = "vector", .suits = brume_group_norm_suits_vector, .work_bytes = brume_group_norm_vector_work, .cl = brume_group_norm_vector },
-    { .name = "local", .fits = brume_group_norm_fits_local, .suits = brume_group_norm_suits_gpu, .work_bytes = brume_group_norm_local_work,
+    { .name = "vector", .suits = brume_suits_cpu, .work_bytes = brume_group_norm_vector_work, .cl = brume_group_norm_vector },
+    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = brume_group_norm_local_work,
       .cl = brume_group_norm_local },
     { .name = "any", .work_bytes = forward_work, .cpu = cpu_forward, .cl = brume_group_norm_any },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "vector", .suits = brume_group_norm_suits_vector, .work_bytes = brume_group_norm_vector_grad_work,
+    { .name = "vector", .suits = brume_suits_cpu, .work_bytes = brume_group_norm_vector_grad_work,
       .cl = brume_group_norm_vector_grad },
-    { .name = "local", .fits = brume_group_norm_fits_local, .suits = brume_group_norm_suits_gpu,
+    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu,
       .work_bytes = brume_group_norm_local_grad_work, .cl = brume_group_norm_local_grad },
     { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = brume_group_norm_any_grad },
     { 0 },

@@ -125,18 +125,6 @@ static void backward(const struct brume_node *node, struct brume_cl_list *l, str
     ints(k, 2, (int64_t[]){ d->n, d->c });
 }
 
-bool brume_group_norm_fits_local(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    return caps->opencl && caps->max_work_group >= 64 && caps->local_bytes >= 64 * sizeof(float);
-}
-bool brume_group_norm_suits_vector(const struct brume_node *node, const struct brume_caps *caps)
-{
-    (void)node;
-    return caps->cpu_type;
-}
-bool brume_group_norm_suits_gpu(const struct brume_node *node, const struct brume_caps *caps) { return !brume_group_norm_suits_vector(node, caps); }
-
 #define WAY(name)                                                                                                          \
     void brume_group_norm_##name(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)          \
     {                                                                                                                      \

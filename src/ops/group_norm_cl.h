@@ -22,9 +22,6 @@ static inline struct brume_group_norm_dims brume_group_norm_dims_of(const struct
     return d;
 }
 
-bool brume_group_norm_suits_vector(const struct brume_node *n, const struct brume_caps *c);
-bool brume_group_norm_suits_gpu(const struct brume_node *n, const struct brume_caps *c);
-bool brume_group_norm_fits_local(const struct brume_node *n, const struct brume_caps *c);
 
 void brume_group_norm_vector(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
 void brume_group_norm_vector_grad(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);

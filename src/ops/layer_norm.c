@@ -9,6 +9,7 @@
 #include "base/pool.h"
 #include "brume/ops.h"
 #include "graph/cl_launch.h"
+#include "ops/suits.h"
 #include "simd/norm.h"
 #include "simd/simd.h"
 
@@ -167,27 +168,15 @@ WAY(vector, vector_width(c), 1)
 WAY(local, 1, 64)
 WAY(any, 1, 1)
 
-static bool suits_cpu(const struct brume_node *n, const struct brume_caps *c)
-{
-    (void)n;
-    return c->cpu_type;
-}
-static bool suits_gpu(const struct brume_node *n, const struct brume_caps *c) { return !suits_cpu(n, c); }
-static bool fits_local(const struct brume_node *n, const struct brume_caps *c)
-{
-    (void)n;
-    return c->max_work_group >= 64 && c->local_bytes >= 64 * sizeof(float);
-}
-
 static const struct brume_variant forward_kernels[] = {
-    { .name = "vector", .suits = suits_cpu, .cl = cl_forward_vector },
-    { .name = "local", .fits = fits_local, .suits = suits_gpu, .cl = cl_forward_local },
+    { .name = "vector", .suits = brume_suits_cpu, .cl = cl_forward_vector },
+    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .cl = cl_forward_local },
     { .name = "any", .cpu = cpu_forward, .cl = cl_forward_any },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "vector", .suits = suits_cpu, .work_bytes = backward_work, .cl = cl_backward_vector },
-    { .name = "local", .fits = fits_local, .suits = suits_gpu, .work_bytes = backward_work, .cl = cl_backward_local },
+    { .name = "vector", .suits = brume_suits_cpu, .work_bytes = backward_work, .cl = cl_backward_vector },
+    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = backward_work, .cl = cl_backward_local },
     { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = cl_backward_any },
     { 0 },
 };

@@ -75,45 +75,11 @@ static struct brume_product product_of(const struct brume_node *n)
                                    .bias = brume_at_in(n->in_v[BIAS] ? BIAS : -1), .res = brume_at_in(-1), .y = brume_at_out(0) };
 }
 
-static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *c)
-{
-    const struct brume_product p = product_of(n);
-    return brume_product_tile_pack_bytes(&p, c);
-}
-
-static void tile_pack(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_tile_pack(&p, c, l, brume_at_packed(0));
-}
-
-static void cl_tile(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_tile(&p, c, l, brume_at_packed(0));
-}
-
-static void cl_clblast(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_clblast(&p, c, l);
-}
-
-static void cl_local(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_local(&p, c, l);
-}
-
-static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_any(&p, c, l);
-}
+BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
     { .name = "simd", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
     { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },

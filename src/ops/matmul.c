@@ -135,46 +135,12 @@ static void cl_local_dw(const struct brume_node *n, const struct brume_caps *c, 
     if (brume_product_as_dw(&p, &g)) brume_conv_local_dw(&g, c, l, p.a, p.b, brume_at_work(0), p.y);
 }
 
-static size_t tile_pack_bytes(const struct brume_node *n, const struct brume_caps *c)
-{
-    const struct brume_product p = product_of(n);
-    return brume_product_tile_pack_bytes(&p, c);
-}
-
-static void tile_pack(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_tile_pack(&p, c, l, brume_at_packed(0));
-}
-
-static void cl_tile(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_tile(&p, c, l, brume_at_packed(0));
-}
-
-static void cl_clblast(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_clblast(&p, c, l);
-}
-
-static void cl_local(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_local(&p, c, l);
-}
-
-static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_product p = product_of(n);
-    brume_product_any(&p, c, l);
-}
+BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
     { .name = "simd", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile_dw", .fits = fits_tile_dw, .suits = brume_suits_tile, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_tile, .pack_input = B, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
+    { .name = "tile_dw", .fits = fits_tile_dw, .suits = brume_suits_cpu, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
+    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
     { .name = "local_dw", .fits = fits_local_dw, .suits = brume_suits_gpu, .work_bytes = local_dw_work_bytes, .cl = cl_local_dw },

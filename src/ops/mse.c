@@ -8,6 +8,7 @@
 #include "ops/loss.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
+#include "ops/suits.h"
 
 static brume_status shape(struct brume_node *n)
 {
@@ -69,7 +70,6 @@ static void launch(const struct brume_node *n, const struct brume_caps *c, struc
 }
 
 /* "stretch": on a CPU an item reads a stretch of its own; "any": on a GPU neighbours read neighbours. */
-static bool suits_stretch(const struct brume_node *n, const struct brume_caps *c) { (void)n; return c->cpu_type; }
 static void cl_stretch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, true); }
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, false); }
 
@@ -84,7 +84,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 static double flops(const struct brume_node *n) { return 3.0 * (double)count(n); }
 
 static const struct brume_variant kernels[] = {
-    { .name = "stretch", .suits = suits_stretch, .work_bytes = work_bytes, .cl = cl_stretch },
+    { .name = "stretch", .suits = brume_suits_cpu, .work_bytes = work_bytes, .cl = cl_stretch },
     { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any, .cl = cl_any },
     { 0 },
 };

@@ -6,6 +6,7 @@
 #include "graph/op.h"
 #include "ops/chunks.h"
 #include "ops/random.h"
+#include "ops/suits.h"
 #include "simd/misc.h"
 #include "simd/simd.h"
 
@@ -73,12 +74,12 @@ static void lanes_normal(const struct brume_node *n, const struct brume_caps *c,
 static void lanes_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, "noise_uniform", brume_cl_lanes(c)); }
 
 static const struct brume_variant normal_kernels[] = {
-    { .name = "lanes", .suits = brume_suits_lanes, .cl = lanes_normal },
+    { .name = "lanes", .suits = brume_suits_cpu, .cl = lanes_normal },
     { .name = "any", .cpu = cpu_normal, .cl = cl_normal },
     { 0 },
 };
 static const struct brume_variant uniform_kernels[] = {
-    { .name = "lanes", .suits = brume_suits_lanes, .cl = lanes_uniform },
+    { .name = "lanes", .suits = brume_suits_cpu, .cl = lanes_uniform },
     { .name = "any", .cpu = cpu_uniform, .cl = cl_uniform },
     { 0 },
 };

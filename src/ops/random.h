@@ -6,7 +6,6 @@
 #include "ops/chunks.h"
 
 /* Variant "lanes": vectors of Philox counters, for CPUs, whose compilers do not vectorise it over work-items; "any": one counter. */
-static inline bool brume_suits_lanes(const struct brume_node *n, const struct brume_caps *c) { (void)n; return c->cpu_type; }
 
 /* Counters of one work-item, four elements each; and the defines that say so. */
 static inline int brume_cl_lanes(const struct brume_caps *c) { return brume_cl_width(c); }

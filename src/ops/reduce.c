@@ -4,8 +4,8 @@
 #include "ops/ew.h"
 #include "ops/reduction.h"
 
-/* axes are x's; out is the shape of the result, kept that of the result with the summed axes as 1. */
-struct reduce { uint32_t axes; float scale; brume_shape out, kept; };
+/* out is the shape of the result, kept that of the result with the summed axes as 1. */
+struct reduce { struct brume_reduction how; brume_shape out, kept; };
 
 static brume_status shape(struct brume_node *n)
 {
@@ -20,41 +20,13 @@ static brume_status shape(struct brume_node *n)
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
     const struct reduce *at = n->attrs;
-    if (need[0]) dx[0] = brume_expand(g, brume_reshape(g, dy[0], at->kept), n->in_v[0]->shape, at->scale);
-}
-
-static struct brume_reduction reduction(const struct brume_node *n)
-{
-    const struct reduce *at = n->attrs;
-    struct brume_reduction d = brume_reduction_of(n->in_v[0]->shape, at->axes);
-    d.scale = at->scale;
-    return d;
-}
-
-static size_t work(const struct brume_node *n, const struct brume_caps *c)
-{
-    const struct brume_reduction d = reduction(n);
-    return c->opencl ? brume_reduction_cl_work(&d, c) : brume_reduction_cpu_work(&d);
-}
-
-static void cpu(const struct brume_cpu_call *c)
-{
-    const struct brume_reduction d = reduction(c->node);
-    brume_reduction_cpu(&d, c);
-}
-
-static void cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
-{
-    const struct brume_reduction d = reduction(n);
-    brume_reduction_cl(&d, c, l);
+    if (need[0]) dx[0] = brume_expand(g, brume_reshape(g, dy[0], at->kept), n->in_v[0]->shape, at->how.scale);
 }
 
 static double flops(const struct brume_node *n) { return (double)brume_shape_numel(n->in_v[0]->shape); }
 
-static const struct brume_variant kernels[] = { { .name = "any", .work_bytes = work, .cpu = cpu, .cl = cl }, { 0 } };
-
 static const struct brume_op brume_op_sum = {
-    .name = "sum", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "sum", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = brume_reduction_kernels, .flops = flops,
 };
 
 static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims, bool mean)
@@ -63,7 +35,7 @@ static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int ke
     const brume_shape s = brume_tensor_shape(g, x);
     if (axes >> s.ndim)
         return brume_graph_fail(g, BRUME_E_ARG, "%s: axes 0x%x name an axis beyond the tensor's %d", mean ? "mean" : "sum", (unsigned)axes, (int)s.ndim);
-    struct reduce at = { .axes = axes, .scale = 1.0f, .kept = s };
+    struct reduce at = { .how = brume_reduction_of(s, axes), .kept = s };
     int64_t count = 1;
     for (int i = 0; i < s.ndim; i++) {
         const bool summed = axes >> i & 1;
@@ -74,7 +46,7 @@ static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int ke
         if (!summed || keepdims) at.out.d[at.out.ndim++] = at.kept.d[i];
     }
     if (count == 1 && brume_value_of(g, x)) return brume_reshape(g, x, at.out);
-    if (mean) at.scale = 1.0f / (float)count;
+    if (mean) at.how.scale = 1.0f / (float)count;
     return brume_node_add(g, &brume_op_sum, 1, &x, &at, sizeof at);
 }
 
@@ -91,15 +63,17 @@ brume_tensor brume_sum_to(brume_graph *g, brume_tensor x, brume_shape target)
         return brume_graph_fail(g, BRUME_E_SHAPE, "sum_to: %s does not broadcast to the tensor's shape %s", brume_shape_text(target, a),
                                 brume_shape_text(s, b));
     }
-    struct reduce at = { .scale = 1.0f, .out = target, .kept = s };
+    struct reduce at = { .out = target, .kept = s };
+    uint32_t axes = 0;
     int64_t count = 1;
     for (int i = 0; i < s.ndim; i++) {
         const int j = i - (s.ndim - target.ndim);
         if (j >= 0 && target.d[j] == s.d[i]) continue;
-        at.axes |= 1u << i;
+        axes |= 1u << i;
         at.kept.d[i] = 1;
         count *= s.d[i];
     }
     if (count == 1 && brume_value_of(g, x)) return brume_reshape(g, x, target);
+    at.how = brume_reduction_of(s, axes);
     return brume_node_add(g, &brume_op_sum, 1, &x, &at, sizeof at);
 }

@@ -143,7 +143,7 @@ static void across_finish(void *ctx, int64_t task, int thread)
 /* Squares are only ever summed over everything, along memory. */
 static bool is_along(const struct brume_reduction *d) { return d->r[2] > 1 || d->k[2] == 1; }
 
-size_t brume_reduction_cpu_work(const struct brume_reduction *d)
+static size_t cpu_work(const struct brume_reduction *d)
 {
     struct job j = { .d = d };
     if (is_along(d)) {
@@ -154,8 +154,9 @@ size_t brume_reduction_cpu_work(const struct brume_reduction *d)
     return j.chunks > 1 ? (size_t)(d->k[0] * d->k[1] * j.chunks * d->k[2]) * sizeof(float) : 0;
 }
 
-void brume_reduction_cpu(const struct brume_reduction *d, const struct brume_cpu_call *c)
+static void cpu(const struct brume_cpu_call *c)
 {
+    const struct brume_reduction *d = c->node->attrs;
     struct job j = { .d = d, .vec = c->simd->vec, .x = c->in[0], .y = c->out[0], .partial = c->work, .rows = c->work };
     if (is_along(d)) {
         j.a = along_of(d);
@@ -172,3 +173,10 @@ void brume_reduction_cpu(const struct brume_reduction *d, const struct brume_cpu
     brume_pool_run(c->pool, d->k[0] * d->k[1] * j.chunks * j.widths, across_task, &j);
     if (j.chunks > 1) brume_pool_run(c->pool, d->k[0] * d->k[1] * j.widths, across_finish, &j);
 }
+
+static size_t work(const struct brume_node *n, const struct brume_caps *c)
+{
+    return c->opencl ? brume_reduction_cl_work(n->attrs, c) : cpu_work(n->attrs);
+}
+
+const struct brume_variant brume_reduction_kernels[] = { { .name = "any", .work_bytes = work, .cpu = cpu, .cl = brume_reduction_cl }, { 0 } };

@@ -16,10 +16,11 @@ struct brume_reduction {
 /** The reduction of a shape over the axes whose bit is set. */
 struct brume_reduction brume_reduction_of(brume_shape s, uint32_t axes);
 
-size_t brume_reduction_cpu_work(const struct brume_reduction *d);
-void brume_reduction_cpu(const struct brume_reduction *d, const struct brume_cpu_call *c);
+/** Kernels of an op whose attributes begin with a struct brume_reduction: from input 0 to output 0. */
+extern const struct brume_variant brume_reduction_kernels[];
+
+/* The parts of them: reduction.c and reduction_cl.c. */
 size_t brume_reduction_cl_work(const struct brume_reduction *d, const struct brume_caps *c);
-/** From input 0 to output 0. */
-void brume_reduction_cl(const struct brume_reduction *d, const struct brume_caps *c, struct brume_cl_list *l);
+void brume_reduction_cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
 
 #endif

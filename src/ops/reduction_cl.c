@@ -104,4 +104,4 @@ static size_t passes(const struct brume_reduction *first, const struct brume_cap
 }
 
 size_t brume_reduction_cl_work(const struct brume_reduction *d, const struct brume_caps *c) { return passes(d, c, NULL); }
-void brume_reduction_cl(const struct brume_reduction *d, const struct brume_caps *c, struct brume_cl_list *l) { passes(d, c, l); }
+void brume_reduction_cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { passes(n->attrs, c, l); }

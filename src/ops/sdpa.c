@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "brume/ops.h"
 #include "ops/sdpa_cl.h"
+#include "ops/suits.h"
 #include "simd/attention.h"
 #include "simd/simd.h"
 
@@ -230,14 +231,14 @@ static size_t backward_work(const struct brume_node *n, const struct brume_caps 
 }
 
 static const struct brume_variant forward_kernels[] = {
-    { .name = "tile", .suits = brume_sdpa_suits_tile, .work_bytes = brume_sdpa_tile_work, .cl = brume_sdpa_tile },
-    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_sdpa_suits_gpu, .cl = brume_sdpa_local },
+    { .name = "tile", .suits = brume_suits_cpu, .work_bytes = brume_sdpa_tile_work, .cl = brume_sdpa_tile },
+    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_suits_gpu, .cl = brume_sdpa_local },
     { .name = "any", .work_bytes = forward_work, .cpu = cpu_forward, .cl = brume_sdpa_row },
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
-    { .name = "tile", .suits = brume_sdpa_suits_tile, .work_bytes = brume_sdpa_tile_grad_work, .cl = brume_sdpa_tile_grad },
-    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_sdpa_suits_gpu, .work_bytes = brume_sdpa_grad_work, .cl = brume_sdpa_local_grad },
+    { .name = "tile", .suits = brume_suits_cpu, .work_bytes = brume_sdpa_tile_grad_work, .cl = brume_sdpa_tile_grad },
+    { .name = "local", .fits = brume_sdpa_fits_local, .suits = brume_suits_gpu, .work_bytes = brume_sdpa_grad_work, .cl = brume_sdpa_local_grad },
     { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = brume_sdpa_row_grad },
     { 0 },
 };

@@ -2,12 +2,6 @@
  * OpenCL launches of attention. */
 #include "ops/sdpa_cl.h"
 
-bool brume_sdpa_suits_tile(const struct brume_node *n, const struct brume_caps *c)
-{
-    (void)n;
-    return c->cpu_type;
-}
-bool brume_sdpa_suits_gpu(const struct brume_node *n, const struct brume_caps *c) { return !brume_sdpa_suits_tile(n, c); }
 
 #define LOCAL_CHANNELS 256 /* results of a head in registers: 4 per 32 channels and work-item, twice that backward */
 

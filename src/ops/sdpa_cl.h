@@ -16,8 +16,6 @@ static inline struct brume_sdpa_dims brume_sdpa_dims_of(const struct brume_node 
     return (struct brume_sdpa_dims){ q.d[0], at->heads, q.d[1], k.d[1], q.d[2] / at->heads, q.d[2] };
 }
 
-bool brume_sdpa_suits_tile(const struct brume_node *n, const struct brume_caps *c);
-bool brume_sdpa_suits_gpu(const struct brume_node *n, const struct brume_caps *c);
 bool brume_sdpa_fits_local(const struct brume_node *n, const struct brume_caps *c);
 
 size_t brume_sdpa_tile_work(const struct brume_node *n, const struct brume_caps *c);
