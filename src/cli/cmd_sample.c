@@ -160,7 +160,8 @@ static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
     const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : brume_sampler_for_class(scheduler->class_name);
     const brume_shape shape = BRUME_SHAPE(s->batch, s->h, s->w, s->c);
     const brume_sampler_options so = { .name = a->sampler ? a->sampler : kind ? kind->name : "ddpm", .steps = (int32_t)a->steps, .eta = a->eta,
-                                       .use_clipped_model_output = a->reproject, .scheduler = scheduler };
+                                       .use_clipped_model_output = a->reproject ? a->reproject == 2 : a->guidance != 1,
+                                       .scheduler = scheduler };
     const brume_unet2d_denoiser_options o = {
         .prediction_type = scheduler->prediction_type, .labels = s->labels, .null_label = s->model->unet.num_class_embeds - 1,
         .guidance_scale = s->labels ? a->guidance : 1,
@@ -300,6 +301,7 @@ int cmd_sample(int argc, char **argv)
         "brume sample runs/mnist --out digits.png --class all --n 100 --guidance 2 --sampler ddim --steps 50",
         "brume sample ddpm-cifar10-32 --out cars.png --n 16 --strip strip.png --forward-strip noise.png", NULL };
     static const char *const variances[] = { "small", "large", NULL };
+    static const char *const reprojects[] = { "auto", "off", "on", NULL };
     static const char *const spacings[] = { "leading", "linspace", "trailing", NULL };
     const struct cli_usage u = { "sample", "MODEL", "Draws images from a model folder (of brume or diffusers).", examples, 1, 1 };
     struct sample_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 64, .eta = -1, .guidance = 1, .strip_images = 6, .strip_columns = 10 };
@@ -309,7 +311,8 @@ int cmd_sample(int argc, char **argv)
         OPT_STRING("sampler", &a.sampler, "NAME", "ddpm (Ho et al. 2020) or ddim (Song et al. 2021); default: what the model's scheduler asks for"),
         OPT_INT("steps", &a.steps, 0, 1000000, "N", "network calls; 0: the sampler's default"),
         OPT_FLOAT("eta", &a.eta, -1, 1, "X", "ddim: 0 deterministic, 1 as much noise as ddpm; -1: the sampler's default"),
-        OPT_FLAG("use-clipped-model-output", &a.reproject, "ddim: derive eps again from the clipped x0; much better pictures with guidance"),
+        OPT_CHOICE("use-clipped-model-output", &a.reproject, reprojects, "ddim: derive eps again from the clipped x0; auto: with guidance, whose "
+                   "predictions leave [-1, 1]"),
         OPT_CHOICE("variance", &a.variance, variances, "ddpm: posterior variance (small) or beta (large); default: the model's"),
         OPT_CHOICE("spacing", &a.spacing, spacings, "which times the steps visit; default: the model's"),
         OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, or all (the default); one column of the grid each"),
