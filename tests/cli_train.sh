@@ -3,7 +3,7 @@
 # The program's way from data to pictures, as a user goes it: usage: cli_train.sh BRUME
 # Trains a tiny model, resumes, samples, and compares devices. The last line is "N passed, N failed, N skipped".
 set -u
-brume=$1
+brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

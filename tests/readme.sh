@@ -3,7 +3,7 @@
 # What the README promises exists: commands and their options, scripts, files and pictures. usage: readme.sh BRUME ROOT
 # The last line is "N passed, N failed".
 set -u
-brume=$1
+brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 cd "$2" || exit 1
 passed=0 failed=0
 list=$(mktemp)
