@@ -3,7 +3,7 @@
 # From a fresh machine to pictures: installs what is missing, builds, trains a small model on the built-in data, samples from it.
 # usage: scripts/demo.sh [--no-install] [--minutes M] [--device D] [--out FOLDER]
 #   --no-install   print the install command instead of running it
-#   --minutes M    training time, default 4
+#   --minutes M    longest training time, default 4 (3000 steps are done sooner on a fast machine)
 #   --device D     auto, cpu, opencl, ...; default auto
 #   --out FOLDER   default runs/demo; a run found there goes on
 # Expect after 4 minutes on two cores: shapes with clear outlines and colours. Exit status: 0 pictures were written.
@@ -34,7 +34,7 @@ meson compile -C build
 
 resume=
 [ ! -f "$out/training/state.safetensors" ] || resume=--resume
-build/brume train --data shapes --preset shapes --out "$out" --minutes "$minutes" --steps 100000 --device "$device" $resume
+build/brume train --data shapes --preset shapes --out "$out" --minutes "$minutes" --device "$device" $resume
 build/brume sample "$out" --out "$out/samples.png" --class all --n 48 --guidance 2 --sampler ddim --steps 50 --device "$device" \
     --strip "$out/strip.png" --forward-strip "$out/forward.png"
 

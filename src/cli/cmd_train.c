@@ -117,7 +117,8 @@ static brume_status train(const struct train_args *a, const struct cli_option *o
         };
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
-        cli_progress_begin(&bar, "training", 0, c->steps, a->quiet);
+        cli_progress_begin(&bar, "training", -1, c->steps, a->quiet);
+        bar.limit = 60 * a->minutes;
         s = brume_train_run(t, c, &run);
         cli_progress_end(&bar);
     }

@@ -36,6 +36,7 @@ void cli_progress_begin(struct cli_progress *p, const char *what, int64_t first,
 void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ...)
 {
     const double t = now();
+    if (p->first < 0) p->first = done - 1;
     /* The first step is told at once, so that one sees it runs; the last one always. */
     if (p->quiet || (p->shown && done < p->total && t - p->last < (p->terminal ? REDRAW : LINE))) return;
     p->last = t;
@@ -45,7 +46,12 @@ void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ..
     vsnprintf(extra, sizeof extra, fmt, ap);
     va_end(ap);
     const int64_t run = done - p->first;
-    const double elapsed = t - p->start, rest = run > 0 ? elapsed / (double)run * (double)(p->total - done) : 0;
+    const double elapsed = t - p->start;
+    double rest = run > 0 ? elapsed / (double)run * (double)(p->total - done) : 0, part = p->total > 0 ? (double)done / (double)p->total : 1;
+    if (p->limit > 0 && rest > p->limit - elapsed) { /* time runs out before the steps do */
+        rest = p->limit - elapsed;
+        part = elapsed < p->limit ? elapsed / p->limit : 1;
+    }
     duration(done < p->total ? rest : elapsed, left);
     const char *suffix = done < p->total ? "left" : "in all";
     if (!p->terminal) {
@@ -53,7 +59,7 @@ void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ..
         fprintf(stderr, "%s %lld/%lld  %s%s%s %s\n", p->what, (long long)done, (long long)p->total, extra, *extra ? "  " : "", left, suffix);
         return;
     }
-    const int filled = p->total > 0 ? (int)((double)BAR * (double)done / (double)p->total) : BAR;
+    const int filled = (int)(BAR * part);
     for (int i = 0; i < BAR; i++) bar[i] = i < filled ? '#' : '.';
     bar[BAR] = 0;
     struct winsize size;

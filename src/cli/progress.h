@@ -10,9 +10,10 @@ struct cli_progress {
     int64_t first, total;
     int quiet, terminal, shown;
     double start, last;    /* seconds */
+    double limit;          /* seconds after which the work ends anyway; 0: none. Set it after begin */
 };
 
-/* Work from step first (above 0 after a resume) to total. quiet: says nothing. */
+/* Work from step first (above 0 after a resume; -1: one before the first that is told) to total. quiet: says nothing. */
 void cli_progress_begin(struct cli_progress *p, const char *what, int64_t first, int64_t total, int quiet);
 /* Steps done so far, and what else there is to say: "loss 0.0312  812 images/s"; "" for nothing. Cheap: call it at every step. */
 void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ...)
