@@ -35,7 +35,7 @@ meson compile -C build
 resume=
 [ ! -f "$out/training/state.safetensors" ] || resume=--resume
 build/brume train --data shapes --preset shapes --out "$out" --minutes "$minutes" --device "$device" $resume
-build/brume sample "$out" --out "$out/samples.png" --class all --n 48 --guidance 2 --sampler ddim --steps 50 --device "$device" \
+build/brume sample "$out" --out "$out/samples.png" --class all --n 48 --guidance 2 --sampler ddpm --steps 100 --device "$device" \
     --strip "$out/strip.png" --forward-strip "$out/forward.png"
 
 echo

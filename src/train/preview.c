@@ -27,8 +27,9 @@ static brume_status draw(struct brume_trainer *t, const float *params, int32_t n
         .guidance_scale = labels ? guidance : 1,
     };
     const int32_t steps = scheduler.num_train_timesteps < PREVIEW_STEPS ? scheduler.num_train_timesteps : PREVIEW_STEPS;
-    /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles. */
-    const brume_sampler_options so = { .name = "ddim", .steps = steps, .eta = 0, .use_clipped_model_output = 1, .scheduler = &scheduler };
+    /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
+     * the errors of a young model. */
+    const brume_sampler_options so = { .name = "ddim", .steps = steps, .eta = 1, .use_clipped_model_output = 1, .scheduler = &scheduler };
     if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, params, shape, &options, &denoiser)) == BRUME_OK &&
         (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK && (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK &&
         (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK &&
