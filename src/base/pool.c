@@ -60,7 +60,7 @@ static void *worker_main(void *arg)
         }
         seen = atomic_load_explicit(&p->generation, memory_order_acquire);
         if (atomic_load_explicit(&p->quit, memory_order_acquire)) return NULL;
-        work(p, w->index);
+        if (w->index < p->n) work(p, w->index); /* so that callers may keep scratch for min(threads, tasks) threads only */
         atomic_fetch_sub_explicit(&p->running, 1, memory_order_release);
     }
 }

@@ -15,8 +15,8 @@ void brume_pool_free(brume_pool *p);
 int brume_pool_threads(const brume_pool *p);
 
 /**
- * Calls fn(ctx, task, thread) for every task 0..n-1, on all threads, and returns when all are done. thread is 0..threads-1 (for
- * scratch memory). Tasks are handed out dynamically in ascending order. Not reentrant. p may be NULL: runs in the caller.
+ * Calls fn(ctx, task, thread) for every task 0..n-1, on all threads, and returns when all are done. thread is below both the
+ * number of threads and n (for scratch memory). Tasks are handed out dynamically in ascending order. Not reentrant. p may be NULL: runs in the caller.
  */
 void brume_pool_run(brume_pool *p, int64_t n, void (*fn)(void *ctx, int64_t task, int thread), void *ctx);
 
