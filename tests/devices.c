@@ -26,6 +26,8 @@ static void add_all(struct test_devices *t, int all_isas)
         const brume_device_options options = { .isa = all_isas ? brume_simd_nth(i)->isa : NULL };
         add(t, "cpu", &options, options.isa);
     }
+    /* More threads than most machines have cores, and than small cases have tasks. */
+    if (all_isas) add(t, "cpu", &(brume_device_options){ .threads = 5 }, "5 threads");
     brume_device_info *list = NULL;
     int n = 0;
     char note[256] = "";
