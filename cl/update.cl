@@ -75,3 +75,14 @@ __kernel void ema(TENSOR(avg), TENSOR(param), TENSOR(decay), long n)
     if ((long)i + VW <= n) VSTORE(d * VLOAD(avg + i) + rest * VLOAD(param + i), avg + i);
     else for (; (long)i < n; i++) avg[i] = d * avg[i] + rest * param[i];
 }
+
+__kernel void accumulate(TENSOR(sum), TENSOR(x), TENSOR(keep), long n)
+{
+    BIND(sum);
+    CBIND(x);
+    CBIND(keep);
+    const int add = keep[0] != 0.0f; /* else what the sum held, a NaN perhaps, must not matter */
+    size_t i = get_global_id(0) * VW;
+    if ((long)i + VW <= n) VSTORE(add ? VLOAD(sum + i) + VLOAD(x + i) : VLOAD(x + i), sum + i);
+    else for (; (long)i < n; i++) sum[i] = add ? sum[i] + x[i] : x[i];
+}

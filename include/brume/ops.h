@@ -176,6 +176,8 @@ void brume_adamw_update(brume_graph *g, brume_tensor param, brume_tensor m, brum
 void brume_sgd_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor grad, brume_tensor hyper, brume_tensor scale);
 /** ema = decay ema + (1 - decay) param, decay a scalar tensor; in place on ema. */
 void brume_ema_update(brume_graph *g, brume_tensor ema, brume_tensor param, brume_tensor decay);
+/** sum = sum + x; or, where the scalar tensor keep is 0, sum = x whatever sum held. In place on sum. */
+void brume_accumulate(brume_graph *g, brume_tensor sum, brume_tensor x, brume_tensor keep);
 /** min(1, max_norm / (norm + 1e-6)) of a scalar norm (Pascanu et al. 2013; PyTorch's clip_grad_norm_). max_norm a scalar tensor. */
 brume_tensor brume_clip_scale(brume_graph *g, brume_tensor norm, brume_tensor max_norm);
 /** Copies x into the persistent tensor dst of the same shape. */

@@ -141,4 +141,39 @@ static const struct test_refusal ema_refusals[] = {
 
 static const struct test_op ema = { "ema", "update", ema_cases, ema_refusals, build_ema, oracle_ema, ~0u };
 
-const struct test_op *const tests_update[] = { &adamw, &sgd, &ema, NULL };
+/* sum, x, keep. args: starts anew */
+static int build_accumulate(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    brume_accumulate(g, in[0], in[1], k->args[0] ? brume_affine(g, in[2], 0.0f, 0.0f) : in[2]);
+    out[0] = in[0];
+    return 1;
+}
+
+static void oracle_accumulate(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    for (int64_t i = 0; i < test_numel(k, 0); i++) {
+        const double before = k->args[0] ? 0 : in[0][i];
+        out[0][i] = before + in[1][i];
+        scale[0][i] = fabs(before) + fabs(in[1][i]);
+    }
+}
+
+static const struct test_case accumulate_cases[] = {
+    { "one", { 0 }, 3, { STATE(-1, 1, 1), X(1), SCALAR(1, 2) } },
+    { "anew", { 1 }, 3, { STATE(-1, 1, 67), X(67), SCALAR(1, 2) } },
+    { "odd", { 0 }, 3, { STATE(-1, 1, 5, 13), X(5, 13), SCALAR(1, 2) } },
+    { "chunks", { 0 }, 3, { STATE(-1, 1, 16387), X(16387), SCALAR(1, 2) } },
+    { "chunks_anew", { 1 }, 3, { STATE(-1, 1, 16387), X(16387), SCALAR(1, 2) } },
+    { 0 },
+};
+
+static const struct test_refusal accumulate_refusals[] = {
+    { "not_persistent", "persistent", BRUME_E_ARG, { 0, { 0 }, 3, { X(4), X(4), SCALAR(0, 1) } } },
+    { "shape", "shape of sum", BRUME_E_SHAPE, { 0, { 0 }, 3, { STATE(0, 1, 4), X(2, 2), SCALAR(0, 1) } } },
+    { "keep", "scalar", BRUME_E_SHAPE, { 0, { 0 }, 3, { STATE(0, 1, 4), X(4), X(4) } } },
+    { 0 },
+};
+
+static const struct test_op accumulate = { "accumulate", "update", accumulate_cases, accumulate_refusals, build_accumulate, oracle_accumulate, ~0u };
+
+const struct test_op *const tests_update[] = { &adamw, &sgd, &ema, &accumulate, NULL };
