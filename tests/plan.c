@@ -217,6 +217,40 @@ static void test_no_allocation(void)
     brume_graph_free(g);
 }
 
+/* Tensors whose memory the caller gives: the plan counts none, refuses to run before they are bound, then uses them. */
+static void test_elsewhere(void)
+{
+    brume_device *d = NULL;
+    brume_plan *p = NULL;
+    brume_buffer *b = NULL;
+    brume_plan_stats stats;
+    float two[3] = { 1, 2, 3 }, got[3];
+    brume_graph *g = brume_graph_new();
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(3)), state = brume_persistent(g, "state", BRUME_F32, BRUME_SHAPE(3));
+    const brume_tensor y = brume_mul(g, brume_add(g, x, state), x);
+    brume_output(g, y, "y");
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    const brume_plan_options o = { .elsewhere = (const brume_tensor[]){ x, BRUME_NONE } };
+    if (CHECK_OK(brume_plan_new(d, g, &o, &p)) && CHECK_OK(brume_buffer_new(d, sizeof two, &b))) {
+        brume_plan_get_stats(p, &stats);
+        CHECK_INT((int64_t)stats.input_bytes, 0);
+        CHECK_INT((int64_t)stats.persistent_bytes, 12);
+        CHECK_FAILS(brume_plan_run(p), BRUME_E_ARG, "'x' lies elsewhere");
+        CHECK_FAILS(brume_plan_write(p, x, two, sizeof two), BRUME_E_ARG, "'x' lies elsewhere");
+        CHECK_OK(brume_plan_bind(p, x, b));
+        CHECK_FAILS(brume_plan_bind(p, x, NULL), BRUME_E_ARG, "'x' lies elsewhere");
+        CHECK_OK(brume_plan_write(p, x, two, sizeof two));
+        CHECK_OK(brume_plan_write(p, state, two, sizeof two));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_read(p, y, got, sizeof got));
+        CHECK(got[0] == 2 && got[1] == 8 && got[2] == 18);
+    }
+    brume_plan_free(p);
+    brume_buffer_free(b);
+    brume_graph_free(g);
+    brume_device_close(d);
+}
+
 int main(void)
 {
     test_errors();
@@ -224,5 +258,6 @@ int main(void)
     test_fusion();
     test_bind();
     test_no_allocation();
+    test_elsewhere();
     return check_report();
 }

@@ -13,6 +13,10 @@ typedef struct brume_plan_options {
     int no_fusion;         /* 1: one kernel per elementwise node */
     int poison;            /* 1: the arena is NaN before every run, and guard words surround every tensor (tests) */
     const char *variant;   /* NULL, or the name of the kernel variant to take wherever it fits (tests, tuning) */
+    int repack;            /* 1: packed copies of weights are made before every call, in the arena, as if a node updated them: for weights
+                              that change with every run, where copies of all of them at once would only take memory */
+    const brume_tensor *elsewhere; /* NULL, or inputs, slabs and persistent tensors, ended by BRUME_NONE, that the plan allocates no memory for:
+                              the caller binds buffers to them before the first run */
     int dry;               /* 1: lay out only, nothing is allocated or compiled on the device; such a plan cannot run */
 } brume_plan_options;
 

@@ -7,8 +7,6 @@
 
 static const struct brume_value *value(const struct brume_plan *p, brume_tensor t) { return brume_value_of(p->graph, t); }
 
-static bool is_memory(const struct brume_value *v) { return v->kind != BRUME_VALUE_NODE; }
-
 /* Members of the chain that ends at node `last`, in order; returns their number. */
 static int members(const struct brume_plan *p, int last, int *out)
 {
@@ -40,10 +38,16 @@ static int external_inputs(const struct brume_plan *p, const int *m, int n, int 
     return count;
 }
 
-static bool update_between(const struct brume_plan *p, int from, int to)
+/* Does a node between two others write the memory that a tensor lies in? */
+static bool update_between(const struct brume_plan *p, int from, int to, brume_tensor t)
 {
-    for (int i = from + 1; i < to; i++)
-        if (p->needed[i] && brume_graph_node(p->graph, i)->op->updates) return true;
+    const brume_tensor root = p->values[t].root;
+    if (!p->values[root].updated) return false;
+    for (int i = from + 1; i < to; i++) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        for (int j = 0; p->needed[i] && j < n->n_in && j < 32; j++)
+            if (n->op->updates >> j & 1 && p->values[n->in[j]].root == root) return true;
+    }
     return false;
 }
 
@@ -62,9 +66,8 @@ static bool may_join(const struct brume_plan *p, int from, int into)
     const int inputs = external_inputs(p, all, na + nb, from, into, list);
     if (inputs > BRUME_FUSED_MAX_IN) return false;
     /* The chain runs at the place of its last node: an update in between must not change what the earlier ones read. */
-    if (update_between(p, all[0], into))
-        for (int k = 0; k < inputs; k++)
-            if (is_memory(value(p, p->values[list[k]].root))) return false;
+    for (int k = 0; k < inputs; k++)
+        if (update_between(p, all[0], into, list[k])) return false;
     return true;
 }
 

@@ -26,7 +26,7 @@ brume_status brume_plan_make_guards(struct brume_plan *p)
         add_guard(p, at.slot, at.offset + brume_plan_value_bytes(brume_value_of(p->graph, t)), t);
     }
     for (int i = p->n_segments; i < p->n_slots; i++)
-        if (i != p->packed_slot) add_guard(p, i, p->slots[i].bytes - BRUME_GUARD_BYTES, p->slots[i].value);
+        if (i != p->packed_slot && !p->slots[i].elsewhere) add_guard(p, i, p->slots[i].bytes - BRUME_GUARD_BYTES, p->slots[i].value);
     for (int i = 0; i < p->n_steps; i++) {
         const struct brume_step *st = &p->steps[i];
         const struct brume_variant *v = st->variant;
@@ -43,6 +43,7 @@ brume_status brume_plan_poison(struct brume_plan *p)
     for (int i = 0; i < p->n_slots; i++) {
         const bool arena = i < p->n_segments, packed = i == p->packed_slot;
         brume_status s = BRUME_OK;
+        if (p->slots[i].elsewhere) continue;
         if (arena || (packed && p->packed_stale)) s = b->fill(p->slots[i].own, 0, (size_t)p->slots[i].bytes, POISON);
         else if (!packed) s = b->fill(p->slots[i].own, (size_t)p->slots[i].bytes - BRUME_GUARD_BYTES, BRUME_GUARD_BYTES, POISON);
         if (s != BRUME_OK) return s;

@@ -180,7 +180,14 @@ static void reuse_inputs(struct brume_plan *p, const brume_tensor *inputs)
 static bool constant_weight(const struct brume_plan *p, brume_tensor t)
 {
     const struct brume_value *root = t == BRUME_NONE ? NULL : value(p, p->values[t].root);
-    return root && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
+    return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
+}
+
+static bool is_elsewhere(const struct brume_plan *p, brume_tensor t)
+{
+    for (const brume_tensor *e = p->options.elsewhere; e && *e != BRUME_NONE; e++)
+        if (*e == t) return true;
+    return false;
 }
 
 static brume_status place_arena(struct brume_plan *p)
@@ -241,21 +248,22 @@ static brume_status place_arena(struct brume_plan *p)
     if (!p->slots || !p->buffers) { s = no_memory(); goto done; }
     int slot = 0;
     for (; slot < p->n_segments; slot++) {
-        p->slots[slot] = (struct brume_slot){ BRUME_NONE, segment_bytes[slot], NULL };
+        p->slots[slot] = (struct brume_slot){ .value = BRUME_NONE, .bytes = segment_bytes[slot] };
         p->stats.arena_bytes += segment_bytes[slot];
     }
     for (int t = 0; t < n_values; t++)
         if (p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t)) {
             p->values[t].place = (struct brume_place){ slot, 0 };
             const uint64_t bytes = brume_plan_value_bytes(value(p, t));
-            *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
-            p->slots[slot++] = (struct brume_slot){ t, bytes + guard, NULL };
+            const bool elsewhere = is_elsewhere(p, t);
+            if (!elsewhere) *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
+            p->slots[slot++] = (struct brume_slot){ .value = t, .bytes = bytes + guard, .elsewhere = elsewhere };
         }
     p->packed_slot = -1;
     if (packed) {
         p->packed_slot = slot;
         p->stats.packed_bytes = packed;
-        p->slots[slot++] = (struct brume_slot){ BRUME_NONE, packed, NULL };
+        p->slots[slot++] = (struct brume_slot){ .value = BRUME_NONE, .bytes = packed };
         for (int i = 0; i < p->n_steps; i++)
             if (p->steps[i].pack_once) p->steps[i].packed.slot = p->packed_slot;
     }

@@ -29,6 +29,7 @@ static brume_status allocate(struct brume_plan *p)
     const struct brume_backend *b = p->device->backend;
     for (int i = 0; i < p->n_slots; i++) {
         const size_t bytes = (size_t)(p->slots[i].bytes ? p->slots[i].bytes : 4);
+        if (p->slots[i].elsewhere) continue;
         brume_status s = b->buffer_new(p->device, bytes, &p->slots[i].own);
         if (s != BRUME_OK) return brume_fail_in(s, "plan: allocating %.1f MiB", (double)bytes / 1048576);
         p->buffers[i] = p->slots[i].own;
@@ -59,6 +60,7 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
     p->fused = calloc(n_nodes + 1, sizeof *p->fused);
     if (!p->values || !p->needed || !p->group || !p->steps || !p->fused) { s = no_memory(); goto fail; }
     if ((s = brume_plan_layout(p)) != BRUME_OK) goto fail;
+    p->options.elsewhere = NULL; /* the caller's list need not outlive this call */
     if (!p->options.dry) {
         if ((s = check_memory(p)) != BRUME_OK || (s = allocate(p)) != BRUME_OK) goto fail;
         if (p->options.poison && (s = brume_plan_make_guards(p)) != BRUME_OK) goto fail;
@@ -92,6 +94,11 @@ void brume_plan_free(brume_plan *p)
 
 void brume_plan_get_stats(const brume_plan *p, brume_plan_stats *s) { *s = p->stats; }
 
+static brume_status unbound(const struct brume_plan *p, brume_tensor t)
+{
+    return brume_fail(BRUME_E_ARG, "plan: '%s' lies elsewhere: bind a buffer to it first", brume_tensor_name(p->graph, t));
+}
+
 static brume_status find(const struct brume_plan *p, brume_tensor t, const char *verb, size_t bytes, struct brume_place *at)
 {
     const struct brume_value *v = value(p, t);
@@ -102,7 +109,7 @@ static brume_status find(const struct brume_plan *p, brume_tensor t, const char 
     if (brume_plan_value_bytes(v) != bytes)
         return brume_fail(BRUME_E_SHAPE, "plan: cannot %s '%s': it has %" PRIu64 " bytes, the caller's array %zu", verb, name, brume_plan_value_bytes(v), bytes);
     if (p->values[p->values[t].root].first >= 0) *at = brume_plan_place(p, t);
-    return BRUME_OK;
+    return at->slot < 0 || p->buffers[at->slot] ? BRUME_OK : unbound(p, t);
 }
 
 /* Packed copies are made of tensors that nothing updates: only these can make them stale. */
@@ -152,6 +159,7 @@ brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer
     if (buffer && (buffer->device != p->device || buffer->bytes < brume_plan_value_bytes(v)))
         return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': it needs %" PRIu64 " bytes of its own device, the buffer has %zu", v->name,
                           brume_plan_value_bytes(v), buffer->bytes);
+    if (!buffer && p->slots[slot].elsewhere) return unbound(p, t);
     p->buffers[slot] = buffer ? buffer : p->slots[slot].own;
     changed(p, t);
     return BRUME_OK;
@@ -169,6 +177,8 @@ brume_status brume_plan_run(brume_plan *p)
 {
     brume_status s = BRUME_OK;
     if (p->options.dry) return brume_fail(BRUME_E_ARG, "plan: cannot run: it was made dry");
+    for (int i = p->n_segments; i < p->n_slots; i++)
+        if (!p->buffers[i]) return unbound(p, p->slots[i].value);
     if (p->options.poison && (s = brume_plan_poison(p)) != BRUME_OK) return s;
     if (p->packed_stale && p->packed_slot >= 0 && (s = p->device->backend->pack(p->exec, p->buffers)) != BRUME_OK) return s;
     p->packed_stale = false;

@@ -19,6 +19,7 @@ struct brume_value_plan {
 struct brume_slot {
     brume_tensor value;     /* the input, slab or persistent tensor that owns it; BRUME_NONE: arena or packed weights */
     uint64_t bytes;
+    bool elsewhere;         /* the plan makes no buffer for it */
     brume_buffer *own;      /* made by the plan */
 };
 
