@@ -67,6 +67,8 @@ for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --
     ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./')" --steps 2 $more
 done
 
+refused 1 "must divide the batch of 4" "$brume" train $train --out c --micro-batch 3
+
 # Ctrl-C: finishes the step, writes a checkpoint, says how to go on.
 "$brume" train $train --out d --steps 100000 --samples 0 >interrupted.txt 2>&1 &
 pid=$!
@@ -115,9 +117,11 @@ if "$brume" devices | grep -q '^opencl:'; then
     ok "train on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --samples 6 --device opencl --out o --steps 6
     first() { sed -n "$2s/.*\"loss\": \([0-9.]*\).*/\1/p" "$1/training/log.jsonl"; }
     ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first o 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
+    ok "micro-batches on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --micro-batch 2 --samples 0 --device opencl --out om --steps 6
+    ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first om 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
     ok "sample on opencl" "$brume" sample o --steps 5 --sampler ddim --n 6 --device opencl --quiet --out o.png
 else
-    skipped=$((skipped + 3))
+    skipped=$((skipped + 5))
     echo "skipped: no OpenCL device"
 fi
 

@@ -80,6 +80,41 @@ static void test_same_bits(const brume_dataset *data)
     free(other);
 }
 
+/* Micro-batches: the same examples, times, noise and dropout; only sums over the batch have another order. */
+static void test_micro_batch(const brume_dataset *data)
+{
+    enum { N = 4 };
+    brume_train_config c;
+    small_config(&c);
+    c.optimizer = BRUME_SGD; /* Adam divides by sizes of gradients: where one is nothing but roundings, its sign would count */
+    c.lr = 0.02;
+    if (!CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    const size_t n = (size_t)brume_unet2d_param_count(&c.unet);
+    float *whole = malloc(n * sizeof *whole), *parts = malloc(n * sizeof *parts);
+    double whole_loss[N], part_loss[N];
+    CHECK_OK(steps(&c, data, 2, 0, N, 0, whole, whole_loss));
+    for (c.micro_batch = 1; c.micro_batch <= 4; c.micro_batch *= 2) {
+        CHECK_OK(steps(&c, data, 2, 0, N, 0, parts, part_loss));
+        for (int i = 0; i < N; i++) CHECK(fabs(part_loss[i] - whole_loss[i]) <= 1e-5 * whole_loss[i]);
+        double worst = 0;
+        for (size_t i = 0; i < n; i++) worst = fmax(worst, fabs((double)parts[i] - whole[i])); /* all are below 1.1 in size */
+        if (!CHECK(worst <= 1e-6)) fprintf(stderr, "    micro-batch %d: parameters differ by %g\n", c.micro_batch, worst);
+        CHECK(c.micro_batch == 4 ? worst == 0 : worst > 0); /* the whole batch is no micro-batch */
+    }
+    c.micro_batch = 2;
+    c.optimizer = BRUME_ADAMW;
+    CHECK_OK(steps(&c, data, 1, 0, 4, 0, whole, NULL));
+    CHECK_OK(steps(&c, data, 3, 0, 4, 0, parts, NULL));
+    CHECK(!memcmp(whole, parts, n * sizeof *parts)); /* threads */
+    CHECK_OK(steps(&c, data, 2, 0, 3, 1, NULL, NULL));
+    CHECK_OK(steps(&c, data, 2, 1, 1, 0, parts, NULL));
+    CHECK(!memcmp(whole, parts, n * sizeof *parts)); /* a stop between */
+    c.micro_batch = 3;
+    CHECK_FAILS(steps(&c, data, 1, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "must divide the batch of 4, got 3");
+    free(whole);
+    free(parts);
+}
+
 static void test_refusals(const brume_dataset *data)
 {
     brume_train_config c;
@@ -171,6 +206,7 @@ int main(void)
     if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
     brume_dataset *data = shapes();
     test_same_bits(data);
+    test_micro_batch(data);
     test_refusals(data);
     test_learns(data);
     test_checkpoint_is_a_model(data);

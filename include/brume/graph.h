@@ -130,4 +130,10 @@ void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const br
  */
 brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab);
 
+/**
+ * The same, times the scalar tensor dy (BRUME_NONE: 1), added to a persistent vector `name` that it makes and returns; where the scalar
+ * tensor keep is 0, the vector starts anew. Every part is added as soon as it is complete, so that no second vector is needed.
+ */
+brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name, brume_tensor keep);
+
 #endif

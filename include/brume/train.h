@@ -26,6 +26,8 @@ typedef struct brume_train_config {
     brume_unet2d_config unet;
     brume_scheduler_config scheduler; /**< schedule and prediction target: eps (L_simple, Ho et al. 2020 eq. 14), x0 or v */
     int32_t batch;                    /**< images a step, >= 1 */
+    int32_t micro_batch;              /**< images at once, a divisor of batch: gradients of the parts are added up, which takes less memory
+                                           and differs from the whole batch by roundings only; 0: all */
     int64_t steps;                    /**< steps in all, counted from the beginning of the run */
     brume_optimizer optimizer;
     double lr, beta1, beta2, eps, weight_decay;

@@ -24,7 +24,7 @@ struct train_args {
     struct cli_device device;
     const char *data, *out, *preset, *model, *init, *schedule;
     int objective, cond, optimizer, resume, quiet;
-    int64_t steps, batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
+    int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end;
 };
 
@@ -55,6 +55,7 @@ static void apply(const struct train_args *a, const struct cli_option *o, brume_
     if (cli_given(o, "beta-end")) c->scheduler.beta_end = a->beta_end;
     if (a->steps) c->steps = a->steps;
     if (a->batch) c->batch = (int32_t)a->batch;
+    c->micro_batch = (int32_t)a->micro_batch;
     if (cli_given(o, "lr")) c->lr = a->lr;
     if (cli_given(o, "weight-decay")) c->weight_decay = a->decay;
     if (cli_given(o, "beta1")) c->beta1 = a->beta1;
@@ -171,6 +172,7 @@ int cmd_train(int argc, char **argv)
         OPT_FLOAT("cond-drop", &a.drop, 0, 1, "P", "part of the examples trained without their class, for guidance"),
         OPT_INT("steps", &a.steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
         OPT_INT("batch", &a.batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
+        OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "images at once, a divisor of the batch: less memory, the same step up to roundings; 0: all"),
         OPT_CHOICE("optimizer", &a.optimizer, optimizers, "optimizer"),
         OPT_FLOAT("lr", &a.lr, 0, 10, "X", "learning rate"),
         OPT_FLOAT("weight-decay", &a.decay, 0, 10, "X", "weight decay"),

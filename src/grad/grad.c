@@ -52,9 +52,59 @@ static bool backward_one(brume_graph *g, const struct brume_node *n, const bool 
     return ok;
 }
 
-void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const brume_tensor *wrt, brume_tensor *dwrt)
+/* What is differentiated by, and where the gradients go. */
+struct wanted {
+    int n;
+    const brume_tensor *wrt; /* BRUME_NONE: nothing */
+    brume_tensor *d;         /* receives the gradients; BRUME_NONE: none */
+    const brume_tensor *sum; /* NULL, or what each gradient is added to once it is complete; then d stays */
+    brume_tensor keep;       /* see brume_accumulate() */
+};
+
+/* first[v]: the first of n_nodes nodes that reads value v; below it, the gradient of v is complete. n_nodes: none. */
+static void find_first_readers(const brume_graph *g, int n_nodes, int n_values, int *first)
 {
-    for (int i = 0; i < n; i++) dwrt[i] = BRUME_NONE;
+    for (int v = 0; v < n_values; v++) first[v] = n_nodes;
+    for (int i = n_nodes - 1; i >= 0; i--) {
+        const struct brume_node *n = brume_graph_node(g, i);
+        for (int j = 0; j < n->n_in; j++)
+            if (n->in[j] != BRUME_NONE) first[n->in[j]] = i;
+    }
+}
+
+static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct wanted *w)
+{
+    const struct brume_value *vy = brume_value_of(g, y);
+    const int n_values = brume_graph_value_count(g), n_nodes = vy->producer ? vy->producer->index + 1 : 0;
+    bool *depends = calloc((size_t)n_values, sizeof *depends), ok = true;
+    brume_tensor *grads = malloc((size_t)n_values * sizeof *grads);
+    int *first = malloc((size_t)n_values * sizeof *first);
+    if (depends && grads && first) {
+        for (int i = 0; i < n_values; i++) grads[i] = BRUME_NONE;
+        for (int i = 0; i < w->n; i++)
+            if (w->wrt[i] != BRUME_NONE) depends[w->wrt[i]] = true;
+        mark_dependents(g, n_nodes, depends);
+        find_first_readers(g, n_nodes, n_values, first);
+        grads[y] = dy != BRUME_NONE ? dy : brume_constant(g, vy->shape, 1.0f);
+        for (int i = n_nodes - 1; ok && i >= 0 && brume_graph_status(g) == BRUME_OK; i--) {
+            const struct brume_node *n = brume_graph_node(g, i);
+            ok = backward_one(g, n, depends, grads);
+            for (int k = 0; w->sum && k < w->n; k++)
+                if (w->wrt[k] != BRUME_NONE && first[w->wrt[k]] == i && grads[w->wrt[k]] != BRUME_NONE)
+                    brume_accumulate(g, w->sum[k], grads[w->wrt[k]], w->keep);
+        }
+        for (int i = 0; i < w->n && brume_graph_status(g) == BRUME_OK; i++)
+            if (w->wrt[i] != BRUME_NONE && w->wrt[i] < n_values && depends[y]) w->d[i] = grads[w->wrt[i]];
+    }
+    if (!depends || !grads || !first || !ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    free(depends);
+    free(grads);
+    free(first);
+}
+
+static void differentiate(brume_graph *g, brume_tensor y, brume_tensor dy, const struct wanted *w)
+{
+    for (int i = 0; i < w->n; i++) w->d[i] = BRUME_NONE;
     if (brume_graph_status(g) != BRUME_OK) return;
     const struct brume_value *vy = brume_value_of(g, y);
     if (!vy || vy->dtype != BRUME_F32) {
@@ -73,25 +123,12 @@ void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const br
                          brume_shape_text(vy->shape, a), brume_shape_text(brume_tensor_shape(g, dy), b));
         return;
     }
-    const int n_values = brume_graph_value_count(g), last = vy->producer ? vy->producer->index : -1;
-    bool *depends = calloc((size_t)n_values, sizeof *depends);
-    brume_tensor *grads = malloc((size_t)n_values * sizeof *grads);
-    if (depends && grads) {
-        for (int i = 0; i < n_values; i++) grads[i] = BRUME_NONE;
-        for (int i = 0; i < n; i++)
-            if (wrt[i] != BRUME_NONE) depends[wrt[i]] = true;
-        mark_dependents(g, last + 1, depends);
-        grads[y] = dy != BRUME_NONE ? dy : brume_constant(g, vy->shape, 1.0f);
-        bool ok = true;
-        for (int i = last; ok && i >= 0 && brume_graph_status(g) == BRUME_OK; i--) ok = backward_one(g, brume_graph_node(g, i), depends, grads);
-        if (!ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
-        for (int i = 0; i < n && brume_graph_status(g) == BRUME_OK; i++)
-            if (wrt[i] != BRUME_NONE && wrt[i] < n_values && depends[y]) dwrt[i] = grads[wrt[i]];
-    } else {
-        brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
-    }
-    free(depends);
-    free(grads);
+    walk(g, y, dy, w);
+}
+
+void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const brume_tensor *wrt, brume_tensor *dwrt)
+{
+    differentiate(g, y, dy, &(struct wanted){ .n = n, .wrt = wrt, .d = dwrt });
 }
 
 brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
@@ -119,4 +156,30 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
     free(d);
     free(offsets);
     return result;
+}
+
+brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name, brume_tensor keep)
+{
+    const int n = brume_param_count(g, slab);
+    const brume_tensor result = brume_slab(g, name);
+    if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
+    if (n == 0) return brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: it has no parameters");
+    brume_tensor *wrt = malloc((size_t)n * sizeof *wrt), *d = malloc((size_t)n * sizeof *d), *sum = malloc((size_t)n * sizeof *sum);
+    if (wrt && d && sum) {
+        int k = 0;
+        for (int i = 0; i < n; i++) {
+            const brume_param_info *p = brume_param_at(g, slab, i);
+            wrt[i] = p->trainable ? p->tensor : BRUME_NONE;
+            sum[i] = brume_param(g, result, p);
+        }
+        differentiate(g, y, dy, &(struct wanted){ .n = n, .wrt = wrt, .d = d, .sum = sum, .keep = keep });
+        for (int i = 0; i < n; i++) k += d[i] != BRUME_NONE;
+        if (!k) brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters", brume_tensor_name(g, y));
+    } else {
+        brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    }
+    free(wrt);
+    free(d);
+    free(sum);
+    return brume_graph_status(g) == BRUME_OK ? result : BRUME_NONE;
 }

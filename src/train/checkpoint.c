@@ -21,10 +21,10 @@ struct state { const char *name; brume_tensor tensor; };
 static int states(const struct brume_trainer *t, struct state s[STATE_TENSORS])
 {
     int n = 0;
-    s[n++] = (struct state){ "params", t->params };
-    s[n++] = (struct state){ "ema", t->ema };
-    s[n++] = (struct state){ "optimizer.m", t->m };
-    if (t->v != BRUME_NONE) s[n++] = (struct state){ "optimizer.v", t->v };
+    s[n++] = (struct state){ "params", t->update.params };
+    s[n++] = (struct state){ "ema", t->update.ema };
+    s[n++] = (struct state){ "optimizer.m", t->update.m };
+    if (t->update.v != BRUME_NONE) s[n++] = (struct state){ "optimizer.v", t->update.v };
     return n;
 }
 
@@ -44,7 +44,7 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
     brume_status s = state_path(folder, path, sizeof path);
     for (int i = 0; s == BRUME_OK && i < n; i++) {
         data[i] = malloc((size_t)t->n_params * sizeof *data[i]);
-        s = data[i] ? brume_plan_read(t->plan, st[i].tensor, data[i], (size_t)t->n_params * sizeof *data[i])
+        s = data[i] ? brume_plan_read(t->update.plan, st[i].tensor, data[i], (size_t)t->n_params * sizeof *data[i])
                     : brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
         items[i] = (brume_st_item){ st[i].name, BRUME_ST_F32, 1, &t->n_params, data[i] };
     }
@@ -120,7 +120,7 @@ static brume_status read_state(struct brume_trainer *t, const brume_safetensors 
             s = brume_fail(BRUME_E_SHAPE, "%s: tensor '%s' expects %" PRId64 " values, the file has %" PRId64 "; was it another model?",
                            brume_safetensors_name(f), st[i].name, t->n_params, x ? x->count : 0);
         if (s == BRUME_OK) s = brume_st_read_f32(x, 0, x->count, host);
-        if (s == BRUME_OK) s = brume_plan_write(t->plan, st[i].tensor, host, (size_t)t->n_params * sizeof *host);
+        if (s == BRUME_OK) s = brume_plan_write(t->update.plan, st[i].tensor, host, (size_t)t->n_params * sizeof *host);
     }
     free(host);
     return s;

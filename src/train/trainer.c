@@ -58,16 +58,13 @@ static brume_status build(struct brume_trainer *t)
 {
     const brume_train_config *c = &t->config;
     brume_graph *g = t->graph;
-    const int64_t B = c->batch, T = c->scheduler.num_train_timesteps;
+    const int64_t B = t->part, T = c->scheduler.num_train_timesteps;
     t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
     t->t_index = brume_input(g, "t_index", BRUME_I32, BRUME_SHAPE(B));
     t->t = c->unet.time_embedding_type == BRUME_TIME_LEARNED ? t->t_index : brume_input(g, "t", BRUME_F32, BRUME_SHAPE(B));
     t->labels = has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
     t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
-    t->hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
-    t->max_norm = brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
-    t->ema_decay = brume_input(g, "ema_decay", BRUME_F32, BRUME_SCALAR);
     t->table = brume_persistent(g, "schedule", BRUME_F32, BRUME_SHAPE(T, 3));
     t->params = brume_slab(g, "params");
 
@@ -79,22 +76,34 @@ static brume_status build(struct brume_trainer *t)
     const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, t->labels, &dropout);
     t->loss = brume_mse(g, out, target(t, eps, coef));
 
-    const brume_tensor grad = brume_grad_slab(g, t->loss, t->params);
-    t->grad_norm = brume_l2_norm(g, grad);
-    brume_tensor scale = BRUME_NONE;
-    if (c->clip > 0) scale = brume_clip_scale(g, t->grad_norm, t->max_norm);
-    if (brume_graph_status(g) != BRUME_OK) return brume_graph_status(g);
-    t->n_params = brume_params_numel(g, t->params);
-    const brume_shape flat = BRUME_SHAPE(t->n_params);
-    t->m = brume_persistent(g, "m", BRUME_F32, flat);
-    t->v = c->optimizer == BRUME_SGD ? BRUME_NONE : brume_persistent(g, "v", BRUME_F32, flat);
-    t->ema = brume_persistent(g, "ema", BRUME_F32, flat);
-    if (c->optimizer == BRUME_SGD) brume_sgd_update(g, t->params, t->m, grad, t->hyper, scale);
-    else brume_adamw_update(g, t->params, t->m, t->v, grad, t->hyper, scale, c->optimizer == BRUME_ADAMW);
-    brume_ema_update(g, t->ema, t->params, t->ema_decay);
     brume_output(g, t->loss, "loss");
-    brume_output(g, t->grad_norm, "grad_norm");
     return brume_graph_status(g);
+}
+
+static bool in_parts(const struct brume_trainer *t) { return t->part != t->config.batch; }
+
+/* Gradient and update: a whole batch in one plan; micro-batches in a plan that adds gradients up, and one that updates by their sum. */
+static brume_status plan_update(struct brume_trainer *t, const brume_plan_options *options)
+{
+    brume_graph *g = t->graph;
+    struct brume_update *u = &t->update;
+    brume_tensor sum = BRUME_NONE;
+    if (in_parts(t)) {
+        t->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
+        const brume_tensor share = brume_constant(g, BRUME_SCALAR, (float)((double)t->part / t->config.batch));
+        sum = brume_grad_slab_sum(g, t->loss, share, t->params, "grad", t->keep);
+    } else {
+        u->grad = BRUME_NONE;
+        brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss, t->params));
+    }
+    if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
+    t->n_params = brume_params_numel(g, t->params);
+    brume_plan_options o = *options;
+    o.repack = in_parts(t);
+    brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
+    if (s == BRUME_OK && in_parts(t)) return brume_update_new(t, sum, options);
+    u->plan = t->plan;
+    return s;
 }
 
 static brume_status write_schedule(struct brume_trainer *t)
@@ -117,6 +126,9 @@ static brume_status write_schedule(struct brume_trainer *t)
 static brume_status check(const brume_train_config *c)
 {
     if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
+    if (c->micro_batch < 0 || c->micro_batch > c->batch || (c->micro_batch && c->batch % c->micro_batch))
+        return brume_fail(BRUME_E_ARG, "training: micro-batches must divide the batch of %d, got %d; the mean over parts of unequal size would be wrong",
+                          c->batch, c->micro_batch);
     if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
         return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
@@ -136,8 +148,8 @@ brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int
     if (n != t->n_params)
         return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params, n);
     const size_t bytes = (size_t)n * sizeof *params;
-    brume_status s = brume_plan_write(t->plan, t->params, params, bytes);
-    return s != BRUME_OK ? s : brume_plan_write(t->plan, t->ema, params, bytes);
+    brume_status s = brume_plan_write(t->update.plan, t->update.params, params, bytes);
+    return s != BRUME_OK ? s : brume_plan_write(t->update.plan, t->update.ema, params, bytes);
 }
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory"); }
@@ -157,26 +169,27 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
     t->config = *c;
     t->config.scheduler.trained_betas = NULL;
     t->data = data;
+    t->part = c->micro_batch ? c->micro_batch : c->batch;
     if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
     t->graph = brume_graph_new();
     if (!t->graph) return no_memory();
     if ((s = build(t)) != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(t->graph));
     const brume_plan_options options = { .dry = dry };
-    return brume_plan_new(d, t->graph, &options, &t->plan);
+    return plan_update(t, &options);
 }
 
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *stats)
 {
     brume_trainer *t;
     brume_status s = plan_step(d, c, NULL, 1, &t);
-    if (s == BRUME_OK) brume_plan_get_stats(t->plan, stats);
+    if (s == BRUME_OK) brume_trainer_get_stats(t, stats);
     brume_trainer_free(t);
     return s;
 }
 
 static brume_status allocate_batch(struct brume_trainer *t)
 {
-    const size_t B = (size_t)t->config.batch, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->config.batch));
+    const size_t B = (size_t)t->part, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->part));
     t->images = malloc(numel * sizeof *t->images);
     t->times = malloc(B * sizeof *t->times);
     t->classes = calloc(B, sizeof *t->classes);
@@ -210,6 +223,7 @@ brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, con
 void brume_trainer_free(brume_trainer *t)
 {
     if (!t) return;
+    brume_update_free(&t->update);
     brume_plan_free(t->plan);
     brume_graph_free(t->graph);
     brume_loader_free(t->loader);
@@ -223,13 +237,13 @@ void brume_trainer_free(brume_trainer *t)
     free(t);
 }
 
-/* Time, seed and label of every example of step `done`: functions of (seed, position) alone. */
-static void draw_examples(struct brume_trainer *t)
+/* Time, seed and label of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position) alone. */
+static void draw_examples(struct brume_trainer *t, int32_t first)
 {
     const brume_train_config *c = &t->config;
     const int32_t null_label = c->unet.num_class_embeds - 1;
-    for (int32_t i = 0; i < c->batch; i++) {
-        const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)i);
+    for (int32_t i = 0; i < t->part; i++) {
+        const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)(first + i));
         brume_rng time = { .seed = seed, .stream = BRUME_STREAM_TRAIN_TIME }, drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
         t->seed_values[i] = (int64_t)seed;
         t->time_index[i] = (int32_t)brume_rng_below(&time, (uint32_t)c->scheduler.num_train_timesteps);
@@ -238,17 +252,10 @@ static void draw_examples(struct brume_trainer *t)
     }
 }
 
-static brume_status write_inputs(struct brume_trainer *t, double lr)
+static brume_status write_inputs(struct brume_trainer *t, int32_t first)
 {
-    const brume_train_config *c = &t->config;
-    const size_t B = (size_t)c->batch, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
-    const double k = (double)t->done + 1;
-    const float hyper[BRUME_HYPER_COUNT] = {
-        [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2, [BRUME_HYPER_EPS] = (float)c->eps,
-        [BRUME_HYPER_DECAY] = (float)c->weight_decay, [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)),
-        [BRUME_HYPER_BIAS2] = (float)(1 - pow(c->beta2, k)),
-    };
-    const float max_norm = (float)c->clip, decay = (float)fmin(c->ema_decay, k / (9 + k));
+    const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
+    const float keep = first > 0 ? 1 : 0;
     const int32_t step = 0; /* every example has a seed of its own */
     const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
         { t->x0, t->images, n_images * sizeof *t->images },
@@ -257,9 +264,7 @@ static brume_status write_inputs(struct brume_trainer *t, double lr)
         { t->labels, t->label_values, B * sizeof *t->label_values },
         { t->seeds, t->seed_values, B * sizeof *t->seed_values },
         { t->step, &step, sizeof step },
-        { t->hyper, hyper, sizeof hyper },
-        { t->max_norm, &max_norm, sizeof max_norm },
-        { t->ema_decay, &decay, sizeof decay },
+        { in_parts(t) ? t->keep : BRUME_NONE, &keep, sizeof keep },
     };
     for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
         if (writes[i].to == BRUME_NONE) continue;
@@ -269,30 +274,57 @@ static brume_status write_inputs(struct brume_trainer *t, double lr)
     return BRUME_OK;
 }
 
+/* Loss and gradient (with one part: and the update) of `part` images from number `first` of the batch on. */
+static brume_status run_part(struct brume_trainer *t, int32_t first, double *loss)
+{
+    float mean = 0;
+    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * t->config.batch + first, t->part, t->images, t->classes, NULL) : BRUME_OK;
+    if (s != BRUME_OK) return s;
+    draw_examples(t, first);
+    if ((s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
+    s = brume_plan_read(t->plan, t->loss, &mean, sizeof mean);
+    *loss += (double)mean * t->part / t->config.batch;
+    return s;
+}
+
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
 {
     const brume_train_config *c = &t->config;
-    float loss = 0, norm = 0;
+    double loss = 0;
+    float norm = 0;
     const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
-    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * c->batch, c->batch, t->images, t->classes, NULL) : BRUME_OK;
-    if (s != BRUME_OK) return s;
-    draw_examples(t);
-    if ((s = write_inputs(t, lr)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
-    if ((s = brume_plan_read(t->plan, t->loss, &loss, sizeof loss)) != BRUME_OK) return s;
-    if ((s = brume_plan_read(t->plan, t->grad_norm, &norm, sizeof norm)) != BRUME_OK) return s;
+    brume_status s = brume_update_write(&t->update, c, t->done, lr);
+    for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
+    if (s == BRUME_OK && in_parts(t)) s = brume_plan_run(t->update.plan);
+    if (s != BRUME_OK || (s = brume_plan_read(t->update.plan, t->update.grad_norm, &norm, sizeof norm)) != BRUME_OK) return s;
     t->done++;
     *r = (brume_train_result){ loss, norm, lr };
     if (!isfinite(loss) || !isfinite(norm))
         return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
-                          t->done, (double)loss, (double)norm);
+                          t->done, loss, (double)norm);
     return BRUME_OK;
 }
 
 int64_t brume_trainer_steps_done(const brume_trainer *t) { return t->done; }
 int64_t brume_trainer_param_count(const brume_trainer *t) { return t->n_params; }
-void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s) { brume_plan_get_stats(t->plan, s); }
+
+void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
+{
+    const double runs = t->config.batch / t->part;
+    brume_plan_stats u;
+    brume_plan_get_stats(t->plan, s);
+    if (!in_parts(t)) return;
+    brume_plan_get_stats(t->update.plan, &u);
+    s->nodes += u.nodes;
+    s->kernels = s->kernels * (int)runs + u.kernels;
+    s->arena_bytes += u.arena_bytes;
+    s->persistent_bytes += u.persistent_bytes;
+    s->input_bytes += u.input_bytes;
+    s->packed_bytes += u.packed_bytes;
+    s->flops = s->flops * runs + u.flops;
+}
 
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host)
 {
-    return brume_plan_read(t->plan, ema ? t->ema : t->params, host, (size_t)t->n_params * sizeof *host);
+    return brume_plan_read(t->update.plan, ema ? t->update.ema : t->update.params, host, (size_t)t->n_params * sizeof *host);
 }

@@ -5,21 +5,28 @@
 
 #include "brume/train.h"
 
+/* The optimizer's half of a step: in the plan of loss and gradient, or, where that sums micro-batches, in one of its own. */
+struct brume_update {
+    brume_graph *graph; /* NULL: it is the trainer's */
+    brume_plan *plan;
+    brume_tensor hyper, max_norm, ema_decay;   /* inputs */
+    brume_tensor params, grad, m, v, ema;      /* state; grad: the sum of micro-batches, or BRUME_NONE; v: BRUME_NONE for SGD */
+    brume_tensor grad_norm;                    /* result */
+};
+
 struct brume_trainer {
     brume_device *device;
     brume_train_config config;
     const brume_dataset *data;
     brume_loader *loader;
-    brume_graph *graph;
+    int32_t part;            /* images of one run of plan: the batch, or a micro-batch */
+    brume_graph *graph;      /* loss and gradient of a part */
     brume_plan *plan;
-    /* inputs of a step */
-    brume_tensor x0, t, t_index, labels, seeds, step, hyper, max_norm, ema_decay, table;
-    /* state */
-    brume_tensor params, m, v, ema;
-    /* results */
-    brume_tensor loss, grad_norm;
+    /* its inputs, and its result */
+    brume_tensor x0, t, t_index, labels, seeds, step, keep, table, params, loss;
+    struct brume_update update;
     int64_t n_params, done;
-    /* host copies of a batch */
+    /* host copies of a part */
     float *images, *times;
     int64_t *classes, *seed_values;
     int32_t *time_index, *label_values;
@@ -27,6 +34,13 @@ struct brume_trainer {
 
 /* The shape of a batch of n images. */
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n);
+/* update.c: appends the update of params by the gradient to g; numbers of the update go into u. */
+void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params, brume_tensor grad);
+/* update.c: a graph and plan of the update alone, which shares params and gradient with plan `from`. options: dry or not. */
+brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const brume_plan_options *options);
+void brume_update_free(struct brume_update *u);
+/* update.c: sets the inputs for step `done`. */
+brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr);
 /* preview.c: draws count images of the EMA model (classes in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 

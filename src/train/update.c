@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ * The optimizer's half of a training step: norm and clipping of the gradient, update of the parameters, moving average. */
+#include <math.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "brume/ops.h"
+#include "train/trainer.h"
+
+void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params, brume_tensor grad)
+{
+    if (brume_graph_status(g) != BRUME_OK) return;
+    const brume_shape flat = brume_tensor_shape(g, grad);
+    u->hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
+    u->max_norm = brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
+    u->ema_decay = brume_input(g, "ema_decay", BRUME_F32, BRUME_SCALAR);
+    u->params = params;
+    u->m = brume_persistent(g, "m", BRUME_F32, flat);
+    u->v = c->optimizer == BRUME_SGD ? BRUME_NONE : brume_persistent(g, "v", BRUME_F32, flat);
+    u->ema = brume_persistent(g, "ema", BRUME_F32, flat);
+    u->grad_norm = brume_l2_norm(g, grad);
+    const brume_tensor scale = c->clip > 0 ? brume_clip_scale(g, u->grad_norm, u->max_norm) : BRUME_NONE;
+    if (c->optimizer == BRUME_SGD) brume_sgd_update(g, params, u->m, grad, u->hyper, scale);
+    else brume_adamw_update(g, params, u->m, u->v, grad, u->hyper, scale, c->optimizer == BRUME_ADAMW);
+    brume_ema_update(g, u->ema, params, u->ema_decay);
+    brume_output(g, u->grad_norm, "grad_norm");
+}
+
+brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const brume_plan_options *options)
+{
+    struct brume_update *u = &t->update;
+    brume_graph *g = u->graph = brume_graph_new();
+    const brume_shape flat = brume_tensor_shape(t->graph, t->params);
+    const brume_tensor params = brume_persistent(g, "params", BRUME_F32, flat);
+    u->grad = brume_persistent(g, "grad", BRUME_F32, flat);
+    brume_update_build(u, g, &t->config, params, u->grad);
+    brume_status s = brume_graph_status(g);
+    if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
+    brume_plan_options shared = *options;
+    shared.elsewhere = (const brume_tensor[]){ params, u->grad, BRUME_NONE };
+    s = brume_plan_new(t->device, g, &shared, &u->plan);
+    if (s != BRUME_OK || options->dry) return s;
+    s = brume_plan_bind(u->plan, params, brume_plan_buffer(t->plan, t->params));
+    return s == BRUME_OK ? brume_plan_bind(u->plan, u->grad, brume_plan_buffer(t->plan, grad)) : s;
+}
+
+void brume_update_free(struct brume_update *u)
+{
+    if (!u->graph) return;
+    brume_plan_free(u->plan);
+    brume_graph_free(u->graph);
+}
+
+brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr)
+{
+    const double k = (double)done + 1;
+    const float hyper[BRUME_HYPER_COUNT] = {
+        [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2, [BRUME_HYPER_EPS] = (float)c->eps,
+        [BRUME_HYPER_DECAY] = (float)c->weight_decay, [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)),
+        [BRUME_HYPER_BIAS2] = (float)(1 - pow(c->beta2, k)),
+    };
+    const float max_norm = (float)c->clip, decay = (float)fmin(c->ema_decay, k / (9 + k));
+    brume_status s = brume_plan_write(u->plan, u->hyper, hyper, sizeof hyper);
+    if (s == BRUME_OK) s = brume_plan_write(u->plan, u->max_norm, &max_norm, sizeof max_norm);
+    return s == BRUME_OK ? brume_plan_write(u->plan, u->ema_decay, &decay, sizeof decay) : s;
+}
