@@ -3,7 +3,7 @@
 """Speed and memory side by side with PyTorch: same config, batch and threads, runs alternating on one machine.
 
 usage: bench_vs_pytorch.sh [--python PYTHON] [--config FILE] [--rounds 5] [--seconds 6] [--threads 2] [--train-batch 64]
-                           [--device opencl] [--only train|infer] [--json FILE]
+                           [--infer-batch 1,16] [--device opencl] [--only train|infer] [--json FILE]
 PYTHON must have torch and diffusers (default: $BRUME_PYTHON, else python3). --device adds that brume device next to the cpu.
 Every round runs each contestant once, in turn; a ratio is formed within a round, so that a slow moment of the machine
 hits both. Printed: median of the ratios and their range. Exit status: 0 measured, 1 a contestant failed.
@@ -72,6 +72,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--train-batch", type=int, default=64)
+    parser.add_argument("--infer-batch", type=lambda s: [int(x) for x in s.split(",")], default=[1, 16])
     parser.add_argument("--device", action="append", default=[])
     parser.add_argument("--only", choices=("train", "infer"))
     parser.add_argument("--json")
@@ -81,8 +82,8 @@ def main():
     results = []
     if args.only != "infer":
         results.append(compare(args, "train", args.train_batch))
-    if args.only != "train":
-        results.append(compare(args, "infer", 1))
+    for batch in args.infer_batch if args.only != "train" else []:
+        results.append(compare(args, "infer", batch))
     if args.json:
         with open(args.json, "w") as f:
             json.dump(results, f, indent=1)

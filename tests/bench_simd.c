@@ -17,7 +17,6 @@ static struct brume_pool *pool;
 static const struct brume_simd *simd;
 static int threads;
 static double seconds = 0.1, peak;
-static volatile float sink;
 
 static double now(void)
 {
@@ -26,40 +25,19 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Twelve independent chains of multiply-adds keep two units of latency 4 or 5 busy. */
-#define PEAK(name, attribute, bytes)                                                                                            \
-    typedef float name##_v __attribute__((vector_size(bytes)));                                                                 \
-    attribute static void name(void *ctx, int64_t task, int thread)                                                             \
-    {                                                                                                                           \
-        (void)ctx, (void)task, (void)thread;                                                                                    \
-        const name##_v m = 0.999f - (name##_v){ 0 }, q = 0.001f - (name##_v){ 0 };                                              \
-        name##_v a = q, b = a + q, c = b + q, d = c + q, e = d + q, f = e + q, g = f + q, h = g + q, i = h + q, j = i + q;      \
-        name##_v k = j + q, l = k + q; /* all different, so that none is computed for two */                                   \
-        for (int64_t step = 0; step < PEAK_STEPS; step++) {                                                                     \
-            a = a * m + q, b = b * m + q, c = c * m + q, d = d * m + q, e = e * m + q, f = f * m + q;                           \
-            g = g * m + q, h = h * m + q, i = i * m + q, j = j * m + q, k = k * m + q, l = l * m + q;                           \
-        }                                                                                                                       \
-        a = a + b + c + d + e + f + g + h + i + j + k + l;                                                                      \
-        sink = a[0];                                                                                                            \
-    }
-#if defined(__x86_64__)
-PEAK(peak_16, __attribute__((target("avx512f"))), 64)
-PEAK(peak_8, __attribute__((target("avx2,fma"))), 32)
-#endif
-PEAK(peak_4, , 16)
+static void peak_task(void *ctx, int64_t task, int thread)
+{
+    (void)ctx, (void)task, (void)thread;
+    simd->multiply_adds(PEAK_STEPS);
+}
 
 static double measure_peak(void)
 {
-    void (*run)(void *, int64_t, int) = peak_4;
-#if defined(__x86_64__)
-    if (simd->vector_width == 16) run = peak_16;
-    if (simd->vector_width == 8) run = peak_8;
-#endif
     double best = 0;
     for (int i = 0; i < 10; i++) {
         const double begin = now();
-        brume_pool_run(pool, threads, run, NULL);
-        const double rate = 2.0 * 12 * PEAK_STEPS * simd->vector_width * threads / (now() - begin) * 1e-9;
+        brume_pool_run(pool, threads, peak_task, NULL);
+        const double rate = 2.0 * BRUME_SIMD_CHAINS * PEAK_STEPS * simd->vector_width * threads / (now() - begin) * 1e-9;
         if (rate > best) best = rate;
     }
     return best;

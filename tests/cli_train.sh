@@ -109,7 +109,18 @@ ok "info of the model" "$brume" info a
 
 # Plans and measurements.
 ok "plan" sh -c "'$brume' plan config.json --mode train --batch 4 --device cpu --json | grep -q arena_mib"
-ok "bench" sh -c "'$brume' bench config.json --mode train --batch 2 --repeat 3 --device cpu --json | grep -q median_ms"
+ok "bench" sh -c "'$brume' bench config.json --mode train --batch 2 --repeat 3 --device cpu --json >bench.json"
+ok "bench names the kernels" grep -q '"kernels": ".*conv2d: ' bench.json
+ok "bench ops" sh -c "'$brume' bench ops config.json --batch 2 --repeat 3 --device cpu --json >ops.json"
+ok "which times operators" grep -q '"op": "conv2d_dw"' ops.json
+ok "whose shares add up to a step" sh -c "sed -n 's/.*\"share_of_step\": \([^,]*\).*/\1/p' ops.json | awk '{ s += \$1 } END { exit !(s > 0.999 && s < 1.001) }'"
+ok "bench ops for a reader" sh -c "'$brume' bench ops --op conv2d --shape 2x8x8x16,3x3x16x16 --mode infer --repeat 3 --device cpu >ops.txt"
+ok "which names the kernel" grep -q "[a-z] *conv2d 2x8x8x16, 3x3x16x16, -, - -> 2x8x8x16" ops.txt
+refused 2 "expected conv2d NxHxWxI,KHxKWxIxO" "$brume" bench ops --op conv2d --shape 2x8x8x16 --device cpu
+refused 2 "listed under --help" "$brume" bench ops --op conv3d --shape 2x8x8x16 --device cpu
+refused 2 "go together" "$brume" bench ops --op conv2d --device cpu
+refused 1 "weight expects 4 dimensions" "$brume" bench ops --op conv2d --shape 2x8x8x16,3x3 --device cpu
+refused 2 "give a model" "$brume" bench ops --device cpu
 refused 2 "give either" "$brume" plan --device cpu
 
 # The same run on an OpenCL device.
@@ -119,9 +130,10 @@ if "$brume" devices | grep -q '^opencl:'; then
     ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first o 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
     ok "micro-batches on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --micro-batch 2 --samples 0 --device opencl --out om --steps 6
     ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first om 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
+    ok "bench ops on opencl" "$brume" bench ops config.json --batch 2 --repeat 3 --device opencl --json
     ok "sample on opencl" "$brume" sample o --steps 5 --sampler ddim --n 6 --device opencl --quiet --out o.png
 else
-    skipped=$((skipped + 5))
+    skipped=$((skipped + 6))
     echo "skipped: no OpenCL device"
 fi
 

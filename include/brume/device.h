@@ -55,6 +55,12 @@ size_t brume_buffer_bytes(const brume_buffer *b);
 brume_status brume_buffer_write(brume_buffer *b, size_t offset, const void *src, size_t bytes);
 brume_status brume_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
 
+/**
+ * Measures the multiply-add rate of all cores or compute units together, in GFLOP/s (a multiply-add counts as two): what kernels can
+ * reach at most. Takes some tens of milliseconds.
+ */
+brume_status brume_device_measure_peak(brume_device *d, double *gflops);
+
 /** Waits until everything submitted to the device is done. */
 brume_status brume_device_finish(brume_device *d);
 

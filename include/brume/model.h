@@ -64,6 +64,8 @@ void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n);
 brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const int32_t *labels);
 /** Memory and work of one network call. */
 void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_stats *stats);
+/** The plan of one network call, for profiles; owned by n. Its inputs are those of the last call. */
+brume_plan *brume_unet2d_denoiser_plan(brume_unet2d_denoiser *n);
 /** What brume_sampler_run() takes; owned by n. */
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n);
 

@@ -50,6 +50,25 @@ brume_status brume_plan_run(brume_plan *p);
 /** With options.poison: BRUME_OK if no guard word was overwritten since the last run, else BRUME_E_DEVICE naming the tensor. */
 brume_status brume_plan_check_guards(brume_plan *p);
 
+/** One step of a plan: a kernel or a fused chain of elementwise nodes. */
+typedef struct brume_plan_step {
+    const char *name;      /* of the node (the last one of a chain); owned by the graph */
+    char op[160];          /* "conv2d"; of a chain, its functions: "add+silu" */
+    const char *kernel;    /* variant chosen, "single" or "chain" */
+    char shapes[256];      /* inputs -> outputs: "64x28x28x32, 3x3x32x32, - -> 64x28x28x32" ("-": an absent optional input) */
+    double flops;          /* multiply and add count as two */
+    double bytes;          /* of all inputs and outputs, each once */
+} brume_plan_step;
+
+/** Number of steps, and the i-th in order of execution (0 <= i < number). */
+int brume_plan_step_count(const brume_plan *p);
+void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out);
+/**
+ * Runs step i alone; all steps in order are what brume_plan_run() does, but in between the caller may take the time (after
+ * brume_device_finish(), as kernels run asynchronously on OpenCL). BRUME_E_ARG for a step that does not exist.
+ */
+brume_status brume_plan_run_step(brume_plan *p, int i);
+
 /** One line per step for a reader: op, name, kernel variant, shapes, MFLOP. Calls line(ctx, text) for each. */
 void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx);
 

@@ -64,6 +64,8 @@ int64_t brume_trainer_param_count(const brume_trainer *t);
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host);
 /** Memory and work of the plan. */
 void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s);
+/** The plan of a step (with micro-batches: of the gradient of one), for profiles; owned by t. Its inputs are those of the last step. */
+brume_plan *brume_trainer_plan(brume_trainer *t);
 
 /**
  * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on), then the EMA weights as a diffusers

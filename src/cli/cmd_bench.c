@@ -2,12 +2,10 @@
  * brume bench: time of a training step or of one evaluation of the network. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
-#include "brume/model.h"
-#include "brume/params.h"
-#include "brume/train.h"
+#include "bench.h"
 #include "commands.h"
 #include "device_options.h"
 #include "options.h"
@@ -21,125 +19,78 @@ struct bench_args {
     int mode, json, quiet;
 };
 
-struct timing { double *ms; int n, cap; };
-
-static double now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return 1e3 * (double)ts.tv_sec + 1e-6 * (double)ts.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Runs step until --repeat runs or, if that is 0, --seconds are over (at least 3 runs); two runs before do not count. */
-static brume_status measure(const struct bench_args *a, brume_status (*step)(void *), void *ctx, struct timing *t)
+/* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs); two runs before do not count. */
+static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t)
 {
     for (int i = 0; i < 2; i++) {
-        const brume_status s = step(ctx);
-        if (s != BRUME_OK) return s;
+        const brume_status st = s->step(s);
+        if (st != BRUME_OK) return st;
     }
-    const double begin = now_ms();
-    while (a->repeat ? t->n < a->repeat : t->n < 3 || now_ms() - begin < 1e3 * a->seconds) {
-        if (t->n == t->cap) {
-            const int cap = t->cap ? 2 * t->cap : 256;
-            double *p = realloc(t->ms, (size_t)cap * sizeof *p);
-            if (!p) return BRUME_E_MEMORY;
-            t->ms = p;
-            t->cap = cap;
-        }
-        const double start = now_ms();
-        const brume_status s = step(ctx);
-        if (s != BRUME_OK) return s;
-        t->ms[t->n++] = now_ms() - start;
+    const double begin = bench_now_ms();
+    while (a->repeat ? t->n < a->repeat : t->n < 3 || bench_now_ms() - begin < 1e3 * a->seconds) {
+        const double start = bench_now_ms();
+        brume_status st = s->step(s);
+        if (st == BRUME_OK) st = bench_add(t, bench_now_ms() - start);
+        if (st != BRUME_OK) return st;
     }
-    qsort(t->ms, (size_t)t->n, sizeof *t->ms, by_value);
+    bench_sort(t);
     return BRUME_OK;
 }
 
-static brume_status train_step(void *ctx)
+/* "conv2d: winograd 36, simd 15; group_norm: any 41; ...": how often each kernel runs; elementwise chains are left out. */
+static void kernels_text(const brume_plan *plan, char *text, size_t size)
 {
-    brume_train_result r;
-    return brume_trainer_step(ctx, &r);
-}
-
-static brume_status bench_train(brume_device *d, const struct bench_args *a, const brume_train_config *c, struct timing *t, double *flops)
-{
-    brume_trainer *trainer = NULL;
-    brume_status s = brume_trainer_new(d, c, NULL, &trainer);
-    if (s == BRUME_OK) s = measure(a, train_step, trainer, t);
-    if (s == BRUME_OK) {
-        brume_plan_stats stats;
-        brume_trainer_get_stats(trainer, &stats);
-        *flops = stats.flops;
+    struct { brume_plan_step step; int count; } *kinds = calloc((size_t)brume_plan_step_count(plan) + 1, sizeof *kinds);
+    int n = 0;
+    *text = 0;
+    for (int i = 0; kinds && i < brume_plan_step_count(plan); i++) {
+        brume_plan_step s;
+        int k = 0;
+        brume_plan_get_step(plan, i, &s);
+        if (strcmp(s.kernel, "chain") == 0 || strcmp(s.kernel, "single") == 0) continue;
+        while (k < n && (strcmp(kinds[k].step.op, s.op) || strcmp(kinds[k].step.kernel, s.kernel))) k++;
+        if (k == n) kinds[n++].step = s;
+        kinds[k].count++;
     }
-    brume_trainer_free(trainer);
-    return s;
-}
-
-struct infer { brume_device *device; const brume_denoiser *denoiser; brume_buffer *x, *out; };
-
-static brume_status infer_step(void *ctx)
-{
-    struct infer *f = ctx;
-    const brume_status s = f->denoiser->predict(f->denoiser->self, f->x, 500, f->out);
-    return s == BRUME_OK ? brume_device_finish(f->device) : s;
-}
-
-static brume_status bench_infer(brume_device *d, const struct bench_args *a, const brume_train_config *c, struct timing *t, double *flops)
-{
-    brume_model *m = NULL;
-    brume_unet2d_denoiser *n = NULL;
-    struct infer f = { .device = d };
-    const brume_shape shape = BRUME_SHAPE(a->batch, c->unet.sample_size[0], c->unet.sample_size[1], c->unet.in_channels);
-    const brume_shape out = BRUME_SHAPE(a->batch, shape.d[1], shape.d[2], c->unet.out_channels);
-    const size_t bytes = (size_t)brume_shape_numel(shape) * sizeof(float);
-    int32_t *labels = calloc((size_t)a->batch, sizeof *labels);
-    float *zeros = calloc(1, bytes);
-    const brume_unet2d_denoiser_options o = { .labels = c->unet.class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance_scale = 1 };
-    brume_status s = labels && zeros ? brume_model_new(&c->unet, NULL, (uint64_t)a->seed, &m) : BRUME_E_MEMORY;
-    if (s == BRUME_OK) s = brume_unet2d_denoiser_new(d, &c->unet, m->params, shape, &o, &n);
-    if (s == BRUME_OK) s = brume_buffer_new(d, bytes, &f.x);
-    if (s == BRUME_OK) s = brume_buffer_new(d, (size_t)brume_shape_numel(out) * sizeof(float), &f.out);
-    if (s == BRUME_OK) s = brume_buffer_write(f.x, 0, zeros, bytes);
-    if (s == BRUME_OK) {
-        f.denoiser = brume_unet2d_denoiser_get(n);
-        s = measure(a, infer_step, &f, t);
+    for (int k = 0; k < n; k++) {
+        int first = 1;
+        for (int j = 0; j < k; j++) first = first && strcmp(kinds[j].step.op, kinds[k].step.op);
+        for (int j = k; first && j < n; j++) {
+            if (strcmp(kinds[j].step.op, kinds[k].step.op)) continue;
+            const size_t used = strlen(text);
+            if (j == k) snprintf(text + used, size - used, "%s%s: ", k ? "; " : "", kinds[k].step.op);
+            snprintf(text + strlen(text), size - strlen(text), "%s%s %d", j == k ? "" : ", ", kinds[j].step.kernel, kinds[j].count);
+        }
     }
-    if (s == BRUME_OK) {
-        brume_plan_stats stats;
-        brume_unet2d_denoiser_get_stats(n, &stats);
-        *flops = stats.flops;
-    }
-    brume_buffer_free(f.x);
-    brume_buffer_free(f.out);
-    brume_unet2d_denoiser_free(n);
-    brume_model_free(m);
-    free(labels);
-    free(zeros);
-    return s;
+    free(kinds);
 }
 
-static void report(const struct bench_args *a, const brume_device *d, const struct timing *t, double flops)
+void bench_report_device(struct cli_report *r, const brume_device *d)
+{
+    brume_device_info info;
+    brume_device_get_info(d, &info);
+    cli_report_text(r, "device", "device", info.name);
+    cli_report_text(r, "platform", "platform", info.platform);
+    cli_report_int(r, "compute_units", info.is_opencl ? "compute units" : "threads", info.compute_units);
+}
+
+static void report(const struct bench_args *a, const struct bench_subject *s, const struct bench_times *t)
 {
     struct cli_report r;
     struct rusage usage;
-    brume_device_info info;
-    brume_device_get_info(d, &info);
+    brume_plan_stats stats;
+    char kernels[2048];
+    brume_plan_get_stats(s->plan, &stats);
+    kernels_text(s->plan, kernels, sizeof kernels);
     getrusage(RUSAGE_SELF, &usage);
 #ifdef __APPLE__
     const double peak_mib = (double)usage.ru_maxrss / 1048576; /* bytes there, KiB elsewhere */
 #else
     const double peak_mib = (double)usage.ru_maxrss / 1024;
 #endif
-    const double median = t->ms[t->n / 2];
+    const double median = bench_median(t);
     if (!cli_report_begin(&r, a->json)) return;
-    cli_report_text(&r, "device", "device", info.name);
-    cli_report_text(&r, "platform", "platform", info.platform);
+    bench_report_device(&r, s->device);
     cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
     cli_report_int(&r, "batch", "batch", a->batch);
     cli_report_int(&r, "runs", "runs", t->n);
@@ -147,9 +98,10 @@ static void report(const struct bench_args *a, const brume_device *d, const stru
     cli_report_float(&r, "min_ms", "fastest", t->ms[0], "ms");
     cli_report_float(&r, "max_ms", "slowest", t->ms[t->n - 1], "ms");
     cli_report_float(&r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
-    cli_report_float(&r, "gflop", "arithmetic of one run", flops / 1e9, "GFLOP");
-    cli_report_float(&r, "gflops", "speed", flops / median / 1e6, "GFLOP/s");
+    cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
+    cli_report_float(&r, "gflops", "speed", stats.flops / median / 1e6, "GFLOP/s");
     cli_report_float(&r, "peak_mib", "largest memory of the process", peak_mib, "MiB");
+    cli_report_text(&r, "kernels", "kernels chosen", kernels);
     cli_report_end(&r);
 }
 
@@ -158,8 +110,8 @@ static brume_status bench(const struct bench_args *a, const char *model)
     char note[512];
     brume_train_config c;
     brume_device *d = NULL;
-    struct timing t = { 0 };
-    double flops = 0;
+    struct bench_times t = { 0 };
+    struct bench_subject subject = { 0 };
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet || a->json, &d);
     if (s != BRUME_OK) return s;
@@ -167,16 +119,20 @@ static brume_status bench(const struct bench_args *a, const char *model)
     c.micro_batch = (int32_t)a->micro_batch;
     c.seed = (uint64_t)a->seed;
     c.lr = 1e-4;
-    s = a->mode ? bench_train(d, a, &c, &t, &flops) : bench_infer(d, a, &c, &t, &flops);
-    if (s == BRUME_OK) report(a, d, &t, flops);
+    s = bench_model(d, a->mode, &c, &subject);
+    if (s == BRUME_OK) s = measure(a, &subject, &t);
+    if (s == BRUME_OK) report(a, &subject, &t);
     free(t.ms);
+    bench_subject_free(&subject);
     brume_device_close(d);
     return s;
 }
 
 int cmd_bench(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume bench --preset mnist --mode train --batch 64", "brume bench examples/unet_mnist.json --mode infer --batch 1 --json", NULL };
+    static const char *const examples[] = { "brume bench --preset mnist --mode train --batch 64", "brume bench examples/unet_mnist.json --mode infer --batch 1 --json",
+                                            "brume bench ops examples/unet_mnist.json  # every operator alone; see brume bench ops --help", NULL };
+    if (argc > 1 && !strcmp(argv[1], "ops")) return bench_ops_command(argc - 1, argv + 1);
     static const char *const modes[] = { "infer", "train", NULL };
     const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1 };
     struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5 };

@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/pool.h"
 #include "cpu/fused.h"
 #include "plan/backend.h"
 #include "simd/simd.h"
+
+#define PEAK_STEPS 500000 /* a few milliseconds */
+#define PEAK_RUNS 20
 
 struct cpu_device {
     struct brume_device base;
@@ -31,6 +35,13 @@ struct brume_exec {
     float *scratch;        /* of chains, for every thread */
     size_t scratch_stride; /* floats */
 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static void cpu_close(struct brume_device *d)
 {
@@ -197,18 +208,45 @@ static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
     return BRUME_OK;
 }
 
-static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots)
+static brume_status cpu_run_step(struct brume_exec *e, brume_buffer *const *slots, int step)
 {
     void *out[BRUME_MAX_OUT];
-    for (int i = 0; i < e->n_steps; i++) {
-        const struct brume_step *s = &e->steps[i];
-        const struct brume_cpu_call c = call_of(e, s, slots, out);
-        if (s->fused) {
-            brume_cpu_fused_run(s->fused, c.simd, c.pool, (const float *const *)e->in, out[0], e->scratch, e->scratch_stride);
-        } else {
-            if (s->packed.slot >= 0 && !s->pack_once) s->variant->cpu_pack(&c, at(slots, s->packed));
-            s->variant->cpu(&c);
-        }
+    const struct brume_step *s = &e->steps[step];
+    const struct brume_cpu_call c = call_of(e, s, slots, out);
+    if (s->fused) {
+        brume_cpu_fused_run(s->fused, c.simd, c.pool, (const float *const *)e->in, out[0], e->scratch, e->scratch_stride);
+    } else {
+        if (s->packed.slot >= 0 && !s->pack_once) s->variant->cpu_pack(&c, at(slots, s->packed));
+        s->variant->cpu(&c);
+    }
+    return BRUME_OK;
+}
+
+static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots)
+{
+    brume_status s = BRUME_OK;
+    for (int i = 0; i < e->n_steps && s == BRUME_OK; i++) s = cpu_run_step(e, slots, i);
+    return s;
+}
+
+static void peak_task(void *ctx, int64_t task, int thread)
+{
+    (void)task, (void)thread;
+    const struct cpu_device *c = ctx;
+    c->simd->multiply_adds(PEAK_STEPS);
+}
+
+/* The best of several short runs: the processor may have to wake up, and other work may be about. */
+static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
+{
+    struct cpu_device *c = (struct cpu_device *)d;
+    const int threads = brume_pool_threads(c->pool);
+    *gflops = 0;
+    for (int i = 0; i < PEAK_RUNS; i++) {
+        const double begin = now();
+        brume_pool_run(c->pool, threads, peak_task, c);
+        const double rate = 2e-9 * (double)PEAK_STEPS * threads * BRUME_SIMD_CHAINS * c->simd->vector_width / (now() - begin);
+        if (rate > *gflops) *gflops = rate;
     }
     return BRUME_OK;
 }
@@ -216,6 +254,7 @@ static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots)
 static const struct brume_backend backend = {
     .kind = "cpu", .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
+    .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
 };
 
 brume_status brume_cpu_open(const brume_device_options *options, brume_device **out)

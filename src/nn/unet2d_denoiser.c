@@ -141,3 +141,5 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
 }
 
 void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_stats *stats) { brume_plan_get_stats(n->p, stats); }
+
+brume_plan *brume_unet2d_denoiser_plan(brume_unet2d_denoiser *n) { return n->p; }

@@ -41,6 +41,8 @@ static const struct brume_backend backend = {
     .exec_free = brume_cl_exec_free,
     .pack = brume_cl_pack,
     .run = brume_cl_run,
+    .run_step = brume_cl_run_step,
+    .measure_peak = brume_cl_measure_peak,
 };
 
 static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platform)

@@ -26,6 +26,8 @@ struct brume_exec {
     struct brume_cl_device *d;
     struct launch *launches;         /* those of pack first */
     int n, n_pack;
+    int *first;                      /* launch of each step; one more for the end */
+    int n_steps;
     struct ref *refs;                /* sorted by slot */
     int n_refs;
     int *first_ref;                  /* n_slots + 1 */
@@ -292,7 +294,7 @@ static int by_slot(const void *pa, const void *pb)
     return (a->slot > b->slot) - (a->slot < b->slot);
 }
 
-static brume_status build_exec(struct brume_exec *e, const struct pendings *p, int n_slots)
+static brume_status build_exec(struct brume_exec *e, const struct pendings *p, const struct brume_step *steps, int n_slots)
 {
     size_t n_refs = 0;
     for (int i = 0; i < p->n; i++) n_refs += (size_t)p->at[i].k.n_args;
@@ -302,12 +304,14 @@ static brume_status build_exec(struct brume_exec *e, const struct pendings *p, i
     e->refs = calloc(n_refs + 1, sizeof *e->refs);
     e->first_ref = calloc((size_t)n_slots + 1, sizeof *e->first_ref);
     e->serial = calloc((size_t)n_slots + 1, sizeof *e->serial);
-    if (!e->launches || !e->gemms || !e->refs || !e->first_ref || !e->serial) return no_memory("the kernels");
+    e->first = calloc((size_t)e->n_steps + 1, sizeof *e->first);
+    if (!e->launches || !e->gemms || !e->refs || !e->first_ref || !e->serial || !e->first) return no_memory("the kernels");
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < p->n; i++) {
             const struct pending *q = &p->at[i];
             if (q->pack != (pass == 0)) continue;
             struct launch *l = &e->launches[e->n++];
+            if (!q->pack) e->first[q->step - steps + 1] = e->n;
             l->what = q->step->node->name;
             l->name = q->k.kernel;
             const brume_status s = q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
@@ -315,6 +319,9 @@ static brume_status build_exec(struct brume_exec *e, const struct pendings *p, i
         }
         if (pass == 0) e->n_pack = e->n;
     }
+    e->first[0] = e->n_pack;
+    for (int i = 1; i <= e->n_steps; i++)
+        if (!e->first[i]) e->first[i] = e->first[i - 1]; /* a step without a launch */
     qsort(e->refs, (size_t)e->n_refs, sizeof *e->refs, by_slot);
     for (int slot = 0, r = 0; slot <= n_slots; slot++) {
         while (r < e->n_refs && e->refs[r].slot < slot) r++;
@@ -332,11 +339,12 @@ brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step
     struct brume_exec *e = calloc(1, sizeof *e);
     if (!e) return no_memory("the steps");
     e->d = d;
+    e->n_steps = n;
     struct pendings p = { 0 };
     char *source = NULL;
     s = collect(d, steps, n, &p);
     if (!s) s = generate(d, &p, &source, &e->names);
-    if (!s) s = build_exec(e, &p, n_slots);
+    if (!s) s = build_exec(e, &p, steps, n_slots);
     free(source);
     free(p.at);
     if (s) brume_cl_exec_free(e);
@@ -355,6 +363,7 @@ void brume_cl_exec_free(struct brume_exec *e)
     free(e->first_ref);
     free(e->serial);
     free(e->names);
+    free(e->first);
     free(e);
 }
 
@@ -408,3 +417,8 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
 
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, 0, e->n_pack); }
 brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, e->n_pack, e->n); }
+
+brume_status brume_cl_run_step(struct brume_exec *e, brume_buffer *const *slots, int step)
+{
+    return run(e, slots, e->first[step], e->first[step + 1]);
+}

@@ -119,11 +119,16 @@ brume_status brume_cl_run_gemm(struct brume_cl_device *d, const struct brume_cl_
 /** Compiles what brume_cl_run_gemm() will need. */
 brume_status brume_cl_warm_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g);
 
+/* ---- peak.c ------------------------------------------------------------------------------------------------------------------ */
+
+brume_status brume_cl_measure_peak(struct brume_device *d, double *gflops);
+
 /* ---- exec.c ----------------------------------------------------------------------------------------------------------------- */
 
 brume_status brume_cl_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
 void brume_cl_exec_free(struct brume_exec *e);
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots);
 brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots);
+brume_status brume_cl_run_step(struct brume_exec *e, brume_buffer *const *slots, int step);
 
 #endif

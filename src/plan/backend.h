@@ -58,6 +58,10 @@ struct brume_backend {
     brume_status (*pack)(struct brume_exec *e, brume_buffer *const *slots);
     /* Runs all steps in order. Allocates nothing. */
     brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots);
+    /* Runs one of them alone, as run does in its turn. */
+    brume_status (*run_step)(struct brume_exec *e, brume_buffer *const *slots, int step);
+    /* Multiply-add rate of the whole device in GFLOP/s, measured. */
+    brume_status (*measure_peak)(struct brume_device *d, double *gflops);
 };
 
 /* Every backend's device and buffer begin with these. */

@@ -3,10 +3,8 @@
 #include "plan/plan.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "plan: out of host memory"); }
 
@@ -173,28 +171,28 @@ brume_buffer *brume_plan_buffer(brume_plan *p, brume_tensor t)
 
 void brume_plan_touch(brume_plan *p) { p->packed_stale = true; }
 
-brume_status brume_plan_run(brume_plan *p)
+/* What comes before the first step that runs. */
+static brume_status begin(brume_plan *p, bool whole)
 {
     brume_status s = BRUME_OK;
     if (p->options.dry) return brume_fail(BRUME_E_ARG, "plan: cannot run: it was made dry");
     for (int i = p->n_segments; i < p->n_slots; i++)
         if (!p->buffers[i]) return unbound(p, p->slots[i].value);
-    if (p->options.poison && (s = brume_plan_poison(p)) != BRUME_OK) return s;
+    if (p->options.poison && whole && (s = brume_plan_poison(p)) != BRUME_OK) return s;
     if (p->packed_stale && p->packed_slot >= 0 && (s = p->device->backend->pack(p->exec, p->buffers)) != BRUME_OK) return s;
     p->packed_stale = false;
-    return p->device->backend->run(p->exec, p->buffers);
+    return BRUME_OK;
 }
 
-void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx)
+brume_status brume_plan_run(brume_plan *p)
 {
-    for (int i = 0; i < p->n_steps; i++) {
-        const struct brume_step *s = &p->steps[i];
-        const struct brume_node *n = s->node;
-        char shape[96] = "", text[512];
-        if (n->n_out) brume_shape_text(n->out_v[0]->shape, shape);
-        const double flops = n->op->flops ? n->op->flops(n) : 0;
-        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s", n->op->name, s->variant ? s->variant->name : s->fused->n_ops > 1 ? "chain" : "single",
-                 shape, flops / 1e6, n->name);
-        line(ctx, text);
-    }
+    const brume_status s = begin(p, true);
+    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers) : s;
+}
+
+brume_status brume_plan_run_step(brume_plan *p, int i)
+{
+    if (i < 0 || i >= p->n_steps) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, p->n_steps);
+    const brume_status s = begin(p, false);
+    return s == BRUME_OK ? p->device->backend->run_step(p->exec, p->buffers, i) : s;
 }

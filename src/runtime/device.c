@@ -141,6 +141,8 @@ brume_status brume_device_list(brume_device_info **out, int *n, char note[256])
 
 brume_status brume_device_finish(brume_device *d) { return d->backend->finish(d); }
 
+brume_status brume_device_measure_peak(brume_device *d, double *gflops) { return d->backend->measure_peak(d, gflops); }
+
 brume_status brume_buffer_new(brume_device *d, size_t bytes, brume_buffer **out) { return d->backend->buffer_new(d, bytes, out); }
 
 void brume_buffer_free(brume_buffer *b)

@@ -17,6 +17,8 @@ struct brume_simd_vec;
 /* One elementwise loop: out[i] = f(in[0][i], in[1][i], ...), i < n. out may equal an input. */
 typedef void brume_ew_row(int64_t n, const float *const *in, float *out, const float *p);
 
+#define BRUME_SIMD_CHAINS 12 /* independent multiply-adds keep two units of latency 4 or 5 busy */
+
 struct brume_simd {
     const char *isa;                           /* "generic", "avx2", "avx512", "neon" */
     int vector_width;                          /* floats */
@@ -27,6 +29,7 @@ struct brume_simd {
     const struct brume_simd_norm *norm;        /* simd/norm.h */
     const struct brume_simd_attention *attention; /* simd/attention.h */
     const struct brume_simd_misc *misc;        /* optimizer updates, losses, resampling: simd/misc.h */
+    void (*multiply_adds)(int64_t steps);      /* steps x BRUME_SIMD_CHAINS vectors, nothing else: the processor's peak */
     const struct brume_simd_noise *noise;      /* random numbers, the same bits in every ISA: simd/misc.h */
 };
 

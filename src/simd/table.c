@@ -15,6 +15,8 @@ extern const struct brume_simd_vec ISA(brume_simd_vec);
 extern const struct brume_simd_norm ISA(brume_simd_norm);
 extern const struct brume_simd_attention ISA(brume_simd_attention);
 
+extern void ISA(brume_simd_multiply_adds)(int64_t steps);
+
 extern const struct brume_simd ISA(brume_simd);
 const struct brume_simd ISA(brume_simd) = {
     .isa = TEXT(BRUME_ISA),
@@ -27,4 +29,5 @@ const struct brume_simd ISA(brume_simd) = {
     .noise = &ISA(brume_simd_noise),
     .norm = &ISA(brume_simd_norm),
     .attention = &ISA(brume_simd_attention),
+    .multiply_adds = ISA(brume_simd_multiply_adds),
 };

@@ -324,6 +324,8 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     s->flops = s->flops * runs + u.flops;
 }
 
+brume_plan *brume_trainer_plan(brume_trainer *t) { return t->plan; }
+
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host)
 {
     return brume_plan_read(t->update.plan, ema ? t->update.ema : t->update.params, host, (size_t)t->n_params * sizeof *host);

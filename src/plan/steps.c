@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ * Plans: telling a reader what their steps are. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plan/plan.h"
+
+/* Appends to text of `size` bytes, cutting what does not fit. */
+static void append(char *text, size_t size, const char *fmt, ...) BRUME_PRINTF(3, 4);
+static void append(char *text, size_t size, const char *fmt, ...)
+{
+    const size_t used = strlen(text);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text + used, size - used, fmt, args);
+    va_end(args);
+}
+
+static void add_shape(brume_plan_step *out, const char *before, const struct brume_value *v)
+{
+    char text[96];
+    append(out->shapes, sizeof out->shapes, "%s%s", before, v ? brume_shape_text(v->shape, text) : "-");
+    if (v) out->bytes += (double)brume_plan_value_bytes(v);
+}
+
+/* The inputs of a chain are known by their strides alone: one that repeats shows the axes along which it does not. */
+static void add_chain_input(brume_plan_step *out, const char *before, const struct brume_fused *f, int k)
+{
+    double numel = 1;
+    append(out->shapes, sizeof out->shapes, "%s", before);
+    for (int i = 0; i < f->ndim; i++) {
+        const int64_t d = f->stride[k][i] ? f->dims[i] : 1;
+        append(out->shapes, sizeof out->shapes, i ? "x%lld" : "%lld", (long long)d);
+        numel *= (double)d;
+    }
+    out->bytes += 4 * numel;
+}
+
+int brume_plan_step_count(const brume_plan *p) { return p->n_steps; }
+
+void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out)
+{
+    const struct brume_step *s = &p->steps[i];
+    const struct brume_node *n = s->node;
+    *out = (brume_plan_step){ .name = n->name };
+    if (s->fused) {
+        out->kernel = s->fused->n_ops > 1 ? "chain" : "single";
+        for (int k = 0; k <= n->index; k++)
+            if (p->needed[k] && p->group[k] == n->index)
+                append(out->op, sizeof out->op, "%s%s", *out->op ? "+" : "", brume_graph_node(p->graph, k)->op->name);
+        for (int k = 0; k < s->fused->n_in; k++) add_chain_input(out, k ? ", " : "", s->fused, k);
+        out->flops = (double)brume_shape_numel(n->out_v[0]->shape) * s->fused->n_ops;
+    } else {
+        out->kernel = s->variant->name;
+        append(out->op, sizeof out->op, "%s", n->op->name);
+        for (int j = 0; j < n->n_in; j++) add_shape(out, j ? ", " : "", n->in_v[j]);
+        out->flops = n->op->flops ? n->op->flops(n) : 0;
+        for (int k = 0; !n->op->flops && k < n->n_out; k++) out->flops += (double)brume_shape_numel(n->out_v[k]->shape);
+    }
+    for (int k = 0; k < n->n_out; k++) add_shape(out, k ? ", " : " -> ", n->out_v[k]);
+}
+
+void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct brume_node *n = p->steps[i].node;
+        char shape[96] = "", text[512];
+        brume_plan_step s;
+        brume_plan_get_step(p, i, &s);
+        if (n->n_out) brume_shape_text(n->out_v[0]->shape, shape);
+        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s", n->op->name, s.kernel, shape, s.flops / 1e6, n->name);
+        line(ctx, text);
+    }
+}
