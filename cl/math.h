@@ -113,6 +113,10 @@ static inline float bm_erf(float x)
 #define bm_max(x, y) bm_select((x) < (y), y, x)
 #define bm_min(x, y) bm_select((x) > (y), y, x)
 
+/* exp(x) - 1 = 2 t / (1 - t), t = tanh(x / 2): without the difference where that has no digits left. */
+#define bm_expm1(x)                                                                                                              \
+    bm_select(bm_abs(x) < 1.0f, 2.0f * bm_tanh(0.5f * (x)) / (1.0f - bm_tanh(0.5f * (x))), bm_exp(x) - 1.0f)
+
 #define bm_sigmoid(x) (1.0f / (1.0f + bm_exp(-(x))))
 /* With e = exp(-|x|) and q = 1 / (1 + e): sigmoid(x) is q or e q, and sigmoid(x) (1 - sigmoid(x)) is e q^2, without the difference,
  * which has no digits left for large x. */
@@ -146,6 +150,32 @@ static inline float bm_erf(float x)
 #define bm_gelu_tanh(x) ((x) * bm_sigmoid(bm_gelu_u2(bm_gelu_x(x))))
 #define bm_gelu_tanh_grad(x)                                                                                                     \
     bm_swish_grad(bm_gelu_x(x), bm_gelu_u2(bm_gelu_x(x)), 1.59576912f * (1.0f + 0.134145f * bm_gelu_x(x) * bm_gelu_x(x)))
+
+/* log of the probability that a normal variable falls into the bin of an 8-bit value x in [-1, 1] (Ho et al. 2020, eq. 13), its
+ * distribution function being (1 + tanh(..)) / 2 = sigmoid(u2(v)) as in the released code. z = (x - mean) / std, h = 1 / (255 std);
+ * the first and the last bin are open. sigmoid(A) - sigmoid(B) = sigmoid(A) sigmoid(-B) (1 - exp(B - A)) needs no difference of nearly
+ * equal numbers; 1 - exp(-D) = 2 t / (1 + t), t = tanh(D / 2), and half of D = A - B is formed from h, not from A and B. */
+#define bm_log_sigmoid(x) (bm_min(x, 0.0f) - bm_log(1.0f + bm_exp(-bm_abs(x))))
+#define bm_bin_t(z, h) bm_tanh(1.59576912f * (h) * (1.0f + 0.044715f * (3.0f * (z) * (z) + (h) * (h))))
+#define bm_bin_upper(z, h) bm_log_sigmoid(bm_gelu_u2((z) + (h)))  /* log F(z + h) */
+#define bm_bin_lower(z, h) bm_log_sigmoid(-bm_gelu_u2((z) - (h))) /* log (1 - F(z - h)) */
+#define bm_bin_ends(x, below, above, between) bm_select((x) < -0.999f, below, bm_select((x) > 0.999f, above, between))
+#define bm_bin(x, z, h)                                                                                                          \
+    bm_bin_ends(x, bm_bin_upper(z, h), bm_bin_lower(z, h),                                                                       \
+                bm_bin_upper(z, h) + bm_bin_lower(z, h) + bm_log(2.0f * bm_bin_t(z, h) / (1.0f + bm_bin_t(z, h))))
+/* Derivatives: of log F(z + h) by its argument, of log (1 - F(z - h)), and of log (1 - exp(-D)) by D, which is 1 / (exp(D) - 1). */
+#define bm_bin_du2(v) (1.59576912f * (1.0f + 0.134145f * (v) * (v)))
+#define bm_bin_dupper(z, h) (bm_sigmoid(-bm_gelu_u2((z) + (h))) * bm_bin_du2((z) + (h)))
+#define bm_bin_dlower(z, h) (-bm_sigmoid(bm_gelu_u2((z) - (h))) * bm_bin_du2((z) - (h)))
+#define bm_bin_q(z, h)                                                                                                           \
+    (bm_exp(-3.19153824f * (h) * (1.0f + 0.044715f * (3.0f * (z) * (z) + (h) * (h)))) * (1.0f + bm_bin_t(z, h)) / (2.0f * bm_bin_t(z, h)))
+#define bm_bin_dz(x, z, h)                                                                                                       \
+    bm_bin_ends(x, bm_bin_dupper(z, h), bm_bin_dlower(z, h),                                                                     \
+                bm_bin_dupper(z, h) + bm_bin_dlower(z, h) + bm_bin_q(z, h) * (0.856257791f * (z) * (h)))
+#define bm_bin_dh(x, z, h)                                                                                                       \
+    bm_bin_ends(x, bm_bin_dupper(z, h), -bm_bin_dlower(z, h),                                                                    \
+                bm_bin_dupper(z, h) - bm_bin_dlower(z, h) +                                                                      \
+                    bm_bin_q(z, h) * (3.19153824f * (1.0f + 0.134145f * ((z) * (z) + (h) * (h)))))
 
 #define bm_gelu_quick(x) ((x) / (1.0f + bm_exp(-1.702f * (x))))
 #define bm_gelu_quick_grad(x) bm_swish_grad(x, 1.702f * (x), 1.702f)

@@ -21,6 +21,7 @@ brume_tensor brume_gelu_tanh(brume_graph *g, brume_tensor x);  /**< x (1 + tanh(
 brume_tensor brume_gelu_quick(brume_graph *g, brume_tensor x); /**< x sigmoid(1.702 x) */
 brume_tensor brume_activation(brume_graph *g, brume_tensor x, brume_act act); /**< one of the above, or x itself */
 brume_tensor brume_exp(brume_graph *g, brume_tensor x);
+brume_tensor brume_expm1(brume_graph *g, brume_tensor x);      /**< exp(x) - 1, exact near 0 */
 brume_tensor brume_log(brume_graph *g, brume_tensor x);        /**< natural logarithm, x > 0 */
 brume_tensor brume_sqrt(brume_graph *g, brume_tensor x);
 brume_tensor brume_square(brume_graph *g, brume_tensor x);
@@ -34,6 +35,8 @@ brume_tensor brume_sub(brume_graph *g, brume_tensor a, brume_tensor b);
 brume_tensor brume_mul(brume_graph *g, brume_tensor a, brume_tensor b);
 brume_tensor brume_div(brume_graph *g, brume_tensor a, brume_tensor b);
 
+/** x itself, through which no gradient flows. */
+brume_tensor brume_stop_gradient(brume_graph *g, brume_tensor x);
 /** A tensor filled with one value. No gradient. */
 brume_tensor brume_constant(brume_graph *g, brume_shape shape, float value);
 
@@ -137,6 +140,14 @@ brume_tensor brume_fourier_embedding(brume_graph *g, brume_tensor t, brume_tenso
 brume_tensor brume_mse(brume_graph *g, brume_tensor x, brume_tensor target);
 /** Mean over rows of logsumexp(x) - x[label]. x (N, C), labels i32 (N) in 0..C-1. */
 brume_tensor brume_cross_entropy(brume_graph *g, brume_tensor x, brume_tensor labels);
+
+/**
+ * Log probability of 8-bit values x (levels -1, -1 + 2/255, .., 1) under N(mean, exp(2 log_std)): F((x + 1/255 - mean) / std) -
+ * F((x - 1/255 - mean) / std), below -0.999 and above 0.999 open-ended (Ho et al. 2020, eq. 13), not below log 1e-12, where the gradient
+ * ends. F is the approximation (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3))) / 2 of the released code: up to 1e-3 nats from the exact one.
+ * The three broadcast. The gradient for x is that of a bin that moves with x.
+ */
+brume_tensor brume_discretized_gaussian(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std);
 
 /* ---- diffusion -------------------------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Tests of mse and cross_entropy. */
+ * Tests of mse, cross_entropy and the likelihood of 8-bit values. */
 #include <math.h>
 
 #include "../harness.h"
+#include "walk.h"
 
 static int build_mse(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
 {
@@ -88,4 +89,44 @@ static const struct test_refusal ce_refusals[] = {
 static const struct test_op ce = { "cross_entropy", "cross_entropy", ce_cases, ce_refusals, build_ce, oracle_ce, 0 };
 static const struct test_op ce_outside = { "cross_entropy_outside", "cross_entropy", ce_outside_cases, NULL, build_ce, oracle_ce, ~0u };
 
-const struct test_op *const tests_loss[] = { &mse, &ce, &ce_outside, NULL };
+/* ---- discretised Gaussian: x, mean, log of the standard deviation ---- */
+
+static int build_bins(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    (void)k;
+    out[0] = brume_discretized_gaussian(g, in[0], in[1], in[2]);
+    return 1;
+}
+
+static double cdf(double v) { return 1 / (1 + exp(-2 * sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))); }
+
+static void oracle_bins(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    brume_shape s = k->in[0].shape;
+    for (int i = 0; i < s.ndim; i++)
+        if (s.d[i] == 1) s.d[i] = k->in[1].shape.d[i];
+    for (int64_t i = 0; i < brume_shape_numel(s); i++) {
+        const double x = in[0][walk_broadcast(k->in[0].shape, s, i)], mean = in[1][walk_broadcast(k->in[1].shape, s, i)];
+        const double std = exp(in[2][walk_broadcast(k->in[2].shape, s, i)]), hi = (x + 1 / 255.0 - mean) / std, lo = (x - 1 / 255.0 - mean) / std;
+        /* On the side where both are small nothing cancels: F(hi) - F(lo) = F(-lo) - F(-hi). */
+        const double p = x < -0.999 ? cdf(hi) : x > 0.999 ? cdf(-lo) : hi + lo > 0 ? cdf(-lo) - cdf(-hi) : cdf(hi) - cdf(lo);
+        const double z = (x - mean) / std;
+        out[0][i] = log(fmax(p, 1e-12));
+        scale[0][i] = p < 1e-12 ? 28 : 3 + fabs(out[0][i]) + 1.6 * z * z * (1 + 0.14 * z * z); /* z is known to some roundings, and log P has its cube */
+    }
+}
+
+#define BIN(x_, mean_, std_) 3, { x_, mean_, std_ }
+static const struct test_case bins_cases[] = {
+    { "one", { 0 }, BIN(X(-1.3, 1.3, 1), X(-1, 1, 1), X(-3, -1, 1)) },
+    { "image", { 0 }, BIN(X(-1.3, 1.3, 3, 4, 5, 3), X(-1, 1, 3, 4, 5, 3), X(-3, -0.5, 3, 4, 5, 3)) },
+    { "std of a sample", { 0 }, BIN(X(-1.3, 1.3, 5, 65), X(-1, 1, 5, 65), X(-4, 1, 5, 1)) },
+    { "x of a channel", { 0 }, BIN(X(-1.3, 1.3, 1, 33), X(-1, 1, 31, 33), X(-2, 1, 1, 1)) },
+    { "narrow", { 0 }, BIN(X(-0.01, 0.01, 257), X(-0.01, 0.01, 257), X(-7, -4.5, 257)) },
+    { "wide", { 0 }, BIN(X(-2, 2, 129), X(-2, 2, 129), X(1, 4, 129)) },
+    { "improbable", { 0 }, BIN(X(-0.99, -0.5, 33), X(0.5, 1, 33), X(-3, -2.5, 33)) },
+    { 0 },
+};
+static const struct test_op bins = { "discretized_gaussian", "bins", bins_cases, NULL, build_bins, oracle_bins, 0 };
+
+const struct test_op *const tests_loss[] = { &mse, &ce, &ce_outside, &bins, NULL };
