@@ -57,6 +57,11 @@ ok "resume" "$brume" train $train --out b --steps 6 --resume --threads 1
 same a/unet/diffusion_pytorch_model.safetensors b/unet/diffusion_pytorch_model.safetensors
 ok "six lines of log" test "$(wc -l <b/training/log.jsonl)" = 6
 ok "a preview" test -s a/training/samples/step-00000006.png
+# Previews work in the arena of the training step and read its weights where they are: neither may disturb the other.
+ok "train with previews" "$brume" train $train --out e --steps 6 --sample-every 2
+same a/unet/diffusion_pytorch_model.safetensors e/unet/diffusion_pytorch_model.safetensors
+same a/training/samples/step-00000006.png e/training/samples/step-00000006.png
+ok "another preview before" sh -c '! cmp -s e/training/samples/step-00000002.png e/training/samples/step-00000006.png'
 refused 1 "already holds a run" "$brume" train $train --out a --steps 6
 refused 2 "--out is needed" "$brume" train $train
 refused 1 "multiples of" "$brume" train --data shapes --preset shapes --size 18 --out c --device cpu

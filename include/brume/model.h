@@ -35,6 +35,8 @@ brume_status brume_model_load(const char *folder, const char *variant, brume_mod
  */
 brume_status brume_model_save(const brume_model *m, const char *folder);
 void brume_model_free(brume_model *m);
+/** Frees the parameters alone, once they are on a device: params becomes NULL. */
+void brume_model_drop_params(brume_model *m);
 
 /** How a network is asked by a sampler. */
 typedef struct brume_unet2d_denoiser_options {
@@ -46,6 +48,9 @@ typedef struct brume_unet2d_denoiser_options {
      * images; else one call for 2 N, [uncond, cond]. The paper's own weight w is guidance_scale - 1: brume_guidance_from_w().
      */
     double guidance_scale;
+    brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
+                                    and every call sees its values of that time */
+    const brume_plan *arena;   /**< see brume_plan_options.arena */
 } brume_unet2d_denoiser_options;
 
 typedef struct brume_unet2d_denoiser brume_unet2d_denoiser;
@@ -54,7 +59,8 @@ typedef struct brume_unet2d_denoiser brume_unet2d_denoiser;
 double brume_guidance_from_w(double w);
 
 /**
- * Plans the network for images (N, H, W, C). params: the slab on the host (copied to the device), see brume_model.params.
+ * Plans the network for images (N, H, W, C). params: the slab on the host (copied to the device: the caller may free it), see
+ * brume_model.params.
  * d must outlive it.
  */
 brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_config *c, const float *params, brume_shape images,

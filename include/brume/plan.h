@@ -17,15 +17,19 @@ typedef struct brume_plan_options {
                               that change with every run, where copies of all of them at once would only take memory */
     const brume_tensor *elsewhere; /* NULL, or inputs, slabs and persistent tensors, ended by BRUME_NONE, that the plan allocates no memory for:
                               the caller binds buffers to them before the first run */
+    const brume_plan *arena; /* NULL, or a plan of the same device whose arena this one uses, too, as far as it goes: for plans that never run at
+                              the same time. It must outlive this one; a run spoils the results of the other plan */
     int dry;               /* 1: lay out only, nothing is allocated or compiled on the device; such a plan cannot run */
 } brume_plan_options;
 
 typedef struct brume_plan_stats {
     int nodes, kernels;          /* nodes of the graph that run; launches they became */
+    int prepared;                /* launches that a backend prepares: of a trainer with micro-batches less than it runs */
     uint64_t arena_bytes;        /* activations, gradients, workspaces */
     uint64_t persistent_bytes;   /* parameters, optimizer state, EMA */
     uint64_t input_bytes;
     uint64_t packed_bytes;       /* packed copies of constant weights */
+    uint64_t host_bytes;         /* on the host beside these: scratch of threads; of a trainer also its copy of a batch */
     double flops;                /* per run: multiply and add count as two */
 } brume_plan_stats;
 

@@ -68,6 +68,12 @@ typedef struct brume_st_item {
  * {"format": "pt"} is always added, as some loaders insist on it.
  */
 brume_status brume_safetensors_write(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata);
+/**
+ * The same for values that need not lie in memory all at once: read(data, first, n, dst) puts values first .. first + n - 1 of the item
+ * with that data (row-major; float, int32_t or int64_t) into dst. It is called tensor by tensor, in order of first from 0 on.
+ */
+typedef brume_status brume_st_reader(const void *data, int64_t first, int64_t n, void *dst);
+brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata, brume_st_reader *read);
 
 /** Conversions of one value; narrowing rounds to nearest, ties to even. */
 float brume_f16_to_f32(uint16_t h);

@@ -29,6 +29,7 @@ static brume_status open_denoiser(const brume_train_config *c, struct bench_subj
     const brume_unet2d_denoiser_options o = { .labels = u->class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance_scale = 1 };
     brume_status st = labels && zeros ? brume_model_new(u, NULL, c->seed, &s->model) : BRUME_E_MEMORY;
     if (st == BRUME_OK) st = brume_unet2d_denoiser_new(s->device, u, s->model->params, shape, &o, &s->denoiser);
+    if (s->model) brume_model_drop_params(s->model);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes, &s->x);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes / (size_t)u->in_channels * (size_t)u->out_channels, &s->out);
     if (st == BRUME_OK) st = brume_buffer_write(s->x, 0, zeros, bytes);

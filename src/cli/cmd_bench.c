@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "bench.h"
 #include "commands.h"
 #include "device_options.h"
+#include "memory.h"
 #include "options.h"
 #include "report.h"
 
@@ -77,17 +77,11 @@ void bench_report_device(struct cli_report *r, const brume_device *d)
 static void report(const struct bench_args *a, const struct bench_subject *s, const struct bench_times *t)
 {
     struct cli_report r;
-    struct rusage usage;
     brume_plan_stats stats;
     char kernels[2048];
-    brume_plan_get_stats(s->plan, &stats);
+    if (s->trainer) brume_trainer_get_stats(s->trainer, &stats);
+    else brume_plan_get_stats(s->plan, &stats);
     kernels_text(s->plan, kernels, sizeof kernels);
-    getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-    const double peak_mib = (double)usage.ru_maxrss / 1048576; /* bytes there, KiB elsewhere */
-#else
-    const double peak_mib = (double)usage.ru_maxrss / 1024;
-#endif
     const double median = bench_median(t);
     if (!cli_report_begin(&r, a->json)) return;
     bench_report_device(&r, s->device);
@@ -100,7 +94,7 @@ static void report(const struct bench_args *a, const struct bench_subject *s, co
     cli_report_float(&r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
     cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
     cli_report_float(&r, "gflops", "speed", stats.flops / median / 1e6, "GFLOP/s");
-    cli_report_float(&r, "peak_mib", "largest memory of the process", peak_mib, "MiB");
+    cli_report_float(&r, "peak_mib", "largest memory of the process", cli_peak() / 1048576, "MiB");
     cli_report_text(&r, "kernels", "kernels chosen", kernels);
     cli_report_end(&r);
 }

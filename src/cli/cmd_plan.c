@@ -6,6 +6,7 @@
 #include "brume/train.h"
 #include "commands.h"
 #include "device_options.h"
+#include "memory.h"
 #include "options.h"
 #include "report.h"
 
@@ -48,6 +49,46 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
     return s;
 }
 
+/*
+ * Largest resident set of a process that trains or evaluates; of a device with memory of its own, without what lies there.
+ * base: of the process before. Weights come through a copy on the host that is freed before anything runs.
+ */
+static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, double base, int64_t params)
+{
+    /* What PoCL keeps for a network's programs, and per kernel object with its code: measured. */
+    const double driver = d->is_opencl ? 5 * 1048576.0 + 30720.0 * s->prepared : 0;
+    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)params, device = (double)s->persistent_bytes;
+    const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
+    if (!d->is_cpu_type) return host + copy;
+    return host + device + (run > copy ? run : copy);
+}
+
+static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base)
+{
+    struct cli_report r;
+    const double mib = 1048576, total = (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes);
+    const int64_t params = brume_unet2d_param_count(&c->unet);
+    if (!cli_report_begin(&r, a->json)) return;
+    cli_report_text(&r, "device", "device", info->name);
+    cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
+    cli_report_int(&r, "batch", "batch", a->batch);
+    if (a->mode && a->micro_batch) cli_report_int(&r, "micro_batch", "micro-batch", a->micro_batch);
+    cli_report_int(&r, "parameters", "parameters", params);
+    cli_report_int(&r, "kernels", "kernel launches of one run", s->kernels);
+    cli_report_float(&r, "gflop", "arithmetic of one run", s->flops / 1e9, "GFLOP");
+    cli_report_float(&r, "arena_mib", "activations and workspaces", (double)s->arena_bytes / mib, "MiB");
+    cli_report_float(&r, "persistent_mib", "parameters and training state", (double)s->persistent_bytes / mib, "MiB");
+    cli_report_float(&r, "input_mib", "inputs", (double)s->input_bytes / mib, "MiB");
+    cli_report_float(&r, "packed_mib", "packed weights", (double)s->packed_bytes / mib, "MiB");
+    cli_report_float(&r, "total_mib", "all of it on the device", total / mib, "MiB");
+    cli_report_float(&r, "base_mib", "program, libraries and driver", base / mib, "MiB");
+    cli_report_float(&r, "peak_mib", "largest memory of the process", peak_bytes(s, info, base, params) / mib, "MiB");
+    cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
+    if (info->max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
+    if (!a->json && info->memory_bytes && total > (double)info->memory_bytes) printf("This does not fit; use a smaller --batch.\n");
+    cli_report_end(&r);
+}
+
 static brume_status plan(const struct plan_args *a, const char *model)
 {
     char note[512];
@@ -55,6 +96,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     brume_plan_stats stats;
     brume_device *d = NULL;
     brume_device_info info;
+    double base = 0;
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s != BRUME_OK) return s;
     c.batch = (int32_t)a->batch;
@@ -62,26 +104,8 @@ static brume_status plan(const struct plan_args *a, const char *model)
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
     s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats);
-    if (s == BRUME_OK) {
-        struct cli_report r;
-        if (!cli_report_begin(&r, a->json)) s = BRUME_E_MEMORY;
-        const double mib = 1048576, total = (double)(stats.arena_bytes + stats.persistent_bytes + stats.input_bytes + stats.packed_bytes);
-        cli_report_text(&r, "device", "device", info.name);
-        cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
-        cli_report_int(&r, "batch", "batch", a->batch);
-        cli_report_int(&r, "parameters", "parameters", brume_unet2d_param_count(&c.unet));
-        cli_report_int(&r, "kernels", "kernel launches of one run", stats.kernels);
-        cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
-        cli_report_float(&r, "arena_mib", "activations and workspaces", (double)stats.arena_bytes / mib, "MiB");
-        cli_report_float(&r, "persistent_mib", "parameters and training state", (double)stats.persistent_bytes / mib, "MiB");
-        cli_report_float(&r, "input_mib", "inputs", (double)stats.input_bytes / mib, "MiB");
-        cli_report_float(&r, "packed_mib", "packed weights", (double)stats.packed_bytes / mib, "MiB");
-        cli_report_float(&r, "total_mib", "all of it on the device", total / mib, "MiB");
-        cli_report_float(&r, "device_mib", "memory of the device", (double)info.memory_bytes / mib, "MiB");
-        if (info.max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info.max_alloc_bytes / mib, "MiB");
-        if (!a->json && info.memory_bytes && total > (double)info.memory_bytes) printf("This does not fit; use a smaller --batch.\n");
-        cli_report_end(&r);
-    }
+    if (s == BRUME_OK) s = cli_base(d, &base);
+    if (s == BRUME_OK) report(a, &c, &info, &stats, base);
     brume_device_close(d);
     return s;
 }

@@ -169,6 +169,7 @@ static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
     const int64_t batches = (s->n + s->batch - 1) / s->batch;
     brume_status st = brume_sampler_new(s->device, &so, shape, &s->sampler);
     if (st == BRUME_OK) st = brume_unet2d_denoiser_new(s->device, &s->model->unet, s->model->params, shape, &o, &s->denoiser);
+    brume_model_drop_params(s->model);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, (size_t)brume_shape_numel(shape) * sizeof(float), &s->x);
     if (st != BRUME_OK) return st;
     int32_t steps;

@@ -157,6 +157,20 @@ static void cpu_exec_free(struct brume_exec *e)
     free(e);
 }
 
+/* Floats of scratch that a thread needs for the longest chain. */
+static size_t scratch_floats(const struct brume_step *steps, int n)
+{
+    size_t most = 0;
+    for (int i = 0; i < n; i++)
+        if (steps[i].fused && brume_cpu_fused_scratch(steps[i].fused) > most) most = brume_cpu_fused_scratch(steps[i].fused);
+    return most;
+}
+
+static uint64_t cpu_scratch_bytes(const struct brume_device *d, const struct brume_step *steps, int n)
+{
+    return (uint64_t)scratch_floats(steps, n) * (uint64_t)brume_pool_threads(((const struct cpu_device *)d)->pool) * sizeof(float);
+}
+
 static brume_status cpu_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out)
 {
     (void)n_slots;
@@ -167,11 +181,9 @@ static brume_status cpu_prepare(struct brume_device *d, const struct brume_step 
     e->device = c;
     e->steps = steps;
     e->n_steps = n;
-    for (int i = 0; i < n; i++) {
+    e->scratch_stride = scratch_floats(steps, n);
+    for (int i = 0; i < n; i++)
         if ((size_t)steps[i].n_in > most) most = (size_t)steps[i].n_in;
-        if (steps[i].fused && brume_cpu_fused_scratch(steps[i].fused) > e->scratch_stride)
-            e->scratch_stride = brume_cpu_fused_scratch(steps[i].fused);
-    }
     e->in = malloc(most * sizeof *e->in);
     void *scratch = NULL;
     if (!e->in || (e->scratch_stride &&
@@ -254,7 +266,7 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 static const struct brume_backend backend = {
     .kind = "cpu", .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
-    .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
+    .scratch_bytes = cpu_scratch_bytes, .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
 };
 
 brume_status brume_cpu_open(const brume_device_options *options, brume_device **out)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Writing safetensors, whole or not at all. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "brume/json.h"
 #include "brume/safetensors.h"
 
-#define CHUNK 4096
+#define CHUNK 65536 /* values at once */
 
 static int supported(brume_st_dtype t)
 {
@@ -46,17 +47,26 @@ static brume_status count_of(const char *path, const brume_st_item *t, int64_t *
     return BRUME_OK;
 }
 
-static brume_status write_values(brume_atomic *a, const brume_st_item *t, int64_t n)
+static brume_status write_values(brume_atomic *a, const brume_st_item *t, int64_t n, brume_st_reader *read)
 {
-    if (t->dtype != BRUME_ST_F16 && t->dtype != BRUME_ST_BF16) return brume_atomic_write(a, t->data, (size_t)(n * brume_st_dtype_bytes(t->dtype)));
-    const float *x = t->data;
-    brume_status s = BRUME_OK;
+    const bool narrow = t->dtype == BRUME_ST_F16 || t->dtype == BRUME_ST_BF16;
+    const size_t size = narrow ? sizeof(float) : (size_t)brume_st_dtype_bytes(t->dtype); /* of a value as it is given */
+    if (!narrow && !read) return brume_atomic_write(a, t->data, (size_t)n * size);
+    void *given = malloc(CHUNK * size);
+    uint16_t *h = malloc(CHUNK * sizeof *h);
+    brume_status s = given && h ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "tensor '%s': out of memory while writing", t->name);
     for (int64_t i = 0; i < n && s == BRUME_OK; i += CHUNK) {
-        uint16_t h[CHUNK];
         const int64_t m = n - i < CHUNK ? n - i : CHUNK;
-        for (int64_t j = 0; j < m; j++) h[j] = t->dtype == BRUME_ST_F16 ? brume_f32_to_f16(x[i + j]) : brume_f32_to_bf16(x[i + j]);
-        s = brume_atomic_write(a, h, (size_t)m * sizeof *h);
+        const void *from = read ? given : (const char *)t->data + (size_t)i * size;
+        if (read) s = read(t->data, i, m, given);
+        for (int64_t j = 0; narrow && s == BRUME_OK && j < m; j++) {
+            const float x = ((const float *)from)[j];
+            h[j] = t->dtype == BRUME_ST_F16 ? brume_f32_to_f16(x) : brume_f32_to_bf16(x);
+        }
+        if (s == BRUME_OK) s = brume_atomic_write(a, narrow ? h : from, (size_t)m * (narrow ? sizeof *h : size));
     }
+    free(given);
+    free(h);
     return s;
 }
 
@@ -93,6 +103,11 @@ static brume_status put_header(brume_json_writer *w, const char *path, const bru
 
 brume_status brume_safetensors_write(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata)
 {
+    return brume_safetensors_write_from(path, items, n, metadata, NULL);
+}
+
+brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata, brume_st_reader *read)
+{
     brume_atomic *a = NULL;
     brume_status s = BRUME_OK;
     const brume_st_item **order = malloc(((size_t)n + 1) * sizeof *order);
@@ -127,7 +142,7 @@ brume_status brume_safetensors_write(const char *path, const brume_st_item *item
     for (int64_t i = 0; i < n && s == BRUME_OK; i++) {
         int64_t count = 0;
         count_of(path, order[i], &count);
-        s = write_values(a, order[i], count);
+        s = write_values(a, order[i], count, read);
     }
     if (s == BRUME_OK) {
         s = brume_atomic_commit(a);

@@ -28,6 +28,12 @@ void brume_model_free(brume_model *m)
     free(m);
 }
 
+void brume_model_drop_params(brume_model *m)
+{
+    free(m->params);
+    m->params = NULL;
+}
+
 static brume_status model_alloc(brume_model **out)
 {
     brume_model *m = calloc(1, sizeof *m);

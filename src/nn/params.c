@@ -120,6 +120,17 @@ static void complain(struct list *l, const char *what)
     if (l->n++ < 6) l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%.180s", l->used ? ", " : "", what);
 }
 
+/* Values of the largest parameter. */
+static int64_t largest(const brume_graph *g, brume_tensor slab)
+{
+    int64_t most = 1;
+    for (int i = 0; i < brume_param_count(g, slab); i++) {
+        const int64_t count = brume_shape_numel(brume_param_at(g, slab, i)->shape);
+        if (count > most) most = count;
+    }
+    return most;
+}
+
 static brume_status load_one(const brume_param_info *p, const brume_st_tensor *t, float *file, float *host)
 {
     const int64_t count = brume_shape_numel(p->shape);
@@ -132,14 +143,9 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
 {
     const int n = brume_param_count(g, slab);
     struct list missing = { .n = 0 }, wrong = { .n = 0 }, extra = { .n = 0 };
-    int64_t largest = 1;
     if (note) note[0] = 0;
-    for (int i = 0; i < n; i++) {
-        const int64_t count = brume_shape_numel(brume_param_at(g, slab, i)->shape);
-        if (count > largest) largest = count;
-    }
     const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
-    float *file = malloc((size_t)largest * sizeof *file);
+    float *file = malloc((size_t)largest(g, slab) * sizeof *file);
     brume_status s = used && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
 
     for (int i = 0; i < n && s == BRUME_OK; i++) {
@@ -176,22 +182,35 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
     return s;
 }
 
+/* A parameter on its way into a file; room for the one that is being written. */
+struct saving { const brume_param_info *param; const float *inside; float *file; };
+
+static brume_status read_param(const void *data, int64_t first, int64_t n, void *dst)
+{
+    const struct saving *s = data;
+    if (first == 0) brume_param_to_file(s->param, s->inside, s->file);
+    memcpy(dst, s->file + first, (size_t)n * sizeof *s->file);
+    return BRUME_OK;
+}
+
 brume_status brume_params_save(const brume_graph *g, brume_tensor slab, const float *host, const char *path)
 {
     const int n = brume_param_count(g, slab);
     const size_t rows = (size_t)(n > 0 ? n : 1);
     brume_st_item *items = calloc(rows, sizeof *items);
     brume_shape *shapes = calloc(rows, sizeof *shapes);
-    float *file = malloc(sizeof *file * (size_t)(brume_params_numel(g, slab) + 1));
-    brume_status s = items && shapes && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing parameters", path);
+    struct saving *saving = calloc(rows, sizeof *saving);
+    float *file = malloc((size_t)largest(g, slab) * sizeof *file);
+    brume_status s = items && shapes && saving && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing parameters", path);
     for (int i = 0; i < n && s == BRUME_OK; i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
         shapes[i] = brume_param_file_shape(p);
-        brume_param_to_file(p, host + p->offset, file + p->offset);
-        items[i] = (brume_st_item){ .name = p->name, .dtype = BRUME_ST_F32, .ndim = shapes[i].ndim, .shape = shapes[i].d, .data = file + p->offset };
+        saving[i] = (struct saving){ p, host + p->offset, file };
+        items[i] = (brume_st_item){ .name = p->name, .dtype = BRUME_ST_F32, .ndim = shapes[i].ndim, .shape = shapes[i].d, .data = &saving[i] };
     }
-    if (s == BRUME_OK) s = brume_safetensors_write(path, items, n, NULL);
+    if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, NULL, read_param);
     free(file);
+    free(saving);
     free(shapes);
     free(items);
     return s;

@@ -68,7 +68,7 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
     return brume_plan_write(n->p, n->labels, n->label_rows, (size_t)n->batch * 4);
 }
 
-static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float *params, brume_shape images, double guidance_scale)
+static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float *params, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
     const brume_unet2d_config *c = &n->config;
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
@@ -94,10 +94,13 @@ static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float
     brume_assign(g, n->out, y);
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
-    s = brume_plan_new(d, g, NULL, &n->p);
-    if (s == BRUME_OK) s = brume_plan_write(n->p, slab, params, (size_t)brume_params_numel(g, slab) * sizeof *params);
+    const brume_tensor elsewhere[] = { n->x, n->out, o->weights ? slab : BRUME_NONE, BRUME_NONE };
+    const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL, .arena = o->arena };
+    s = brume_plan_new(d, g, &options, &n->p);
+    if (s == BRUME_OK && o->weights) s = brume_plan_bind(n->p, slab, o->weights);
+    else if (s == BRUME_OK) s = brume_plan_write(n->p, slab, params, (size_t)brume_params_numel(g, slab) * sizeof *params);
     /* e_u + S (e_c - e_u) */
-    const float weights[2] = { (float)(1.0 - guidance_scale), (float)guidance_scale };
+    const float weights[2] = { (float)(1.0 - o->guidance_scale), (float)o->guidance_scale };
     return s == BRUME_OK && guided ? brume_plan_write(n->p, coef, weights, sizeof weights) : s;
 }
 
@@ -133,7 +136,7 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     n->times = calloc((size_t)n->batch, 4);
     if (o->labels) n->label_rows = calloc((size_t)n->batch, 4);
     if (!n->times || (o->labels && !n->label_rows)) s = brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser");
-    if (s == BRUME_OK) s = build(n, d, params, images, o->guidance_scale);
+    if (s == BRUME_OK) s = build(n, d, params, images, o);
     if (s == BRUME_OK && o->labels) s = brume_unet2d_denoiser_set_labels(n, o->labels);
     if (s != BRUME_OK) brume_unet2d_denoiser_free(n);
     else *out = n;

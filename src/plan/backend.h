@@ -54,6 +54,8 @@ struct brume_backend {
     /* Compiles every step. steps stay valid as long as the exec. All allocation and compilation happens here. n_slots: buffer table size. */
     brume_status (*prepare)(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
     void (*exec_free)(struct brume_exec *e);
+    /* Host memory that prepare() will take for scratch, in bytes; NULL: none worth counting. */
+    uint64_t (*scratch_bytes)(const struct brume_device *d, const struct brume_step *steps, int n);
     /* Packs the constant weights of steps with pack_once. slots: the buffer table. */
     brume_status (*pack)(struct brume_exec *e, brume_buffer *const *slots);
     /* Runs all steps in order. Allocates nothing. */

@@ -117,7 +117,7 @@ static brume_status make_steps(struct brume_plan *p, brume_tensor *inputs)
         if (s != BRUME_OK) return s;
         inputs += p->steps[p->n_steps++].n_in;
     }
-    p->stats.kernels = p->n_steps;
+    p->stats.kernels = p->stats.prepared = p->n_steps;
     return BRUME_OK;
 }
 
@@ -190,6 +190,15 @@ static bool is_elsewhere(const struct brume_plan *p, brume_tensor t)
     return false;
 }
 
+/* Takes the other plan's segment of that number if it is large enough; a dry plan notes only that it could. */
+static bool borrow(struct brume_plan *p, int slot)
+{
+    const struct brume_plan *from = p->options.arena;
+    if (!from || p->options.poison || slot >= from->n_segments || from->slots[slot].bytes < p->slots[slot].bytes) return false;
+    p->slots[slot].lent = from->buffers[slot];
+    return true;
+}
+
 static brume_status place_arena(struct brume_plan *p)
 {
     const int n_values = brume_graph_value_count(p->graph);
@@ -249,7 +258,7 @@ static brume_status place_arena(struct brume_plan *p)
     int slot = 0;
     for (; slot < p->n_segments; slot++) {
         p->slots[slot] = (struct brume_slot){ .value = BRUME_NONE, .bytes = segment_bytes[slot] };
-        p->stats.arena_bytes += segment_bytes[slot];
+        if (!borrow(p, slot)) p->stats.arena_bytes += segment_bytes[slot];
     }
     for (int t = 0; t < n_values; t++)
         if (p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t)) {

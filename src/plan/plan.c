@@ -28,6 +28,7 @@ static brume_status allocate(struct brume_plan *p)
     for (int i = 0; i < p->n_slots; i++) {
         const size_t bytes = (size_t)(p->slots[i].bytes ? p->slots[i].bytes : 4);
         if (p->slots[i].elsewhere) continue;
+        if ((p->buffers[i] = p->slots[i].lent)) continue;
         brume_status s = b->buffer_new(p->device, bytes, &p->slots[i].own);
         if (s != BRUME_OK) return brume_fail_in(s, "plan: allocating %.1f MiB", (double)bytes / 1048576);
         p->buffers[i] = p->slots[i].own;
@@ -58,6 +59,7 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
     p->fused = calloc(n_nodes + 1, sizeof *p->fused);
     if (!p->values || !p->needed || !p->group || !p->steps || !p->fused) { s = no_memory(); goto fail; }
     if ((s = brume_plan_layout(p)) != BRUME_OK) goto fail;
+    if (d->backend->scratch_bytes) p->stats.host_bytes = d->backend->scratch_bytes(d, p->steps, p->n_steps);
     p->options.elsewhere = NULL; /* the caller's list need not outlive this call */
     if (!p->options.dry) {
         if ((s = check_memory(p)) != BRUME_OK || (s = allocate(p)) != BRUME_OK) goto fail;

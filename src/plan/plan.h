@@ -20,6 +20,7 @@ struct brume_slot {
     brume_tensor value;     /* the input, slab or persistent tensor that owns it; BRUME_NONE: arena or packed weights */
     uint64_t bytes;
     bool elsewhere;         /* the plan makes no buffer for it */
+    brume_buffer *lent;     /* an arena segment of another plan */
     brume_buffer *own;      /* made by the plan */
 };
 

@@ -15,6 +15,7 @@
 #include "train/trainer.h"
 
 #define STATE_TENSORS 4
+#define CHUNK 65536 /* values read at once: no host copy of a whole slab */
 
 struct state { const char *name; brume_tensor tensor; };
 
@@ -34,28 +35,28 @@ static brume_status state_path(const char *folder, char *path, size_t size)
     return n > 0 && (size_t)n < size ? BRUME_OK : brume_fail(BRUME_E_ARG, "the folder's path is too long: %s", folder);
 }
 
+static brume_status read_values(const void *buffer, int64_t first, int64_t n, void *dst)
+{
+    return brume_buffer_read((brume_buffer *)buffer, (size_t)first * sizeof(float), dst, (size_t)n * sizeof(float));
+}
+
 static brume_status save_state(struct brume_trainer *t, const char *folder, int64_t note)
 {
     char path[4096], step[32], seed[32], batch[32], note_text[32];
     struct state st[STATE_TENSORS];
     brume_st_item items[STATE_TENSORS];
-    float *data[STATE_TENSORS] = { 0 };
     const int n = states(t, st);
     brume_status s = state_path(folder, path, sizeof path);
-    for (int i = 0; s == BRUME_OK && i < n; i++) {
-        data[i] = malloc((size_t)t->n_params * sizeof *data[i]);
-        s = data[i] ? brume_plan_read(t->update.plan, st[i].tensor, data[i], (size_t)t->n_params * sizeof *data[i])
-                    : brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
-        items[i] = (brume_st_item){ st[i].name, BRUME_ST_F32, 1, &t->n_params, data[i] };
-    }
+    for (int i = 0; i < n; i++)
+        items[i] = (brume_st_item){ .name = st[i].name, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &t->n_params,
+                                    .data = brume_plan_buffer(t->update.plan, st[i].tensor) };
     snprintf(step, sizeof step, "%" PRId64, t->done);
     snprintf(seed, sizeof seed, "%" PRIu64, t->config.seed);
     snprintf(batch, sizeof batch, "%d", t->config.batch);
     snprintf(note_text, sizeof note_text, "%" PRId64, note);
     const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(t->config.optimizer),
                                "brume.note", note_text, NULL };
-    if (s == BRUME_OK) s = brume_safetensors_write(path, items, n, metadata);
-    for (int i = 0; i < n; i++) free(data[i]);
+    if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
     return s;
 }
 
@@ -112,15 +113,18 @@ static brume_status read_state(struct brume_trainer *t, const brume_safetensors 
 {
     struct state st[STATE_TENSORS];
     const int n = states(t, st);
-    float *host = malloc((size_t)t->n_params * sizeof *host);
+    float *host = malloc(CHUNK * sizeof *host);
     brume_status s = host ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
     for (int i = 0; s == BRUME_OK && i < n; i++) {
         const brume_st_tensor *x = brume_safetensors_find(f, st[i].name);
         if (!x || x->count != t->n_params)
             s = brume_fail(BRUME_E_SHAPE, "%s: tensor '%s' expects %" PRId64 " values, the file has %" PRId64 "; was it another model?",
                            brume_safetensors_name(f), st[i].name, t->n_params, x ? x->count : 0);
-        if (s == BRUME_OK) s = brume_st_read_f32(x, 0, x->count, host);
-        if (s == BRUME_OK) s = brume_plan_write(t->update.plan, st[i].tensor, host, (size_t)t->n_params * sizeof *host);
+        brume_buffer *to = brume_plan_buffer(t->update.plan, st[i].tensor);
+        for (int64_t at = 0; s == BRUME_OK && at < t->n_params; at += CHUNK) {
+            const int64_t m = t->n_params - at < CHUNK ? t->n_params - at : CHUNK;
+            if ((s = brume_st_read_f32(x, at, m, host)) == BRUME_OK) s = brume_buffer_write(to, (size_t)at * sizeof *host, host, (size_t)m * sizeof *host);
+        }
     }
     free(host);
     return s;

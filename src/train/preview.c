@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Pictures drawn by the model while it trains: the same seeds every time, so that progress shows. */
+ * Pictures drawn by the model while it trains: the same seeds every time, so that progress shows. The network reads the averaged weights
+ * where they are and works in the arena of the training step, so that a preview takes next to no memory. */
 #include <stdlib.h>
 
 #include "base/fail.h"
@@ -10,7 +11,7 @@
 
 #define PREVIEW_STEPS 25 /* DDIM steps: enough to judge a model, few enough not to slow the run */
 
-static brume_status draw(struct brume_trainer *t, const float *params, int32_t n, double guidance, const int32_t *labels, float *images)
+static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, const int32_t *labels, float *images)
 {
     const brume_shape shape = brume_trainer_image_shape(t, n);
     const size_t bytes = (size_t)brume_shape_numel(shape) * sizeof *images;
@@ -24,13 +25,13 @@ static brume_status draw(struct brume_trainer *t, const float *params, int32_t n
     for (int32_t i = 0; i < n; i++) seeds[i] = (int64_t)brume_seed_mix(t->config.seed, (uint64_t)i);
     const brume_unet2d_denoiser_options options = {
         .prediction_type = scheduler.prediction_type, .labels = labels, .null_label = t->config.unet.num_class_embeds - 1,
-        .guidance_scale = labels ? guidance : 1,
+        .guidance_scale = labels ? guidance : 1, .weights = brume_plan_buffer(t->update.plan, t->update.ema), .arena = t->plan,
     };
     const int32_t steps = scheduler.num_train_timesteps < PREVIEW_STEPS ? scheduler.num_train_timesteps : PREVIEW_STEPS;
     /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
      * the errors of a young model. */
     const brume_sampler_options so = { .name = "ddim", .steps = steps, .eta = 1, .use_clipped_model_output = 1, .scheduler = &scheduler };
-    if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, params, shape, &options, &denoiser)) == BRUME_OK &&
+    if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, NULL, shape, &options, &denoiser)) == BRUME_OK &&
         (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK && (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK &&
         (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK &&
         (s = brume_sampler_run(sampler, brume_unet2d_denoiser_get(denoiser), seeds, NULL, x, NULL, NULL)) == BRUME_OK)
@@ -48,18 +49,16 @@ brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, doubl
 {
     const brume_shape shape = brume_trainer_image_shape(t, count);
     const int32_t classes = t->labels == BRUME_NONE ? 0 : t->config.unet.num_class_embeds - 1;
-    float *params = malloc((size_t)t->n_params * sizeof *params), *images = malloc((size_t)brume_shape_numel(shape) * sizeof *images);
+    float *images = malloc((size_t)brume_shape_numel(shape) * sizeof *images);
     int32_t *labels = classes ? malloc((size_t)count * sizeof *labels) : NULL;
     brume_image *grid = NULL;
     brume_status s = BRUME_OK;
-    if (!params || !images || (classes && !labels)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    if (!images || (classes && !labels)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     for (int32_t i = 0; labels && i < count; i++) labels[i] = i % classes;
-    if (s == BRUME_OK) s = brume_trainer_get_params(t, 1, params);
-    if (s == BRUME_OK) s = draw(t, params, count, guidance, labels, images);
+    if (s == BRUME_OK) s = draw(t, count, guidance, labels, images);
     if (s == BRUME_OK) s = brume_image_grid(images, count, (int32_t)shape.d[1], (int32_t)shape.d[2], (int32_t)shape.d[3], classes, 0, &grid);
     if (s == BRUME_OK) s = brume_png_write(path, grid);
     brume_image_free(grid);
-    free(params);
     free(images);
     free(labels);
     return s;

@@ -313,6 +313,7 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     const double runs = t->config.batch / t->part;
     brume_plan_stats u;
     brume_plan_get_stats(t->plan, s);
+    s->host_bytes += (uint64_t)t->part * ((uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28);
     if (!in_parts(t)) return;
     brume_plan_get_stats(t->update.plan, &u);
     s->nodes += u.nodes;
@@ -321,6 +322,8 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     s->persistent_bytes += u.persistent_bytes;
     s->input_bytes += u.input_bytes;
     s->packed_bytes += u.packed_bytes;
+    s->host_bytes += u.host_bytes;
+    s->prepared += u.prepared;
     s->flops = s->flops * runs + u.flops;
 }
 

@@ -37,6 +37,7 @@ brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const 
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
     brume_plan_options shared = *options;
+    shared.arena = t->plan;
     shared.elsewhere = (const brume_tensor[]){ params, u->grad, BRUME_NONE };
     s = brume_plan_new(t->device, g, &shared, &u->plan);
     if (s != BRUME_OK || options->dry) return s;
