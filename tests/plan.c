@@ -251,6 +251,57 @@ static void test_elsewhere(void)
     brume_device_close(d);
 }
 
+/* Weights whose memory goes back once they are packed: same results, no way to use what is gone, and a new start by writing all. */
+static void test_drop_packed(void)
+{
+    enum { N = 2, H = 8, C = 32, WEIGHTS = 9 * C * C, PARAMS = WEIGHTS + C, IMAGE = N * H * H * C };
+    static float w[PARAMS], x[IMAGE], y[3][IMAGE];
+    const brume_conv2d_params p = { .stride = 1, .pad = { 1, 1, 1, 1 } };
+    uint64_t bytes[2] = { 0 };
+    brume_device *d = NULL;
+    brume_fill_normal(1, 1, 0, 0, PARAMS, w);
+    brume_fill_normal(2, 1, 0, 0, IMAGE, x);
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    for (int drop = 0; drop < 2; drop++) {
+        brume_graph *g = brume_graph_new();
+        brume_plan *plan = NULL;
+        brume_plan_stats stats;
+        brume_buffer *other = NULL;
+        const brume_tensor slab = brume_slab(g, "params"), in = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, H, C));
+        const brume_tensor bias = brume_param(g, slab, &(brume_param_info){ .name = "bias", .shape = BRUME_SHAPE(C) });
+        const brume_tensor weight = brume_param(g, slab, &(brume_param_info){ .name = "weight", .shape = BRUME_SHAPE(3, 3, C, C) });
+        const brume_tensor out = brume_conv2d(g, in, weight, bias, BRUME_NONE, &p);
+        const brume_plan_options o = { .drop_packed = drop };
+        brume_output(g, out, "y");
+        if (CHECK_OK(brume_plan_new(d, g, &o, &plan)) && CHECK_OK(brume_buffer_new(d, sizeof w, &other))) {
+            brume_plan_get_stats(plan, &stats);
+            bytes[drop] = stats.persistent_bytes;
+            CHECK_OK(brume_plan_write(plan, slab, w, sizeof w));
+            CHECK_OK(brume_plan_write(plan, in, x, sizeof x));
+            CHECK_OK(brume_plan_run(plan));
+            CHECK_OK(brume_plan_run(plan)); /* from the packed copies */
+            CHECK_OK(brume_plan_read(plan, out, y[drop], sizeof y[drop]));
+        }
+        if (drop && plan) {
+            CHECK_FAILS(brume_plan_read(plan, weight, w, WEIGHTS * sizeof *w), BRUME_E_ARG, "given back");
+            CHECK_FAILS(brume_plan_write(plan, weight, w, WEIGHTS * sizeof *w), BRUME_E_ARG, "write all of 'params'");
+            CHECK_FAILS(brume_plan_bind(plan, slab, other), BRUME_E_ARG, "drop_packed");
+            brume_plan_touch(plan);
+            CHECK_FAILS(brume_plan_run(plan), BRUME_E_ARG, "write all of 'params'");
+            CHECK_OK(brume_plan_write(plan, slab, w, sizeof w));
+            CHECK_OK(brume_plan_run(plan));
+            CHECK_OK(brume_plan_read(plan, out, y[2], sizeof y[2]));
+        }
+        brume_plan_free(plan);
+        brume_buffer_free(other);
+        brume_graph_free(g);
+    }
+    CHECK(y[0][0] != 0 && !memcmp(y[0], y[1], sizeof y[0]) && !memcmp(y[0], y[2], sizeof y[0]));
+    CHECK_INT((int64_t)bytes[0], PARAMS * 4);
+    CHECK_INT((int64_t)bytes[1], C * 4);
+    brume_device_close(d);
+}
+
 int main(void)
 {
     test_errors();
@@ -259,5 +310,6 @@ int main(void)
     test_bind();
     test_no_allocation();
     test_elsewhere();
+    test_drop_packed();
     return check_report();
 }

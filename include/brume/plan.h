@@ -15,6 +15,8 @@ typedef struct brume_plan_options {
     const char *variant;   /* NULL, or the name of the kernel variant to take wherever it fits (tests, tuning) */
     int repack;            /* 1: packed copies of weights are made before every call, in the arena, as if a node updated them: for weights
                               that change with every run, where copies of all of them at once would only take memory */
+    int drop_packed;       /* 1: what is read only to be packed, once, gives its memory back afterwards, where a device can do that (cpu): it
+                              cannot be read any more, and to change it its whole slab is written again. The plan must own that memory */
     const brume_tensor *elsewhere; /* NULL, or inputs, slabs and persistent tensors, ended by BRUME_NONE, that the plan allocates no memory for:
                               the caller binds buffers to them before the first run */
     const brume_plan *arena; /* NULL, or a plan of the same device whose arena this one uses, too, as far as it goes: for plans that never run at
@@ -27,6 +29,7 @@ typedef struct brume_plan_stats {
     int prepared;                /* launches that a backend prepares: of a trainer with micro-batches less than it runs */
     uint64_t arena_bytes;        /* activations, gradients, workspaces */
     uint64_t persistent_bytes;   /* parameters, optimizer state, EMA */
+    uint64_t dropped_bytes;      /* parameters besides, until drop_packed gives their memory back */
     uint64_t input_bytes;
     uint64_t packed_bytes;       /* packed copies of constant weights */
     uint64_t host_bytes;         /* on the host beside these: scratch of threads; of a trainer also its copy of a batch */

@@ -38,7 +38,7 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
     if (u->class_embed_type == BRUME_CLASS_IDENTITY)
         labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch, brume_unet2d_embedding_dim(u)));
     brume_output(g, brume_unet2d(g, u, slab, x, t, labels, NULL), "prediction");
-    const brume_plan_options options = { .dry = 1 };
+    const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
     const brume_status s = brume_plan_new(d, g, &options, &plan);
     if (s == BRUME_OK) {
         brume_plan_get_stats(plan, stats);
@@ -51,13 +51,14 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
 
 /*
  * Largest resident set of a process that trains or evaluates; of a device with memory of its own, without what lies there.
- * base: of the process before. Weights come through a copy on the host that is freed before anything runs.
+ * base: of the process before. Weights come through a copy on the host that is freed before anything runs,
+ * and then those that are needed packed alone are dropped.
  */
 static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, double base, int64_t params)
 {
     /* What PoCL keeps for a network's programs, and per kernel object with its code: measured. */
     const double driver = d->is_opencl ? 5 * 1048576.0 + 30720.0 * s->prepared : 0;
-    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)params, device = (double)s->persistent_bytes;
+    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)params + (double)s->dropped_bytes, device = (double)s->persistent_bytes;
     const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
     if (!d->is_cpu_type) return host + copy;
     return host + device + (run > copy ? run : copy);

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "base/pool.h"
 #include "cpu/fused.h"
@@ -208,6 +211,17 @@ static struct brume_cpu_call call_of(struct brume_exec *e, const struct brume_st
     return (struct brume_cpu_call){ s->node, e->in, out, at(slots, s->work), at(slots, s->packed), e->device->simd, e->device->pool };
 }
 
+/* The pages that lie wholly within hold nothing from now on, and take no memory until they are written again. */
+static void give_back(unsigned char *begin, size_t bytes)
+{
+#ifdef __linux__
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)begin + page - 1) / page * page, end = ((uintptr_t)begin + bytes) / page * page;
+    if (first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED);
+#else
+    (void)begin, (void)bytes;
+#endif
+}
+
 static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
 {
     void *out[BRUME_MAX_OUT];
@@ -216,6 +230,8 @@ static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
         if (!s->pack_once) continue;
         const struct brume_cpu_call c = call_of(e, s, slots, out);
         s->variant->cpu_pack(&c, at(slots, s->packed));
+        const int j = s->variant->pack_input;
+        if (s->drop) give_back(at(slots, s->in[j]), (size_t)(brume_shape_numel(s->node->in_v[j]->shape) * brume_dtype_bytes(s->node->in_v[j]->dtype)));
     }
     return BRUME_OK;
 }
@@ -264,7 +280,7 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 }
 
 static const struct brume_backend backend = {
-    .kind = "cpu", .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
+    .kind = "cpu", .drops = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
     .scratch_bytes = cpu_scratch_bytes, .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
 };

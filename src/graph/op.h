@@ -88,6 +88,9 @@ struct brume_variant {
      * constant (a parameter that no node updates), else before every call. pack_bytes NULL or returning 0: none. */
     int pack_input;
     size_t (*pack_bytes)(const struct brume_node *n, const struct brume_caps *c);
+    /* true: packing costs so little beside the rest that even a constant input is packed before every call, which saves the memory of a
+     * lasting copy. NULL: never. */
+    bool (*pack_cheap)(const struct brume_node *n, const struct brume_caps *c);
     void (*cpu_pack)(const struct brume_cpu_call *c, void *packed);   /* only in[pack_input] is valid */
     void (*cl_pack)(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
     void (*cpu)(const struct brume_cpu_call *c);

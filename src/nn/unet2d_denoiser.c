@@ -95,7 +95,7 @@ static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
     const brume_tensor elsewhere[] = { n->x, n->out, o->weights ? slab : BRUME_NONE, BRUME_NONE };
-    const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL, .arena = o->arena };
+    const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL, .drop_packed = 1, .arena = o->arena };
     s = brume_plan_new(d, g, &options, &n->p);
     if (s == BRUME_OK && o->weights) s = brume_plan_bind(n->p, slab, o->weights);
     else if (s == BRUME_OK) s = brume_plan_write(n->p, slab, params, (size_t)brume_params_numel(g, slab) * sizeof *params);

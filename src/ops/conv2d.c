@@ -139,6 +139,13 @@ static size_t winograd_pack_bytes(const struct brume_node *n, const struct brume
     return (size_t)brume_winograd_packed(&c, caps->vector_width) * sizeof(float);
 }
 
+static bool winograd_pack_cheap(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_winograd_pack_cheap(&c);
+}
+
 static void winograd_pack(const struct brume_cpu_call *call, void *packed)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(call->node);
@@ -233,7 +240,7 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
 
 static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
-      .pack_bytes = winograd_pack_bytes, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
+      .pack_bytes = winograd_pack_bytes, .pack_cheap = winograd_pack_cheap, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .pack_input = W, .pack_bytes = cl_winograd_pack_bytes,
       .cl_pack = cl_winograd_pack, .cl = cl_winograd },

@@ -37,12 +37,14 @@ struct brume_step {
     struct brume_place out[BRUME_MAX_OUT];
     struct brume_place work, packed;      /* slot -1: none */
     bool pack_once;                       /* packed input is constant: packed by brume_backend.pack, not by run */
+    bool drop;                            /* pack_once, and nobody else reads that input: its memory may be given back after packing */
 };
 
 struct brume_exec;                        /* a backend's compiled steps */
 
 struct brume_backend {
     const char *kind;                     /* "cpu", "opencl" */
+    bool drops;                           /* gives memory of dropped inputs back */
     void (*close)(struct brume_device *d);
     void (*info)(const struct brume_device *d, brume_device_info *out);
     brume_status (*buffer_new)(struct brume_device *d, size_t bytes, brume_buffer **out);

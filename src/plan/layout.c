@@ -183,6 +183,13 @@ static bool constant_weight(const struct brume_plan *p, brume_tensor t)
     return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
 }
 
+/* Is t, wholly in memory that the plan owns, read by its packing alone? */
+static bool may_drop(const struct brume_plan *p, brume_tensor t)
+{
+    return p->options.drop_packed && p->device->backend->drops && !p->options.keep_all && p->values[t].uses == 1 && !value(p, t)->is_output &&
+           !value(p, p->values[t].root)->is_output;
+}
+
 static bool is_elsewhere(const struct brume_plan *p, brume_tensor t)
 {
     for (const brume_tensor *e = p->options.elsewhere; e && *e != BRUME_NONE; e++)
@@ -221,8 +228,9 @@ static brume_status place_arena(struct brume_plan *p)
             st->work.slot = 0;
             blocks[n++] = (struct brume_block){ .bytes = work + 2 * guard, .first = first, .last = last };
         }
-        if (pack && constant_weight(p, st->node->in[v->pack_input])) {
+        if (pack && constant_weight(p, st->node->in[v->pack_input]) && !(v->pack_cheap && v->pack_cheap(st->node, &p->device->caps))) {
             st->pack_once = true;
+            st->drop = may_drop(p, st->node->in[v->pack_input]);
             st->packed.offset = packed;
             packed += (pack + guard + BRUME_ALIGN - 1) / BRUME_ALIGN * BRUME_ALIGN;
         } else if (pack) {
@@ -268,6 +276,15 @@ static brume_status place_arena(struct brume_plan *p)
             if (!elsewhere) *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
             p->slots[slot++] = (struct brume_slot){ .value = t, .bytes = bytes + guard, .elsewhere = elsewhere };
         }
+    for (int i = 0; i < p->n_steps; i++) {
+        struct brume_step *st = &p->steps[i];
+        if (!st->drop) continue;
+        const brume_tensor t = st->node->in[st->variant->pack_input];
+        struct brume_slot *const from = &p->slots[p->values[p->values[t].root].place.slot];
+        st->drop = from->drops = !from->elsewhere;
+        if (st->drop) p->stats.persistent_bytes -= brume_plan_value_bytes(value(p, t));
+        if (st->drop) p->stats.dropped_bytes += brume_plan_value_bytes(value(p, t));
+    }
     p->packed_slot = -1;
     if (packed) {
         p->packed_slot = slot;

@@ -112,6 +112,12 @@ static brume_status find(const struct brume_plan *p, brume_tensor t, const char 
     return at->slot < 0 || p->buffers[at->slot] ? BRUME_OK : unbound(p, t);
 }
 
+static brume_status dropped(const struct brume_plan *p, const char *verb, brume_tensor t)
+{
+    return brume_fail(BRUME_E_ARG, "plan: cannot %s '%s': memory of packed weights was given back (drop_packed); write all of '%s'", verb,
+                      brume_tensor_name(p->graph, t), brume_tensor_name(p->graph, p->values[t].root));
+}
+
 /* Packed copies are made of tensors that nothing updates: only these can make them stale. */
 static void changed(brume_plan *p, brume_tensor t)
 {
@@ -127,6 +133,8 @@ brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, si
     if (v->kind == BRUME_VALUE_NODE)
         return brume_fail(BRUME_E_ARG, "plan: cannot write '%s': a node computes it", brume_tensor_name(p->graph, t));
     if (at.slot < 0) return BRUME_OK; /* no running node reads it */
+    if (p->slots[at.slot].dropped && p->values[t].root != t) return dropped(p, "write", t);
+    p->slots[at.slot].dropped = false;
     changed(p, t);
     return p->device->backend->write(p->buffers[at.slot], at.offset, src, bytes);
 }
@@ -139,6 +147,7 @@ brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t by
     const struct brume_value *v = value(p, t), *root = value(p, p->values[t].root);
     if (at.slot < 0 || (v->kind == BRUME_VALUE_NODE && root->kind == BRUME_VALUE_NODE && !v->is_output && !p->options.keep_all))
         return brume_fail(BRUME_E_ARG, "plan: cannot read '%s': no running node keeps it; mark it with brume_output()", brume_tensor_name(p->graph, t));
+    if (p->slots[at.slot].dropped) return dropped(p, "read", t);
     return p->device->backend->read(p->buffers[at.slot], at.offset, dst, bytes);
 }
 
@@ -160,6 +169,8 @@ brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer
         return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': it needs %" PRIu64 " bytes of its own device, the buffer has %zu", v->name,
                           brume_plan_value_bytes(v), buffer->bytes);
     if (!buffer && p->slots[slot].elsewhere) return unbound(p, t);
+    if (p->slots[slot].drops)
+        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': the plan gives its memory back once it is packed (drop_packed)", v->name);
     p->buffers[slot] = buffer ? buffer : p->slots[slot].own;
     changed(p, t);
     return BRUME_OK;
@@ -181,7 +192,11 @@ static brume_status begin(brume_plan *p, bool whole)
     for (int i = p->n_segments; i < p->n_slots; i++)
         if (!p->buffers[i]) return unbound(p, p->slots[i].value);
     if (p->options.poison && whole && (s = brume_plan_poison(p)) != BRUME_OK) return s;
-    if (p->packed_stale && p->packed_slot >= 0 && (s = p->device->backend->pack(p->exec, p->buffers)) != BRUME_OK) return s;
+    if (!p->packed_stale) return BRUME_OK;
+    for (int i = p->n_segments; i < p->n_slots; i++)
+        if (p->slots[i].dropped) return dropped(p, "pack", p->slots[i].value);
+    if (p->packed_slot >= 0 && (s = p->device->backend->pack(p->exec, p->buffers)) != BRUME_OK) return s;
+    for (int i = p->n_segments; i < p->n_slots; i++) p->slots[i].dropped = p->slots[i].drops;
     p->packed_stale = false;
     return BRUME_OK;
 }

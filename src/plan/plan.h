@@ -21,6 +21,7 @@ struct brume_slot {
     uint64_t bytes;
     bool elsewhere;         /* the plan makes no buffer for it */
     brume_buffer *lent;     /* an arena segment of another plan */
+    bool drops, dropped;    /* parts of it are given back once they are packed; and they are */
     brume_buffer *own;      /* made by the plan */
 };
 

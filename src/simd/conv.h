@@ -71,6 +71,8 @@ struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, i
 bool brume_winograd_fits(const struct brume_conv *c);
 bool brume_winograd_suits(const struct brume_conv *c);    /* weights often packed once */
 bool brume_winograd_suits_gradient(const struct brume_conv *c);
+/** So many tiles that transforming the weights takes a few percent of the rest only. */
+bool brume_winograd_pack_cheap(const struct brume_conv *c);
 /** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written together. */
 static inline int64_t brume_winograd_plane(int64_t c, int64_t o, int64_t nr) { return (o + nr - 1) / nr * nr * c + 16; }
 /** Floats of the transformed weights; bytes of work memory. */

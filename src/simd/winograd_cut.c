@@ -44,8 +44,11 @@ static bool suits(const struct brume_conv *c, int64_t least)
     return c->i >= 16 && c->o >= 16 && tiles * c->n >= least && tiles * 36 * 2 <= c->ho * c->wo * 9;
 }
 
-bool brume_winograd_suits(const struct brume_conv *c) { return suits(c, 16); }
+/* An image of one tile needs a third fewer taps than its size says: fewer are saved, for copies of weights that take as much memory. */
+bool brume_winograd_suits(const struct brume_conv *c) { return suits(c, c->ho <= 4 && c->wo <= 4 ? 32 : 16); }
 bool brume_winograd_suits_gradient(const struct brume_conv *c) { return suits(c, 32); }
+
+bool brume_winograd_pack_cheap(const struct brume_conv *c) { return c->n * div_up(c->ho, 4) * div_up(c->wo, 4) >= 256; }
 
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width)
 {
