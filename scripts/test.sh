@@ -22,7 +22,7 @@ meson compile -C "$build"
 
 # Compiled kernels are cached in the build folder: nothing outside is touched, and a second run is fast.
 mkdir -p "$build/pocl-cache"
-export POCL_CACHE_DIR="$PWD/$build/pocl-cache"
+export POCL_CACHE_DIR="$PWD/$build/pocl-cache" BRUME_CACHE="$PWD/$build/brume-cache"
 export BRUME_SHARED="${BRUME_SHARED:-$PWD/../shared}"
 
 # One at a time: most tests use every core themselves.

@@ -73,6 +73,14 @@ CALL(EnqueueWriteBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, siz
 CALL(BuildProgram, (cl_program p, cl_uint n, const cl_device_id *d, const char *o, void (CL_CALLBACK *c)(cl_program, void *), void *u),
      p, n, d, o, c, u)
 CALL(GetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info what, size_t n, void *v, size_t *got), p, d, what, n, v, got)
+CL_API_ENTRY cl_int CL_API_CALL clGetProgramInfo(cl_program p, cl_program_info what, size_t n, void *v, size_t *got)
+{
+    REAL(GetProgramInfo);
+    if (fault("clGetProgramInfo")) return cl_faults.code;
+    const cl_int err = real_(p, what, n, v, got);
+    if (!err && cl_faults.no_binary && what == CL_PROGRAM_BINARY_SIZES) memset(v, 0, n);
+    return err;
+}
 CALL(GetKernelInfo, (cl_kernel k, cl_kernel_info what, size_t n, void *v, size_t *got), k, what, n, v, got)
 CALL(GetKernelWorkGroupInfo, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info what, size_t n, void *v, size_t *got),
      k, d, what, n, v, got)
@@ -93,4 +101,19 @@ CREATE(cl_context, CreateContext, (const cl_context_properties *p, cl_uint n, co
 CREATE(cl_command_queue, CreateCommandQueue, (cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *err), c, d, p, err)
 CREATE(cl_mem, CreateBuffer, (cl_context c, cl_mem_flags f, size_t n, void *v, cl_int *err), c, f, n, v, err)
 CREATE(cl_program, CreateProgramWithSource, (cl_context c, cl_uint n, const char **s, const size_t *l, cl_int *err), c, n, s, l, err)
+CL_API_ENTRY cl_program CL_API_CALL clCreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *bytes,
+                                                              const unsigned char **binaries, cl_int *status, cl_int *err)
+{
+    REAL(CreateProgramWithBinary);
+    cl_faults.created++;
+    cl_faults.binaries++;
+    const int failing = fault("clCreateProgramWithBinary");
+    if (failing || cl_faults.refuse_binary) {
+        *err = failing ? cl_faults.code : CL_INVALID_BINARY;
+        return NULL;
+    }
+    cl_program made = real_(c, n, d, bytes, binaries, status, err);
+    cl_faults.alive += made != NULL;
+    return made;
+}
 CREATE(cl_kernel, CreateKernel, (cl_program p, const char *name, cl_int *err), p, name, err)

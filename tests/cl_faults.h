@@ -9,6 +9,9 @@ struct cl_faults {
     int calls;        /* so far */
     int created;      /* calls that make something */
     int alive;        /* made and not yet released */
+    int no_binary;    /* 1: programs say that they have no binary */
+    int refuse_binary; /* 1: no binary is taken */
+    int binaries;     /* binaries that the driver was given */
     char failed[64];  /* name of the call that failed, "" if none has */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Lets every OpenCL call of a small job fail, one after the other: each time there must be a clear error, no crash, no leak, and no
- * work on a device that was lost. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY. Exit status 77 where there is no OpenCL device. */
+ * work on a device that was lost. Then drivers that have no binaries or refuse them. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY
+ * FOLDER, which is filled with compiled programs. Exit status 77 where there is no OpenCL device. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -21,6 +22,8 @@ static void cl_word(const struct brume_node *n, const struct brume_caps *c, stru
     brume_cl_long(k, 100);
     brume_cl_int(k, 0x40000000);
 }
+
+static int compiled, cached; /* programs of the last job */
 
 /* 1 + 2 + 2: opens a device, fills, prepares a plan of two steps, runs it twice, reads; stops at the first error. */
 static brume_status job(struct cl_faults *faults, const char *spec, float *first)
@@ -53,6 +56,7 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     if (!s) s = brume_buffer_read(slots[0], 0, y, 400);
     if (!s) s = brume_device_finish(d);
     *first = y[0];
+    if (d) brume_device_get_programs(d, &compiled, &cached);
     if (s && d && (faults->code == -5 || faults->code == -14 || faults->code == -36)) {
         const int calls = faults->calls;
         CHECK_FAILS(brume_device_finish(d), BRUME_E_DEVICE, "lost");
@@ -65,13 +69,67 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     return s;
 }
 
+/* Every call fails in its turn, with each of the codes. Returns the number of calls. */
+static int every_call(struct cl_faults *faults, const char *spec, const int *codes, int n_codes)
+{
+    float first = 0;
+    *faults = (struct cl_faults){ 0 };
+    CHECK_OK(job(faults, spec, &first));
+    CHECK(first == 5.0f);
+    CHECK_INT(faults->alive, 0);
+    const int calls = faults->calls;
+    for (int c = 0; c < n_codes; c++)
+        for (int n = 1; n <= calls + 1; n++) {
+            *faults = (struct cl_faults){ .fail_at = n, .code = codes[c] };
+            first = 0;
+            const brume_status s = job(faults, spec, &first);
+            const int passed = check_failed == 0;
+            /* A write is tried again, a description may lack what only messages need, and a binary is not needed: then all must be right. */
+            if (!s) CHECK(first == 5.0f);
+            else CHECK(s != BRUME_OK && brume_error()[0]);
+            CHECK_INT(faults->alive, 0);
+            if (passed && check_failed) fprintf(stderr, "    call %d (%s) failing with %d: %s\n", n, faults->failed, codes[c], s ? brume_error() : "ok");
+        }
+    return calls;
+}
+
+/* A job with what the folder holds: so many programs must be compiled, and so many come from it. */
+static void counted(struct cl_faults *faults, const char *spec, int want_compiled, int want_cached)
+{
+    float first = 0;
+    CHECK_OK(job(faults, spec, &first));
+    CHECK(first == 5.0f);
+    CHECK_INT(compiled, want_compiled);
+    CHECK_INT(cached, want_cached);
+    CHECK_INT(faults->alive, 0);
+}
+
+static void drivers_and_their_binaries(struct cl_faults *faults, const char *spec)
+{
+    *faults = (struct cl_faults){ .no_binary = 1 };
+    counted(faults, spec, 2, 0);
+    counted(faults, spec, 2, 0); /* nothing was stored */
+    CHECK_INT(faults->binaries, 0);
+    *faults = (struct cl_faults){ 0 };
+    counted(faults, spec, 2, 0);
+    CHECK_INT(faults->binaries, 0);
+    counted(faults, spec, 0, 2);
+    CHECK_INT(faults->binaries, 2);
+    *faults = (struct cl_faults){ .refuse_binary = 1 };
+    counted(faults, spec, 2, 0);
+    CHECK_INT(faults->binaries, 2);
+    *faults = (struct cl_faults){ 0 };
+    counted(faults, spec, 0, 2); /* what was refused has been replaced */
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: opencl_faults LIBRARY\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: opencl_faults LIBRARY FOLDER\n");
         return 2;
     }
     setenv("BRUME_OPENCL_LIBRARY", argv[1], 1);
+    setenv("BRUME_CACHE", "off", 1);
     void *lib = dlopen(argv[1], RTLD_NOW);
     struct cl_faults *faults = lib ? dlsym(lib, "cl_faults") : NULL;
     if (!faults) {
@@ -87,25 +145,17 @@ int main(int argc, char **argv)
     brume_device_get_info(d, &info);
     brume_device_close(d);
 
-    float first = 0;
-    *faults = (struct cl_faults){ 0 };
-    CHECK_OK(job(faults, info.spec, &first));
-    CHECK(first == 5.0f);
-    CHECK_INT(faults->alive, 0);
-    const int calls = faults->calls;
     static const int codes[] = { -5, -6, -30 };
-    for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
-        for (int n = 1; n <= calls + 1; n++) {
-            *faults = (struct cl_faults){ .fail_at = n, .code = codes[c] };
-            first = 0;
-            const brume_status s = job(faults, info.spec, &first);
-            const int passed = check_failed == 0;
-            /* A write is tried again, and a description may lack what only messages need: then all must be right. */
-            if (!s) CHECK(first == 5.0f);
-            else CHECK(s != BRUME_OK && brume_error()[0]);
-            CHECK_INT(faults->alive, 0);
-            if (passed && check_failed) fprintf(stderr, "    call %d (%s) failing with %d: %s\n", n, faults->failed, codes[c], s ? brume_error() : "ok");
-        }
-    printf("%d calls\n", calls);
+    const int calls = every_call(faults, info.spec, codes, 3);
+    /* With a folder of its own for every run: what an earlier one left would be found. */
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/faults-XXXXXX", argv[2]);
+    if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
+    setenv("BRUME_CACHE", folder, 1);
+    drivers_and_their_binaries(faults, info.spec);
+    const int with_cache = every_call(faults, info.spec, codes, 1);
+    *faults = (struct cl_faults){ 0 };
+    counted(faults, info.spec, 0, 2); /* whatever failed, the folder is sound */
+    printf("%d calls, %d with compiled programs\n", calls, with_cache);
     return check_report();
 }

@@ -15,6 +15,14 @@ typedef struct brume_device_options {
     int threads;       /* cpu: worker threads, 0 = one per core */
     const char *isa;   /* cpu: NULL or "auto" = best; "generic", "avx2", "avx512", "neon" */
     int clblast;       /* opencl: -1 = where it suits the device (GPUs), 0 = never, 1 = always */
+    int no_cache;      /* opencl: 1 = compiled programs are neither taken from the disk nor stored there; see brume_cache_get_info() */
+    /**
+     * opencl: told how far long preparations are, at the first use of a model on a device: "compiling programs", then (drivers
+     * compile what they need at the first launch) "preparing kernels", and "storing programs". May be called from another thread, never
+     * by two at once. NULL: nobody is told. Nothing is told where compiled programs are found.
+     */
+    void (*preparing)(void *ctx, const char *what, int done, int total);
+    void *preparing_ctx;
 } brume_device_options;
 
 typedef struct brume_device_info {
@@ -47,6 +55,24 @@ void brume_device_get_info(const brume_device *d, brume_device_info *info);
  * A machine without an OpenCL loader or device yields the cpu alone, and BRUME_OK; note (may be NULL) receives why.
  */
 brume_status brume_device_list(brume_device_info **out, int *n, char note[256]);
+
+/** OpenCL programs that the device has made so far, by the compiler or from compiled ones on the disk; 0 and 0 on the cpu. */
+void brume_device_get_programs(const brume_device *d, int *compiled, int *cached);
+
+/** Where compiled OpenCL programs are kept between runs. */
+typedef struct brume_cache_info {
+    char folder[1024];
+    int usable;            /* 0: every process compiles for itself; note says why */
+    int entries;
+    uint64_t bytes, limit; /* what was not used for longest goes when bytes would exceed limit */
+    char note[256];
+} brume_cache_info;
+/**
+ * The folder programs in $BRUME_CACHE, else in $XDG_CACHE_HOME/brume, else in ~/.cache/brume; made if missing. BRUME_CACHE=off: none.
+ * BRUME_CACHE_MIB sets the limit (256). An entry belongs to one source, set of options, device, driver and version of brume; one that
+ * is damaged or that the driver refuses is compiled anew and replaced. The folder may be deleted at any time.
+ */
+void brume_cache_get_info(brume_cache_info *info);
 
 /** Memory on the device, not initialised; read and write are synchronous. */
 brume_status brume_buffer_new(brume_device *d, size_t bytes, brume_buffer **out);

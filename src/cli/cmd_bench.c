@@ -17,14 +17,21 @@ struct bench_args {
     int64_t batch, micro_batch, size, repeat, seed;
     double seconds;
     int mode, json, quiet;
+    double begin_ms;     /* when the program began */
 };
 
+/* What the first step costs: from the beginning of the program to its end, and the OpenCL programs that it needed. */
+struct startup { double ms; int compiled, cached; };
+
 /* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs); two runs before do not count. */
-static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t)
+static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t, struct startup *first)
 {
     for (int i = 0; i < 2; i++) {
         const brume_status st = s->step(s);
         if (st != BRUME_OK) return st;
+        if (i > 0) continue;
+        first->ms = bench_now_ms() - a->begin_ms;
+        brume_device_get_programs(s->device, &first->compiled, &first->cached);
     }
     const double begin = bench_now_ms();
     while (a->repeat ? t->n < a->repeat : t->n < 3 || bench_now_ms() - begin < 1e3 * a->seconds) {
@@ -74,7 +81,7 @@ void bench_report_device(struct cli_report *r, const brume_device *d)
     cli_report_int(r, "compute_units", info.is_opencl ? "compute units" : "threads", info.compute_units);
 }
 
-static void report(const struct bench_args *a, const struct bench_subject *s, const struct bench_times *t)
+static void report(const struct bench_args *a, const struct bench_subject *s, const struct bench_times *t, const struct startup *first)
 {
     struct cli_report r;
     brume_plan_stats stats;
@@ -94,6 +101,9 @@ static void report(const struct bench_args *a, const struct bench_subject *s, co
     cli_report_float(&r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
     cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
     cli_report_float(&r, "gflops", "speed", stats.flops / median / 1e6, "GFLOP/s");
+    cli_report_float(&r, "start_ms", "start to end of the first run", first->ms, "ms");
+    cli_report_int(&r, "programs_compiled", "OpenCL programs compiled", first->compiled);
+    cli_report_int(&r, "programs_cached", "OpenCL programs from the disk", first->cached);
     cli_report_float(&r, "peak_mib", "largest memory of the process", cli_peak() / 1048576, "MiB");
     cli_report_text(&r, "kernels", "kernels chosen", kernels);
     cli_report_end(&r);
@@ -106,6 +116,7 @@ static brume_status bench(const struct bench_args *a, const char *model)
     brume_device *d = NULL;
     struct bench_times t = { 0 };
     struct bench_subject subject = { 0 };
+    struct startup first = { 0 };
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet || a->json, &d);
     if (s != BRUME_OK) return s;
@@ -114,8 +125,8 @@ static brume_status bench(const struct bench_args *a, const char *model)
     c.seed = (uint64_t)a->seed;
     c.lr = 1e-4;
     s = bench_model(d, a->mode, &c, &subject);
-    if (s == BRUME_OK) s = measure(a, &subject, &t);
-    if (s == BRUME_OK) report(a, &subject, &t);
+    if (s == BRUME_OK) s = measure(a, &subject, &t, &first);
+    if (s == BRUME_OK) report(a, &subject, &t, &first);
     free(t.ms);
     bench_subject_free(&subject);
     brume_device_close(d);
@@ -129,7 +140,7 @@ int cmd_bench(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "ops")) return bench_ops_command(argc - 1, argv + 1);
     static const char *const modes[] = { "infer", "train", NULL };
     const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1 };
-    struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5 };
+    struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5, .begin_ms = bench_now_ms() };
     struct cli_option options[] = {
         OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist"),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),

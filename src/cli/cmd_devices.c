@@ -24,7 +24,13 @@ static void print_text(const brume_device_info *d, int n, const char *note)
     if (*note) printf("%s\n", note);
 }
 
-static int print_json(const brume_device_info *d, int n, const char *note)
+static void print_cache(const brume_cache_info *c)
+{
+    if (c->usable) printf("compiled programs: %s, %d files, %.1f of at most %.0f MiB\n", c->folder, c->entries, (double)c->bytes / 1048576, (double)c->limit / 1048576);
+    else printf("compiled programs are not kept: %s\n", c->note);
+}
+
+static int print_json(const brume_device_info *d, int n, const char *note, const brume_cache_info *c)
 {
     brume_json_writer *w = brume_json_writer_new();
     if (!w) return CLI_FAILED; /* not even a message could be made */
@@ -50,6 +56,14 @@ static int print_json(const brume_device_info *d, int n, const char *note)
     }
     brume_json_end(w);
     brume_json_put_string(w, "note", note);
+    brume_json_begin_object(w, "cache");
+    brume_json_put_bool(w, "usable", c->usable);
+    brume_json_put_string(w, "folder", c->folder);
+    brume_json_put_int(w, "entries", c->entries);
+    brume_json_put_int(w, "bytes", (int64_t)c->bytes);
+    brume_json_put_int(w, "limit", (int64_t)c->limit);
+    brume_json_put_string(w, "note", c->note);
+    brume_json_end(w);
     brume_json_end(w);
     const char *text = brume_json_writer_text(w);
     if (text) puts(text);
@@ -71,8 +85,14 @@ int cmd_devices(int argc, char **argv)
     char note[256] = "";
     if (brume_device_list(&list, &n, note) != BRUME_OK) return cli_failed();
     status = CLI_DONE;
-    if (json) status = print_json(list, n, note);
-    else print_text(list, n, note);
+    brume_cache_info cache;
+    brume_cache_get_info(&cache);
+    if (json) {
+        status = print_json(list, n, note, &cache);
+    } else {
+        print_text(list, n, note);
+        print_cache(&cache);
+    }
     free(list);
     return status;
 }

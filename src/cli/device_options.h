@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The options that every command with a device shares: --device, --threads. */
+ * The options that every command with a device shares: --device, --threads, --clblast, --cache. */
 #ifndef BRUME_CLI_DEVICE_OPTIONS_H
 #define BRUME_CLI_DEVICE_OPTIONS_H
 
@@ -7,16 +7,17 @@
 
 #include "brume/device.h"
 
-struct cli_device { const char *spec; int64_t threads; int clblast; };
+struct cli_device { const char *spec; int64_t threads; int clblast, cache; };
 
-/* Defaults; then two rows of an option table: OPT_DEVICE(&d). */
-#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0 }
+/* Defaults; then rows of an option table: OPT_DEVICE(&d). */
+#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1 }
 #define OPT_DEVICE(d)                                                                                                                        \
     OPT_STRING("device", &(d)->spec, "D", "auto, cpu, opencl or opencl:PLATFORM.DEVICE (see brume devices)"),                                \
         OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
-        OPT_CHOICE("clblast", &(d)->clblast, ((const char *const[]){ "auto", "off", "on", NULL }), "matrix products of OpenCL devices by CLBlast; auto: on GPUs")
+        OPT_CHOICE("clblast", &(d)->clblast, ((const char *const[]){ "auto", "off", "on", NULL }), "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
+        OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)")
 
-/* Opens the device and, unless quiet, says on stderr which. */
+/* Opens the device and, unless quiet, says on stderr which, and how far its preparations at the first use are. */
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out);
 
 #endif

@@ -84,7 +84,7 @@ static brume_status fill_kernel(struct brume_cl_device *d)
 {
     if (d->fill) return BRUME_OK;
     cl_program program;
-    brume_status s = brume_cl_program_get(d, "fill.cl", NULL, "", "fill", &program);
+    brume_status s = brume_cl_program_get(d, &(struct brume_cl_want){ "fill.cl", NULL, "", "fill" }, &program);
     if (s) return s;
     cl_int err = CL_SUCCESS;
     cl_kernel k = d->cl->CreateKernel(program, "fill", &err);

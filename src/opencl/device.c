@@ -15,7 +15,10 @@ static void device_close(struct brume_device *base)
     const struct brume_cl_api *cl = d->cl;
     if (d->queue && !d->lost) cl->Finish(d->queue);
     if (d->fill) cl->ReleaseKernel(d->fill);
+    brume_cl_programs_keep(d);
     brume_cl_programs_free(d);
+    brume_cl_cache_close(&d->cache);
+    free(d->identity);
     if (d->dummy) cl->ReleaseMemObject(d->dummy);
     if (d->queue) cl->ReleaseCommandQueue(d->queue);
     if (d->context) cl->ReleaseContext(d->context);
@@ -44,6 +47,27 @@ static const struct brume_backend backend = {
     .run_step = brume_cl_run_step,
     .measure_peak = brume_cl_measure_peak,
 };
+
+void brume_cl_progress(const struct brume_cl_device *d, const char *what, int done, int total)
+{
+    if (d->options.preparing) d->options.preparing(d->options.preparing_ctx, what, done, total);
+}
+
+/* A compiled program is of use only to the same brume on the same device with the same driver. */
+static brume_status identify(struct brume_cl_device *d, cl_platform_id platform)
+{
+    char platform_version[128] = "";
+    cl_uint bits = 0;
+    d->cl->GetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof platform_version - 1, platform_version, NULL);
+    d->cl->GetDeviceInfo(d->id, CL_DEVICE_ADDRESS_BITS, sizeof bits, &bits, NULL);
+    const brume_device_info *i = &d->info;
+    const size_t bytes = 1024;
+    d->identity = malloc(bytes);
+    if (!d->identity) return brume_fail(BRUME_E_MEMORY, "%s: cannot allocate the device's description", i->spec);
+    snprintf(d->identity, bytes, "brume " BRUME_VERSION "\nplatform %s, %s\ndevice %s, %u bits, %d units, vectors of %d\ndriver %s\nversion %s", i->platform,
+             platform_version, i->name, (unsigned)bits, i->compute_units, i->vector_width, i->driver, i->version);
+    return BRUME_OK;
+}
 
 static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platform)
 {
@@ -97,11 +121,14 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
     if (!d->info.usable)
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s '%s' cannot be used: %s; `brume devices` lists the others", d->info.spec, d->info.name,
                        d->info.note);
+    if (!s) s = identify(d, platforms[platform]);
     if (!s) s = open_queue(d, platforms[platform]);
     if (s) {
         device_close(&d->base);
         return s;
     }
+    if (options) d->options = *options;
+    if (!d->options.no_cache) brume_cl_cache_open(&d->cache, why);
     const int clblast = options ? options->clblast : -1;
     d->base.caps = (struct brume_caps){
         .opencl = true,

@@ -17,6 +17,7 @@ struct launch {
     const struct brume_cl_gemm *gemm;
     int32_t slot[3];                 /* GEMM: operands */
     uint64_t offset[3];
+    bool fresh;                      /* the first of its kernel, whose program was compiled just now */
 };
 
 /* A kernel argument that is a buffer. */
@@ -35,6 +36,7 @@ struct brume_exec {
     int n_slots;
     struct brume_cl_gemm *gemms;
     char *names;                     /* of the generated kernels */
+    int n_fresh, n_tried;            /* fresh launches; those that ran */
 };
 
 /* A launch while it is being prepared. */
@@ -250,7 +252,7 @@ static brume_status prepare_kernel(struct brume_exec *e, const struct pending *q
 {
     struct brume_cl_device *d = e->d;
     cl_program program;
-    brume_status s = brume_cl_program_get(d, q->k.file, q->source, q->k.defines, q->k.kernel, &program);
+    brume_status s = brume_cl_program_get(d, &(struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel }, &program);
     if (s) return brume_fail_in(s, "%s '%s'", q->step->node->op->name, q->step->node->name);
     cl_int err = CL_SUCCESS;
     cl_kernel kernel = d->cl->CreateKernel(program, q->k.kernel, &err);
@@ -286,6 +288,37 @@ static brume_status prepare_gemm(struct brume_exec *e, const struct pending *q, 
         l->offset[i] = place.offset / (uint64_t)element;
     }
     return brume_cl_warm_gemm(e->d, g);
+}
+
+/* All programs at once, so that they are compiled side by side; kernels then find theirs. */
+static void make_programs(struct brume_cl_device *d, const struct pendings *p)
+{
+    struct brume_cl_want *wants = calloc((size_t)p->n + 1, sizeof *wants);
+    if (!wants) return;
+    int n = 0;
+    for (int i = 0; i < p->n; i++) {
+        const struct pending *q = &p->at[i];
+        bool known = !q->k.kernel;
+        for (int j = 0; j < n && !known; j++)
+            known = q->source == wants[j].text && !strcmp(q->k.file, wants[j].file) && !strcmp(q->k.defines, wants[j].defines);
+        if (!known) wants[n++] = (struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel };
+    }
+    brume_cl_programs_make(d, wants, n);
+    free(wants);
+}
+
+/* Drivers may compile a kernel when they first see it launched: these launches are waited for, so that one can tell how far it is. */
+static void mark_fresh(struct brume_exec *e)
+{
+    for (int i = 0; i < e->n; i++) {
+        struct launch *l = &e->launches[i];
+        l->fresh = l->kernel != NULL;
+        for (int j = 0; j < i && l->fresh; j++) {
+            const struct launch *other = &e->launches[j];
+            l->fresh = !other->fresh || strcmp(l->name, other->name) || memcmp(l->local, other->local, sizeof l->local);
+        }
+        e->n_fresh += l->fresh;
+    }
 }
 
 static int by_slot(const void *pa, const void *pb)
@@ -344,7 +377,10 @@ brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step
     char *source = NULL;
     s = collect(d, steps, n, &p);
     if (!s) s = generate(d, &p, &source, &e->names);
+    const int compiled = d->base.programs_compiled;
+    if (!s) make_programs(d, &p); /* what fails here fails again in build_exec(), which knows the node */
     if (!s) s = build_exec(e, &p, steps, n_slots);
+    if (!s && d->base.programs_compiled > compiled) mark_fresh(e);
     free(source);
     free(p.at);
     if (s) brume_cl_exec_free(e);
@@ -397,6 +433,14 @@ static brume_status submit(struct brume_exec *e, const struct launch *l, brume_b
     return BRUME_OK;
 }
 
+static brume_status try_fresh(struct brume_exec *e, struct launch *l)
+{
+    const brume_status s = brume_cl_finish(&e->d->base);
+    l->fresh = false;
+    brume_cl_progress(e->d, "preparing kernels", ++e->n_tried, e->n_fresh);
+    return s;
+}
+
 static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int from, int to)
 {
     struct brume_cl_device *d = e->d;
@@ -405,6 +449,7 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
     for (int i = from; i < to && !s; i++) {
         s = submit(e, &e->launches[i], slots);
         d->in_flight++;
+        if (!s && e->launches[i].fresh) s = try_fresh(e, &e->launches[i]);
         if (s || (i - from) % FLUSH_EVERY != FLUSH_EVERY - 1) continue;
         const cl_int err = d->cl->Flush(d->queue);
         if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", e->launches[i].what);

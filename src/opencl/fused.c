@@ -7,6 +7,7 @@
  * "flat" kernels: one element per work-item; an input that repeats along some axis divides the element's index.
  * "rows" kernels, for CPU devices: a work-item does pieces of rows of the innermost axis with floatN vectors (the tensors may
  * overlap, so that compilers would leave a loop over floats scalar). */
+#include "base/hash.h"
 #include "opencl/internal.h"
 
 #include <stdarg.h>
@@ -249,13 +250,6 @@ static void size_launch(struct brume_cl_launch *k, const struct brume_caps *caps
         for (int p = 0; p < f->op[j].ew->n_param; p++) brume_cl_float(k, f->op[j].p[p]);
 }
 
-static uint64_t fnv1a(const char *s)
-{
-    uint64_t h = 14695981039346656037u;
-    for (; *s; s++) h = (h ^ (unsigned char)*s) * 1099511628211u;
-    return h;
-}
-
 struct kernel { uint64_t hash; char *body; int chain; };
 
 static int by_text(const void *pa, const void *pb)
@@ -312,7 +306,7 @@ brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fu
         if (s.rows) put_rows(&t, &s);
         else put_flat(&t, &s);
         failed = t.failed;
-        kernels[c] = (struct kernel){ failed ? 0 : fnv1a(t.at), t.at, c };
+        kernels[c] = (struct kernel){ failed ? 0 : brume_fnv1a(t.at, t.n), t.at, c };
         size_launch(&launches[c], caps, &s);
     }
     if (!failed) {

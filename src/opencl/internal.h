@@ -16,6 +16,7 @@
 
 #include "base/fail.h"
 #include "graph/cl_launch.h"
+#include "opencl/cache.h"
 #include "plan/backend.h"
 
 /* ---- loader.c: the library, opened at run time ------------------------------------------------------------------------------ */
@@ -67,6 +68,9 @@ struct brume_cl_device {
     cl_command_queue queue;
     brume_device_info info;
     struct brume_cl_program *programs;  /* built so far, a list */
+    struct brume_cl_cache cache;        /* of compiled programs, between processes */
+    char *identity;                     /* version of brume, device, driver: what a compiled program belongs to */
+    brume_device_options options;
     cl_mem dummy;                       /* bound where an optional tensor is absent; never read */
     cl_kernel fill;                     /* made at the first fill */
     uint64_t next_serial;
@@ -81,6 +85,9 @@ struct brume_cl_buffer {
     uint64_t serial;                    /* never reused, unlike addresses: tells whether kernel arguments are up to date */
 };
 
+/** Tells the caller of the library how far long preparations are. */
+void brume_cl_progress(const struct brume_cl_device *d, const char *what, int done, int total);
+
 static inline struct brume_cl_device *brume_cl_device_of(struct brume_device *d) { return (struct brume_cl_device *)d; }
 
 brume_status brume_cl_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out);
@@ -92,12 +99,14 @@ brume_status brume_cl_finish(struct brume_device *d);
 
 /* ---- program.c -------------------------------------------------------------------------------------------------------------- */
 
-/**
- * The program made of cl/FILE (or of `text` if given, then file only names it in messages), built with the defines; kept by the
- * device and found again. what: for messages, the kernel or op that asks for it.
- */
-brume_status brume_cl_program_get(struct brume_cl_device *d, const char *file, const char *text, const char *defines, const char *what,
-                                  cl_program *out);
+/** A program: cl/FILE, or `text` if given (then file only names it in messages), with defines. what: for messages, who asks for it. */
+struct brume_cl_want { const char *file, *text, *defines, *what; };
+/** Makes, several at a time, what the device does not have yet: from the folder of compiled programs, else by the compiler. */
+brume_status brume_cl_programs_make(struct brume_cl_device *d, const struct brume_cl_want *wants, int n);
+/** One program, made now if need be; owned by the device. */
+brume_status brume_cl_program_get(struct brume_cl_device *d, const struct brume_cl_want *want, cl_program *out);
+/** Stores the binaries of programs that were compiled. After their first run, for some drivers compile only then what they store. */
+void brume_cl_programs_keep(struct brume_cl_device *d);
 void brume_cl_programs_free(struct brume_cl_device *d);
 /** The text of cl/FILE, or NULL. */
 const char *brume_cl_source(const char *file);

@@ -19,4 +19,7 @@ brume_status brume_opencl_list(brume_device_info **list, int *n, char note[256])
  */
 brume_status brume_opencl_open(int platform, int device, const brume_device_options *options, struct brume_device **out);
 
+/** See brume_cache_get_info(). */
+void brume_opencl_cache(brume_cache_info *info);
+
 #endif

@@ -41,7 +41,7 @@ brume_status brume_cl_measure_peak(struct brume_device *base, double *gflops)
     double ms = 0;
     *gflops = 0;
     snprintf(defines, sizeof defines, "-DWIDTH=%d", width);
-    brume_status s = brume_cl_program_get(d, "peak.cl", NULL, defines, "measuring the multiply-add rate", &program);
+    brume_status s = brume_cl_program_get(d, &(struct brume_cl_want){ "peak.cl", NULL, defines, "measuring the multiply-add rate" }, &program);
     if (s != BRUME_OK) return s;
     if ((s = brume_cl_buffer_new(base, items * sizeof(float), &y)) != BRUME_OK) return s;
     cl_int err = CL_SUCCESS;

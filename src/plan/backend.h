@@ -69,7 +69,11 @@ struct brume_backend {
 };
 
 /* Every backend's device and buffer begin with these. */
-struct brume_device { const struct brume_backend *backend; struct brume_caps caps; };
+struct brume_device {
+    const struct brume_backend *backend;
+    struct brume_caps caps;
+    int programs_compiled, programs_cached; /* OpenCL programs made so far */
+};
 struct brume_buffer { struct brume_device *device; size_t bytes; };
 
 #endif

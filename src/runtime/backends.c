@@ -36,6 +36,15 @@ brume_status brume_backends_list(brume_device_info **out, int *n, char note[256]
     return s;
 }
 
+void brume_backends_cache(brume_cache_info *info)
+{
+#if BRUME_HAVE_OPENCL
+    brume_opencl_cache(info);
+#else
+    *info = (brume_cache_info){ .note = "this build has no OpenCL backend" };
+#endif
+}
+
 brume_status brume_backends_open(const char *spec, const brume_device_options *options, brume_device **out)
 {
     if (!strcmp(spec, "cpu")) return brume_cpu_open(options, out);

@@ -11,6 +11,9 @@ brume_status brume_backends_list(brume_device_info **out, int *n, char note[256]
 /** Opens a device by its spec without a choice left in it: "cpu" or "opencl:P.D". */
 brume_status brume_backends_open(const char *spec, const brume_device_options *options, brume_device **out);
 
+/** See brume_cache_get_info(). */
+void brume_backends_cache(brume_cache_info *info);
+
 /** 1 if this build has the OpenCL backend. */
 int brume_backends_have_opencl(void);
 

@@ -139,6 +139,14 @@ brume_status brume_device_list(brume_device_info **out, int *n, char note[256])
     return s;
 }
 
+void brume_device_get_programs(const brume_device *d, int *compiled, int *cached)
+{
+    *compiled = d->programs_compiled;
+    *cached = d->programs_cached;
+}
+
+void brume_cache_get_info(brume_cache_info *info) { brume_backends_cache(info); }
+
 brume_status brume_device_finish(brume_device *d) { return d->backend->finish(d); }
 
 brume_status brume_device_measure_peak(brume_device *d, double *gflops) { return d->backend->measure_peak(d, gflops); }
