@@ -8,6 +8,7 @@
 
 #include "brume/device.h"
 #include "brume/graph.h"
+#include "brume/process.h"
 #include "brume/schedule.h"
 
 /**
@@ -16,10 +17,21 @@
  */
 typedef struct brume_denoiser {
     void *self;
-    /** out = prediction for the noisy images x at time t (a time step, may be fractional). x must be left as it is; out is another buffer. */
-    brume_status (*predict)(void *self, brume_buffer *x, double t, brume_buffer *out);
+    /**
+     * out = prediction for the noisy images x = a x0 + s eps at a level. x must be left as it is; out is another buffer.
+     * variance: NULL, or receives the variance channels of a network that learned them (see brume_variance), same shape as x.
+     */
+    brume_status (*predict)(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance);
     brume_prediction prediction_type;
+    int has_variance;  /**< the network predicts variance channels */
 } brume_denoiser;
+
+/** A classifier of noisy images: out = gradient of log p(y | x) with respect to x at a level, y being its own business. */
+typedef struct brume_classifier_gradient {
+    void *self;
+    brume_status (*gradient)(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out);
+    double scale;      /**< 1: as derived */
+} brume_classifier_gradient;
 
 /** Where noise comes from. fill: writes unit normal noise of the sampler's shape; draw counts 0, 1, ... in order of use. */
 typedef struct brume_noise_source {
@@ -30,61 +42,108 @@ typedef struct brume_noise_source {
 /** Philox streams (see brume_normal) that samplers use with an image's seed: start noise (step 0), and noise of draw k (step k). */
 enum { BRUME_STREAM_START = 0x100, BRUME_STREAM_STEP = 0x101 };
 
+/** Negative numbers and NaN ask for the row's default. */
 typedef struct brume_sampler_options {
     const char *name;                        /**< a row of brume_sampler_row(): "ddpm", "ddim", ... */
-    int32_t steps;                           /**< number of network calls, 1 .. T; 0 = the row's default, at most T */
-    double eta;                              /**< ddim: 0 deterministic .. 1 ancestral noise; < 0 = the row's default */
+    int32_t steps;                           /**< 1 .. T; 0 = the row's default, at most T */
+    double eta;                              /**< ddim: 0 deterministic .. 1 ancestral noise; ancestral and SDE solvers: scale of the noise */
     int use_clipped_model_output;            /**< ddim: 1: eps is derived again from the clipped x0 */
-    const brume_scheduler_config *scheduler; /**< schedule, spacing, clipping, variance; read during brume_sampler_new() only */
+    const brume_scheduler_config *scheduler; /**< process, spacing, clipping, solver options; read during brume_sampler_new() only */
+    double strength;                         /**< 0 or 1: from noise; between: from given images, noised to that part of the way (SDEdit) */
+    const int32_t *sections;                 /**< ddpm, repaint: T cut in n_sections equal parts with that many steps each; NULL: by spacing */
+    int32_t n_sections;
+    int32_t order;                           /**< lms: 1 .. 4; 0 = 4 */
+    double mu;                               /**< flow: dynamic shift */
+    double s_churn, s_min, s_max, s_noise;   /**< edm samplers (Karras et al. 2022, alg. 2): 0, 0, inf, 1; s_max and s_noise 0 = default */
+    int32_t langevin_steps;                  /**< ald: steps per level; 0 = the row's default */
+    double langevin_step;                    /**< ald: step size at the last level; 0 = the row's default */
+    int denoise_last;                        /**< ald, pc: one noise-free step in the end; -1 = the row's default */
+    double snr;                              /**< Langevin corrector; 0 = the scheduler's */
+    int32_t correct_steps;                   /**< corrector steps per predictor step; -1 = the scheduler's */
+    const char *predictor, *corrector;       /**< pc: "reverse_diffusion", "euler_maruyama", "ancestral"; "langevin", "ald", "none"; NULL = default */
+    int probability_flow;                    /**< pc: the ODE instead of the SDE */
+    double rtol, atol;                       /**< ode; 0 = 1e-5 */
+    int32_t jump_length, jump_n_sample;      /**< repaint; 0 = 10, 10 */
 } brume_sampler_options;
+
+/** All defaults, no name and no scheduler. */
+void brume_sampler_options_default(brume_sampler_options *o);
 
 struct brume_sampling; /* a run in progress: src/diffusion/sampling.h */
 
 typedef struct brume_sampler_kind {
     const char *name;
     const char *paper;           /**< paper and equation */
-    const char *scheduler_class; /**< diffusers' class that asks for it, or NULL */
+    const char *what;            /**< one line: the update, or what it is good for */
+    const char *scheduler_class; /**< diffusers' class whose defaults it takes, or NULL */
+    const char *keys;            /**< "key=value ..." of the scheduler's config that this row sets on top (dpmpp_3m: solver_order=3), or NULL */
     int32_t default_steps;
     double default_eta;
+    unsigned processes;          /**< bit set of 1 << brume_process_kind that it can sample */
+    int grid, state;             /**< see src/diffusion/sampling.h */
     brume_status (*run)(struct brume_sampling *s);
 } brume_sampler_kind;
 /** The i-th sampler; NULL past the end. */
 const brume_sampler_kind *brume_sampler_row(int i);
 const brume_sampler_kind *brume_sampler_find(const char *name);
-/** The row for a scheduler's class name; NULL if none. */
-const brume_sampler_kind *brume_sampler_for_class(const char *class_name);
+/** The row for a scheduler's config: its class and keys; NULL if none. */
+const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c);
 
 typedef struct brume_sampler brume_sampler;
 
 /**
- * Plans for images of shape (N, ...) on device d, which must outlive the sampler. BRUME_E_ARG names an unknown sampler (and those known)
- * or an option outside its range; BRUME_E_UNSUPPORTED an option of the scheduler that this sampler cannot follow.
+ * Plans for images of shape (N, ...) on device d, which must outlive the sampler. BRUME_E_ARG names an unknown sampler (and those known),
+ * an option outside its range, or a process that the sampler is not for; BRUME_E_UNSUPPORTED an option that this sampler cannot follow.
  */
 brume_status brume_sampler_new(brume_device *d, const brume_sampler_options *o, brume_shape shape, brume_sampler **out);
 void brume_sampler_free(brume_sampler *s);
 
-/** Times at which the denoiser is called, in order; *n values owned by the sampler. */
+/** Times of the grid, in order; *n values owned by the sampler (multi-stage samplers ask at times between as well). */
 const double *brume_sampler_timesteps(const brume_sampler *s, int32_t *n);
-/** The sampler's schedule, owned by it. */
-const brume_schedule *brume_sampler_schedule(const brume_sampler *s);
+/** s / a of the grid and its end: *n values (one more than times where an end is appended), owned by the sampler. */
+const double *brume_sampler_sigmas(const brume_sampler *s, int32_t *n);
+/** The sampler's process, owned by it. */
+const brume_process *brume_sampler_process(const brume_sampler *s);
+/** Network calls of a run; 0 if that is known only afterwards (adaptive steps). */
+int32_t brume_sampler_calls(const brume_sampler *s);
 
 /** Unit normal start noise of every image from its seed (host array of N) into x: brume_normal(seeds, step 0, BRUME_STREAM_START). */
 brume_status brume_sampler_start(brume_sampler *s, const int64_t *seeds, brume_buffer *x);
 
-/**
- * Called after every step with its number i = 1 .. n, the state x after it and, where the sampler formed it, the predicted x0 (else NULL);
- * both may be read. Anything but BRUME_OK ends the run with that status. Called once before the first step with i = 0.
- */
-typedef brume_status brume_sampler_observer(void *ctx, int32_t i, int32_t n, brume_buffer *x, brume_buffer *x0);
+/** What an observer sees after a network call and its update. */
+typedef struct brume_sampler_event {
+    int32_t call, calls;   /**< network calls so far, and in all (0: not known) */
+    int32_t step, steps;   /**< steps done, and in all (0: not known) */
+    int complete;          /**< 0: x is an intermediate stage of a multi-stage step */
+    double view_scale;     /**< x times this has unit variance at the noisy end and is x0 at the clean one: for pictures */
+    brume_level level;     /**< of the last network call; of event 0: of the start */
+    brume_buffer *x;       /**< state; may be read */
+    brume_buffer *x0;      /**< x0 estimate of the last call (Tweedie's formula), or NULL before the first; may be read */
+} brume_sampler_event;
+/** Anything but BRUME_OK ends the run with that status. Called once before the first call with call = 0 and step = 0. */
+typedef brume_status brume_sampler_observer(void *ctx, const brume_sampler_event *e);
+
+/** What a run is given. */
+typedef struct brume_sampler_input {
+    const brume_denoiser *denoiser;
+    const brume_classifier_gradient *classifier; /**< NULL: no classifier guidance; ddpm shifts the mean, all others shift eps (ADM, algs. 1, 2) */
+    const int64_t *seeds;             /**< host array of N: noise of the steps, image by image; may be NULL if noise is given */
+    const brume_noise_source *noise;  /**< NULL: from seeds; else asked instead (tests) */
+    brume_buffer *known;              /**< x0 given (N, ...): strength < 1, inpainting; else NULL */
+    brume_buffer *mask;               /**< (N, ...), 1 where known holds: inpainting by replacement; else NULL */
+    brume_sampler_observer *observe;  /**< may be NULL */
+    void *ctx;
+    int want_x0;                      /**< form the x0 estimate for the observer even where the sampler does not need it */
+} brume_sampler_input;
+
+/** Counts of the last run: network calls; accepted and rejected steps of an adaptive sampler. */
+typedef struct brume_sampler_stats { int32_t calls, accepted, rejected; } brume_sampler_stats;
+void brume_sampler_get_stats(const brume_sampler *s, brume_sampler_stats *stats);
 
 /**
- * Samples: x holds the start noise (N, ...), scaled to the sampler's prior (all rows so far: unit normal), and receives the result.
- * seeds     host array of N: noise of the steps, image by image, so that an image does not depend on its batch; may be NULL if noise is given
- * noise     NULL: from seeds; else asked instead (tests)
- * observe   may be NULL
- * Runs again with other seeds need no new sampler. A status of the denoiser or the observer is passed on.
+ * Samples: x holds unit normal noise (N, ...) (samplers that go from image to noise: the image) and receives the result.
+ * Runs again with other seeds need no new sampler. A status of the denoiser, the classifier or the observer is passed on.
  */
-brume_status brume_sampler_run(brume_sampler *s, const brume_denoiser *d, const int64_t *seeds, const brume_noise_source *noise, brume_buffer *x,
-                               brume_sampler_observer *observe, void *ctx);
+brume_status brume_sampler_run(brume_sampler *s, const brume_sampler_input *in, brume_buffer *x);
 
 #endif

@@ -12,8 +12,12 @@
 #include "brume/json.h"
 #include "brume/status.h"
 
-/** What the network predicts (diffusion literature: eps, x0, v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0). */
-typedef enum brume_prediction { BRUME_PREDICT_EPS = 0, BRUME_PREDICT_X0, BRUME_PREDICT_V } brume_prediction;
+/**
+ * What the network predicts of x = a x0 + s eps: eps, x0, v = a eps - s x0 (Salimans & Ho 2022), score = -eps / s (Song et al. 2021),
+ * flow u = eps - x0 (Lipman et al. 2022), or F of a preconditioned denoiser (Karras et al. 2022, eq. 7).
+ */
+typedef enum brume_prediction { BRUME_PREDICT_EPS = 0, BRUME_PREDICT_X0, BRUME_PREDICT_V, BRUME_PREDICT_SCORE, BRUME_PREDICT_FLOW,
+                                BRUME_PREDICT_EDM } brume_prediction;
 
 /** Which of T time steps n sampling steps visit: diffusers' names. */
 typedef enum brume_spacing { BRUME_SPACING_LEADING = 0, BRUME_SPACING_LINSPACE, BRUME_SPACING_TRAILING } brume_spacing;
@@ -22,16 +26,38 @@ typedef enum brume_spacing { BRUME_SPACING_LEADING = 0, BRUME_SPACING_LINSPACE, 
 typedef enum brume_variance { BRUME_VARIANCE_FIXED_SMALL = 0, BRUME_VARIANCE_FIXED_LARGE, BRUME_VARIANCE_LEARNED_RANGE,
                               BRUME_VARIANCE_LEARNED } brume_variance;
 
-/** Keys of scheduler_config.json under their own names; defaults are those of diffusers' DDPMScheduler, and of DDIMScheduler
- * for the keys that only it has. */
+/** How noise grows with time; see brume/process.h. */
+typedef enum brume_process_kind { BRUME_PROCESS_DISCRETE = 0, BRUME_PROCESS_FLOW, BRUME_PROCESS_EDM, BRUME_PROCESS_NCSN, BRUME_PROCESS_VP,
+                                  BRUME_PROCESS_SUBVP, BRUME_PROCESS_VE } brume_process_kind;
+
+/** Noise levels between the largest and the smallest (Karras et al. 2022, eq. 5 and table 1; k-diffusion). */
+typedef enum brume_sigmas { BRUME_SIGMAS_TABLE = 0 /* those of the times */, BRUME_SIGMAS_KARRAS, BRUME_SIGMAS_EXPONENTIAL, BRUME_SIGMAS_LU,
+                            BRUME_SIGMAS_POLYEXPONENTIAL, BRUME_SIGMAS_VP, BRUME_SIGMAS_GEOMETRIC } brume_sigmas;
+
+typedef enum brume_final_sigma { BRUME_FINAL_ZERO = 0, BRUME_FINAL_SIGMA_MIN } brume_final_sigma;
+typedef enum brume_algorithm { BRUME_DPMSOLVERPP = 0, BRUME_DPMSOLVER, BRUME_SDE_DPMSOLVERPP } brume_algorithm;
+typedef enum brume_solver_type { BRUME_SOLVER_MIDPOINT = 0, BRUME_SOLVER_HEUN, BRUME_SOLVER_BH1, BRUME_SOLVER_BH2 } brume_solver_type;
+
+enum { BRUME_CORRECTOR_STEPS = 64 }; /**< steps that disable_corrector can name */
+
+/**
+ * Keys of scheduler_config.json under their own names; every class has its own defaults (brume_scheduler_config_class()). What the
+ * class does not know keeps a harmless value. The first block describes the model, the others how it is sampled.
+ */
 typedef struct brume_scheduler_config {
-    char class_name[64];          /**< "DDPMScheduler"; says which sampler the model asks for */
-    int32_t num_train_timesteps;  /**< 1000 = T */
+    char class_name[64];          /**< "DDPMScheduler"; says which process and sampler the model asks for */
+    brume_process_kind process;   /**< follows from the class */
+    int32_t num_train_timesteps;  /**< 1000 = T; number of levels L of an NCSN ladder */
     double beta_start, beta_end;  /**< 1e-4, 0.02 */
     char beta_schedule[32];       /**< "linear": a row of brume_schedule_row() */
     double *trained_betas;        /**< NULL, or T values that override all of the above; owned: brume_scheduler_config_clear() */
-    brume_prediction prediction_type;   /**< eps: "epsilon", "sample", "v_prediction" in the file */
+    bool rescale_betas_zero_snr;  /**< false; true: alpha_bar[T-1] = 0 (Lin et al. 2023) */
+    brume_prediction prediction_type;   /**< eps: "epsilon", "sample", "v_prediction", "score", "flow_prediction" in the file */
     brume_variance variance_type;       /**< fixed_small */
+    double beta_min, beta_max;    /**< 0.1, 20: VP and sub-VP SDE */
+    double sigma_min, sigma_max;  /**< VE, NCSN, EDM: ends of the noise; discrete: ends of karras and exponential grids, NaN = of the schedule */
+    double sigma_data;            /**< 0.5: standard deviation of the data (EDM) */
+
     bool clip_sample;             /**< true: predicted x0 is clamped to +- clip_sample_range */
     double clip_sample_range;     /**< 1 */
     bool thresholding;            /**< false; true: dynamic thresholding (Saharia et al. 2022) */
@@ -39,10 +65,41 @@ typedef struct brume_scheduler_config {
     bool set_alpha_to_one;        /**< true; false: alpha_bar before the first time step is alpha_bar[0] (DDIM) */
     int32_t steps_offset;         /**< 0; added to every time of leading spacing */
     brume_spacing timestep_spacing;     /**< leading */
-    bool rescale_betas_zero_snr;  /**< false; true: alpha_bar[T-1] = 0 (Lin et al. 2023) */
+
+    brume_sigmas sigmas;          /**< use_karras_sigmas, use_exponential_sigmas, use_lu_lambdas; or sigma_schedule (EDM) */
+    double rho;                   /**< 7 */
+    brume_final_sigma final_sigmas_type; /**< zero */
+    bool interpolation_log_linear;       /**< Euler's interpolation_type "log_linear" */
+    brume_algorithm algorithm_type;      /**< dpmsolver++ */
+    brume_solver_type solver_type;       /**< midpoint; bh2 of UniPC */
+    int32_t solver_order;         /**< 2 */
+    bool lower_order_final, euler_at_final;
+    bool exact_third_order;       /**< false; true: the coefficient of the second difference in DPM-Solver++ 3M that makes it third order */
+    double lambda_min_clipped;    /**< -inf */
+    int32_t disable_corrector[BRUME_CORRECTOR_STEPS], n_disable_corrector; /**< steps without UniPC's corrector */
+    bool skip_prk_steps;          /**< false: PNDM starts with Runge-Kutta steps */
+    int32_t original_inference_steps; /**< 50 (LCM) */
+    double timestep_scaling;      /**< 10 (LCM) */
+    double shift;                 /**< 1 (flow) */
+    bool use_dynamic_shifting;    /**< flow: shift by mu, which is given with the run */
+    double shift_terminal;        /**< NaN: none */
+    bool stochastic_sampling;     /**< flow */
+    double snr;                   /**< 0.15: signal-to-noise ratio of the Langevin corrector (VE) */
+    int32_t correct_steps;        /**< 1 */
+    double sampling_eps;          /**< smallest time of SDE samplers: 1e-3 VP, 1e-5 VE */
 } brume_scheduler_config;
 
-/** Fills the defaults. Anything the struct owned before is not freed. */
+/** Fills c with the defaults of a class. BRUME_E_UNSUPPORTED names an unknown class and lists the known. c must hold nothing. */
+brume_status brume_scheduler_config_class(const char *class_name, brume_scheduler_config *c);
+/**
+ * dst = the same model as src (process, betas, prediction, clipping), sampled as class_name does by default. BRUME_E_ARG if that class
+ * is for another process. dst must hold nothing.
+ */
+brume_status brume_scheduler_config_convert(const brume_scheduler_config *src, const char *class_name, brume_scheduler_config *dst);
+/** Names of the known classes: i = 0, 1, ... until NULL. */
+const char *brume_scheduler_class_name(int i);
+
+/** Fills the defaults of DDPMScheduler. Anything the struct owned before is not freed. */
 void brume_scheduler_config_default(brume_scheduler_config *c);
 /** Frees what the config owns and fills the defaults; on a config that was never filled the behaviour is undefined. */
 void brume_scheduler_config_clear(brume_scheduler_config *c);
