@@ -42,7 +42,7 @@ typedef struct brume_noise_source {
 /** Philox streams (see brume_normal) that samplers use with an image's seed: start noise (step 0), and noise of draw k (step k). */
 enum { BRUME_STREAM_START = 0x100, BRUME_STREAM_STEP = 0x101 };
 
-/** Negative numbers and NaN ask for the row's default. */
+/** What brume_sampler_options_default() leaves asks for the row's default. */
 typedef struct brume_sampler_options {
     const char *name;                        /**< a row of brume_sampler_row(): "ddpm", "ddim", ... */
     int32_t steps;                           /**< 1 .. T; 0 = the row's default, at most T */
@@ -69,6 +69,14 @@ typedef struct brume_sampler_options {
 /** All defaults, no name and no scheduler. */
 void brume_sampler_options_default(brume_sampler_options *o);
 
+typedef enum brume_sampler_flag {
+    BRUME_SAMPLER_TAKES_IMAGE = 1,  /**< x is an image on entry, not noise (inversion) */
+    BRUME_SAMPLER_OWN_GUIDANCE = 2, /**< uses the classifier's gradient in its own way (mean shift) */
+    BRUME_SAMPLER_OWN_MASK = 4,     /**< puts known data in itself */
+    BRUME_SAMPLER_NEEDS_MASK = 8,   /**< nothing but inpainting */
+    BRUME_SAMPLER_ADAPTIVE = 16,    /**< steps are chosen by the error: the number of calls is not known before */
+} brume_sampler_flag;
+
 struct brume_sampling; /* a run in progress: src/diffusion/sampling.h */
 
 typedef struct brume_sampler_kind {
@@ -76,18 +84,28 @@ typedef struct brume_sampler_kind {
     const char *paper;           /**< paper and equation */
     const char *what;            /**< one line: the update, or what it is good for */
     const char *scheduler_class; /**< diffusers' class whose defaults it takes, or NULL */
-    const char *keys;            /**< "key=value ..." of the scheduler's config that this row sets on top (dpmpp_3m: solver_order=3), or NULL */
     int32_t default_steps;
     double default_eta;
     unsigned processes;          /**< bit set of 1 << brume_process_kind that it can sample */
+    unsigned flags;              /**< brume_sampler_flag */
     int grid, state;             /**< see src/diffusion/sampling.h */
     brume_status (*run)(struct brume_sampling *s);
+    /** Network calls of a run that does n steps; NULL: n. */
+    int32_t (*calls)(const brume_scheduler_config *c, const struct brume_sampler_options *o, int32_t n);
+    /** Keys that this row sets over the class' defaults (dpmpp_3m: solver_order = 3); NULL: none. */
+    void (*adjust)(brume_scheduler_config *c);
 } brume_sampler_kind;
 /** The i-th sampler; NULL past the end. */
 const brume_sampler_kind *brume_sampler_row(int i);
+/** By name; '-' counts as '_'. NULL if there is none. */
 const brume_sampler_kind *brume_sampler_find(const char *name);
-/** The row for a scheduler's config: its class and keys; NULL if none. */
+/** The row that a scheduler's class asks for; NULL if none. */
 const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c);
+/**
+ * out = how row k samples the model described by a config: the model's own keys, the row's defaults for the rest. A row of the model's own
+ * class, or of another process (whose grid the model's config describes), takes the config as it is. out must hold nothing.
+ */
+brume_status brume_sampler_config(const brume_sampler_kind *k, const brume_scheduler_config *model, brume_scheduler_config *out);
 
 typedef struct brume_sampler brume_sampler;
 

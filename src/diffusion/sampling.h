@@ -79,7 +79,7 @@ brume_status brume_sampling_register(struct brume_sampling *s, int i, brume_buff
 /* m = prediction for the given state at a node (scaled for the network; classifier guidance added where the row does not do it itself). */
 brume_status brume_sampling_predict(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at);
 /* From the last prediction for that state: x0 (clipped or thresholded as the config says), eps, score into out; s->x0 may be out of the first.
- * BRUME_E_NUMERIC where the level leaves it undefined. */
+ * BRUME_E_NUMERIC where the level leaves it undefined. The network's scale is taken care of. */
 brume_status brume_sampling_x0(struct brume_sampling *s, brume_buffer *state, brume_buffer *out);
 brume_status brume_sampling_eps(struct brume_sampling *s, brume_buffer *state, brume_buffer *out);
 brume_status brume_sampling_score(struct brume_sampling *s, brume_buffer *state, brume_buffer *out);
@@ -103,14 +103,19 @@ brume_status brume_sampling_update(struct brume_sampling *s, const struct brume_
 brume_status brume_sampling_stage(struct brume_sampling *s, const struct brume_node *at);
 /* ... or as the result of a step that ends at `at`: known data are put in first (inpainting by replacement). x must be up to date. */
 brume_status brume_sampling_step(struct brume_sampling *s, const struct brume_node *at);
-/* x = mask (a known + s z) + (1 - mask) x with a fresh draw; does nothing without a mask. Rows that do this inside a step set kind flags. */
+/* x = mask (a known + s z) + (1 - mask) x with a fresh draw (none where s = 0); does nothing without a mask */
 brume_status brume_sampling_replace(struct brume_sampling *s, const struct brume_node *at);
+/* out = mask known + (1 - mask) unknown */
+brume_status brume_sampling_merge(struct brume_sampling *s, brume_buffer *known, brume_buffer *unknown, brume_buffer *out);
 
 /* Norms over the elements of each image, read back: norm[N]. */
 brume_status brume_sampling_norms(struct brume_sampling *s, brume_buffer *x, double *norm);
-/* out = x + exp(0.5 (w (hi - lo) + lo)) z, w = (v + 1) / 2: noise of a learned log variance between lo and hi (Nichol & Dhariwal 2021, eq. 15) */
-brume_status brume_sampling_add_learned_noise(struct brume_sampling *s, brume_buffer *x, brume_buffer *v, double lo, double hi, brume_buffer *z,
-                                              brume_buffer *out);
+/* Variance that the network predicted, for the last prediction: exp(w hi + (1 - w) lo), w = (v + 1) / 2 (Nichol & Dhariwal 2021, eq. 15), or
+ * the variance channels as they are (type "learned").
+ *   out = x + sqrt(variance) z    or    out = x + k variance z */
+struct brume_learned_variance { int direct; double lo, hi; };
+brume_status brume_sampling_add_learned(struct brume_sampling *s, const struct brume_learned_variance *how, brume_buffer *x, double k, int root, brume_buffer *z,
+                                        brume_buffer *out);
 
 /* rows */
 brume_status brume_run_ddpm(struct brume_sampling *s);
