@@ -33,13 +33,19 @@ static inline void mixture_score(const struct mixture *m, int component, double 
     }
 }
 
-/* What a network would predict, from the score: eps = -s score, x0 = (x + s^2 score) / a (Tweedie), v = a eps - s x0. */
+/* What a network would predict, from the score: eps = -s score, x0 = (x + s^2 score) / a (Tweedie), v = a eps - s x0, flow = eps - x0. */
 static inline double mixture_prediction(brume_prediction p, double a, double s, double x, double score)
 {
-    const double eps = -s * score;
-    if (p == BRUME_PREDICT_EPS) return eps;
-    const double x0 = (x + s * s * score) / a;
-    return p == BRUME_PREDICT_X0 ? x0 : a * eps - s * x0;
+    const double eps = -s * score, x0 = (x + s * s * score) / a;
+    switch (p) {
+    case BRUME_PREDICT_EPS: return eps;
+    case BRUME_PREDICT_X0: return x0;
+    case BRUME_PREDICT_V: return a * eps - s * x0;
+    case BRUME_PREDICT_SCORE: return score;
+    case BRUME_PREDICT_FLOW: return eps - x0;
+    case BRUME_PREDICT_EDM: break;
+    }
+    return NAN;
 }
 
 #endif

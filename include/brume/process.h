@@ -28,6 +28,8 @@ const brume_schedule *brume_process_schedule(const brume_process *p);
 
 /** The level at the process' own time u; ends are clamped. */
 brume_level brume_process_level(const brume_process *p, double u);
+/** The level at a part of the way: 0 the clean image (a = 1, s = 0), 1 the noisiest; between, equal steps of the process' own time (EDM: of ln sigma). */
+brume_level brume_process_along(const brume_process *p, double part);
 /** The level whose noise-to-signal ratio s / a is sigma; sigma is clamped to the process' range for the time only. */
 brume_level brume_process_level_of_sigma(const brume_process *p, double sigma);
 /** The process' own time u where s / a = sigma; clamped. */

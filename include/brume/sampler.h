@@ -99,7 +99,7 @@ typedef struct brume_sampler_kind {
 const brume_sampler_kind *brume_sampler_row(int i);
 /** By name; '-' counts as '_'. NULL if there is none. */
 const brume_sampler_kind *brume_sampler_find(const char *name);
-/** The row that a scheduler's class asks for; NULL if none. */
+/** The row that a scheduler's class asks for, else the first that samples its process; NULL if none. */
 const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c);
 /**
  * out = how row k samples the model described by a config: the model's own keys, the row's defaults for the rest. A row of the model's own
@@ -120,6 +120,8 @@ void brume_sampler_free(brume_sampler *s);
 const double *brume_sampler_timesteps(const brume_sampler *s, int32_t *n);
 /** s / a of the grid and its end: *n values (one more than times where an end is appended), owned by the sampler. */
 const double *brume_sampler_sigmas(const brume_sampler *s, int32_t *n);
+/** What unit normal noise is multiplied with at the start of a run. */
+double brume_sampler_start_scale(const brume_sampler *s);
 /** The sampler's process, owned by it. */
 const brume_process *brume_sampler_process(const brume_sampler *s);
 /** Network calls of a run; 0 if that is known only afterwards (adaptive steps). */
@@ -132,6 +134,7 @@ brume_status brume_sampler_start(brume_sampler *s, const int64_t *seeds, brume_b
 typedef struct brume_sampler_event {
     int32_t call, calls;   /**< network calls so far, and in all (0: not known) */
     int32_t step, steps;   /**< steps done, and in all (0: not known) */
+    double progress;       /**< 0 .. 1: part of the run that is done */
     int complete;          /**< 0: x is an intermediate stage of a multi-stage step */
     double view_scale;     /**< x times this has unit variance at the noisy end and is x0 at the clean one: for pictures */
     brume_level level;     /**< of the last network call; of event 0: of the start */

@@ -30,6 +30,7 @@ struct drawing {
     brume_device *device;
     brume_unet2d_denoiser *denoiser;
     brume_sampler *sampler;
+    const char *sampler_name;
     brume_buffer *x;
     int64_t n, batch, h, w, c;
     int32_t *labels;   /* n, or NULL */
@@ -121,12 +122,11 @@ static brume_status save_tensors(const struct drawing *s)
     return st;
 }
 
-static brume_status observe(void *ctx, int32_t i, int32_t n, brume_buffer *x, brume_buffer *x0)
+static brume_status observe(void *ctx, const brume_sampler_event *e)
 {
     struct drawing *s = ctx;
-    (void)x0;
-    if (i > 0) cli_progress_step(&s->bar, ++s->calls_done, "%s", "");
-    return strip_observe(&s->strip, i, n, x);
+    if (e->call > 0) cli_progress_step(&s->bar, ++s->calls_done, "%s", "");
+    return strip_observe(&s->strip, e);
 }
 
 static brume_status draw_batch(struct drawing *s, int64_t first)
@@ -148,20 +148,23 @@ static brume_status draw_batch(struct drawing *s, int64_t first)
     } else if (st == BRUME_OK) {
         st = brume_sampler_start(s->sampler, s->seeds + first, s->x);
     }
-    if (st == BRUME_OK)
-        st = brume_sampler_run(s->sampler, brume_unet2d_denoiser_get(s->denoiser), s->seeds + first, NULL, s->x, observe, s);
+    const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(s->denoiser), .seeds = s->seeds + first, .observe = observe, .ctx = s };
+    if (st == BRUME_OK) st = brume_sampler_run(s->sampler, &in, s->x);
     s->strip.wanted = 0; /* the first batch is enough */
     return st == BRUME_OK ? brume_buffer_read(s->x, 0, out, bytes) : st;
 }
 
-static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
+static brume_status draw(struct drawing *s, const brume_scheduler_config *scheduler)
 {
     const struct sample_args *a = s->a;
-    const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : brume_sampler_for_class(scheduler->class_name);
     const brume_shape shape = BRUME_SHAPE(s->batch, s->h, s->w, s->c);
-    const brume_sampler_options so = { .name = a->sampler ? a->sampler : kind ? kind->name : "ddpm", .steps = (int32_t)a->steps, .eta = a->eta,
-                                       .use_clipped_model_output = a->reproject ? a->reproject == 2 : a->guidance != 1,
-                                       .scheduler = scheduler };
+    brume_sampler_options so;
+    brume_sampler_options_default(&so);
+    so.name = s->sampler_name;
+    so.steps = (int32_t)a->steps;
+    so.eta = a->eta;
+    so.use_clipped_model_output = a->reproject ? a->reproject == 2 : a->guidance != 1;
+    so.scheduler = scheduler;
     const brume_unet2d_denoiser_options o = {
         .prediction_type = scheduler->prediction_type, .labels = s->labels, .null_label = s->model->unet.num_class_embeds - 1,
         .guidance_scale = s->labels ? a->guidance : 1,
@@ -172,14 +175,14 @@ static brume_status draw(struct drawing *s, brume_scheduler_config *scheduler)
     brume_model_drop_params(s->model);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, (size_t)brume_shape_numel(shape) * sizeof(float), &s->x);
     if (st != BRUME_OK) return st;
-    int32_t steps;
-    brume_sampler_timesteps(s->sampler, &steps);
+    const int32_t calls = brume_sampler_calls(s->sampler);
     if (!a->quiet) {
-        fprintf(stderr, "sampler %s, %d network calls", so.name, (int)steps);
+        fprintf(stderr, "sampler %s", so.name);
+        if (calls) fprintf(stderr, ", %d network calls", (int)calls);
         if (o.guidance_scale != 1) fprintf(stderr, ", guidance e = e_u + %g (e_c - e_u)", o.guidance_scale);
         fprintf(stderr, "\n");
     }
-    cli_progress_begin(&s->bar, "sampling", 0, batches * steps, a->quiet);
+    cli_progress_begin(&s->bar, "sampling", 0, batches * calls, a->quiet);
     for (int64_t b = 0; st == BRUME_OK && b < batches; b++) st = draw_batch(s, b * s->batch);
     cli_progress_end(&s->bar);
     return st;
@@ -242,12 +245,11 @@ static brume_status outputs(struct drawing *s)
             fprintf(stderr, "warning: the model drew NaN or infinite values; is it trained?\n");
             break;
         }
-    const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : brume_sampler_for_class(s->model->scheduler.class_name);
-    brume_status st = a->out ? write_grid(s, kind ? kind->name : "ddpm") : BRUME_OK;
+    brume_status st = a->out ? write_grid(s, s->sampler_name) : BRUME_OK;
     if (st == BRUME_OK && a->save_tensors) st = save_tensors(s);
     if (st == BRUME_OK && a->strip) st = strip_write(&s->strip, a->strip);
     if (st == BRUME_OK && a->forward_strip)
-        st = strip_forward(brume_sampler_schedule(s->sampler), s->images, s->seeds, s->n < a->strip_images ? s->n : a->strip_images, s->h, s->w, s->c,
+        st = strip_forward(brume_sampler_process(s->sampler), s->images, s->seeds, s->n < a->strip_images ? s->n : a->strip_images, s->h, s->w, s->c,
                            a->strip_columns, a->forward_strip);
     if (st != BRUME_OK || a->quiet) return st;
     const char *const files[] = { a->out, a->save_tensors, a->strip, a->forward_strip };
@@ -266,7 +268,9 @@ static int sample(const struct sample_args *a, const struct cli_usage *u, const 
     brume_scheduler_config_default(&scheduler);
     brume_status st = brume_model_load(folder, a->weights, &s.model);
     if (st == BRUME_OK && s.model->note[0] && !a->quiet) fprintf(stderr, "%s\n", s.model->note);
-    if (st == BRUME_OK) st = brume_scheduler_config_copy(&scheduler, &s.model->scheduler);
+    const brume_sampler_kind *kind = a->sampler ? brume_sampler_find(a->sampler) : st == BRUME_OK ? brume_sampler_for_config(&s.model->scheduler) : NULL;
+    if (st == BRUME_OK && kind) st = brume_sampler_config(kind, &s.model->scheduler, &scheduler);
+    s.sampler_name = kind ? kind->name : a->sampler;
     if (st == BRUME_OK && a->init_noise) st = read_noise(&s, &file, &noise);
     if (st == BRUME_OK) status = prepare(&s, u, noise);
     if (st == BRUME_OK && status == CLI_GO_ON) {

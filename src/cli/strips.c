@@ -19,21 +19,17 @@ brume_status strip_begin(struct strip *s, int64_t rows, int64_t columns, int64_t
 
 void strip_free(struct strip *s) { free(s->cells); }
 
-/* Step that column k of a run of n steps shows: 0 (noise) first, n (image) last. */
-static int32_t moment(const struct strip *s, int64_t k, int32_t n) { return (int32_t)llround((double)k * n / (double)(s->columns - 1)); }
-
-brume_status strip_observe(struct strip *s, int32_t i, int32_t n, brume_buffer *x)
+brume_status strip_observe(struct strip *s, const brume_sampler_event *e)
 {
     const int64_t pixels = s->h * s->w * s->c;
-    if (!s->wanted) return BRUME_OK;
-    for (int64_t k = 0; k < s->columns; k++) {
-        if (moment(s, k, n) != i) continue;
+    if (!s->wanted || !e->complete) return BRUME_OK;
+    for (; s->filled < s->columns && e->progress >= (double)s->filled / (double)(s->columns - 1) - 1e-9; s->filled++)
         for (int64_t r = 0; r < s->rows; r++) {
-            const brume_status st = brume_buffer_read(x, (size_t)(r * pixels) * sizeof(float), s->cells + (r * s->columns + k) * pixels,
-                                                      (size_t)pixels * sizeof(float));
+            float *cell = s->cells + (r * s->columns + s->filled) * pixels;
+            const brume_status st = brume_buffer_read(e->x, (size_t)(r * pixels) * sizeof(float), cell, (size_t)pixels * sizeof(float));
             if (st != BRUME_OK) return st;
+            for (int64_t p = 0; p < pixels; p++) cell[p] *= (float)e->view_scale;
         }
-    }
     return BRUME_OK;
 }
 
@@ -46,7 +42,7 @@ brume_status strip_write(const struct strip *s, const char *path)
     return st;
 }
 
-brume_status strip_forward(const brume_schedule *schedule, const float *x0, const int64_t *seeds, int64_t n, int64_t h, int64_t w, int64_t c,
+brume_status strip_forward(const brume_process *process, const float *x0, const int64_t *seeds, int64_t n, int64_t h, int64_t w, int64_t c,
                            int64_t columns, const char *path)
 {
     struct strip s;
@@ -57,8 +53,9 @@ brume_status strip_forward(const brume_schedule *schedule, const float *x0, cons
     for (int64_t r = 0; st == BRUME_OK && r < n; r++) {
         brume_fill_normal((uint64_t)seeds[r], BRUME_STREAM_START, 0, 0, pixels, eps);
         for (int64_t k = 0; k < columns; k++) {
-            const int32_t t = (int32_t)llround((double)k * schedule->T / (double)(columns - 1)) - 1; /* -1: the image itself */
-            const float a = (float)sqrt(brume_alpha_bar(schedule, t)), b = (float)sqrt(brume_one_minus_alpha_bar(schedule, t));
+            const brume_level l = brume_process_along(process, (double)k / (double)(columns - 1));
+            const double norm = sqrt(l.a * l.a + l.s * l.s);
+            const float a = (float)(l.a / norm), b = (float)(l.s / norm);
             float *cell = s.cells + (r * columns + k) * pixels;
             for (int64_t p = 0; p < pixels; p++) cell[p] = a * x0[r * pixels + p] + b * eps[p];
         }

@@ -4,35 +4,29 @@
 
 #include "diffusion/sampling.h"
 
-/* alpha_bar of a time step that may lie before the chain, where set_alpha_to_one = false repeats the first entry. */
-static double alpha_bar(const struct brume_sampling *s, int32_t t)
-{
-    return t < 0 && !s->config->set_alpha_to_one ? brume_alpha_bar(s->schedule, 0) : brume_alpha_bar(s->schedule, t);
-}
-static double one_minus(const struct brume_sampling *s, int32_t t)
-{
-    return t < 0 && !s->config->set_alpha_to_one ? brume_one_minus_alpha_bar(s->schedule, 0) : brume_one_minus_alpha_bar(s->schedule, t);
-}
+/* A time step that may lie before the chain, where set_alpha_to_one = false repeats the first entry. */
+static int32_t within(const struct brume_sampling *s, int32_t t) { return t < 0 && !s->config->set_alpha_to_one ? 0 : t; }
 
-/* x' = sqrt(P) x0 + sqrt(1 - P - sd^2) eps + sd z, sd = eta sqrt((1-P)/(1-A) (1 - A/P))        (eqs. 12 and 16)
+/* After the network was asked: x' = sqrt(P) x0 + sqrt(1 - P - sd^2) eps + sd z, sd = eta sqrt((1-P)/(1-A) (1 - A/P))        (eqs. 12, 16)
  * from alpha_bar A at `from` to P at `to`; eps stays the raw one when x0 is clipped, unless use_clipped_model_output. */
-static brume_status step(struct brume_sampling *s, int32_t from, int32_t to, double eta)
+static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, double eta)
 {
-    const double A = alpha_bar(s, from), P = alpha_bar(s, to), not_A = one_minus(s, from), not_P = one_minus(s, to);
-    const double a = sqrt(A), b = sqrt(not_A);
-    const double sd = eta > 0 ? eta * sqrt(fmax(not_P / not_A * (1.0 - A / P), 0.0)) : 0.0;
+    const double A = brume_alpha_bar(s->schedule, from), not_A = brume_one_minus_alpha_bar(s->schedule, from);
+    const double P = brume_alpha_bar(s->schedule, to), not_P = brume_one_minus_alpha_bar(s->schedule, to);
+    const double a = sqrt(A), b = sqrt(not_A), sd = eta > 0 ? eta * sqrt(fmax(not_P / not_A * (1.0 - A / P), 0.0)) : 0.0;
     const double along = sqrt(fmax(not_P - sd * sd, 0.0)); /* coefficient of eps */
     double cx, cm, ex, em;
     struct brume_terms x = { 0 };
     brume_status e = BRUME_OK;
-    brume_x0_coef(s->prediction, a, b, &cx, &cm);
-    brume_eps_coef(s->prediction, a, b, &ex, &em);
+    const brume_level level = { .a = a, .s = b };
+    brume_prediction_x0(s->prediction, &level, &cx, &cm);
+    brume_prediction_eps(s->prediction, &level, &ex, &em);
     if (!brume_sampling_clips(s)) {
         brume_terms_add(&x, sqrt(P) * cx + (along != 0 ? along * ex : 0.0), s->x);
         brume_terms_add(&x, sqrt(P) * cm + (along != 0 ? along * em : 0.0), s->m);
     } else {
-        e = brume_sampling_x0(s, a, b);
-        const int rederive = s->use_clipped_model_output; /* eps = (x - a x0) / b */
+        e = brume_sampling_x0(s, s->x, s->x0);
+        const int rederive = s->options->use_clipped_model_output; /* eps = (x - a x0) / b */
         brume_terms_add(&x, sqrt(P) - (rederive && along != 0 ? along * a / b : 0.0), s->x0);
         brume_terms_add(&x, along != 0 ? along * (rederive ? 1.0 / b : ex) : 0.0, s->x);
         brume_terms_add(&x, along != 0 && !rederive ? along * em : 0.0, s->m);
@@ -41,18 +35,20 @@ static brume_status step(struct brume_sampling *s, int32_t from, int32_t to, dou
         e = brume_sampling_noise(s);
         brume_terms_add(&x, sd, s->z);
     }
-    return e == BRUME_OK ? brume_sampling_step(s, &x, brume_sampling_clips(s)) : e;
+    return e == BRUME_OK ? brume_sampling_update(s, &x) : e;
 }
 
-/* Like diffusers, a step goes from t to t - T/n, which is the next time of the grid where n divides T. */
+/* Like diffusers, a step goes from t to t - T/n, which is the next time of the grid where n divides T; a run from a given image keeps
+ * to the grid. */
 brume_status brume_run_ddim(struct brume_sampling *s)
 {
     const int32_t stride = s->schedule->T / s->n;
     brume_status e = BRUME_OK;
-    for (int32_t i = 0; i < s->n && e == BRUME_OK; i++) {
-        const int32_t t = (int32_t)s->t[i];
-        e = brume_sampling_predict(s, t);
-        if (e == BRUME_OK) e = step(s, t, t - stride, s->eta);
+    for (int32_t i = s->first; i < s->n && e == BRUME_OK; i++) {
+        const int32_t t = (int32_t)s->grid->t[i], on_grid = i + 1 < s->n ? (int32_t)s->grid->t[i + 1] : -1;
+        e = brume_sampling_predict(s, s->x, &s->grid->node[i]);
+        if (e == BRUME_OK) e = update(s, t, within(s, s->options->strength < 1 ? on_grid : t - stride), s->eta);
+        if (e == BRUME_OK) e = brume_sampling_step(s, &s->grid->node[i + 1]);
     }
     return e;
 }
@@ -62,10 +58,13 @@ brume_status brume_run_ddim_inverse(struct brume_sampling *s)
 {
     const int32_t stride = s->schedule->T / s->n;
     brume_status e = BRUME_OK;
-    for (int32_t i = s->n - 1; i >= 0 && e == BRUME_OK; i--) {
-        const int32_t t = (int32_t)s->t[i];
-        e = brume_sampling_predict(s, t);
-        if (e == BRUME_OK) e = step(s, t - stride, t, 0.0);
+    for (int32_t i = s->n - 1; i >= s->first && e == BRUME_OK; i--) {
+        const int32_t t = (int32_t)s->grid->t[i], from = within(s, t - stride);
+        const double a = sqrt(brume_alpha_bar(s->schedule, from)), b = sqrt(brume_one_minus_alpha_bar(s->schedule, from));
+        const struct brume_node at = { .t = t, .u = from, .a = a, .s = b, .scale = 1 };
+        e = brume_sampling_predict(s, s->x, &at);
+        if (e == BRUME_OK) e = update(s, from, t, 0.0);
+        if (e == BRUME_OK) e = brume_sampling_step(s, &s->grid->node[i]);
     }
     return e;
 }

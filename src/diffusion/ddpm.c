@@ -1,47 +1,100 @@
 /* SPDX-License-Identifier: MIT
- * Ancestral sampling (Ho et al. 2020, algorithm 2), with clipped x0 and on any subset of the time steps. */
+ * Ancestral sampling (Ho et al. 2020, algorithm 2), with clipped x0, fixed and learned variances, and on any subset of the time steps. */
 #include <math.h>
 
 #include "diffusion/sampling.h"
 
-/* From time t to p (-1: the end). A = alpha_bar[t], P = alpha_bar[p], beta = 1 - A/P of the skipped stretch:
- *   x' = sqrt(P) beta / (1-A) x0 + sqrt(A/P) (1-P) / (1-A) x + sqrt(var) z        (eqs. 6 and 7)
- *   var = beta (1-P) / (1-A) for fixed_small, beta for fixed_large; no noise at t = 0 */
-static brume_status step(struct brume_sampling *s, int32_t t, int32_t p)
+enum { MEAN, GRADIENT }; /* registers */
+
+/* From time t (alpha_bar A) to p (P; p = -1: the end), beta = 1 - A/P of the skipped stretch:
+ *   x' = sqrt(P) beta / (1-A) x0 + sqrt(A/P) (1-P) / (1-A) x + sqrt(var) z        (eqs. 6 and 7) */
+struct posterior { double c0, ct, beta, small; };
+
+static struct posterior posterior(const struct brume_schedule *s, int32_t t, int32_t p)
 {
-    const double A = brume_alpha_bar(s->schedule, t), P = brume_alpha_bar(s->schedule, p);
-    const double not_A = brume_one_minus_alpha_bar(s->schedule, t), not_P = brume_one_minus_alpha_bar(s->schedule, p);
+    const double A = brume_alpha_bar(s, t), P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t), not_P = brume_one_minus_alpha_bar(s, p);
     /* 1 - A/P without cancelling: (1 - A - (1 - P)) / P loses digits, expm1 of the difference of logarithms does not */
-    const double log_A = s->schedule->log_alpha_bar[t], log_P = p < 0 ? 0.0 : s->schedule->log_alpha_bar[p];
-    const double beta = -expm1(log_A - log_P);
-    const double c0 = sqrt(P) * beta / not_A, ct = sqrt(A / P) * not_P / not_A;
-    const double small = fmax(beta * not_P / not_A, 1e-20);
-    const double var = s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? beta : small;
+    const double log_A = s->log_alpha_bar[t], log_P = p < 0 ? 0.0 : s->log_alpha_bar[p], beta = -expm1(log_A - log_P);
+    return (struct posterior){ sqrt(P) * beta / not_A, sqrt(A / P) * not_P / not_A, beta, beta * not_P / not_A };
+}
+
+static int32_t time_of(const struct brume_sampling *s, int32_t i) { return i < s->n ? (int32_t)s->grid->t[i] : -1; }
+
+/* The variance of step i: beta or its posterior value; of the last step, whose posterior variance is 0, the logarithms use that of the
+ * step before (Ho et al.'s code). */
+static struct brume_learned_variance log_range(const struct brume_sampling *s, int32_t i)
+{
+    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
+    double small = q.small;
+    if (!(small > 0)) small = i > 0 ? posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).small : q.beta;
+    return (struct brume_learned_variance){ s->config->variance_type == BRUME_VARIANCE_LEARNED, log(fmax(small, 1e-20)), log(q.beta) };
+}
+
+static int learned(const struct brume_sampling *s) { return s->config->variance_type >= BRUME_VARIANCE_LEARNED_RANGE; }
+
+/* mean += scale var grad log p(y | x_t), the gradient taken at x_t as in the released code (Dhariwal & Nichol 2021, algorithm 1) */
+static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer *before, struct brume_terms *x)
+{
+    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
+    const struct brume_learned_variance range = log_range(s, i);
+    const double large = i + 1 < s->n ? q.beta : exp(range.lo), scale = s->in->classifier->scale;
+    brume_buffer *gradient, *mean;
+    brume_status e = brume_sampling_register(s, GRADIENT, &gradient);
+    if (e == BRUME_OK) e = brume_sampling_register(s, MEAN, &mean);
+    if (e == BRUME_OK) e = brume_sampling_classifier(s, before, &s->grid->node[i], gradient);
+    if (e != BRUME_OK) return e;
+    if (!learned(s)) {
+        brume_terms_add(x, scale * (s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? large : q.small), gradient);
+        return BRUME_OK;
+    }
+    if ((e = brume_sampling_combine(s, x, mean)) != BRUME_OK) return e;
+    e = brume_sampling_add_learned(s, &range, mean, scale, 0, gradient, s->spare);
+    *x = (struct brume_terms){ 0 };
+    brume_terms_add(x, 1, mean);
+    if (e != BRUME_OK) return e;
+    struct brume_terms copy = { 0 };
+    brume_terms_add(&copy, 1, s->spare);
+    return brume_sampling_combine(s, &copy, mean);
+}
+
+/* No noise at t = 0; in a respaced process (sections) none in its last step. */
+static int draws(const struct brume_sampling *s, int32_t i) { return s->options->n_sections ? i + 1 < s->n : time_of(s, i) > 0; }
+
+static brume_status step(struct brume_sampling *s, int32_t i)
+{
+    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
     struct brume_terms x = { 0 };
-    brume_status e = BRUME_OK;
+    brume_status e = brume_sampling_predict(s, s->x, &s->grid->node[i]);
+    if (e != BRUME_OK) return e;
     if (brume_sampling_clips(s)) {
-        e = brume_sampling_x0(s, sqrt(A), sqrt(not_A));
-        brume_terms_add(&x, ct, s->x);
-        brume_terms_add(&x, c0, s->x0);
+        e = brume_sampling_x0(s, s->x, s->x0);
+        brume_terms_add(&x, q.ct, s->x);
+        brume_terms_add(&x, q.c0, s->x0);
     } else {
         double cx, cm;
-        brume_x0_coef(s->prediction, sqrt(A), sqrt(not_A), &cx, &cm);
-        brume_terms_add(&x, ct + c0 * cx, s->x);
-        brume_terms_add(&x, c0 * cm, s->m);
+        brume_sampling_x0_coef(s, &cx, &cm);
+        brume_terms_add(&x, q.ct + q.c0 * cx, s->x);
+        brume_terms_add(&x, q.c0 * cm, s->m);
     }
-    if (e == BRUME_OK && t > 0) {
+    if (e == BRUME_OK && s->in->classifier) e = shift_mean(s, i, s->x, &x);
+    if (e == BRUME_OK && draws(s, i)) {
         e = brume_sampling_noise(s);
-        brume_terms_add(&x, sqrt(var), s->z);
+        if (!learned(s)) brume_terms_add(&x, sqrt(s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? q.beta : fmax(q.small, 1e-20)), s->z);
     }
-    return e == BRUME_OK ? brume_sampling_step(s, &x, brume_sampling_clips(s)) : e;
+    if (e == BRUME_OK) e = brume_sampling_update(s, &x);
+    if (e == BRUME_OK && draws(s, i) && learned(s)) {
+        const struct brume_learned_variance range = log_range(s, i);
+        e = brume_sampling_add_learned(s, &range, s->x, 1, 1, s->z, s->spare);
+        brume_buffer *done = s->spare;
+        s->spare = s->x;
+        s->x = done;
+    }
+    return e == BRUME_OK ? brume_sampling_step(s, &s->grid->node[i + 1]) : e;
 }
 
 brume_status brume_run_ddpm(struct brume_sampling *s)
 {
     brume_status e = BRUME_OK;
-    for (int32_t i = 0; i < s->n && e == BRUME_OK; i++) {
-        e = brume_sampling_predict(s, s->t[i]);
-        if (e == BRUME_OK) e = step(s, (int32_t)s->t[i], i + 1 < s->n ? (int32_t)s->t[i + 1] : -1);
-    }
+    for (int32_t i = s->first; i < s->n && e == BRUME_OK; i++) e = step(s, i);
     return e;
 }

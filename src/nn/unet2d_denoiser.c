@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A UNet2DModel as the denoiser of a sampler, with classifier-free guidance. */
+ * A UNet2DModel as the denoiser of a sampler, with classifier-free guidance and learned variances. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ struct brume_unet2d_denoiser {
     brume_unet2d_config config;
     brume_graph *g;
     brume_plan *p;
-    brume_tensor x, t, labels, out;
+    brume_tensor x, t, labels, out, variance; /* variance: BRUME_NONE if the network predicts none */
     int64_t images, batch;     /* N, and rows that the network sees: N, or 2 N with guidance */
     int32_t null_label;
     void *times;               /* batch f32, or i32 for a learned time embedding */
@@ -35,9 +35,10 @@ void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n)
 
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n) { return &n->denoiser; }
 
-static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer *out)
+static brume_status predict(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance)
 {
     brume_unet2d_denoiser *n = self;
+    const double t = level->t;
     const bool learned = n->config.time_embedding_type == BRUME_TIME_LEARNED;
     if (learned && !(t >= 0 && t < n->config.num_train_timesteps))
         return brume_fail(BRUME_E_ARG, "time %g is outside the model's learned time embedding, a table of %d rows: does the scheduler's config belong to it?",
@@ -48,6 +49,7 @@ static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer 
     }
     brume_status s = brume_plan_bind(n->p, n->x, x);
     if (s == BRUME_OK) s = brume_plan_bind(n->p, n->out, out);
+    if (s == BRUME_OK && variance) s = brume_plan_bind(n->p, n->variance, variance);
     if (s == BRUME_OK) s = brume_plan_write(n->p, n->t, n->times, (size_t)n->batch * 4);
     return s == BRUME_OK ? brume_plan_run(n->p) : s;
 }
@@ -86,6 +88,13 @@ static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float
         x = brume_concat(g, 2, (brume_tensor[]){ x, x }, 0);
     }
     brume_tensor y = brume_unet2d(g, c, slab, x, n->t, n->labels, NULL);
+    if (n->denoiser.has_variance) { /* channels [prediction, variance]; guidance leaves the conditional variance alone */
+        brume_tensor v = brume_slice(g, y, 3, c->in_channels, c->in_channels);
+        if (guided) v = brume_slice(g, v, 0, n->images, n->images);
+        y = brume_slice(g, y, 3, 0, c->in_channels);
+        n->variance = brume_persistent(g, "variance", BRUME_F32, images);
+        brume_assign(g, n->variance, v);
+    }
     if (guided) {
         const brume_tensor parts[2] = { brume_slice(g, y, 0, 0, n->images), brume_slice(g, y, 0, n->images, n->images) };
         y = brume_lincomb(g, 2, parts, coef);
@@ -107,9 +116,9 @@ static brume_status build(brume_unet2d_denoiser *n, brume_device *d, const float
 static brume_status check(const brume_unet2d_config *c, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
     if (images.ndim != 4) return brume_fail(BRUME_E_SHAPE, "a denoiser's images must be (N, H, W, C)");
-    if (c->out_channels != c->in_channels)
-        return brume_fail(BRUME_E_UNSUPPORTED, "the model has %d input and %d output channels; a denoiser needs the same number", c->in_channels,
-                          c->out_channels);
+    if (c->out_channels != c->in_channels && c->out_channels != 2 * c->in_channels)
+        return brume_fail(BRUME_E_UNSUPPORTED, "the model has %d input and %d output channels; a denoiser needs the same number, or twice with a learned "
+                                               "variance", c->in_channels, c->out_channels);
     if (c->class_embed_type == BRUME_CLASS_IDENTITY)
         return brume_fail(BRUME_E_UNSUPPORTED, "a denoiser takes class numbers; this model's class embedding is \"identity\"");
     if (c->class_embed_type != BRUME_CLASS_NONE && !o->labels)
@@ -132,7 +141,8 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     n->null_label = o->null_label;
     n->images = images.d[0];
     n->batch = o->guidance_scale == 1.0 ? n->images : 2 * n->images;
-    n->denoiser = (brume_denoiser){ .self = n, .predict = predict, .prediction_type = o->prediction_type };
+    n->denoiser = (brume_denoiser){ .self = n, .predict = predict, .prediction_type = o->prediction_type,
+                                    .has_variance = c->out_channels == 2 * c->in_channels };
     n->times = calloc((size_t)n->batch, 4);
     if (o->labels) n->label_rows = calloc((size_t)n->batch, 4);
     if (!n->times || (o->labels && !n->label_rows)) s = brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser");

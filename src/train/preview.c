@@ -25,17 +25,24 @@ static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, co
     for (int32_t i = 0; i < n; i++) seeds[i] = (int64_t)brume_seed_mix(t->config.seed, (uint64_t)i);
     const brume_unet2d_denoiser_options options = {
         .prediction_type = scheduler.prediction_type, .labels = labels, .null_label = t->config.unet.num_class_embeds - 1,
-        .guidance_scale = labels ? guidance : 1, .weights = brume_plan_buffer(t->update.plan, t->update.ema), .arena = t->plan,
+        .guidance.scale = labels ? guidance : 1, .weights = brume_plan_buffer(t->update.plan, t->update.ema), .arena = t->plan,
     };
-    const int32_t steps = scheduler.num_train_timesteps < PREVIEW_STEPS ? scheduler.num_train_timesteps : PREVIEW_STEPS;
     /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
      * the errors of a young model. */
-    const brume_sampler_options so = { .name = "ddim", .steps = steps, .eta = 1, .use_clipped_model_output = 1, .scheduler = &scheduler };
+    brume_sampler_options so;
+    brume_sampler_options_default(&so);
+    so.name = "ddim";
+    so.steps = scheduler.num_train_timesteps < PREVIEW_STEPS ? scheduler.num_train_timesteps : PREVIEW_STEPS;
+    so.eta = 1;
+    so.use_clipped_model_output = 1;
+    so.scheduler = &scheduler;
     if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, NULL, shape, &options, &denoiser)) == BRUME_OK &&
         (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK && (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK &&
-        (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK &&
-        (s = brume_sampler_run(sampler, brume_unet2d_denoiser_get(denoiser), seeds, NULL, x, NULL, NULL)) == BRUME_OK)
-        s = brume_buffer_read(x, 0, images, bytes);
+        (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK) {
+        const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .seeds = seeds };
+        s = brume_sampler_run(sampler, &in, x);
+        if (s == BRUME_OK) s = brume_buffer_read(x, 0, images, bytes);
+    }
 done:
     brume_buffer_free(x);
     brume_sampler_free(sampler);
