@@ -508,17 +508,26 @@ static void test_folders(void)
     brume_model_free(m);
 }
 
-/* y = denoiser(x, t) for n images of 4 x 4 */
-static void ask(const brume_model *m, int n, const int32_t *labels, double scale, const float *x, float *y)
+static double deviation(const double *x, int n)
+{
+    double mean = 0, sq = 0;
+    for (int i = 0; i < n; i++) mean += x[i] / n;
+    for (int i = 0; i < n; i++) sq += (x[i] - mean) * (x[i] - mean);
+    return sqrt(sq);
+}
+
+/* y = denoiser(x, t = 321) for n images of 4 x 4, at s / a = sigma */
+static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
 {
     brume_unet2d_denoiser *d = NULL;
     brume_buffer *in = NULL, *out = NULL;
     const size_t bytes = (size_t)n * 16 * 2 * sizeof(float);
-    const brume_unet2d_denoiser_options o = { .labels = labels, .null_label = 4, .guidance_scale = scale };
+    const brume_unet2d_denoiser_options o = { .labels = labels, .null_label = 4, .guidance = guidance };
     if (CHECK_OK(brume_buffer_new(cpu, bytes, &in)) && CHECK_OK(brume_buffer_new(cpu, bytes, &out)) && CHECK_OK(brume_buffer_write(in, 0, x, bytes)) &&
         CHECK_OK(brume_unet2d_denoiser_new(cpu, &m->unet, m->params, BRUME_SHAPE(n, 4, 4, 2), &o, &d))) {
         const brume_denoiser *f = brume_unet2d_denoiser_get(d);
-        CHECK_OK(f->predict(f->self, in, 321.0, out));
+        const brume_level level = { .t = 321, .a = 1, .s = sigma };
+        CHECK_OK(f->predict(f->self, in, &level, out, NULL));
         CHECK_OK(brume_buffer_read(out, 0, y, bytes));
         CHECK_FAILS(brume_unet2d_denoiser_set_labels(d, (int32_t[]){ 5, 0, 0 }), BRUME_E_ARG, "class 5");
     }
@@ -536,14 +545,29 @@ static void test_denoiser(void)
     c.out_channels = 2;
     for (int i = 0; i < 96; i++) x[i] = (float)sin(0.9 * i);
     if (!CHECK_OK(brume_model_new(&c, NULL, 8, &m))) return;
-    ask(m, 3, (int32_t[]){ 0, 1, 2 }, 1, x, cond);
-    ask(m, 3, (int32_t[]){ 4, 4, 4 }, 1, x, uncond);
-    ask(m, 3, (int32_t[]){ 0, 1, 2 }, brume_guidance_from_w(2.0), x, guided);
+    const brume_guidance none = { .scale = 1 }, three = { .scale = brume_guidance_from_w(2.0) }, back = { .scale = 3, .rescale = 0.7 },
+                         within = { .scale = 3, .sigma_lo = 0.5, .sigma_hi = 2 };
+    ask(m, 3, (int32_t[]){ 0, 1, 2 }, none, 1, x, cond);
+    ask(m, 3, (int32_t[]){ 4, 4, 4 }, none, 1, x, uncond);
+    ask(m, 3, (int32_t[]){ 0, 1, 2 }, three, 1, x, guided);
     for (int i = 0; i < 96; i++) CHECK_NEAR(guided[i], uncond[i] + 3.0 * (cond[i] - (double)uncond[i]), 1e-5);
-    ask(m, 1, (int32_t[]){ 1 }, 1, x + 32, alone);
+    ask(m, 3, (int32_t[]){ 0, 1, 2 }, back, 1, x, guided);
+    for (int k = 0; k < 3; k++) {
+        double m3[32];
+        for (int i = 0; i < 32; i++) m3[i] = uncond[32 * k + i] + 3.0 * (cond[32 * k + i] - (double)uncond[32 * k + i]);
+        double plain[32];
+        for (int i = 0; i < 32; i++) plain[i] = cond[32 * k + i];
+        const double factor = 0.3 + 0.7 * deviation(plain, 32) / deviation(m3, 32);
+        for (int i = 0; i < 32; i++) CHECK_NEAR(guided[32 * k + i], factor * m3[i], 1e-5);
+    }
+    for (int in = 0; in < 3; in++) { /* below, within and above the interval */
+        ask(m, 3, (int32_t[]){ 0, 1, 2 }, within, in == 0 ? 0.4 : in == 1 ? 1.5 : 2.1, x, guided);
+        for (int i = 0; i < 96; i++) CHECK_NEAR(guided[i], in == 1 ? uncond[i] + 3.0 * (cond[i] - (double)uncond[i]) : cond[i], 1e-5);
+    }
+    ask(m, 1, (int32_t[]){ 1 }, none, 1, x + 32, alone);
     for (int i = 0; i < 32; i++) CHECK_NEAR(alone[i], cond[32 + i], 1e-6);
     brume_unet2d_denoiser *d = NULL;
-    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance_scale = 1 }, &d),
+    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance = none }, &d),
                 BRUME_E_ARG, "labels must be given");
     CHECK(d == NULL);
     brume_model_free(m);
@@ -555,10 +579,10 @@ static void test_denoiser(void)
     c.time_embedding_type = BRUME_TIME_LEARNED;
     c.num_train_timesteps = 10;
     if (CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_buffer_new(cpu, 32 * sizeof(float), &b)) && CHECK_OK(brume_buffer_write(b, 0, x, 32 * sizeof(float))) &&
-        CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance_scale = 1 }, &d))) {
+        CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance = none }, &d))) {
         const brume_denoiser *f = brume_unet2d_denoiser_get(d);
-        CHECK_OK(f->predict(f->self, b, 9.0, b));
-        CHECK_FAILS(f->predict(f->self, b, 10.0, b), BRUME_E_ARG, "10 rows");
+        CHECK_OK(f->predict(f->self, b, &(brume_level){ .t = 9, .a = 1 }, b, NULL));
+        CHECK_FAILS(f->predict(f->self, b, &(brume_level){ .t = 10, .a = 1 }, b, NULL), BRUME_E_ARG, "10 rows");
     }
     brume_unet2d_denoiser_free(d);
     brume_buffer_free(b);

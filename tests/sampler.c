@@ -15,7 +15,7 @@ static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.
 /* The exact denoiser of the mixture for n points of shape (n, 2, pixels). */
 struct exact { const brume_schedule *schedule; int64_t images, pixels; brume_prediction prediction; int calls, fail_at; };
 
-static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer *out)
+static brume_status predict(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance)
 {
     static float in[MAX], m[MAX];
     struct exact *e = self;
@@ -23,7 +23,9 @@ static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer 
     if (++e->calls == e->fail_at) return BRUME_E_STOPPED;
     const brume_status s = brume_buffer_read(x, 0, in, bytes);
     if (s != BRUME_OK) return s;
-    const double a = sqrt(brume_alpha_bar(e->schedule, (int32_t)t)), b = sqrt(brume_one_minus_alpha_bar(e->schedule, (int32_t)t));
+    CHECK(variance == NULL);
+    const double a = level->a, b = level->s;
+    CHECK_NEAR(a, sqrt(brume_alpha_bar(e->schedule, (int32_t)level->t)), 1e-12);
     for (int64_t i = 0; i < e->images; i++)
         for (int64_t p = 0; p < e->pixels; p++) {
             const int64_t at = i * 2 * e->pixels + p;
@@ -37,14 +39,16 @@ static brume_status predict(void *self, brume_buffer *x, double t, brume_buffer 
 
 struct watch { int calls, last, with_x0, stop_at; };
 
-static brume_status observe(void *ctx, int32_t i, int32_t n, brume_buffer *x, brume_buffer *x0)
+static brume_status observe(void *ctx, const brume_sampler_event *e)
 {
     struct watch *w = ctx;
-    CHECK(x != NULL && i <= n && i == w->calls);
+    CHECK(e->x != NULL && e->step <= e->steps && e->step == w->calls && e->call == e->step && e->complete);
+    CHECK_NEAR(e->progress, (double)e->step / e->steps, 1e-12);
+    CHECK_NEAR(e->view_scale, 1, 1e-6); /* variance preserving */
     w->calls++;
-    w->last = i;
-    w->with_x0 += x0 != NULL;
-    return i == w->stop_at ? BRUME_E_STOPPED : BRUME_OK;
+    w->last = e->step;
+    w->with_x0 += e->x0 != NULL;
+    return e->step == w->stop_at ? BRUME_E_STOPPED : BRUME_OK;
 }
 
 static void draw(brume_device *d, const char *name, int steps, double eta, brume_prediction p, int images, int pixels, const int64_t *seeds, float *out)
@@ -57,12 +61,12 @@ static void draw(brume_device *d, const char *name, int steps, double eta, brume
     const brume_sampler_options o = { .name = name, .steps = steps, .eta = eta, .scheduler = &c };
     const size_t bytes = (size_t)(images * 2 * pixels) * 4;
     if (CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(images, 2, pixels), &s)) && CHECK_OK(brume_buffer_new(d, bytes, &x))) {
-        struct exact e = { brume_sampler_schedule(s), images, pixels, p, 0, 0 };
+        struct exact e = { brume_process_schedule(brume_sampler_process(s)), images, pixels, p, 0, 0 };
         struct watch w = { 0 };
-        const brume_denoiser denoiser = { &e, predict, p };
+        const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = p };
         w.stop_at = -1;
         CHECK_OK(brume_sampler_start(s, seeds, x));
-        CHECK_OK(brume_sampler_run(s, &denoiser, seeds, NULL, x, observe, &w));
+        CHECK_OK(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w }, x));
         CHECK_INT(w.calls, steps + 1);
         CHECK_INT(w.last, steps);
         CHECK_INT(w.with_x0, 0);
@@ -126,27 +130,28 @@ static void test_stops(brume_device *d)
     brume_scheduler_config_default(&c);
     const brume_sampler_options o = { .name = "ddpm", .steps = 5, .scheduler = &c };
     if (!CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(1, 2, PIXELS), &s)) || !CHECK_OK(brume_buffer_new(d, sizeof first, &x))) return;
-    struct exact e = { brume_sampler_schedule(s), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
-    const brume_denoiser denoiser = { &e, predict, BRUME_PREDICT_EPS };
+    struct exact e = { brume_process_schedule(brume_sampler_process(s)), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
+    const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = BRUME_PREDICT_EPS };
     struct watch w = { .stop_at = -1 };
     CHECK_OK(brume_sampler_start(s, seeds, x));
-    CHECK_OK(brume_sampler_run(s, &denoiser, seeds, NULL, x, observe, &w));
+    const brume_sampler_input watched = { .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w }, alone = { .denoiser = &denoiser, .seeds = seeds };
+    CHECK_OK(brume_sampler_run(s, &watched, x));
     CHECK_INT(w.with_x0, 5); /* clipping forms x0 */
     CHECK_OK(brume_buffer_read(x, 0, first, sizeof first));
     for (int k = 0; k < PER; k++) CHECK(fabs((double)first[k]) <= 1.0 + 1e-6);
     e.calls = 0;
     e.fail_at = 3;
     CHECK_OK(brume_sampler_start(s, seeds, x));
-    CHECK(brume_sampler_run(s, &denoiser, seeds, NULL, x, NULL, NULL) == BRUME_E_STOPPED);
+    CHECK(brume_sampler_run(s, &alone, x) == BRUME_E_STOPPED);
     e.fail_at = 0;
     w = (struct watch){ .stop_at = 2 };
     CHECK_OK(brume_sampler_start(s, seeds, x));
-    CHECK(brume_sampler_run(s, &denoiser, seeds, NULL, x, observe, &w) == BRUME_E_STOPPED && w.last == 2);
+    CHECK(brume_sampler_run(s, &watched, x) == BRUME_E_STOPPED && w.last == 2);
     CHECK_OK(brume_sampler_start(s, seeds, x));
-    CHECK_OK(brume_sampler_run(s, &denoiser, seeds, NULL, x, NULL, NULL));
+    CHECK_OK(brume_sampler_run(s, &alone, x));
     CHECK_OK(brume_buffer_read(x, 0, last, sizeof last));
     CHECK(!memcmp(first, last, sizeof first));
-    CHECK_FAILS(brume_sampler_run(s, &denoiser, NULL, NULL, x, NULL, NULL), BRUME_E_ARG, "seeds");
+    CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &denoiser }, x), BRUME_E_ARG, "seeds");
     brume_buffer_free(x);
     brume_sampler_free(s);
 }
@@ -184,12 +189,14 @@ static void test_refusals(brume_device *d)
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .eta = 1.5, .scheduler = &c }, shape, &s), BRUME_E_ARG, "eta");
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim" }, shape, &s), BRUME_E_ARG, "config");
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SCALAR, &s), BRUME_E_SHAPE, "scalar");
-    c.variance_type = BRUME_VARIANCE_LEARNED_RANGE;
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .scheduler = &c }, shape, &s), BRUME_E_UNSUPPORTED, "learned");
-    c.variance_type = BRUME_VARIANCE_FIXED_SMALL;
     CHECK(s == NULL);
-    CHECK(brume_sampler_find("ddpm") == brume_sampler_row(0) && brume_sampler_for_class("DDIMScheduler") == brume_sampler_row(1));
-    CHECK(brume_sampler_row(-1) == NULL && brume_sampler_find("") == NULL && brume_sampler_for_class("") == NULL);
+    CHECK(brume_sampler_find("ddpm") == brume_sampler_row(0) && brume_sampler_find("ddim-inverse") == brume_sampler_find("ddim_inverse"));
+    CHECK(brume_sampler_row(-1) == NULL && brume_sampler_find("") == NULL && brume_sampler_find("ddp") == NULL && brume_sampler_find("ddpmm") == NULL);
+    for (int i = 0; brume_sampler_row(i); i++) CHECK(brume_sampler_find(brume_sampler_row(i)->name) == brume_sampler_row(i)); /* no name twice */
+    brume_scheduler_config ddim;
+    CHECK_OK(brume_scheduler_config_class("DDIMScheduler", &ddim));
+    CHECK(brume_sampler_for_config(&ddim) == brume_sampler_find("ddim"));
+    brume_scheduler_config_clear(&ddim);
 
     /* alpha_bar = 0: an eps prediction says nothing of x0, v does */
     static const int64_t seeds[1] = { 3 };
@@ -200,9 +207,10 @@ static void test_refusals(brume_device *d)
     for (int clip = 0; clip < 2; clip++) {
         c.clip_sample = clip;
         if (!CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .steps = 4, .scheduler = &c }, BRUME_SHAPE(1, 2, PIXELS), &s))) break;
-        struct exact e = { brume_sampler_schedule(s), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
+        struct exact e = { brume_process_schedule(brume_sampler_process(s)), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
         CHECK_OK(brume_sampler_start(s, seeds, x));
-        CHECK_FAILS(brume_sampler_run(s, &(brume_denoiser){ &e, predict, BRUME_PREDICT_EPS }, seeds, NULL, x, NULL, NULL), BRUME_E_NUMERIC, "alpha_bar is 0");
+        CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict }, .seeds = seeds }, x),
+                    BRUME_E_NUMERIC, "alpha_bar is 0");
         brume_sampler_free(s);
     }
     brume_buffer_free(x);

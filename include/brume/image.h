@@ -45,6 +45,20 @@ void brume_image_fit(const brume_image *im, int32_t height, int32_t width, int32
 /** Writes a PNG with the image's text, whole or not at all. */
 brume_status brume_png_write(const char *path, const brume_image *im);
 
+/** A film under construction: an animated GIF that repeats for ever. */
+typedef struct brume_film brume_film;
+/** Begins a film. BRUME_E_UNSUPPORTED where the build has no giflib. */
+brume_status brume_film_new(const char *path, brume_film **out);
+/**
+ * Appends a frame, shown for that many hundredths of a second; all frames have the size of the first (else BRUME_E_SHAPE). Colours are
+ * reduced to 256 for each frame; grey is exact. centiseconds 1 .. 65535.
+ */
+brume_status brume_film_add(brume_film *f, const brume_image *frame, int centiseconds);
+/** Writes the file, whole or not at all, and frees f. At least one frame is needed. */
+brume_status brume_film_close(brume_film *f);
+/** Frees f without writing; NULL is fine. */
+void brume_film_abort(brume_film *f);
+
 /**
  * Arranges n images (N, H, W, C), f32 in [-1, 1], in a grid with 2 white pixels around each.
  * C: 1, 3 or 4 (more: the first 3; 2: the first)

@@ -38,16 +38,22 @@ void brume_model_free(brume_model *m);
 /** Frees the parameters alone, once they are on a device: params becomes NULL. */
 void brume_model_drop_params(brume_model *m);
 
+/**
+ * Classifier-free guidance (Ho & Salimans 2022): e = e_u + scale (e_c - e_u), the same in eps, x0, v, score or flow. The paper's own
+ * weight w is scale - 1: (1 + w) e_c - w e_u, see brume_guidance_from_w().
+ */
+typedef struct brume_guidance {
+    double scale;          /**< 1: no guidance, one network call for N images; else one call for 2 N, [uncond, cond] */
+    double rescale;        /**< phi: part of the result whose standard deviation per image is brought back to that of e_c (Lin et al. 2023, eqs. 15, 16) */
+    double sigma_lo, sigma_hi; /**< guide only where s / a is within (Kynkaanniemi et al. 2024); sigma_hi = 0: everywhere */
+} brume_guidance;
+
 /** How a network is asked by a sampler. */
 typedef struct brume_unet2d_denoiser_options {
     brume_prediction prediction_type;
     const int32_t *labels;     /**< N class numbers, or NULL for an unconditional model; copied */
-    int32_t null_label;        /**< the class that stands for "no class" in classifier-free guidance (by custom the last row) */
-    /**
-     * Classifier-free guidance (Ho & Salimans 2022): e = e_u + guidance_scale (e_c - e_u). 1: no guidance, one network call for N
-     * images; else one call for 2 N, [uncond, cond]. The paper's own weight w is guidance_scale - 1: brume_guidance_from_w().
-     */
-    double guidance_scale;
+    int32_t null_label;        /**< the class that stands for "no class" in guidance (by custom the last row), or the negative condition */
+    brume_guidance guidance;
     brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
                                     and every call sees its values of that time */
     const brume_plan *arena;   /**< see brume_plan_options.arena */
@@ -55,7 +61,7 @@ typedef struct brume_unet2d_denoiser_options {
 
 typedef struct brume_unet2d_denoiser brume_unet2d_denoiser;
 
-/** guidance_scale of the paper's weight w: 1 + w. */
+/** The scale of the paper's weight w: 1 + w. */
 double brume_guidance_from_w(double w);
 
 /**

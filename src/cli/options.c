@@ -116,9 +116,13 @@ static void help(const struct cli_usage *u, const struct cli_option *options)
 {
     printf("Usage: brume %s%s%s [options]\n\n", u->name, *u->arguments ? " " : "", u->arguments);
     wrap(u->what, 0, 0);
-    printf("\nOptions:\n");
+    if (options->type != CLI_GROUP) printf("\nOptions:\n");
     for (const struct cli_option *o = options; o->type; o++) {
         char text[1024], fallback[160];
+        if (o->type == CLI_GROUP) {
+            printf("\n%s:\n", o->help);
+            continue;
+        }
         int n = printf("  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
         if (n >= COLUMN) printf("\n"), n = 0;
         printf("%*s", COLUMN - n, "");
@@ -137,7 +141,7 @@ static void help(const struct cli_usage *u, const struct cli_option *options)
 static struct cli_option *find(struct cli_option *o, const char *name, size_t length)
 {
     for (; o->type; o++)
-        if (strlen(o->name) == length && !strncmp(o->name, name, length)) return o;
+        if (o->type != CLI_GROUP && strlen(o->name) == length && !strncmp(o->name, name, length)) return o;
     return NULL;
 }
 
@@ -146,7 +150,8 @@ static int unknown(const struct cli_usage *u, const struct cli_option *options, 
     const char *names[128] = { "help" };
     char wrong[LONGEST + 1];
     int n = 1;
-    for (const struct cli_option *o = options; o->type && n < 128; o++) names[n++] = o->name;
+    for (const struct cli_option *o = options; o->type && n < 128; o++)
+        if (o->type != CLI_GROUP) names[n++] = o->name;
     snprintf(wrong, sizeof wrong, "%.*s", (int)(length < LONGEST ? length : LONGEST), name);
     const char *near = cli_nearest(wrong, names, n);
     if (near) return cli_wrong(u, "there is no option --%.*s; did you mean --%s?", (int)length, name, near);

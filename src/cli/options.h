@@ -8,7 +8,7 @@
 /* Exit status of the program. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_GO_ON = -1 };
 
-enum cli_type { CLI_END = 0, CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_STRING, CLI_CHOICE };
+enum cli_type { CLI_END = 0, CLI_GROUP, CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_STRING, CLI_CHOICE };
 
 /* One option. The value that *to holds before parsing is the default, and the help shows it. */
 struct cli_option {
@@ -21,6 +21,9 @@ struct cli_option {
     const char *const *choices;  /* ended by NULL */
     int given;                   /* set by parsing */
 };
+
+/* A heading of the help, above the options that follow it. */
+#define OPT_GROUP(title_) { .name = "", .type = CLI_GROUP, .help = title_ }
 
 /* Rows of a table, ended by { 0 }. A flag also takes --no-NAME. */
 #define OPT_FLAG(name_, to_, help_) { .name = name_, .type = CLI_FLAG, .to = 1 ? (to_) : (int *)0, .help = help_ }

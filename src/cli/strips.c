@@ -19,16 +19,17 @@ brume_status strip_begin(struct strip *s, int64_t rows, int64_t columns, int64_t
 
 void strip_free(struct strip *s) { free(s->cells); }
 
-brume_status strip_observe(struct strip *s, const brume_sampler_event *e)
+brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0)
 {
     const int64_t pixels = s->h * s->w * s->c;
-    if (!s->wanted || !e->complete) return BRUME_OK;
+    const float scale = x0 ? 1 : (float)e->view_scale;
+    if (!s->wanted || !e->complete || (x0 && !e->x0)) return BRUME_OK;
     for (; s->filled < s->columns && e->progress >= (double)s->filled / (double)(s->columns - 1) - 1e-9; s->filled++)
         for (int64_t r = 0; r < s->rows; r++) {
             float *cell = s->cells + (r * s->columns + s->filled) * pixels;
-            const brume_status st = brume_buffer_read(e->x, (size_t)(r * pixels) * sizeof(float), cell, (size_t)pixels * sizeof(float));
+            const brume_status st = brume_buffer_read(x0 ? e->x0 : e->x, (size_t)(r * pixels) * sizeof(float), cell, (size_t)pixels * sizeof(float));
             if (st != BRUME_OK) return st;
-            for (int64_t p = 0; p < pixels; p++) cell[p] *= (float)e->view_scale;
+            for (int64_t p = 0; p < pixels; p++) cell[p] *= scale;
         }
     return BRUME_OK;
 }

@@ -16,8 +16,8 @@ struct strip {
 };
 
 brume_status strip_begin(struct strip *s, int64_t rows, int64_t columns, int64_t h, int64_t w, int64_t c);
-/* Keeps the state of a complete step in the columns whose moment has come. */
-brume_status strip_observe(struct strip *s, const brume_sampler_event *e);
+/* Keeps the state of a complete step, or the estimate of x0, in the columns whose moment has come. */
+brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0);
 brume_status strip_write(const struct strip *s, const char *path);
 void strip_free(struct strip *s);
 

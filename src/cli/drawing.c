@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ * Drawing images from a model, batch by batch. */
+#include "drawing.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "brume/image.h"
+#include "brume/rng.h"
+
+static int64_t pixels(const struct drawing *d) { return d->h * d->w * d->c; }
+
+/* "7", "0,3,5" or "all" into labels, repeated over the images. */
+static int parse_classes(struct drawing *d, const struct cli_usage *u)
+{
+    const brume_unet2d_config *c = &d->model->unet;
+    const int rows = c->class_embed_type == BRUME_CLASS_TABLE ? c->num_class_embeds : 0;
+    const char *text = d->a->classes;
+    if (!rows && text) return cli_wrong(u, "--class: this model knows no classes");
+    if (!rows && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
+    if (d->a->negative >= rows) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
+    if (!rows) return CLI_GO_ON;
+    int32_t *list = malloc((size_t)rows * sizeof *list);
+    d->labels = malloc((size_t)d->n * sizeof *d->labels);
+    if (!list || !d->labels) { free(list); return cli_wrong(u, "out of memory"); }
+    if (!text || !strcmp(text, "all")) { /* the last row stands for "no class" */
+        d->n_classes = rows > 1 ? rows - 1 : 1;
+        for (int i = 0; i < d->n_classes; i++) list[i] = i;
+    }
+    for (const char *p = text; p && strcmp(text, "all");) {
+        char *end;
+        const long k = strtol(p, &end, 10);
+        if (end == p || k < 0 || k >= rows || (*end && *end != ',') || d->n_classes == rows) {
+            free(list);
+            return cli_wrong(u, "--class: expected numbers 0 to %d separated by commas, or all; got '%s'", rows - 1, text);
+        }
+        list[d->n_classes++] = (int32_t)k;
+        if (!*end) break;
+        p = end + 1;
+    }
+    for (int64_t i = 0; i < d->n; i++) d->labels[i] = list[i % d->n_classes];
+    free(list);
+    return CLI_GO_ON;
+}
+
+void drawing_reorder(const struct drawing *d, const float *from, float *to, int64_t n, int back)
+{
+    const int64_t plane = d->h * d->w;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < d->c; k++)
+            for (int64_t p = 0; p < plane; p++) {
+                const int64_t file = (i * d->c + k) * plane + p, inside = (i * plane + p) * d->c + k;
+                if (back) to[file] = from[inside];
+                else to[inside] = from[file];
+            }
+}
+
+static brume_status load_noise(struct drawing *d, const brume_st_tensor *t)
+{
+    const int64_t count = d->n * pixels(d);
+    float *raw = malloc((size_t)count * sizeof *raw);
+    d->noise = malloc((size_t)count * sizeof *d->noise);
+    brume_status st = raw && d->noise ? brume_st_read_f32(t, 0, count, raw) : BRUME_E_MEMORY;
+    if (st == BRUME_OK) drawing_reorder(d, raw, d->noise, d->n, 0);
+    free(raw);
+    return st;
+}
+
+/* A picture file as one image (h, w, c) in [-1, 1]. */
+static brume_status load_picture(const struct drawing *d, const char *path, float **out)
+{
+    brume_image *im = NULL;
+    *out = malloc((size_t)pixels(d) * sizeof **out);
+    if (!*out) return BRUME_E_MEMORY;
+    const brume_status st = brume_image_read(path, &im);
+    if (st == BRUME_OK) brume_image_fit(im, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, *out);
+    brume_image_free(im);
+    return st;
+}
+
+static brume_status load_pictures(struct drawing *d)
+{
+    brume_status st = d->a->init_image ? load_picture(d, d->a->init_image, &d->known_pixels) : BRUME_OK;
+    if (st == BRUME_OK && d->a->mask) st = load_picture(d, d->a->mask, &d->mask_pixels);
+    for (int64_t p = 0; st == BRUME_OK && d->mask_pixels && p < d->h * d->w; p++) { /* white keeps: all channels of a pixel alike */
+        float sum = 0;
+        for (int64_t k = 0; k < d->c; k++) sum += d->mask_pixels[p * d->c + k];
+        for (int64_t k = 0; k < d->c; k++) d->mask_pixels[p * d->c + k] = sum > 0 ? 1 : 0;
+    }
+    return st;
+}
+
+/* Sizes, seeds, labels and memory. noise: of --init-noise, or NULL. */
+static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_tensor *noise)
+{
+    const struct sample_args *a = d->a;
+    const brume_unet2d_config *c = &d->model->unet;
+    d->n = a->n;
+    d->c = c->in_channels;
+    d->h = a->size ? a->size : c->sample_size[0];
+    d->w = a->size ? a->size : c->sample_size[1];
+    if (a->init_noise) {
+        if (!noise || noise->ndim != 4 || noise->shape[1] != d->c)
+            return cli_wrong(u, "--init-noise: expected a tensor 'noise' of shape (N, %lld, H, W) in %s", (long long)d->c, a->init_noise);
+        d->n = noise->shape[0] < a->n || !a->n ? noise->shape[0] : a->n;
+        d->h = noise->shape[2];
+        d->w = noise->shape[3];
+    }
+    if (d->n < 1) d->n = a->interpolate ? 8 : 16;
+    if (d->h < 1 || d->w < 1) return cli_wrong(u, "the model has no sample_size; give --size");
+    if (c->in_channels != c->out_channels && 2 * c->in_channels != c->out_channels)
+        return cli_wrong(u, "the model takes %d channels and predicts %d", c->in_channels, c->out_channels);
+    if ((a->init_image || a->mask) && d->c != 1 && d->c != 3) return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->c);
+    /* Batches of equal size, so that one plan serves all; the rest of the last one is thrown away. */
+    const int64_t batches = (d->n + a->batch - 1) / a->batch;
+    d->batch = (d->n + batches - 1) / batches;
+    d->seeds = malloc((size_t)(batches * d->batch) * sizeof *d->seeds);
+    d->images = malloc((size_t)(batches * d->batch * pixels(d)) * sizeof *d->images);
+    if (!d->seeds || !d->images) return cli_wrong(u, "out of memory for %lld images", (long long)d->n);
+    for (int64_t i = 0; i < batches * d->batch; i++) d->seeds[i] = (int64_t)brume_seed_mix((uint64_t)a->seed, (uint64_t)i);
+    return parse_classes(d, u);
+}
+
+static brume_status make_denoiser(struct drawing *d)
+{
+    const struct sample_args *a = d->a;
+    const brume_unet2d_denoiser_options o = {
+        .prediction_type = d->model->scheduler.prediction_type, .labels = d->labels,
+        .null_label = a->negative >= 0 ? (int32_t)a->negative : d->model->unet.num_class_embeds - 1,
+        .guidance = { .scale = d->labels ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
+    };
+    const brume_status st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
+    brume_model_drop_params(d->model);
+    return st;
+}
+
+/* The same picture for every image of a batch. */
+static brume_status upload(const struct drawing *d, const float *picture, brume_buffer **out)
+{
+    if (!picture) return BRUME_OK;
+    const size_t each = (size_t)pixels(d) * sizeof(float);
+    brume_status st = brume_buffer_new(d->device, (size_t)d->batch * each, out);
+    for (int64_t i = 0; st == BRUME_OK && i < d->batch; i++) st = brume_buffer_write(*out, (size_t)i * each, picture, each);
+    return st;
+}
+
+int drawing_open(struct drawing *d, const struct sample_args *a, const struct cli_usage *u, const char *folder)
+{
+    brume_safetensors *file = NULL;
+    const brume_st_tensor *noise = NULL;
+    int status = CLI_GO_ON;
+    *d = (struct drawing){ .a = a };
+    brume_scheduler_config_default(&d->scheduler);
+    brume_status st = brume_model_load(folder, a->weights, &d->model);
+    if (st == BRUME_OK && d->model->note[0] && !a->quiet) fprintf(stderr, "%s\n", d->model->note);
+    if (st == BRUME_OK && a->init_noise) st = brume_safetensors_open(a->init_noise, &file);
+    if (file) noise = brume_safetensors_find(file, "noise");
+    if (st == BRUME_OK) status = prepare(d, u, noise);
+    if (st == BRUME_OK && status == CLI_GO_ON) {
+        if (noise) st = load_noise(d, noise);
+        if (st == BRUME_OK) st = load_pictures(d);
+        if (st == BRUME_OK) st = cli_device_open(&a->device, a->quiet, &d->device);
+        if (st == BRUME_OK) st = make_denoiser(d);
+        if (st == BRUME_OK) st = brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->x);
+        if (st == BRUME_OK) st = upload(d, d->known_pixels, &d->known);
+        if (st == BRUME_OK) st = upload(d, d->mask_pixels, &d->mask);
+    }
+    brume_safetensors_close(file);
+    return st == BRUME_OK ? status : cli_failed();
+}
+
+void drawing_close(struct drawing *d)
+{
+    brume_buffer_free(d->x);
+    brume_buffer_free(d->known);
+    brume_buffer_free(d->mask);
+    brume_sampler_free(d->sampler);
+    brume_unet2d_denoiser_free(d->denoiser);
+    brume_device_close(d->device);
+    brume_model_free(d->model);
+    brume_scheduler_config_clear(&d->scheduler);
+    free(d->labels);
+    free(d->seeds);
+    free(d->noise);
+    free(d->known_pixels);
+    free(d->mask_pixels);
+    free(d->images);
+}
+
+brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps)
+{
+    const brume_scheduler_config *model = &d->model->scheduler;
+    const brume_sampler_kind *kind = name ? brume_sampler_find(name) : brume_sampler_for_config(model);
+    brume_sampler_options o;
+    brume_sampler_free(d->sampler);
+    d->sampler = NULL;
+    brume_scheduler_config_clear(&d->scheduler);
+    d->sampler_name = kind ? kind->name : name;
+    const brume_status st = kind ? brume_sampler_config(kind, model, &d->scheduler) : BRUME_OK;
+    if (st != BRUME_OK) return st;
+    sample_args_apply(d->a, &d->scheduler, &o);
+    o.name = d->sampler_name;
+    o.steps = (int32_t)steps;
+    o.scheduler = &d->scheduler;
+    return brume_sampler_new(d->device, &o, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &d->sampler);
+}
+
+static int64_t batches(const struct drawing *d) { return (d->n + d->batch - 1) / d->batch; }
+
+int64_t drawing_calls(const struct drawing *d) { return batches(d) * brume_sampler_calls(d->sampler); }
+
+static brume_status observe(void *ctx, const brume_sampler_event *e)
+{
+    struct drawing *d = ctx;
+    if (e->call > 0 && d->step) d->step(d->ctx, ++d->calls_done);
+    return d->observe && d->batches_done == 0 ? d->observe(d->ctx, e) : BRUME_OK;
+}
+
+static brume_status set_labels(struct drawing *d, int64_t first)
+{
+    int32_t *labels = malloc((size_t)d->batch * sizeof *labels);
+    if (!labels) return BRUME_E_MEMORY;
+    for (int64_t i = 0; i < d->batch; i++) labels[i] = d->labels[(first + i) % d->n];
+    const brume_status st = brume_unet2d_denoiser_set_labels(d->denoiser, labels);
+    free(labels);
+    return st;
+}
+
+static brume_status draw_batch(struct drawing *d, int64_t first)
+{
+    const size_t bytes = (size_t)(d->batch * pixels(d)) * sizeof(float);
+    float *out = d->images + first * pixels(d);
+    brume_status st = d->labels ? set_labels(d, first) : BRUME_OK;
+    if (st == BRUME_OK && d->noise) {
+        for (int64_t i = 0; i < d->batch; i++)
+            memcpy(out + i * pixels(d), d->noise + (first + i) % d->n * pixels(d), (size_t)pixels(d) * sizeof *out);
+        st = brume_buffer_write(d->x, 0, out, bytes);
+    } else if (st == BRUME_OK) {
+        st = brume_sampler_start(d->sampler, d->seeds + first, d->x);
+    }
+    const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first, .known = d->known, .mask = d->mask,
+                                     .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
+    if (st == BRUME_OK) st = brume_sampler_run(d->sampler, &in, d->x);
+    d->batches_done++;
+    return st == BRUME_OK ? brume_buffer_read(d->x, 0, out, bytes) : st;
+}
+
+brume_status drawing_draw(struct drawing *d)
+{
+    brume_status st = BRUME_OK;
+    d->calls_done = d->batches_done = 0;
+    for (int64_t b = 0; st == BRUME_OK && b < batches(d); b++) st = draw_batch(d, b * d->batch);
+    return st;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ * Drawing images from a model: what `brume sample` does, once for a picture or many times for a table of samplers. */
+#ifndef BRUME_CLI_DRAWING_H
+#define BRUME_CLI_DRAWING_H
+
+#include "brume/model.h"
+#include "brume/safetensors.h"
+#include "sample_args.h"
+
+struct drawing {
+    const struct sample_args *a;
+    brume_model *model;
+    brume_device *device;
+    brume_unet2d_denoiser *denoiser;
+    brume_sampler *sampler;
+    const char *sampler_name;
+    brume_scheduler_config scheduler;  /* as the sampler follows it */
+    brume_buffer *x, *known, *mask;
+    int64_t n, batch, h, w, c;         /* images as (n, h, w, c) */
+    int32_t *labels;                   /* n, or NULL */
+    int64_t *seeds;                    /* n rounded up to whole batches */
+    float *noise;                      /* given start noise (n, h, w, c), or NULL */
+    float *known_pixels, *mask_pixels; /* one image (h, w, c), or NULL */
+    float *images;                     /* result: n rounded up to whole batches */
+    int n_classes;                     /* of --class: columns of the grid */
+    int observe_x0;                    /* 1: the observer wants the estimates of x0 */
+    void (*step)(void *ctx, int64_t done);             /* progress: network calls so far; may be NULL */
+    brume_sampler_observer *observe;   /* of the first batch; may be NULL */
+    void *ctx;
+    int64_t calls_done, batches_done;
+};
+
+/* Loads the model and everything that the options name. CLI_GO_ON, or the exit status after a message. */
+int drawing_open(struct drawing *d, const struct sample_args *a, const struct cli_usage *u, const char *folder);
+void drawing_close(struct drawing *d);
+/* (Re)makes the sampler: name NULL: as the model's scheduler asks; steps 0: its default. */
+brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps);
+/* Network calls of drawing everything; 0 if that is not known before. */
+int64_t drawing_calls(const struct drawing *d);
+/* Draws all images into d->images. */
+brume_status drawing_draw(struct drawing *d);
+/* (N, H, W, C) <-> the (N, C, H, W) of files: back = 1 for the way to the file. */
+void drawing_reorder(const struct drawing *d, const float *from, float *to, int64_t n, int back);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ * What `brume sample` can be asked for: the values of its options. */
+#ifndef BRUME_CLI_SAMPLE_ARGS_H
+#define BRUME_CLI_SAMPLE_ARGS_H
+
+#include "brume/sampler.h"
+#include "device_options.h"
+#include "options.h"
+
+struct sample_args {
+    struct cli_device device;
+    const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *weights;
+    const char *init_image, *mask, *interpolate, *classifier;
+    const char *guidance_interval;
+    int quiet, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;
+    int64_t n, batch, seed, columns, scale, size, strip_images, strip_columns, negative, frame_ms;
+    double guidance, guidance_w, rescale, threshold, threshold_max, classifier_scale, rho, sigma_min, sigma_max, interval[2];
+    int64_t steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;
+    const char *sampler, *predictor, *corrector, *respacing;
+    double eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
+    int denoise_last, probability_flow;
+    int32_t sections[64], n_sections;
+};
+
+/* Parses the command line into a; *folder is the model. Returns CLI_GO_ON or the exit status. */
+int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct cli_usage **u, const char **folder);
+/* What the options say over the scheduler's config, and to the sampler. o->name and o->scheduler are left to the caller. */
+void sample_args_apply(const struct sample_args *a, brume_scheduler_config *c, brume_sampler_options *o);
+
+#endif
