@@ -34,7 +34,7 @@ brume_level brume_process_along(const brume_process *p, double part);
 brume_level brume_process_level_of_sigma(const brume_process *p, double sigma);
 /** The process' own time u where s / a = sigma; clamped. */
 double brume_process_time_of_sigma(const brume_process *p, double sigma);
-/** Smallest and largest s / a of the process; discrete: of its table (sigma where alpha_bar is 0: 4096). */
+/** Smallest and largest s / a: of a discrete table (where alpha_bar is 0: that of 2^-24, 4096), at an SDE's ends, at sigma = 1/T and 1 - 1/T (flow). */
 void brume_process_sigma_range(const brume_process *p, double *lo, double *hi);
 /** Standard deviation of the prior of x: sigma_max of NCSN, VE and EDM (whose state is x0 + sigma eps), else 1. */
 double brume_process_prior_std(const brume_process *p);
@@ -44,6 +44,10 @@ double brume_process_prior_std(const brume_process *p);
  * whose log alpha is piecewise linear, times (i + 1) / T. Returns 0 for processes that are no such SDE.
  */
 int brume_process_sde(const brume_process *p, double u, double *drift, double *diffusion);
+/** The level at time u in [0, 1] of that SDE. NCSN: a VE SDE whose sigma grows from the ladder's smallest to its largest level. */
+brume_level brume_process_sde_level(const brume_process *p, double u);
+/** Time in [0, 1] at which the VP SDE with linear beta has ln(a / s) = lambda (Lu et al. 2022a, app. D.4). */
+double brume_vp_time_of_lambda(double lambda, double beta_min, double beta_max);
 
 /** x0 = *cx x + *cm m of a prediction m at a level, and eps likewise (literature: table of parameterisations). Not finite where undefined. */
 void brume_prediction_x0(brume_prediction p, const brume_level *l, double *cx, double *cm);

@@ -82,6 +82,7 @@ typedef struct brume_scheduler_config {
     double timestep_scaling;      /**< 10 (LCM) */
     double shift;                 /**< 1 (flow) */
     bool use_dynamic_shifting;    /**< flow: shift by mu, which is given with the run */
+    bool linear_time_shift;       /**< false: shift by exp(mu); true: by mu itself (time_shift_type "linear") */
     double shift_terminal;        /**< NaN: none */
     bool stochastic_sampling;     /**< flow */
     double snr;                   /**< 0.15: signal-to-noise ratio of the Langevin corrector (VE) */
@@ -89,11 +90,11 @@ typedef struct brume_scheduler_config {
     double sampling_eps;          /**< smallest time of SDE samplers: 1e-3 VP, 1e-5 VE */
 } brume_scheduler_config;
 
-/** Fills c with the defaults of a class. BRUME_E_UNSUPPORTED names an unknown class and lists the known. c must hold nothing. */
+/** Fills c with the defaults of a class. BRUME_E_UNSUPPORTED names an unknown class and lists the known. c must hold nothing. BRUME_E_MEMORY. */
 brume_status brume_scheduler_config_class(const char *class_name, brume_scheduler_config *c);
 /**
- * dst = the same model as src (process, betas, prediction, clipping), sampled as class_name does by default. BRUME_E_ARG if that class
- * is for another process. dst must hold nothing.
+ * dst = the same model as src (process, betas, prediction, variance), sampled as class_name does by default; clipping and thresholding
+ * go along where that class knows them, as in diffusers. BRUME_E_ARG if that class is for another process. dst must hold nothing.
  */
 brume_status brume_scheduler_config_convert(const brume_scheduler_config *src, const char *class_name, brume_scheduler_config *dst);
 /** Names of the known classes: i = 0, 1, ... until NULL. */
@@ -107,14 +108,18 @@ void brume_scheduler_config_clear(brume_scheduler_config *c);
 brume_status brume_scheduler_config_copy(brume_scheduler_config *dst, const brume_scheduler_config *src);
 
 /**
- * Reads scheduler_config.json (any class that shares these keys). note (may be NULL) receives a sentence on keys that were ignored,
- * or "". BRUME_E_FORMAT, BRUME_E_ARG (a value outside its range, named), BRUME_E_UNSUPPORTED (a schedule or variance nobody knows).
+ * Reads scheduler_config.json: the defaults of its class, then its keys. A class that is not known is read as DDPMScheduler with the
+ * keys it shares. note (may be NULL) receives a sentence on that and on keys that were ignored, or "". BRUME_E_FORMAT (another type, a
+ * value outside its range), BRUME_E_UNSUPPORTED (a word nobody knows, or a key whose value asks for what brume cannot do, named).
  * On failure c owns nothing.
  */
 brume_status brume_scheduler_config_parse(const char *text, size_t length, const char *where, brume_scheduler_config *c, char note[512]);
 brume_status brume_scheduler_config_from_json(const brume_json *object, brume_scheduler_config *c, char note[512]);
 brume_status brume_scheduler_config_read(const char *path, brume_scheduler_config *c, char note[512]);
-/** Writes every key that the class knows. The file is whole or, on failure, untouched. */
+/**
+ * Writes every key that the class knows, and those that describe the model beside them; what is read back is equal. The file is whole or,
+ * on failure, untouched.
+ */
 brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c);
 
 /** A schedule as a row: brume_schedule_row(i) for i = 0, 1, ... until NULL. */
@@ -150,5 +155,12 @@ double brume_logsnr(const brume_schedule *s, int32_t t);  /**< ln(alpha_bar / (1
  * leading: floor(T / n) i + steps_offset; linspace: round(linspace(0, T-1, n)); trailing: round(T - i T / n) - 1; halves to even.
  */
 brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n, double *t);
+/**
+ * Times of a respaced process (improved-diffusion): 0 .. T-1 is cut in n_sections nearly equal parts, and counts[i] times, both ends among
+ * them, are taken evenly from part i. Ascending into t (room for the sum of counts), *n of them, without doubles. BRUME_E_ARG.
+ */
+brume_status brume_schedule_sections(int32_t T, const int32_t *counts, int32_t n_sections, double *t, int32_t *n);
+/** improved-diffusion's "ddimN": the times 0, k, 2 k, ... of the first whole stride k that gives n of them below T; BRUME_E_ARG if none does. */
+brume_status brume_schedule_strided(int32_t T, int32_t n, double *t);
 
 #endif

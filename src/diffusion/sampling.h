@@ -3,6 +3,7 @@
 #ifndef BRUME_DIFFUSION_SAMPLING_H
 #define BRUME_DIFFUSION_SAMPLING_H
 
+#include "brume/ladder.h"
 #include "brume/sampler.h"
 
 #define BRUME_SAMPLING_TERMS 8
@@ -25,25 +26,25 @@ enum brume_grid_family {
 /* What the state of a sampler is: x of the process, or y = x / a = x0 + sigma eps. */
 enum brume_state_space { BRUME_STATE_X, BRUME_STATE_SIGMA };
 
-/* A place on the way: state = a x0 + s eps; the network takes scale * state at time t. */
+/* A place on the way: state = a x0 + s eps; the network takes scale * state at time t. u: the process' own time; of SDE grids that of the SDE, in
+ * [0, 1]. The end of a grid over integer times has t = -1. */
 struct brume_node { double t, u, a, s, scale; };
 
 struct brume_grid {
     int32_t n;                 /* steps; node[n] is the end: clean, or the smallest noise of the process */
     struct brume_node *node;   /* n + 1 */
     double *t;                 /* n network times */
-    double *sigma;             /* n + 1: s / a */
+    double *sigma;             /* n + 1: s / a; flow's own grid: s */
     double start_scale;        /* of unit normal noise */
 };
 /* n steps; mu: see brume_sampler_options. Freed with brume_grid_free(). (grid.c) */
 brume_status brume_grid_new(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family,
                             enum brume_state_space space, int32_t n, struct brume_grid *g);
 void brume_grid_free(struct brume_grid *g);
-/* The node of a noise-to-signal ratio between grid points (multi-stage samplers); t < 0: the time of that sigma. */
+/* The node of a noise-to-signal ratio between grid points (multi-stage samplers); discrete: at time t, t < 0: the time of that sigma. */
 struct brume_node brume_node_of_sigma(const brume_process *p, enum brume_state_space space, double sigma, double t);
-/* Karras et al. 2022, eq. 5; and equal steps of ln sigma (largest first, no final 0). n = 1: the largest. */
-void brume_karras_sigmas(double lo, double hi, double rho, int32_t n, double *sigma);
-void brume_exponential_sigmas(double lo, double hi, int32_t n, double *sigma);
+/* The node at time u in [0, 1] of the process' SDE (see brume_process_sde_level); the state is x. */
+struct brume_node brume_node_of_sde_time(const brume_process *p, double u);
 
 struct brume_sampling {
     brume_sampler *sampler;

@@ -66,6 +66,17 @@ static void exponential(const brume_scheduler_config *c, double *beta) { from_al
 static void laplace(const brume_scheduler_config *c, double *beta) { from_alpha_bar(c, beta, f_laplace, -INFINITY); }
 static void sigmoid_alpha_bar(const brume_scheduler_config *c, double *beta) { from_alpha_bar(c, beta, f_sigmoid, 0.0); }
 
+/* lambda = ln(a / s) linear from 10 to -5: alpha_bar = 1 / (1 + exp(-2 lambda)) */
+static void log_linear_snr(const brume_scheduler_config *c, double *beta)
+{
+    double before = 0.0; /* log alpha_bar[-1] */
+    for (int32_t i = 0; i < c->num_train_timesteps; i++) {
+        const double lambda = 10.0 - 15.0 * fraction(i, c->num_train_timesteps), log_bar = -log1p(exp(-2.0 * lambda));
+        beta[i] = -expm1(log_bar - before);
+        before = log_bar;
+    }
+}
+
 static const brume_schedule_kind rows[] = {
     { "linear", NULL, "Ho et al. 2020, sec. 4: beta linear in t", linear },
     { "scaled_linear", NULL, "Rombach et al. 2022: sqrt(beta) linear in t", scaled_linear },
@@ -74,6 +85,7 @@ static const brume_schedule_kind rows[] = {
     { "sigmoid_alpha_bar", "sigmoid_ab", "Jabri et al. 2022, fig. 8: alpha_bar a sigmoid of t, start -3, end 3, tau 1", sigmoid_alpha_bar },
     { "laplace", NULL, "Hang & Gu 2024, as coded in diffusers: logsnr Laplace-distributed", laplace },
     { "exp", NULL, "diffusers: alpha_bar = exp(-12 t/T)", exponential },
+    { "log_linear_snr", NULL, "Kingma et al. 2021 (VDM): ln(a/s) linear in t, from 10 to -5", log_linear_snr },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -174,4 +186,34 @@ brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n
                               c->steps_offset, t[i], (long long)T - 1);
     }
     return BRUME_OK;
+}
+
+brume_status brume_schedule_sections(int32_t T, const int32_t *counts, int32_t n_sections, double *t, int32_t *n)
+{
+    int32_t start = 0;
+    *n = 0;
+    if (n_sections < 1 || n_sections > T) return brume_fail(BRUME_E_ARG, "%d time steps cannot be cut in %d sections", T, n_sections);
+    for (int32_t i = 0; i < n_sections; i++) {
+        const int32_t size = T / n_sections + (i < T % n_sections), count = counts[i];
+        if (count < 1 || count > size)
+            return brume_fail(BRUME_E_ARG, "section %d has %d time steps; %d of them cannot be taken", i, size, count);
+        const double stride = count > 1 ? (double)(size - 1) / (count - 1) : 1;
+        double place = 0; /* summed up, as the original does */
+        for (int32_t k = 0; k < count; k++, place += stride) {
+            const double time = start + rint(place);
+            if (*n == 0 || t[*n - 1] != time) t[(*n)++] = time;
+        }
+        start += size;
+    }
+    return BRUME_OK;
+}
+
+brume_status brume_schedule_strided(int32_t T, int32_t n, double *t)
+{
+    for (int32_t stride = 1; stride < T && n >= 1; stride++) {
+        if ((T - 1) / stride + 1 != n) continue;
+        for (int32_t i = 0; i < n; i++) t[i] = (double)i * stride;
+        return BRUME_OK;
+    }
+    return brume_fail(BRUME_E_ARG, "no whole stride takes %d of %d time steps", n, T);
 }
