@@ -44,6 +44,8 @@ brume_status brume_image_read(const char *path, brume_image **out);
 void brume_image_fit(const brume_image *im, int32_t height, int32_t width, int32_t channels, float *hwc);
 /** Writes a PNG with the image's text, whole or not at all. */
 brume_status brume_png_write(const char *path, const brume_image *im);
+/** The same to memory, which the caller frees with free(); name stands for the file in messages. */
+brume_status brume_png_write_memory(const brume_image *im, const char *name, void **bytes, size_t *n);
 
 /** A film under construction: an animated GIF that repeats for ever. */
 typedef struct brume_film brume_film;

@@ -10,6 +10,7 @@
 #include "drawing.h"
 #include "film.h"
 #include "progress.h"
+#include "sampler_table.h"
 #include "strips.h"
 
 /* Everything that watches a drawing. */
@@ -192,7 +193,9 @@ int cmd_sample(int argc, char **argv)
     int status = sample_args_parse(argc, argv, &a, &u, &folder);
     if (status != CLI_GO_ON) return status;
     status = drawing_open(&d, &a, u, folder);
-    if (status == CLI_GO_ON) {
+    if (status == CLI_GO_ON && a.table) {
+        status = sampler_table(&d, u, a.samplers, a.steps_list ? a.steps_list : "", a.reference_steps, a.table);
+    } else if (status == CLI_GO_ON) {
         brume_status st = draw(&d, &w);
         if (st == BRUME_OK) st = outputs(&d, &w);
         status = st == BRUME_OK ? CLI_DONE : cli_failed();

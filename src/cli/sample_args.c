@@ -20,6 +20,7 @@ static const char *const examples[] = {
     "brume sample runs/shapes --out samples.png",
     "brume sample runs/mnist --out digits.png --class all --n 100 --guidance 2 --sampler dpmpp-2m --steps 20",
     "brume sample ddpm-cifar10-32 --out cars.png --n 16 --strip strip.png --film film.gif",
+    "brume sample runs/mnist --n 9 --samplers ddpm,ddim,heun,dpmpp-2m,unipc --steps 5,10,20,50 --table samplers.html",
     "brume sample runs/shapes --out other.png --init-image mine.png --strength 0.6  # from a picture",
     "brume sample runs/shapes --out mended.png --init-image mine.png --mask hole.png --sampler repaint", NULL };
 static const struct cli_usage usage = { "sample", "MODEL", "Draws images from a model folder (of brume or diffusers).", examples, 1, 1 };
@@ -52,7 +53,14 @@ static int check(struct sample_args *a, const struct cli_option *o)
 {
     const struct cli_usage *u = &usage;
     double list[64];
-    if (!a->out && !a->save_tensors) return cli_wrong(u, "give --out FILE.png or --save-tensors FILE");
+    if (!a->out && !a->save_tensors && !a->table) return cli_wrong(u, "give --out FILE.png, --save-tensors FILE or --table FILE.html");
+    if ((a->samplers != NULL) != (a->table != NULL)) return cli_wrong(u, "--samplers A,B,... and --table FILE.html go together");
+    if (a->steps_list && !a->table) {
+        char *end;
+        a->steps = strtoll(a->steps_list, &end, 10);
+        if (end == a->steps_list || *end || a->steps < 0 || a->steps > 1000000)
+            return cli_wrong(u, "--steps %s: expected an integer from 0 to 1000000", a->steps_list);
+    }
     if (cli_given(o, "guidance") && cli_given(o, "guidance-w")) return cli_wrong(u, "--guidance S and --guidance-w W say the same, S = 1 + W; give one");
     if (cli_given(o, "guidance-w")) a->guidance = brume_guidance_from_w(a->guidance_w);
     if (a->guidance_interval && list_of(a->guidance_interval, a->interval, 2) != 2)
@@ -75,7 +83,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
 {
     *a = (struct sample_args){ .device = CLI_DEVICE_DEFAULT, .batch = 64, .eta = -1, .guidance = 1, .strip_images = 6, .strip_columns = 10, .variance = -1,
                                .spacing = -1, .sigmas = -1, .solver_type = -1, .final_sigma = -1, .strength = 1, .s_noise = 1, .correct_steps = -1,
-                               .denoise_last = -1, .negative = -1, .classifier_scale = 1, .threshold_max = 1, .frame_ms = 80 };
+                               .denoise_last = -1, .negative = -1, .classifier_scale = 1, .threshold_max = 1, .frame_ms = 80, .reference_steps = 1000 };
     struct cli_option options[] = {
         OPT_GROUP("What to draw"),
         OPT_INT("n", &a->n, 0, 1000000, "N", "number of images; 0: 16, or all of --init-noise"),
@@ -91,7 +99,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
 
         OPT_GROUP("Sampler"),
         OPT_STRING("sampler", &a->sampler, "NAME", samplers),
-        OPT_INT("steps", &a->steps, 0, 1000000, "N", "steps; 0: the sampler's default"),
+        OPT_STRING("steps", &a->steps_list, "N", "steps; 0: the sampler's default"),
         OPT_FLOAT("eta", &a->eta, -1, 1, "X", "noise of ddim and of ancestral and SDE solvers: 0 none, 1 full; -1: the sampler's default"),
         OPT_CHOICE("spacing", &a->spacing, spacings, "which times the steps visit; default: the sampler's"),
         OPT_STRING("respacing", &a->respacing, "N,N,..", "ddpm, repaint: cut the time steps in equal parts and take that many of each"),
@@ -147,6 +155,10 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_INT("strip-columns", &a->strip_columns, 2, 64, "N", "columns of such a picture"),
         OPT_STRING("film", &a->film, "FILE.gif", "film of the denoising: the state beside the estimate of x0"),
         OPT_INT("frame-ms", &a->frame_ms, 20, 60000, "MS", "how long each picture of the film is shown"),
+
+        OPT_STRING("samplers", &a->samplers, "A,B,..", "several samplers for --table"),
+        OPT_STRING("table", &a->table, "FILE.html", "samplers (rows) by --steps 5,10,20 (columns): pictures of the same seeds, times, distance to the ODE"),
+        OPT_INT("reference-steps", &a->reference_steps, 1, 1000000, "N", "DDIM steps that stand for the exact ODE in such a table"),
 
         OPT_GROUP("Machine"),
         OPT_INT("batch", &a->batch, 1, 65536, "N", "most images drawn at once"),

@@ -11,11 +11,11 @@ struct sample_args {
     struct cli_device device;
     const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *weights;
     const char *init_image, *mask, *interpolate, *classifier;
-    const char *guidance_interval;
+    const char *guidance_interval, *steps_list, *samplers, *table;
     int quiet, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;
     int64_t n, batch, seed, columns, scale, size, strip_images, strip_columns, negative, frame_ms;
     double guidance, guidance_w, rescale, threshold, threshold_max, classifier_scale, rho, sigma_min, sigma_max, interval[2];
-    int64_t steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;
+    int64_t steps, reference_steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;
     const char *sampler, *predictor, *corrector, *respacing;
     double eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
     int denoise_last, probability_flow;

@@ -186,18 +186,34 @@ static brume_status write_png(struct job *j, const brume_image *im)
     return BRUME_OK;
 }
 
-brume_status brume_png_write(const char *path, const brume_image *im)
+brume_status brume_png_write_memory(const brume_image *im, const char *name, void **bytes, size_t *n)
 {
-    struct job j = { .name = path };
+    struct job j = { .name = name };
     brume_status s = BRUME_E_MEMORY;
+    *bytes = NULL;
+    *n = 0;
     j.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
     if (j.png) j.info = png_create_info_struct(j.png);
     if (j.info) s = write_png(&j, im);
-    else brume_fail(s, "%s: no memory for the PNG writer", path);
+    else brume_fail(s, "%s: no memory for the PNG writer", name);
     png_destroy_write_struct(&j.png, &j.info);
-    if (s == BRUME_OK) s = brume_file_write(path, j.out, j.out_n);
     free(j.rows);
     free(j.texts);
-    free(j.out);
+    if (s != BRUME_OK) {
+        free(j.out);
+        return s;
+    }
+    *bytes = j.out;
+    *n = j.out_n;
+    return s;
+}
+
+brume_status brume_png_write(const char *path, const brume_image *im)
+{
+    void *bytes;
+    size_t n;
+    brume_status s = brume_png_write_memory(im, path, &bytes, &n);
+    if (s == BRUME_OK) s = brume_file_write(path, bytes, n);
+    free(bytes);
     return s;
 }
