@@ -140,6 +140,8 @@ static brume_status cell(struct table *t, const brume_sampler_kind *k, int64_t s
 
 static void head(const struct table *t, int64_t reference)
 {
+    brume_device_info device;
+    brume_device_get_info(t->d->device, &device);
     fprintf(t->out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n"
                     "<title>Samplers side by side</title>\n<style>\n"
                     ":root { color-scheme: light dark; }\nbody { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }\n"
@@ -148,7 +150,7 @@ static void head(const struct table *t, int64_t reference)
                     "th { font-size: 15px; }\nth.row { text-align: left; max-width: 16em; vertical-align: middle; }\nth small { font-weight: normal; opacity: .75; display: block; }\n"
                     "td.none { opacity: .6; max-width: 12em; }\nimg { image-rendering: pixelated; border-radius: 3px; max-width: none; }\n</style></head><body>\n"
                     "<h1>Samplers side by side</h1>\n<p>%" PRId64 " images of the same seeds in every cell, on %s. Calls are evaluations of the network for one batch. ",
-            t->d->n, brume_device_name(t->d->device));
+            t->d->n, device.name);
     if (t->reference)
         fprintf(t->out, "Distance is the root mean square difference (of pixel values in [-1, 1]) to the probability-flow ODE from the same noise, solved with %" PRId64
                         " DDIM steps; samplers that add noise (marked) draw other images, so theirs does not fall to zero.", reference);
