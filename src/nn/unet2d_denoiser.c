@@ -186,3 +186,5 @@ void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_
 {
     brume_plan_get_stats(n->guided.p ? n->guided.p : n->plain.p, stats);
 }
+
+brume_plan *brume_unet2d_denoiser_plan(brume_unet2d_denoiser *n) { return n->guided.p ? n->guided.p : n->plain.p; }
