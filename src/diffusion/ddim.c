@@ -31,7 +31,7 @@ static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, d
         brume_terms_add(&x, along != 0 ? along * (rederive ? 1.0 / b : ex) : 0.0, s->x);
         brume_terms_add(&x, along != 0 && !rederive ? along * em : 0.0, s->m);
     }
-    if (e == BRUME_OK && sd > 0) {
+    if (e == BRUME_OK && eta > 0 && (sd > 0 || s->options->strength >= 1)) { /* diffusers draws for a last step without noise, too */
         e = brume_sampling_noise(s);
         brume_terms_add(&x, sd, s->z);
     }
