@@ -172,7 +172,7 @@ static void test_config(void)
         snprintf(c.beta_schedule, sizeof c.beta_schedule, "%s", brume_schedule_row(i)->name);
         if (!CHECK_OK(brume_scheduler_config_write(path, &c)) || !CHECK_OK(brume_scheduler_config_read(path, &d, NULL))) continue;
         CHECK_STR(d.beta_schedule, c.beta_schedule);
-        CHECK((d.trained_betas != NULL) == (i > 2));
+        CHECK(!d.trained_betas); /* betas that the name gives to the bit are the name's */
         if (CHECK_OK(brume_schedule_new(&c, &before)) && CHECK_OK(brume_schedule_new(&d, &after)))
             CHECK(after->T == 37 && !memcmp(before->beta, after->beta, 37 * sizeof *before->beta));
         brume_schedule_free(before);
