@@ -46,6 +46,11 @@ double brume_process_prior_std(const brume_process *p);
 int brume_process_sde(const brume_process *p, double u, double *drift, double *diffusion);
 /** The level at time u in [0, 1] of that SDE. NCSN: a VE SDE whose sigma grows from the ladder's smallest to its largest level. */
 brume_level brume_process_sde_level(const brume_process *p, double u);
+/**
+ * beta of the VP and sub-VP SDEs cut in n steps, at time u: entry floor(u (n - 1)) of n equal steps from beta_min / n to beta_max / n (Song et al.
+ * 2021, app. B); it must be below 1, so n above beta_max. NaN of other processes.
+ */
+double brume_process_discrete_beta(const brume_process *p, double u, int32_t n);
 /** Time in [0, 1] at which the VP SDE with linear beta has ln(a / s) = lambda (Lu et al. 2022a, app. D.4). */
 double brume_vp_time_of_lambda(double lambda, double beta_min, double beta_max);
 

@@ -150,6 +150,14 @@ double brume_one_minus_alpha_bar(const brume_schedule *s, int32_t t);
 double brume_sigma(const brume_schedule *s, int32_t t);   /**< sqrt((1 - alpha_bar) / alpha_bar); inf where alpha_bar = 0 */
 double brume_logsnr(const brume_schedule *s, int32_t t);  /**< ln(alpha_bar / (1 - alpha_bar)); lambda is half of it */
 
+/** q(x_p | x_t, x0) = N(x0 x0 + x x_t, variance), p < t or p = -1; beta = 1 - alpha_bar[t] / alpha_bar[p] of the stretch (Ho et al. 2020, eqs. 6, 7). */
+typedef struct brume_posterior { double x0, x, beta, variance; } brume_posterior;
+brume_posterior brume_schedule_posterior(const brume_schedule *s, int32_t t, int32_t p);
+
+/** x_p = x0 x0 + eps eps + noise z; noise = eta sqrt((1-P)/(1-A) (1 - A/P)), A = alpha_bar[t], P = alpha_bar[p] (Song et al. 2021, eqs. 12, 16). */
+typedef struct brume_ddim_coef { double x0, eps, noise; } brume_ddim_coef;
+brume_ddim_coef brume_schedule_ddim(const brume_schedule *s, int32_t t, int32_t p, double eta);
+
 /**
  * Times of n sampling steps in descending order into t[0 .. n-1] (1 <= n <= T, else BRUME_E_ARG).
  * leading: floor(T / n) i + steps_offset; linspace: round(linspace(0, T-1, n)); trailing: round(T - i T / n) - 1; halves to even.

@@ -11,10 +11,9 @@ static int32_t within(const struct brume_sampling *s, int32_t t) { return t < 0 
  * from alpha_bar A at `from` to P at `to`; eps stays the raw one when x0 is clipped, unless use_clipped_model_output. */
 static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, double eta)
 {
-    const double A = brume_alpha_bar(s->schedule, from), not_A = brume_one_minus_alpha_bar(s->schedule, from);
-    const double P = brume_alpha_bar(s->schedule, to), not_P = brume_one_minus_alpha_bar(s->schedule, to);
-    const double a = sqrt(A), b = sqrt(not_A), sd = eta > 0 ? eta * sqrt(fmax(not_P / not_A * (1.0 - A / P), 0.0)) : 0.0;
-    const double along = sqrt(fmax(not_P - sd * sd, 0.0)); /* coefficient of eps */
+    const double a = sqrt(brume_alpha_bar(s->schedule, from)), b = sqrt(brume_one_minus_alpha_bar(s->schedule, from));
+    const brume_ddim_coef to_p = brume_schedule_ddim(s->schedule, from, to, eta);
+    const double root_P = to_p.x0, along = to_p.eps, sd = to_p.noise;
     double cx, cm, ex, em;
     struct brume_terms x = { 0 };
     brume_status e = BRUME_OK;
@@ -22,12 +21,12 @@ static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, d
     brume_prediction_x0(s->prediction, &level, &cx, &cm);
     brume_prediction_eps(s->prediction, &level, &ex, &em);
     if (!brume_sampling_clips(s)) {
-        brume_terms_add(&x, sqrt(P) * cx + (along != 0 ? along * ex : 0.0), s->x);
-        brume_terms_add(&x, sqrt(P) * cm + (along != 0 ? along * em : 0.0), s->m);
+        brume_terms_add(&x, root_P * cx + (along != 0 ? along * ex : 0.0), s->x);
+        brume_terms_add(&x, root_P * cm + (along != 0 ? along * em : 0.0), s->m);
     } else {
         e = brume_sampling_x0(s, s->x, s->x0);
         const int rederive = s->options->use_clipped_model_output; /* eps = (x - a x0) / b */
-        brume_terms_add(&x, sqrt(P) - (rederive && along != 0 ? along * a / b : 0.0), s->x0);
+        brume_terms_add(&x, root_P - (rederive && along != 0 ? along * a / b : 0.0), s->x0);
         brume_terms_add(&x, along != 0 ? along * (rederive ? 1.0 / b : ex) : 0.0, s->x);
         brume_terms_add(&x, along != 0 && !rederive ? along * em : 0.0, s->m);
     }

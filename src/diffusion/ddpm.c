@@ -6,27 +6,15 @@
 
 enum { MEAN, GRADIENT }; /* registers */
 
-/* From time t (alpha_bar A) to p (P; p = -1: the end), beta = 1 - A/P of the skipped stretch:
- *   x' = sqrt(P) beta / (1-A) x0 + sqrt(A/P) (1-P) / (1-A) x + sqrt(var) z        (eqs. 6 and 7) */
-struct posterior { double c0, ct, beta, small; };
-
-static struct posterior posterior(const struct brume_schedule *s, int32_t t, int32_t p)
-{
-    const double A = brume_alpha_bar(s, t), P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t), not_P = brume_one_minus_alpha_bar(s, p);
-    /* 1 - A/P without cancelling: (1 - A - (1 - P)) / P loses digits, expm1 of the difference of logarithms does not */
-    const double log_A = s->log_alpha_bar[t], log_P = p < 0 ? 0.0 : s->log_alpha_bar[p], beta = -expm1(log_A - log_P);
-    return (struct posterior){ sqrt(P) * beta / not_A, sqrt(A / P) * not_P / not_A, beta, beta * not_P / not_A };
-}
-
 static int32_t time_of(const struct brume_sampling *s, int32_t i) { return i < s->n ? (int32_t)s->grid->t[i] : -1; }
 
 /* The variance of step i: beta or its posterior value; of the last step, whose posterior variance is 0, the logarithms use that of the
  * step before (Ho et al.'s code). */
 static struct brume_learned_variance log_range(const struct brume_sampling *s, int32_t i)
 {
-    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
-    double small = q.small;
-    if (!(small > 0)) small = i > 0 ? posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).small : q.beta;
+    const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
+    double small = q.variance;
+    if (!(small > 0)) small = i > 0 ? brume_schedule_posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).variance : q.beta;
     return (struct brume_learned_variance){ s->config->variance_type == BRUME_VARIANCE_LEARNED, log(fmax(small, 1e-20)), log(q.beta) };
 }
 
@@ -35,7 +23,7 @@ static int learned(const struct brume_sampling *s) { return s->config->variance_
 /* mean += scale var grad log p(y | x_t), the gradient taken at x_t as in the released code (Dhariwal & Nichol 2021, algorithm 1) */
 static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer *before, struct brume_terms *x)
 {
-    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
+    const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
     const struct brume_learned_variance range = log_range(s, i);
     const double large = i + 1 < s->n ? q.beta : exp(range.lo), scale = s->in->classifier->scale;
     brume_buffer *gradient, *mean;
@@ -44,7 +32,7 @@ static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer
     if (e == BRUME_OK) e = brume_sampling_classifier(s, before, &s->grid->node[i], gradient);
     if (e != BRUME_OK) return e;
     if (!learned(s)) {
-        brume_terms_add(x, scale * (s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? large : q.small), gradient);
+        brume_terms_add(x, scale * (s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? large : q.variance), gradient);
         return BRUME_OK;
     }
     if ((e = brume_sampling_combine(s, x, mean)) != BRUME_OK) return e;
@@ -60,26 +48,27 @@ static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer
 /* No noise at t = 0; in a respaced process (sections) none in its last step. */
 static int draws(const struct brume_sampling *s, int32_t i) { return s->options->n_sections ? i + 1 < s->n : time_of(s, i) > 0; }
 
+/* x' = q.x0 x0 + q.x x + sqrt(var) z        (eqs. 6 and 7) */
 static brume_status step(struct brume_sampling *s, int32_t i)
 {
-    const struct posterior q = posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
+    const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
     struct brume_terms x = { 0 };
     brume_status e = brume_sampling_predict(s, s->x, &s->grid->node[i]);
     if (e != BRUME_OK) return e;
     if (brume_sampling_clips(s)) {
         e = brume_sampling_x0(s, s->x, s->x0);
-        brume_terms_add(&x, q.ct, s->x);
-        brume_terms_add(&x, q.c0, s->x0);
+        brume_terms_add(&x, q.x, s->x);
+        brume_terms_add(&x, q.x0, s->x0);
     } else {
         double cx, cm;
         brume_sampling_x0_coef(s, &cx, &cm);
-        brume_terms_add(&x, q.ct + q.c0 * cx, s->x);
-        brume_terms_add(&x, q.c0 * cm, s->m);
+        brume_terms_add(&x, q.x + q.x0 * cx, s->x);
+        brume_terms_add(&x, q.x0 * cm, s->m);
     }
     if (e == BRUME_OK && s->in->classifier) e = shift_mean(s, i, s->x, &x);
     if (e == BRUME_OK && draws(s, i)) {
         e = brume_sampling_noise(s);
-        if (!learned(s)) brume_terms_add(&x, sqrt(s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? q.beta : fmax(q.small, 1e-20)), s->z);
+        if (!learned(s)) brume_terms_add(&x, sqrt(s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? q.beta : fmax(q.variance, 1e-20)), s->z);
     }
     if (e == BRUME_OK) e = brume_sampling_update(s, &x);
     if (e == BRUME_OK && draws(s, i) && learned(s)) {

@@ -289,6 +289,13 @@ int brume_process_sde(const brume_process *p, double u, double *drift, double *d
     return 0;
 }
 
+double brume_process_discrete_beta(const brume_process *p, double u, int32_t n)
+{
+    if (p->kind != BRUME_PROCESS_VP && p->kind != BRUME_PROCESS_SUBVP) return NAN;
+    const double lo = p->beta_min / n, hi = p->beta_max / n;
+    return n > 1 ? lo + floor(clamp(u, 0, 1) * (n - 1)) * ((hi - lo) / (n - 1)) : lo;
+}
+
 brume_level brume_process_sde_level(const brume_process *p, double u)
 {
     double slope;

@@ -166,6 +166,23 @@ double brume_one_minus_alpha_bar(const brume_schedule *s, int32_t t) { return -e
 double brume_sigma(const brume_schedule *s, int32_t t) { return sqrt(expm1(-log_alpha_bar(s, t))); }
 double brume_logsnr(const brume_schedule *s, int32_t t) { return log_alpha_bar(s, t) - log(-expm1(log_alpha_bar(s, t))); }
 
+/* 1 - A/P without cancelling: (1 - A - (1 - P)) / P loses digits, expm1 of the difference of logarithms does not. */
+static double stretch_beta(const brume_schedule *s, int32_t t, int32_t p) { return -expm1(log_alpha_bar(s, t) - log_alpha_bar(s, p)); }
+
+brume_posterior brume_schedule_posterior(const brume_schedule *s, int32_t t, int32_t p)
+{
+    const double A = brume_alpha_bar(s, t), P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t), not_P = brume_one_minus_alpha_bar(s, p);
+    const double beta = stretch_beta(s, t, p);
+    return (brume_posterior){ sqrt(P) * beta / not_A, sqrt(A / P) * not_P / not_A, beta, beta * not_P / not_A };
+}
+
+brume_ddim_coef brume_schedule_ddim(const brume_schedule *s, int32_t t, int32_t p, double eta)
+{
+    const double P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t), not_P = brume_one_minus_alpha_bar(s, p);
+    const double sd = eta > 0 ? eta * sqrt(fmax(not_P / not_A * stretch_beta(s, t, p), 0.0)) : 0.0;
+    return (brume_ddim_coef){ sqrt(P), sqrt(fmax(not_P - sd * sd, 0.0)), sd };
+}
+
 brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n, double *t)
 {
     const int64_t T = c->num_train_timesteps;
