@@ -269,7 +269,9 @@ static brume_status run_on(struct run *r, const brume_json *c, const struct test
     for (int64_t i = 0; s == BRUME_OK && i < r->count; i++) scaled[i] = start[i] * (r->own ? scale / brume_sampler_start_scale(sampler) : 1);
     if (s == BRUME_OK) s = write_rounded(x, scaled, r->count);
     if (s == BRUME_OK) {
-        const brume_denoiser denoiser = { r, predict, r->prediction, brume_json_find(c, "variance_channels") || r->config.variance_type == BRUME_VARIANCE_LEARNED_RANGE };
+        const brume_denoiser denoiser = {
+            .self = r, .predict = predict, .prediction_type = r->prediction,
+            .has_variance = brume_json_find(c, "variance_channels") || r->config.variance_type == BRUME_VARIANCE_LEARNED_RANGE };
         const brume_noise_source noise = { r, draw };
         const brume_classifier_gradient classifier = { r, gradient, brume_json_number(brume_json_find(c, "scale"), 1) };
         const brume_sampler_input in = { .denoiser = &denoiser, .classifier = r->target >= 0 ? &classifier : NULL, .noise = &noise, .known = known,

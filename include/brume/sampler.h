@@ -24,6 +24,11 @@ typedef struct brume_denoiser {
     brume_status (*predict)(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance);
     brume_prediction prediction_type;
     int has_variance;  /**< the network predicts variance channels */
+    /**
+     * NULL, or the product with the Jacobian that likelihoods ask for: out = J^T v, J = d prediction / d x (rows: outputs), for N vectors v,
+     * one per image; and m = the prediction itself. x and v must be left as they are; all buffers differ.
+     */
+    brume_status (*vjp)(void *self, brume_buffer *x, const brume_level *level, brume_buffer *v, brume_buffer *m, brume_buffer *out);
 } brume_denoiser;
 
 /** A classifier of noisy images: out = gradient of log p(y | x) with respect to x at a level, y being its own business. */

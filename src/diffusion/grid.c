@@ -141,23 +141,41 @@ static void fill_ladder(const brume_process *p, enum brume_state_space space, st
     g->start_scale = explodes(p) || space == BRUME_STATE_SIGMA ? g->node[0].s : 1;
 }
 
-static brume_status fill_sde(const brume_process *p, const brume_scheduler_config *c, enum brume_grid_family family, struct brume_grid *g)
+/* Smallest time of an SDE; before its first time step a discrete schedule knows nothing. */
+static double least_time(const brume_process *p, const brume_scheduler_config *c)
 {
-    double drift, diffusion, eps = c->sampling_eps;
+    return brume_process_get_kind(p) == BRUME_PROCESS_DISCRETE ? fmax(c->sampling_eps, 1.0 / brume_process_schedule(p)->T) : c->sampling_eps;
+}
+
+static brume_status fill_sde(const brume_process *p, const brume_scheduler_config *c, struct brume_grid *g)
+{
+    double drift, diffusion;
+    const double eps = least_time(p, c);
     if (!brume_process_sde(p, 1, &drift, &diffusion)) return brume_fail(BRUME_E_ARG, "this sampler is for SDEs; a model of this process has none");
-    /* Before its first time step a discrete schedule knows nothing. */
-    if (brume_process_get_kind(p) == BRUME_PROCESS_DISCRETE) eps = fmax(eps, 1.0 / brume_process_schedule(p)->T);
-    if (family == BRUME_GRID_ENDS) g->n = 1;
     for (int32_t i = 0; i < g->n; i++) g->node[i] = brume_node_of_sde_time(p, g->n > 1 ? 1 + i * ((eps - 1) / (g->n - 1)) : 1);
     if (g->n > 1) g->node[g->n - 1] = brume_node_of_sde_time(p, eps);
-    g->node[g->n] = brume_node_of_sde_time(p, family == BRUME_GRID_ENDS ? eps : 0);
-    if (family != BRUME_GRID_ENDS) { /* the last step leaves the smallest noise for none */
-        g->node[g->n].s = 0;
-        g->node[g->n].a = 1;
-    }
+    g->node[g->n] = brume_node_of_sde_time(p, 0);
+    g->node[g->n].s = 0; /* the last step leaves the smallest noise for none */
+    g->node[g->n].a = 1;
     for (int32_t i = 0; i <= g->n; i++) g->sigma[i] = g->node[i].s / g->node[i].a;
     g->start_scale = brume_process_prior_std(p);
     return BRUME_OK;
+}
+
+/* What an adaptive sampler goes between: one step as far as the grid is concerned. */
+static void fill_ends(const brume_process *p, const brume_scheduler_config *c, struct brume_grid *g)
+{
+    double drift, diffusion, lo, hi;
+    g->n = 1;
+    brume_process_sigma_range(p, &lo, &hi);
+    for (int32_t i = 0; i < 2; i++) {
+        const brume_level flow = brume_process_level(p, 1 - i);
+        if (brume_process_get_kind(p) == BRUME_PROCESS_FLOW) g->node[i] = node_of_level(p, BRUME_STATE_X, &flow, flow.s / flow.a, 1 - i);
+        else if (brume_process_sde(p, 1, &drift, &diffusion)) g->node[i] = brume_node_of_sde_time(p, i ? least_time(p, c) : 1);
+        else g->node[i] = brume_node_of_sigma(p, BRUME_STATE_X, i ? lo : hi, -1);
+        g->sigma[i] = g->node[i].s / g->node[i].a;
+    }
+    g->start_scale = brume_process_prior_std(p);
 }
 
 brume_status brume_grid_new(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family,
@@ -177,7 +195,8 @@ brume_status brume_grid_new(const brume_process *p, const brume_scheduler_config
             break;
         case BRUME_GRID_FLOW: s = fill_flow(p, c, o->mu, g); break;
         case BRUME_GRID_LADDER: fill_ladder(p, space, g); break;
-        case BRUME_GRID_SDE: case BRUME_GRID_ENDS: s = fill_sde(p, c, family, g); break;
+        case BRUME_GRID_SDE: s = fill_sde(p, c, g); break;
+        case BRUME_GRID_ENDS: fill_ends(p, c, g); break;
         }
     }
     for (int32_t i = 0; s == BRUME_OK && i < g->n; i++) g->t[i] = g->node[i].t;

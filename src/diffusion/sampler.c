@@ -25,6 +25,7 @@ void brume_sampler_free(brume_sampler *s)
     brume_job_free(&s->step_noise);
     brume_job_free(&s->norms);
     brume_job_free(&s->merge);
+    brume_job_free(&s->ratio);
     brume_buffer *const own[] = { s->spare, s->m, s->variance, s->x0, s->z, s->scaled, s->gradient, s->norm };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) brume_buffer_free(own[i]);
     for (int i = 0; i < BRUME_SAMPLING_REGISTERS; i++) brume_buffer_free(s->reg[i]);
@@ -121,7 +122,12 @@ brume_status brume_sampler_new(brume_device *d, const brume_sampler_options *o, 
 {
     *out = NULL;
     const brume_sampler_kind *kind = brume_sampler_find(o->name ? o->name : "");
-    if (!kind) return unknown(o->name ? o->name : "");
+    return kind ? brume_sampler_new_kind(d, kind, o, shape, out) : unknown(o->name ? o->name : "");
+}
+
+brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o, brume_shape shape, brume_sampler **out)
+{
+    *out = NULL;
     if (!o->scheduler) return brume_fail(BRUME_E_ARG, "a sampler needs the scheduler's config");
     if (shape.ndim < 1) return brume_fail(BRUME_E_SHAPE, "a sampler's images must be (N, ...), got a scalar");
     brume_sampler *s = calloc(1, sizeof *s);

@@ -19,13 +19,15 @@ struct brume_sampler {
     int64_t count, images;                         /* elements in all; N */
     struct brume_job combine[BRUME_SAMPLING_TERMS + 1]; /* by number of terms */
     struct brume_job clamped[3];                   /* x0 of 1 or 2 terms */
-    struct brume_job start_noise, step_noise, norms, merge, learned[2][2];
+    struct brume_job start_noise, step_noise, norms, merge, ratio, learned[2][2];
     brume_buffer *spare, *m, *variance, *x0, *z, *scaled, *gradient, *norm;
     brume_buffer *reg[BRUME_SAMPLING_REGISTERS];
     float *host;                                   /* 2 x count values, for thresholding */
     brume_sampler_stats stats;                     /* of the last run */
 };
 
+/* brume_sampler_new() for a kind that need not be a row: whatever else goes along a grid asking the network */
+brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o, brume_shape shape, brume_sampler **out);
 /* out = a buffer of a sampler's images, made at first use */
 brume_status brume_sampler_buffer(struct brume_sampler *s, brume_buffer **b);
 /* unit normal noise of every image into out */

@@ -20,6 +20,22 @@ static const brume_sampler_kind rows[] = {
     { .name = "ddim_inverse", .paper = "Song, Meng & Ermon 2021, sec. 4.3", .what = "from image to noise: the same ODE backwards",
       .scheduler_class = "DDIMInverseScheduler", .default_steps = 50, .processes = DISCRETE, .flags = BRUME_SAMPLER_TAKES_IMAGE,
       .grid = BRUME_GRID_TIMES, .state = BRUME_STATE_X, .run = brume_run_ddim_inverse },
+    { .name = "ald", .paper = "Song & Ermon 2019, algorithm 1, with the released code's step; Song & Ermon 2020",
+      .what = "annealed Langevin: x' = x + k S + sqrt(2 k) z, k = step (sigma_i / sigma_L)^2, at every level; then Tweedie's x0",
+      .scheduler_class = "NCSNScheduler", .processes = NCSN, .flags = BRUME_SAMPLER_OWN_MASK, .grid = BRUME_GRID_LADDER, .state = BRUME_STATE_X,
+      .run = brume_run_ald, .calls = brume_calls_ald },
+    { .name = "ald_paper", .paper = "Song & Ermon 2019, algorithm 1 as printed", .what = "annealed Langevin with half that k",
+      .scheduler_class = "NCSNScheduler", .processes = NCSN, .flags = BRUME_SAMPLER_OWN_MASK, .grid = BRUME_GRID_LADDER, .state = BRUME_STATE_X,
+      .run = brume_run_ald_paper, .calls = brume_calls_ald },
+    { .name = "pc", .paper = "Song et al. 2021, algorithms 1-5", .what = "predictor-corrector: Langevin steps, then a step of the reverse SDE",
+      .scheduler_class = "ScoreSdeVeScheduler", .default_steps = 1000, .default_eta = 1, .processes = SDE | NCSN | DISCRETE,
+      .flags = BRUME_SAMPLER_OWN_MASK, .grid = BRUME_GRID_SDE, .state = BRUME_STATE_X, .run = brume_run_pc, .calls = brume_calls_pc },
+    { .name = "ode", .paper = "Song et al. 2021, sec. 4.3 and app. D.2", .what = "probability-flow ODE by adaptive Runge-Kutta 5(4)",
+      .default_steps = 1, .processes = SDE | NCSN | DISCRETE | EDM | FLOW, .flags = BRUME_SAMPLER_ADAPTIVE, .grid = BRUME_GRID_ENDS,
+      .state = BRUME_STATE_X, .run = brume_run_ode },
+    { .name = "repaint", .paper = "Lugmayr et al. 2022, algorithm 1", .what = "inpainting: ancestral steps with the known part put in, and jumps back up",
+      .default_steps = 250, .default_eta = 1, .processes = DISCRETE, .flags = BRUME_SAMPLER_NEEDS_MASK | BRUME_SAMPLER_OWN_MASK,
+      .grid = BRUME_GRID_TIMES, .state = BRUME_STATE_X, .run = brume_run_repaint, .calls = brume_calls_repaint },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

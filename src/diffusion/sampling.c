@@ -59,13 +59,12 @@ brume_status brume_sampling_register(struct brume_sampling *s, int i, brume_buff
     return e;
 }
 
-static brume_level level_of(const struct brume_sampling *s, const struct brume_node *at)
+brume_level brume_sampling_level(const struct brume_sampling *s, const struct brume_node *at)
 {
     return (brume_level){ .t = at->t, .a = at->a * at->scale, .s = at->s * at->scale, .call = s->calls };
 }
 
-/* The network's input: the state, scaled where the network wants another scale. */
-static brume_status network_input(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer **out)
+brume_status brume_sampling_input(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer **out)
 {
     *out = state;
     if (at->scale == 1) return BRUME_OK;
@@ -79,9 +78,9 @@ static brume_status network_input(struct brume_sampling *s, brume_buffer *state,
 brume_status brume_sampling_classifier(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *out)
 {
     const brume_classifier_gradient *c = s->in->classifier;
-    const brume_level level = level_of(s, at);
+    const brume_level level = brume_sampling_level(s, at);
     brume_buffer *input;
-    const brume_status e = network_input(s, state, at, &input);
+    const brume_status e = brume_sampling_input(s, state, at, &input);
     return e == BRUME_OK ? c->gradient(c->self, input, &level, out) : e;
 }
 
@@ -90,7 +89,7 @@ brume_status brume_sampling_classifier(struct brume_sampling *s, brume_buffer *s
 static brume_status guide(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at)
 {
     struct brume_sampler *o = s->sampler;
-    const brume_level l = level_of(s, at);
+    const brume_level l = brume_sampling_level(s, at);
     double c0, ce;
     struct brume_terms m = { 0 };
     brume_status e = brume_sampler_buffer(o, &o->gradient);
@@ -108,9 +107,9 @@ static brume_status guide(struct brume_sampling *s, brume_buffer *state, const s
 
 brume_status brume_sampling_predict(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at)
 {
-    const brume_level level = level_of(s, at);
+    const brume_level level = brume_sampling_level(s, at);
     brume_buffer *input;
-    brume_status e = network_input(s, state, at, &input);
+    brume_status e = brume_sampling_input(s, state, at, &input);
     s->x0_fresh = 0;
     s->at = *at;
     if (e == BRUME_OK) e = s->in->denoiser->predict(s->in->denoiser->self, input, &level, s->m, s->variance);
@@ -122,14 +121,14 @@ brume_status brume_sampling_predict(struct brume_sampling *s, brume_buffer *stat
 
 void brume_sampling_x0_coef(const struct brume_sampling *s, double *cx, double *cm)
 {
-    const brume_level l = level_of(s, &s->at);
+    const brume_level l = brume_sampling_level(s, &s->at);
     brume_prediction_x0(s->prediction, &l, cx, cm);
     *cx *= s->at.scale;
 }
 
 void brume_sampling_eps_coef(const struct brume_sampling *s, double *cx, double *cm)
 {
-    const brume_level l = level_of(s, &s->at);
+    const brume_level l = brume_sampling_level(s, &s->at);
     brume_prediction_eps(s->prediction, &l, cx, cm);
     *cx *= s->at.scale;
 }
@@ -233,7 +232,7 @@ static brume_status tell(struct brume_sampling *s, const struct brume_node *at, 
     const brume_sampler_event e = {
         .call = s->calls, .calls = calls, .step = s->done, .steps = adaptive ? 0 : s->n - s->first, .complete = complete,
         .progress = calls ? (double)s->calls / calls : (from->u - at->u) / (from->u - to->u),
-        .view_scale = 1 / sqrt(at->a * at->a + at->s * at->s), .level = level_of(s, s->calls ? &s->at : at), .x = s->x,
+        .view_scale = 1 / sqrt(at->a * at->a + at->s * at->s), .level = brume_sampling_level(s, s->calls ? &s->at : at), .x = s->x,
         .x0 = s->x0_fresh ? s->x0 : NULL,
     };
     return s->in->observe(s->in->ctx, &e);

@@ -77,6 +77,9 @@ void brume_terms_add(struct brume_terms *s, double coef, brume_buffer *x);
 /* Register i: a buffer for histories and stages, made at first use, kept for the sampler's life. */
 brume_status brume_sampling_register(struct brume_sampling *s, int i, brume_buffer **out);
 
+/* What the network is told, and the input it gets: the state, scaled where the network wants another scale. */
+brume_level brume_sampling_level(const struct brume_sampling *s, const struct brume_node *at);
+brume_status brume_sampling_input(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer **out);
 /* m = prediction for the given state at a node (scaled for the network; classifier guidance added where the row does not do it itself). */
 brume_status brume_sampling_predict(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at);
 /* From the last prediction for that state: x0 (clipped or thresholded as the config says), eps, score into out; s->x0 may be out of the first.
@@ -140,8 +143,18 @@ brume_status brume_run_dpmpp_3m_sde(struct brume_sampling *s);
 brume_status brume_run_flow_euler(struct brume_sampling *s);
 brume_status brume_run_flow_heun(struct brume_sampling *s);
 brume_status brume_run_ald(struct brume_sampling *s);
+brume_status brume_run_ald_paper(struct brume_sampling *s);
 brume_status brume_run_pc(struct brume_sampling *s);
 brume_status brume_run_ode(struct brume_sampling *s);
 brume_status brume_run_repaint(struct brume_sampling *s);
+int32_t brume_calls_ald(const brume_scheduler_config *c, const brume_sampler_options *o, int32_t n);
+int32_t brume_calls_pc(const brume_scheduler_config *c, const brume_sampler_options *o, int32_t n);
+int32_t brume_calls_repaint(const brume_scheduler_config *c, const brume_sampler_options *o, int32_t n);
+
+/* Places that RePaint visits on a chain of n steps, n-1 first: jumps of `jump` >= 1 back up, each stretch passed `resample` >= 1 times.
+ * Returns how many; out may be NULL. -1 without memory. */
+int64_t brume_repaint_times(int32_t n, int32_t jump, int32_t resample, int32_t *out);
+/* Step size of annealed Langevin dynamics at the last level, sigma, for n steps a level and levels whose sigmas stand in that ratio (> 1). */
+double brume_langevin_step(double sigma, double ratio, int32_t n);
 
 #endif
