@@ -33,6 +33,48 @@ static inline void mixture_score(const struct mixture *m, int component, double 
     }
 }
 
+/* Of one point: the score, its derivative H, and mean and covariance of x0 given x. */
+static inline void mixture_posterior(const struct mixture *m, double a, double s, const double x[2], double score[2], double H[2][2], double x0[2],
+                                     double cov[2][2])
+{
+    double r[MIXTURE_MAX], top = -INFINITY, sum = 0, g[2], mean[2];
+    for (int k = 0; k < m->n; k++) {
+        r[k] = log(m->w[k]);
+        for (int d = 0; d < 2; d++) {
+            const double v = a * a * m->var[k][d] + s * s, e = x[d] - a * m->mu[k][d];
+            r[k] -= 0.5 * (e * e / v + log(v));
+        }
+        if (r[k] > top) top = r[k];
+    }
+    for (int k = 0; k < m->n; k++) sum += r[k] = exp(r[k] - top);
+    for (int i = 0; i < 2; i++) {
+        score[i] = x0[i] = 0;
+        for (int j = 0; j < 2; j++) H[i][j] = cov[i][j] = 0;
+    }
+    for (int k = 0; k < m->n; k++) {
+        const double share = r[k] / sum;
+        for (int i = 0; i < 2; i++) {
+            const double v = a * a * m->var[k][i] + s * s, e = x[i] - a * m->mu[k][i];
+            g[i] = -e / v;
+            mean[i] = m->mu[k][i] + a * m->var[k][i] * e / v;
+            score[i] += share * g[i];
+            x0[i] += share * mean[i];
+            H[i][i] -= share / v;
+            cov[i][i] += share * m->var[k][i] * s * s / v;
+        }
+        for (int i = 0; i < 2; i++)
+            for (int j = 0; j < 2; j++) {
+                H[i][j] += share * g[i] * g[j];
+                cov[i][j] += share * mean[i] * mean[j];
+            }
+    }
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            H[i][j] -= score[i] * score[j];
+            cov[i][j] -= x0[i] * x0[j];
+        }
+}
+
 /* What a network would predict, from the score: eps = -s score, x0 = (x + s^2 score) / a (Tweedie), v = a eps - s x0, flow = eps - x0. */
 static inline double mixture_prediction(brume_prediction p, double a, double s, double x, double score)
 {
