@@ -136,9 +136,11 @@ if "$brume" devices | grep -q '^opencl:'; then
     ok "micro-batches on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --micro-batch 2 --samples 0 --device opencl --out om --steps 6
     ok "with the cpu's losses" awk -v a="$(first a 6)" -v b="$(first om 6)" 'BEGIN { d = (a - b) / a; exit !(d < 1e-3 && d > -1e-3) }'
     ok "bench ops on opencl" "$brume" bench ops config.json --batch 2 --repeat 3 --device opencl --json
+    ok "recompute on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --recompute --samples 0 --device opencl --out or --steps 6
+    same o/unet/diffusion_pytorch_model.safetensors or/unet/diffusion_pytorch_model.safetensors
     ok "sample on opencl" "$brume" sample o --steps 5 --sampler ddim --n 6 --device opencl --quiet --out o.png
 else
-    skipped=$((skipped + 6))
+    skipped=$((skipped + 8))
     echo "skipped: no OpenCL device"
 fi
 

@@ -115,6 +115,38 @@ static void test_micro_batch(const brume_dataset *data)
     free(parts);
 }
 
+/* Activations computed again: the same bits, in less memory; in micro-batches, too. */
+static void test_recompute(const brume_dataset *data)
+{
+    brume_train_config c;
+    brume_device *d = NULL;
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    for (int i = 0; i < 4; i++) {
+        small_config(&c);
+        c.micro_batch = i == 1 ? 2 : 0;
+        if (i == 2) c.unet.resnet_time_scale_shift = BRUME_TIME_SCALE_SHIFT;
+        if (i == 3) c.unet.downsample_type = c.unet.upsample_type = BRUME_RESAMPLE_RESNET;
+        if (!CHECK_OK(brume_train_config_fit(&c, data, 1))) break;
+        const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
+        float *kept = malloc(bytes), *again = malloc(bytes);
+        brume_plan_stats before, after;
+        CHECK_OK(steps(&c, data, 2, 0, 3, 0, kept, NULL));
+        CHECK_OK(brume_train_estimate(d, &c, &before));
+        c.recompute = 1;
+        CHECK_OK(steps(&c, data, 2, 0, 3, 0, again, NULL));
+        CHECK_OK(brume_train_estimate(d, &c, &after));
+        CHECK(!memcmp(kept, again, bytes));
+        CHECK(after.flops > before.flops && after.flops < 1.4 * before.flops);
+        /* Two levels with a block each: what goes into blocks is about a third of the activations. */
+        const double gradient = c.micro_batch ? 0 : (double)bytes; /* else it lies in the arena, and stays */
+        if (!CHECK((double)after.arena_bytes - gradient < 0.75 * ((double)before.arena_bytes - gradient)))
+            fprintf(stderr, "    case %d: arena %.0f -> %.0f\n", i, (double)before.arena_bytes, (double)after.arena_bytes);
+        free(kept);
+        free(again);
+    }
+    brume_device_close(d);
+}
+
 static void test_refusals(const brume_dataset *data)
 {
     brume_train_config c;
@@ -207,6 +239,7 @@ int main(void)
     brume_dataset *data = shapes();
     test_same_bits(data);
     test_micro_batch(data);
+    test_recompute(data);
     test_refusals(data);
     test_learns(data);
     test_checkpoint_is_a_model(data);

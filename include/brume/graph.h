@@ -118,6 +118,18 @@ void brume_scope_push(brume_graph *g, const char *fmt, ...)
 void brume_scope_pop(brume_graph *g);
 
 /**
+ * Nodes made between begin and end are a segment: a part of a network, one block say, whose inner values are cheap to compute again from
+ * what goes in. A segment within a segment is part of the outer one. Segments mean nothing unless brume_graph_recompute() is on.
+ */
+void brume_segment_begin(brume_graph *g);
+void brume_segment_end(brume_graph *g);
+/**
+ * on: gradients made from now on keep of each segment only what other nodes read, too, and compute the rest again when its backward pass
+ * begins (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the same kernels on the same values, dropout included.
+ */
+void brume_graph_recompute(brume_graph *g, int on);
+
+/**
  * Appends the nodes that compute d y / d wrt[i] (times dy, an upstream gradient of y's shape; BRUME_NONE means 1 and asks for a
  * scalar y), and stores them in dwrt[i]; a tensor that y does not depend on gets BRUME_NONE.
  * wrt may hold inputs, parameters and node outputs of f32. Errors stick to the graph.

@@ -29,6 +29,7 @@ typedef struct brume_train_config {
     int32_t micro_batch;              /**< images at once, a divisor of batch: gradients of the parts are added up, which takes less memory
                                            and differs from the whole batch by roundings only; 0: all */
     int64_t steps;                    /**< steps in all, counted from the beginning of the run */
+    int recompute;                    /**< 1: keep only what goes into each block and compute the rest again: see brume_graph_recompute() */
     brume_optimizer optimizer;
     double lr, beta1, beta2, eps, weight_decay;
     int64_t warmup;                   /**< steps over which lr rises linearly from 0; then it is constant */

@@ -14,7 +14,7 @@ struct plan_args {
     struct cli_device device;
     const char *preset;
     int64_t batch, micro_batch, size;
-    int mode, json, steps, quiet;
+    int mode, recompute, json, steps, quiet;
 };
 
 static void print_line(void *ctx, const char *text)
@@ -102,6 +102,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     if (s != BRUME_OK) return s;
     c.batch = (int32_t)a->batch;
     c.micro_batch = (int32_t)a->micro_batch;
+    c.recompute = a->recompute;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
     s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats);
@@ -123,6 +124,7 @@ int cmd_plan(int argc, char **argv)
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
+        OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
         OPT_DEVICE(&a.device),

@@ -23,7 +23,7 @@ static void on_interrupt(int signal_number)
 struct train_args {
     struct cli_device device;
     const char *data, *out, *preset, *model, *init, *schedule;
-    int objective, cond, optimizer, resume, quiet;
+    int objective, cond, optimizer, recompute, resume, quiet;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end;
 };
@@ -56,6 +56,7 @@ static void apply(const struct train_args *a, const struct cli_option *o, brume_
     if (a->steps) c->steps = a->steps;
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;
+    c->recompute = a->recompute;
     if (cli_given(o, "lr")) c->lr = a->lr;
     if (cli_given(o, "weight-decay")) c->weight_decay = a->decay;
     if (cli_given(o, "beta1")) c->beta1 = a->beta1;
@@ -173,6 +174,7 @@ int cmd_train(int argc, char **argv)
         OPT_INT("steps", &a.steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
         OPT_INT("batch", &a.batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "images at once, a divisor of the batch: less memory, the same step up to roundings; 0: all"),
+        OPT_FLAG("recompute", &a.recompute, "keep less for the backward pass and compute it again: less memory, more time, the same bits"),
         OPT_CHOICE("optimizer", &a.optimizer, optimizers, "optimizer"),
         OPT_FLOAT("lr", &a.lr, 0, 10, "X", "learning rate"),
         OPT_FLOAT("weight-decay", &a.decay, 0, 10, "X", "weight decay"),

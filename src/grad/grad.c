@@ -17,8 +17,11 @@ static void mark_dependents(const brume_graph *g, int n_nodes, bool *depends)
     }
 }
 
-/* Appends the gradient of one node and adds what it gives to the gradients of its inputs. Returns false without memory. */
-static bool backward_one(brume_graph *g, const struct brume_node *n, const bool *depends, brume_tensor *grads)
+/*
+ * Appends the gradient of one node and adds what it gives to the gradients of its inputs. again: the node itself, or the one that computes
+ * its values again. Returns false without memory.
+ */
+static bool backward_one(brume_graph *g, const struct brume_node *n, const struct brume_node *again, const bool *depends, brume_tensor *grads)
 {
     brume_tensor dy[BRUME_MAX_OUT];
     bool any = false;
@@ -39,7 +42,7 @@ static bool backward_one(brume_graph *g, const struct brume_node *n, const bool 
         if (wanted && !n->op->grad)
             brume_graph_fail(g, BRUME_E_UNSUPPORTED, "%s '%s' has no gradient", n->op->name, n->name);
         else if (wanted)
-            n->op->grad(g, n, dy, dx, need);
+            n->op->grad(g, again, dy, dx, need);
         for (int j = 0; wanted && j < n->n_in; j++) {
             if (!need[j] || dx[j] == BRUME_NONE) continue;
             brume_tensor *sum = &grads[n->in[j]];
@@ -50,6 +53,61 @@ static bool backward_one(brume_graph *g, const struct brume_node *n, const bool 
     free(dx);
     free(need);
     return ok;
+}
+
+/* Values of a segment that the backward pass reads, computed again. */
+struct again {
+    brume_tensor *value;            /* per value of the forward pass: what holds it for the backward pass */
+    const struct brume_node **node; /* per node of the forward pass */
+    bool *outside;                  /* per value: a node outside of its segment reads it, so that it is kept */
+};
+
+static void again_free(struct again *a)
+{
+    free(a->value);
+    free(a->node);
+    free(a->outside);
+}
+
+static bool again_new(const brume_graph *g, int n_nodes, int n_values, struct again *a)
+{
+    a->value = malloc((size_t)n_values * sizeof *a->value);
+    a->node = malloc((size_t)n_nodes * sizeof(*a->node) + 1);
+    a->outside = calloc((size_t)n_values, sizeof *a->outside);
+    if (!a->value || !a->node || !a->outside) return false;
+    for (int v = 0; v < n_values; v++) a->value[v] = v;
+    for (int i = 0; i < n_nodes; i++) {
+        const struct brume_node *n = a->node[i] = brume_graph_node(g, i);
+        for (int j = 0; j < n->n_in; j++) {
+            const struct brume_node *from = n->in_v[j] ? n->in_v[j]->producer : NULL;
+            if (from && from->segment != n->segment) a->outside[n->in[j]] = true;
+        }
+    }
+    return true;
+}
+
+/* Appends the nodes of the segment that ends at node `last` once more. What the backward pass does not read, a plan leaves out. */
+static void repeat_segment(brume_graph *g, int last, struct again *a)
+{
+    int first = last;
+    while (first > 0 && brume_graph_node(g, first - 1)->segment == brume_graph_node(g, last)->segment) first--;
+    for (int i = first; i <= last && brume_graph_status(g) == BRUME_OK; i++) {
+        const struct brume_node *n = brume_graph_node(g, i);
+        brume_tensor *in = malloc((size_t)n->n_in * sizeof *in + 1);
+        if (!in) {
+            brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+            return;
+        }
+        for (int j = 0; j < n->n_in; j++) in[j] = n->in[j] == BRUME_NONE ? BRUME_NONE : a->value[n->in[j]];
+        brume_scope_push(g, "again.%.*s", (int)strcspn(n->name, "/"), n->name);
+        brume_node_add(g, n->op, n->n_in, in, n->attrs, n->attr_bytes);
+        brume_scope_pop(g);
+        free(in);
+        if (brume_graph_status(g) != BRUME_OK) return;
+        a->node[i] = brume_graph_node(g, brume_graph_node_count(g) - 1);
+        for (int k = 0; k < n->n_out; k++)
+            if (!a->outside[n->out[k]]) a->value[n->out[k]] = a->node[i]->out[k];
+    }
 }
 
 /* What is differentiated by, and where the gradients go. */
@@ -78,8 +136,9 @@ static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct w
     const int n_values = brume_graph_value_count(g), n_nodes = vy->producer ? vy->producer->index + 1 : 0;
     bool *depends = calloc((size_t)n_values, sizeof *depends), ok = true;
     brume_tensor *grads = malloc((size_t)n_values * sizeof *grads);
-    int *first = malloc((size_t)n_values * sizeof *first);
-    if (depends && grads && first) {
+    int *first = malloc((size_t)n_values * sizeof *first), segment = 0;
+    struct again again = { 0 };
+    if (depends && grads && first && again_new(g, n_nodes, n_values, &again)) {
         for (int i = 0; i < n_values; i++) grads[i] = BRUME_NONE;
         for (int i = 0; i < w->n; i++)
             if (w->wrt[i] != BRUME_NONE) depends[w->wrt[i]] = true;
@@ -88,7 +147,9 @@ static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct w
         grads[y] = dy != BRUME_NONE ? dy : brume_constant(g, vy->shape, 1.0f);
         for (int i = n_nodes - 1; ok && i >= 0 && brume_graph_status(g) == BRUME_OK; i--) {
             const struct brume_node *n = brume_graph_node(g, i);
-            ok = backward_one(g, n, depends, grads);
+            if (brume_graph_recomputes(g) && n->segment && n->segment != segment) repeat_segment(g, i, &again);
+            segment = n->segment;
+            ok = backward_one(g, n, again.node[i], depends, grads);
             for (int k = 0; w->sum && k < w->n; k++)
                 if (w->wrt[k] != BRUME_NONE && first[w->wrt[k]] == i && grads[w->wrt[k]] != BRUME_NONE)
                     brume_accumulate(g, w->sum[k], grads[w->wrt[k]], w->keep);
@@ -96,10 +157,11 @@ static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct w
         for (int i = 0; i < w->n && brume_graph_status(g) == BRUME_OK; i++)
             if (w->wrt[i] != BRUME_NONE && w->wrt[i] < n_values && depends[y]) w->d[i] = grads[w->wrt[i]];
     }
-    if (!depends || !grads || !first || !ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    if (!depends || !grads || !first || !again.outside || !ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
     free(depends);
     free(grads);
     free(first);
+    again_free(&again);
 }
 
 static void differentiate(brume_graph *g, brume_tensor y, brume_tensor dy, const struct wanted *w)

@@ -254,6 +254,23 @@ void brume_scope_pop(brume_graph *g)
     if (--g->scope_depth < (int)(sizeof g->scope_end / sizeof *g->scope_end)) g->scope[g->scope_end[g->scope_depth]] = 0;
 }
 
+void brume_segment_begin(brume_graph *g)
+{
+    if (g && g->segment_depth++ == 0) g->n_segments++;
+}
+
+void brume_segment_end(brume_graph *g)
+{
+    if (g && g->segment_depth > 0) g->segment_depth--;
+}
+
+void brume_graph_recompute(brume_graph *g, int on)
+{
+    if (g) g->recompute = on != 0;
+}
+
+bool brume_graph_recomputes(const brume_graph *g) { return g->recompute; }
+
 /* The graph that owns a node while its shape rule runs: shape rules see the node only. */
 static _Thread_local brume_graph *shaping;
 
@@ -319,6 +336,7 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     void *copy = NULL;
     n->op = op;
     n->index = g->n_nodes;
+    n->segment = g->segment_depth > 0 ? g->n_segments : 0;
     n->name = strdup(name);
     n->n_in = n_in;
     n->n_out = op->n_out;
@@ -332,6 +350,7 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     }
     if (attr_bytes) memcpy(copy, attrs, attr_bytes);
     n->attrs = copy;
+    n->attr_bytes = attr_bytes;
     for (int i = 0; i < n_in; i++) {
         n->in[i] = in[i];
         n->in_v[i] = brume_value_of(g, in[i]);

@@ -17,6 +17,8 @@ struct brume_graph {
     char scope[512];
     int scope_depth;
     size_t scope_end[32];
+    int n_segments, segment_depth;
+    bool recompute;
     brume_status status;
     char error[1024];
 };

@@ -47,6 +47,8 @@ struct brume_node {
     brume_tensor out[BRUME_MAX_OUT];
     struct brume_value *out_v[BRUME_MAX_OUT];
     const void *attrs;           /* the op's own struct, copied into the graph */
+    size_t attr_bytes;
+    int segment;                 /* of brume_segment_begin(), counted from 1; 0: none */
 };
 
 /* What a device offers, for `fits` and `suits`. */
@@ -134,6 +136,9 @@ struct brume_pack_attrs { const int64_t *offsets; int64_t size; }; /* attrs of t
  * for an op without outputs. A BRUME_NONE input that is not optional is an error unless the graph already holds one.
  */
 brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in, const brume_tensor *in, const void *attrs, size_t attr_bytes);
+
+/** true after brume_graph_recompute(). */
+bool brume_graph_recomputes(const brume_graph *g);
 
 /** Sets the graph's sticky error: "op 'name': text (input shapes)". Returns s. For use inside op->shape. */
 brume_status brume_node_fail(const struct brume_node *n, brume_status s, const char *fmt, ...) BRUME_PRINTF(3, 4);

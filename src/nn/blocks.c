@@ -99,6 +99,7 @@ brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tenso
     brume_graph *g = m->g;
     const int64_t in = channels(m, x), n = brume_tensor_shape(g, m->temb).d[0];
     char path[BRUME_NN_PATH];
+    brume_segment_begin(g);
 #define AT(leaf) (snprintf(path, sizeof path, "%s.%s", prefix, leaf), path)
 
     brume_tensor h = brume_nn_group_norm(m, AT("norm1"), x, r->groups, m->act);
@@ -128,7 +129,9 @@ brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tenso
     }
     if (in != out || r->shortcut) x = brume_nn_conv(m, AT("conv_shortcut"), x, out, 1, BRUME_NONE, BRUME_NONE);
     h = brume_nn_conv(m, AT("conv2"), h, out, 3, BRUME_NONE, x);
-    return r->scale == 1.0f ? h : brume_affine(g, h, 1.0f / r->scale, 0.0f);
+    if (r->scale != 1.0f) h = brume_affine(g, h, 1.0f / r->scale, 0.0f);
+    brume_segment_end(g);
+    return h;
 }
 
 brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale)
@@ -138,6 +141,7 @@ brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_te
     const int64_t c = channels(m, x), d = head_dim ? head_dim : c, heads = c / d, inner = heads * d;
     if (s.ndim != 4) return BRUME_NONE; /* after an error */
     char path[BRUME_NN_PATH];
+    brume_segment_begin(g);
 
     brume_tensor h = groups ? brume_nn_group_norm(m, AT("group_norm"), x, groups, BRUME_ACT_NONE) : x;
     h = brume_reshape(g, h, BRUME_SHAPE(s.d[0], s.d[1] * s.d[2], c));
@@ -152,6 +156,7 @@ brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_te
     h = brume_add(g, brume_reshape(g, h, s), x);
     if (scale != 1.0f) h = brume_affine(g, h, 1.0f / scale, 0.0f);
     brume_scope_pop(g);
+    brume_segment_end(g);
     return h;
 }
 
@@ -165,8 +170,11 @@ brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_t
 brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x)
 {
     char path[BRUME_NN_PATH];
+    brume_segment_begin(m->g);
     brume_scope_push(m->g, "%s", prefix);
     x = resample(m, x, BRUME_NN_UP);
     brume_scope_pop(m->g);
-    return brume_nn_conv(m, AT("conv"), x, channels(m, x), 3, BRUME_NONE, BRUME_NONE);
+    x = brume_nn_conv(m, AT("conv"), x, channels(m, x), 3, BRUME_NONE, BRUME_NONE);
+    brume_segment_end(m->g);
+    return x;
 }

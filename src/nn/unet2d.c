@@ -130,7 +130,9 @@ static brume_tensor up(struct brume_nn *m, const brume_unet2d_config *c, int i, 
     char path[BRUME_NN_PATH];
     for (int j = 0; j <= c->layers_per_block; j++) {
         snprintf(path, sizeof path, "up_blocks.%d.resnets.%d", i, j);
+        brume_segment_begin(m->g); /* the joined tensor is a copy of two that are kept anyway */
         x = brume_nn_resnet(m, path, join(m, path, x, s), width, &keep);
+        brume_segment_end(m->g);
         if (type != BRUME_BLOCK_ATTENTION) continue;
         snprintf(path, sizeof path, "up_blocks.%d.attentions.%d", i, j);
         x = brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);

@@ -58,6 +58,7 @@ static brume_status build(struct brume_trainer *t)
 {
     const brume_train_config *c = &t->config;
     brume_graph *g = t->graph;
+    brume_graph_recompute(g, c->recompute);
     const int64_t B = t->part, T = c->scheduler.num_train_timesteps;
     t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
     t->t_index = brume_input(g, "t_index", BRUME_I32, BRUME_SHAPE(B));
