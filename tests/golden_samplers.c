@@ -44,9 +44,9 @@ static void predict_all(const struct run *r, int component, double a, double s, 
         for (int64_t p = 0; p < r->pixels; p++) {
             const int64_t at = b * 2 * r->pixels + p;
             const double point[2] = { x[at], x[at + r->pixels] };
-            double score[2];
-            mixture_score(r->mixture, component, a, s, point, score);
-            for (int d = 0; d < 2; d++) out[at + d * r->pixels] = mixture_prediction(r->prediction, a, s, point[d], score[d]);
+            double score[2], x0[2];
+            mixture_score(r->mixture, component, a, s, point, score, x0);
+            for (int d = 0; d < 2; d++) out[at + d * r->pixels] = mixture_prediction(r->prediction, a, s, score[d], x0[d]);
         }
 }
 
@@ -96,6 +96,10 @@ static void model_level(const struct run *r, const brume_level *l, double *a, do
         const double sigma = exp(lo + f * (hi - lo));
         *a = f > 0 ? 1 / sqrt(1 + sigma * sigma) : sqrt(brume_alpha_bar(table, i));
         *s = f > 0 ? sigma * *a : sqrt(brume_one_minus_alpha_bar(table, i));
+        if (*a == 0) { /* a zero terminal SNR, which samplers in sigma take for 2^-24 */
+            *a = l->a;
+            *s = l->s;
+        }
     } else if (!r->own) {
         *s = l->t / r->config.num_train_timesteps;
         *a = 1 - *s;

@@ -13,8 +13,8 @@
 
 struct mixture { int n; double w[MIXTURE_MAX], mu[MIXTURE_MAX][2], var[MIXTURE_MAX][2]; };
 
-/* Score d log q(x) / d x of one point at x = a x0 + s eps. component -1: the whole mixture. */
-static inline void mixture_score(const struct mixture *m, int component, double a, double s, const double x[2], double score[2])
+/* Score d log q(x) / d x, and E[x0 | x], of one point at x = a x0 + s eps. component -1: the whole mixture. */
+static inline void mixture_score(const struct mixture *m, int component, double a, double s, const double x[2], double score[2], double x0[2])
 {
     double l[MIXTURE_MAX], top = -INFINITY, sum = 0;
     for (int k = 0; k < m->n; k++) {
@@ -26,10 +26,14 @@ static inline void mixture_score(const struct mixture *m, int component, double 
         if (l[k] > top) top = l[k];
     }
     for (int k = 0; k < m->n; k++) sum += exp(l[k] - top);
-    score[0] = score[1] = 0;
+    score[0] = score[1] = x0[0] = x0[1] = 0;
     for (int k = 0; k < m->n; k++) {
         const double r = component < 0 ? exp(l[k] - top) / sum : k == component;
-        for (int d = 0; d < 2; d++) score[d] -= r * (x[d] - a * m->mu[k][d]) / (a * a * m->var[k][d] + s * s);
+        for (int d = 0; d < 2; d++) {
+            const double e = (x[d] - a * m->mu[k][d]) / (a * a * m->var[k][d] + s * s);
+            score[d] -= r * e;
+            x0[d] += r * (m->mu[k][d] + a * m->var[k][d] * e);
+        }
     }
 }
 
@@ -75,10 +79,10 @@ static inline void mixture_posterior(const struct mixture *m, double a, double s
         }
 }
 
-/* What a network would predict, from the score: eps = -s score, x0 = (x + s^2 score) / a (Tweedie), v = a eps - s x0, flow = eps - x0. */
-static inline double mixture_prediction(brume_prediction p, double a, double s, double x, double score)
+/* What a network would predict: eps = -s score, x0, v = a eps - s x0, the score, flow = eps - x0. */
+static inline double mixture_prediction(brume_prediction p, double a, double s, double score, double x0)
 {
-    const double eps = -s * score, x0 = (x + s * s * score) / a;
+    const double eps = -s * score;
     switch (p) {
     case BRUME_PREDICT_EPS: return eps;
     case BRUME_PREDICT_X0: return x0;

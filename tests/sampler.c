@@ -30,9 +30,9 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *leve
         for (int64_t p = 0; p < e->pixels; p++) {
             const int64_t at = i * 2 * e->pixels + p;
             const double point[2] = { in[at], in[at + e->pixels] };
-            double score[2];
-            mixture_score(&gm3, -1, a, b, point, score);
-            for (int d = 0; d < 2; d++) m[at + d * e->pixels] = (float)mixture_prediction(e->prediction, a, b, point[d], score[d]);
+            double score[2], x0[2];
+            mixture_score(&gm3, -1, a, b, point, score, x0);
+            for (int d = 0; d < 2; d++) m[at + d * e->pixels] = (float)mixture_prediction(e->prediction, a, b, score[d], x0[d]);
         }
     return brume_buffer_write(out, 0, m, bytes);
 }
