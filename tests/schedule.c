@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Noise schedules: sanity values of the literature, time grids, scheduler_config.json, and the shared golden tables where present. */
+ * Noise schedules: sanity values of the literature, time grids, scheduler_config.json. Tables: golden_schedules.c. */
 #include "brume/schedule.h"
 
 #include <unistd.h>
 
-#include "base/file.h"
-#include "brume/json.h"
 #include "check.h"
 
 static void fill(brume_scheduler_config *c, const char *schedule, int T, double b0, double b1)
@@ -190,65 +188,11 @@ static void test_config(void)
     CHECK_FAILS(brume_scheduler_config_read("/nonexistent.json", &c, note), BRUME_E_IO, "/nonexistent.json");
 }
 
-/* Tables of the shared golden file: betas and alpha_bar whole or at "index". */
-static void test_golden_tables(const brume_json *tables)
-{
-    for (int64_t k = 0; k < brume_json_count(tables); k++) {
-        const brume_json *v = brume_json_at(tables, k), *config = brume_json_find(v, "config"), *index = brume_json_find(v, "index");
-        const brume_json *betas = brume_json_find(v, "betas"), *bars = brume_json_find(v, "alphas_cumprod");
-        const char *name = brume_json_string(brume_json_find(config, "beta_schedule"), "linear");
-        brume_scheduler_config c;
-        brume_schedule *s = NULL;
-        if (!betas) continue; /* given by lambda: no schedule of ours */
-        fill(&c, name, (int)brume_json_integer(brume_json_find(config, "num_train_timesteps"), 1000),
-             brume_json_number(brume_json_find(config, "beta_start"), 1e-4), brume_json_number(brume_json_find(config, "beta_end"), 0.02));
-        c.rescale_betas_zero_snr = brume_json_boolean(brume_json_find(config, "rescale_betas_zero_snr"), 0);
-        if (!CHECK_OK(brume_schedule_new(&c, &s))) continue;
-        double worst = 0;
-        for (int64_t i = 0; i < brume_json_count(bars); i++) {
-            const int32_t t = (int32_t)(index ? brume_json_integer(brume_json_at(index, i), -1) : i);
-            const double bar = brume_json_number(brume_json_at(bars, i), NAN), beta = brume_json_number(brume_json_at(betas, i), NAN);
-            /* the reference forms a product of 1 - beta, whose relative error grows with its length */
-            const double e = fmax(fabs(brume_alpha_bar(s, t) - bar) / fmax(bar, 1e-9), fabs(s->beta[t] - beta) / beta);
-            worst = e <= worst ? worst : e;
-        }
-        if (!CHECK_NEAR(worst, 0, 1e-9)) fprintf(stderr, "    schedule %s\n", name);
-        brume_schedule_free(s);
-    }
-}
-
-static void test_golden_grids(const brume_json *grids)
-{
-    for (int64_t k = 0; k < brume_json_count(grids); k++) {
-        const brume_json *v = brume_json_at(grids, k), *times = brume_json_find(v, "timesteps");
-        const char *spacing = brume_json_string(brume_json_find(v, "spacing"), "");
-        double want[1000];
-        if (strcmp(brume_json_string(brume_json_find(v, "family"), ""), "ddpm/ddim")) continue;
-        const int n = (int)brume_json_count(times);
-        if (!CHECK(n <= 100)) continue;
-        for (int i = 0; i < n; i++) want[i] = brume_json_number(brume_json_at(times, i), NAN);
-        check_grid((int)brume_json_integer(brume_json_find(v, "T"), 0), n,
-                   !strcmp(spacing, "trailing") ? BRUME_SPACING_TRAILING : !strcmp(spacing, "linspace") ? BRUME_SPACING_LINSPACE : BRUME_SPACING_LEADING,
-                   (int)brume_json_integer(brume_json_find(v, "offset"), 0), want);
-    }
-}
-
 int main(void)
 {
     test_values();
     test_refusals();
     test_grids();
     test_config();
-    const char *path = check_shared("golden/schedules.json");
-    if (brume_is_file(path)) {
-        brume_json *root = NULL;
-        if (CHECK_OK(brume_json_load(path, &root))) {
-            test_golden_tables(brume_json_find(root, "discrete"));
-            test_golden_grids(brume_json_find(root, "grids"));
-        }
-        brume_json_free(root);
-    } else {
-        check_skip("golden/schedules.json is not there (BRUME_SHARED)");
-    }
     return check_report();
 }

@@ -107,7 +107,7 @@ static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_co
     for (int32_t i = 0; i <= g->n; i++)
         g->node[i] = brume_node_of_sigma(p, space, g->sigma[i], kind == BRUME_PROCESS_DISCRETE && i < g->n ? g->t[i] : -1);
     for (int32_t i = 1; i < g->n && family != BRUME_GRID_SIGMAS; i++)
-        if (!(g->sigma[i] < g->sigma[i - 1])) return brume_fail(BRUME_E_ARG, "two of %d steps have the same noise: take fewer", g->n);
+        if (g->sigma[i] == g->sigma[i - 1]) return brume_fail(BRUME_E_ARG, "two of %d steps have the same noise: take fewer", g->n);
     const struct brume_node *first = &g->node[0];
     if (explodes(p)) g->start_scale = first->s;
     else if (space == BRUME_STATE_X) g->start_scale = 1;

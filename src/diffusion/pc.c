@@ -71,7 +71,7 @@ static struct update update_of(const struct brume_sampling *s, enum predictor p,
     brume_process_sde(s->process, at->u, &drift, &diffusion);
     const struct update euler = { 1 - drift / n, diffusion * diffusion / n, diffusion / sqrt(n), 0 };
     if (kind == BRUME_PROCESS_VE) return p == EULER_MARUYAMA ? euler : ve_update(ve_sigma(c, k, n), ve_sigma(c, k - 1, n), p);
-    const double beta = between(c->beta_min / n, c->beta_max / n, k, n);
+    const double beta = brume_process_discrete_beta(s->process, at->u, n);
     struct update u = p == EULER_MARUYAMA || kind == BRUME_PROCESS_SUBVP ? euler : vp_update(beta, p);
     u.beta = beta;
     return u;

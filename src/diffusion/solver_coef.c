@@ -88,3 +88,8 @@ void brume_unipc_rho(const double *r, int p, double h, int bh1, int corrector, d
     }
     solve_vandermonde(node, corrector ? p : p - 1, rhs, rho);
 }
+
+int brume_singlestep_order(int i, int n, int order, int lower_order_final)
+{
+    return i == n - 1 && lower_order_final && n % order == 0 ? 1 : i % order + 1;
+}

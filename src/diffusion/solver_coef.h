@@ -22,4 +22,8 @@ double brume_lms_coef(const double *sigma, int i, int k, int order);
  * newest first. rho receives p-1 weights (predictor) or p (corrector; the last one for the new value); *B = expm1(-h), or -h with bh1. */
 void brume_unipc_rho(const double *r, int p, double h, int bh1, int corrector, double *rho, double *B);
 
+/* Order of step i = 0 .. n-1 of a singlestep solver: 1, 2, .. order in every block; the last block is cut where n is no multiple of the order,
+ * and ends with 1 where it is one and lower_order_final (Lu et al. 2022a, app. D.3). A step of order k uses the last k predictions. */
+int brume_singlestep_order(int i, int n, int order, int lower_order_final);
+
 #endif
