@@ -72,6 +72,8 @@ for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --
     ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./')" --steps 2 $more
 done
 
+refused 1 "--recompute --micro-batch [124] takes" "$brume" train $train --out c --memory-limit 1M
+refused 2 "expected bytes" "$brume" train $train --out c --memory-limit 5X
 refused 1 "must divide the batch of 4" "$brume" train $train --out c --micro-batch 3
 
 # Ctrl-C: finishes the step, writes a checkpoint, says how to go on.

@@ -147,6 +147,48 @@ static void test_recompute(const brume_dataset *data)
     brume_device_close(d);
 }
 
+static uint64_t takes(brume_device *d, brume_train_config c, int32_t micro_batch, int recompute)
+{
+    brume_plan_stats s = { 0 };
+    c.micro_batch = micro_batch;
+    c.recompute = recompute;
+    CHECK_OK(brume_train_estimate(d, &c, &s));
+    return s.arena_bytes + s.persistent_bytes + s.input_bytes + s.packed_bytes;
+}
+
+/* A run beyond the limit is refused before it starts, with what would fit; one byte less changes the answer. */
+static void test_memory_limit(const brume_dataset *data)
+{
+    brume_train_config c;
+    brume_device *d = NULL;
+    brume_trainer *t = NULL;
+    small_config(&c);
+    c.batch = 12; /* parts of 6, 4, 3, 2, 1 */
+    if (!CHECK_OK(brume_device_open("cpu", NULL, &d)) || !CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    const uint64_t whole = takes(d, c, 0, 0), third = takes(d, c, 4, 0), both = takes(d, c, 4, 1), least = takes(d, c, 1, 1);
+    CHECK(both < third && third < whole && least < both);
+    c.memory_limit = whole;
+    CHECK_OK(brume_train_check_memory(d, &c));
+    c.memory_limit = whole - 1;
+    CHECK_FAILS(brume_train_check_memory(d, &c), BRUME_E_MEMORY, "; --recompute takes");
+    CHECK_FAILS(brume_trainer_new(d, &c, data, &t), BRUME_E_MEMORY, "the limit given is");
+    CHECK(t == NULL);
+    c.memory_limit = third;
+    CHECK_FAILS(brume_train_check_memory(d, &c), BRUME_E_MEMORY, "; --micro-batch 4 takes");
+    c.memory_limit = third - 1;
+    CHECK_FAILS(brume_train_check_memory(d, &c), BRUME_E_MEMORY, "; --micro-batch 3 takes");
+    c.memory_limit = both;
+    CHECK_FAILS(brume_train_check_memory(d, &c), BRUME_E_MEMORY, "; --recompute --micro-batch 4 takes");
+    c.memory_limit = least - 1;
+    CHECK_FAILS(brume_train_check_memory(d, &c), BRUME_E_MEMORY, "not even --recompute --micro-batch 1 fits");
+    c.memory_limit = least;
+    c.micro_batch = 1;
+    c.recompute = 1;
+    CHECK_OK(brume_trainer_new(d, &c, data, &t));
+    brume_trainer_free(t);
+    brume_device_close(d);
+}
+
 static void test_refusals(const brume_dataset *data)
 {
     brume_train_config c;
@@ -240,6 +282,7 @@ int main(void)
     test_same_bits(data);
     test_micro_batch(data);
     test_recompute(data);
+    test_memory_limit(data);
     test_refusals(data);
     test_learns(data);
     test_checkpoint_is_a_model(data);

@@ -30,6 +30,7 @@ typedef struct brume_train_config {
                                            and differs from the whole batch by roundings only; 0: all */
     int64_t steps;                    /**< steps in all, counted from the beginning of the run */
     int recompute;                    /**< 1: keep only what goes into each block and compute the rest again: see brume_graph_recompute() */
+    uint64_t memory_limit;            /**< bytes on the device beyond which a run is refused; 0: what the device has */
     brume_optimizer optimizer;
     double lr, beta1, beta2, eps, weight_decay;
     int64_t warmup;                   /**< steps over which lr rises linearly from 0; then it is constant */
@@ -56,6 +57,11 @@ void brume_trainer_free(brume_trainer *t);
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n);
 /** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
+/**
+ * BRUME_OK if brume_trainer_new() would fit into the device's memory and c->memory_limit; else BRUME_E_MEMORY with the numbers and what would
+ * make it fit: recomputation, the largest micro-batch, or both.
+ */
+brume_status brume_train_check_memory(brume_device *d, const brume_train_config *c);
 /** One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step. */
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r);
 /** Steps done since the beginning of the run. */

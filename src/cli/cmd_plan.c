@@ -15,6 +15,8 @@ struct plan_args {
     const char *preset;
     int64_t batch, micro_batch, size;
     int mode, recompute, json, steps, quiet;
+    const char *limit;
+    uint64_t memory_limit;
 };
 
 static void print_line(void *ctx, const char *text)
@@ -64,10 +66,12 @@ static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, 
     return host + device + (run > copy ? run : copy);
 }
 
-static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base)
+static double device_bytes(const brume_plan_stats *s) { return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes); }
+
+static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base, const char *advice)
 {
     struct cli_report r;
-    const double mib = 1048576, total = (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes);
+    const double mib = 1048576;
     const int64_t params = brume_unet2d_param_count(&c->unet);
     if (!cli_report_begin(&r, a->json)) return;
     cli_report_text(&r, "device", "device", info->name);
@@ -81,12 +85,13 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     cli_report_float(&r, "persistent_mib", "parameters and training state", (double)s->persistent_bytes / mib, "MiB");
     cli_report_float(&r, "input_mib", "inputs", (double)s->input_bytes / mib, "MiB");
     cli_report_float(&r, "packed_mib", "packed weights", (double)s->packed_bytes / mib, "MiB");
-    cli_report_float(&r, "total_mib", "all of it on the device", total / mib, "MiB");
+    cli_report_float(&r, "total_mib", "all of it on the device", device_bytes(s) / mib, "MiB");
     cli_report_float(&r, "base_mib", "program, libraries and driver", base / mib, "MiB");
     cli_report_float(&r, "peak_mib", "largest memory of the process", peak_bytes(s, info, base, params) / mib, "MiB");
     cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
     if (info->max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
-    if (!a->json && info->memory_bytes && total > (double)info->memory_bytes) printf("This does not fit; use a smaller --batch.\n");
+    cli_report_int(&r, "fits", "it fits (1: yes)", *advice == 0);
+    if (*advice) cli_report_text(&r, "advice", "why, and what would fit", advice);
     cli_report_end(&r);
 }
 
@@ -98,16 +103,22 @@ static brume_status plan(const struct plan_args *a, const char *model)
     brume_device *d = NULL;
     brume_device_info info;
     double base = 0;
+    char advice[1024] = "";
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s != BRUME_OK) return s;
     c.batch = (int32_t)a->batch;
     c.micro_batch = (int32_t)a->micro_batch;
     c.recompute = a->recompute;
+    c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
     s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats);
+    if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);
-    if (s == BRUME_OK) report(a, &c, &info, &stats, base);
+    if (s == BRUME_OK && a->mode && brume_train_check_memory(d, &c) == BRUME_E_MEMORY) snprintf(advice, sizeof advice, "%s", brume_error());
+    if (s == BRUME_OK && !a->mode && info.memory_bytes && device_bytes(&stats) > (double)info.memory_bytes)
+        snprintf(advice, sizeof advice, "this does not fit; use a smaller --batch");
+    if (s == BRUME_OK) report(a, &c, &info, &stats, base, advice);
     brume_device_close(d);
     return s;
 }
@@ -124,6 +135,7 @@ int cmd_plan(int argc, char **argv)
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
+        OPT_STRING("memory-limit", &a.limit, "BYTES", "train: what would fit into so much memory, as 800M or 2G; default: what the device has"),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
@@ -136,5 +148,6 @@ int cmd_plan(int argc, char **argv)
     const int status = cli_parse(&u, options, argc, argv, &model, &n);
     if (status != CLI_GO_ON) return status;
     if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
+    if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     return plan(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
 }

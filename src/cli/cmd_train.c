@@ -22,9 +22,10 @@ static void on_interrupt(int signal_number)
 
 struct train_args {
     struct cli_device device;
-    const char *data, *out, *preset, *model, *init, *schedule;
+    const char *limit, *data, *out, *preset, *model, *init, *schedule;
     int objective, cond, optimizer, recompute, resume, quiet;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
+    uint64_t memory_limit;
     double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end;
 };
 
@@ -57,6 +58,7 @@ static void apply(const struct train_args *a, const struct cli_option *o, brume_
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;
     c->recompute = a->recompute;
+    c->memory_limit = a->memory_limit;
     if (cli_given(o, "lr")) c->lr = a->lr;
     if (cli_given(o, "weight-decay")) c->weight_decay = a->decay;
     if (cli_given(o, "beta1")) c->beta1 = a->beta1;
@@ -174,6 +176,8 @@ int cmd_train(int argc, char **argv)
         OPT_INT("steps", &a.steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
         OPT_INT("batch", &a.batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "images at once, a divisor of the batch: less memory, the same step up to roundings; 0: all"),
+        OPT_STRING("memory-limit", &a.limit, "BYTES", "refuse to start with more memory than that on the device, say what would fit; 800M, 2G; "
+                   "default: what the device has"),
         OPT_FLAG("recompute", &a.recompute, "keep less for the backward pass and compute it again: less memory, more time, the same bits"),
         OPT_CHOICE("optimizer", &a.optimizer, optimizers, "optimizer"),
         OPT_FLOAT("lr", &a.lr, 0, 10, "X", "learning rate"),
@@ -204,6 +208,7 @@ int cmd_train(int argc, char **argv)
     if ((a.preset != NULL) + (a.model != NULL) + (a.init != NULL) > 1) return cli_wrong(&u, "give one of --preset, --model and --init");
     if (!brume_schedule_find(a.schedule)) return cli_wrong(&u, "--schedule: there is no '%s'; %s", a.schedule, schedules);
     if (a.channels == 2) return cli_wrong(&u, "--channels: expected 1 or 3, got 2");
+    if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     char note[512];
     const char *preset = a.preset ? a.preset : !strcmp(a.data, "shapes") ? "shapes" : "mnist";
     brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);

@@ -74,6 +74,20 @@ int cli_failed(void)
     return CLI_FAILED;
 }
 
+int cli_bytes(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    double x = strtod(text, &end);
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (end == text || errno || !(x > 0) || (*end && (!unit || end[1]))) return 0;
+    for (; unit && unit >= units; unit--) x *= 1024;
+    if (!(x < 1e18)) return 0;
+    *bytes = (uint64_t)x;
+    return 1;
+}
+
 int cli_given(const struct cli_option *options, const char *name)
 {
     for (; options->type; options++)

@@ -51,6 +51,9 @@ struct cli_usage {
  */
 int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args);
 
+/* "1500000", "800M", "1.5G" (powers of 1024) into bytes. Returns 0 if it is none of these. */
+int cli_bytes(const char *text, uint64_t *bytes);
+
 /* 1 if the option was on the command line. */
 int cli_given(const struct cli_option *options, const char *name);
 

@@ -68,6 +68,16 @@ static void processor_name(char name[128])
     if (f) fclose(f);
 }
 
+/* Bytes that a container (Linux, cgroup v2) allows its processes; 0: no limit. */
+static uint64_t group_limit(void)
+{
+    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");
+    unsigned long long bytes = 0;
+    if (f && fscanf(f, "%llu", &bytes) != 1) bytes = 0;
+    if (f) fclose(f);
+    return bytes;
+}
+
 static void describe(const struct brume_simd *simd, int threads, brume_device_info *out)
 {
     memset(out, 0, sizeof *out);
@@ -80,7 +90,9 @@ static void describe(const struct brume_simd *simd, int threads, brume_device_in
     out->compute_units = threads;
     out->vector_width = simd->vector_width;
     const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    const uint64_t group = group_limit();
     if (pages > 0 && size > 0) out->memory_bytes = (uint64_t)pages * (uint64_t)size;
+    if (group && group < out->memory_bytes) out->memory_bytes = group;
 }
 
 static void cpu_info(const struct brume_device *d, brume_device_info *out)

@@ -58,7 +58,6 @@ static brume_status build(struct brume_trainer *t)
 {
     const brume_train_config *c = &t->config;
     brume_graph *g = t->graph;
-    brume_graph_recompute(g, c->recompute);
     const int64_t B = t->part, T = c->scheduler.num_train_timesteps;
     t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
     t->t_index = brume_input(g, "t_index", BRUME_I32, BRUME_SHAPE(B));
@@ -89,6 +88,7 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     brume_graph *g = t->graph;
     struct brume_update *u = &t->update;
     brume_tensor sum = BRUME_NONE;
+    brume_graph_recompute(g, t->config.recompute);
     if (in_parts(t)) {
         t->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
         const brume_tensor share = brume_constant(g, BRUME_SCALAR, (float)((double)t->part / t->config.batch));
@@ -181,8 +181,13 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
 
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *stats)
 {
+    return brume_trainer_estimate(d, c, NULL, stats);
+}
+
+brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_plan_stats *stats)
+{
     brume_trainer *t;
-    brume_status s = plan_step(d, c, NULL, 1, &t);
+    brume_status s = plan_step(d, c, data, 1, &t);
     if (s == BRUME_OK) brume_trainer_get_stats(t, stats);
     brume_trainer_free(t);
     return s;
@@ -205,9 +210,10 @@ static brume_status allocate_batch(struct brume_trainer *t)
 brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
 {
     *out = NULL;
-    brume_trainer *t;
+    brume_trainer *t = NULL;
     float *fresh = NULL;
-    brume_status s = plan_step(d, c, data, 0, &t);
+    brume_status s = brume_trainer_check_memory(d, c, data);
+    if (s == BRUME_OK) s = plan_step(d, c, data, 0, &t);
     if (s == BRUME_OK) s = allocate_batch(t);
     if (s == BRUME_OK) s = write_schedule(t);
     if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_params * sizeof *fresh))) s = no_memory();

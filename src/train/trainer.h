@@ -41,6 +41,10 @@ brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const 
 void brume_update_free(struct brume_update *u);
 /* update.c: sets the inputs for step `done`. */
 brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr);
+/* trainer.c: what a trainer for these images (NULL: of the config's size) would take; BRUME_E_MEMORY: a tensor alone is too large. */
+brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_plan_stats *stats);
+/* fit.c: see brume_train_check_memory(). */
+brume_status brume_trainer_check_memory(brume_device *d, const brume_train_config *c, const brume_dataset *data);
 /* preview.c: draws count images of the EMA model (classes in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 
