@@ -15,17 +15,19 @@ typedef struct brume_dataset_options {
     int test;          /* 1: the held-out part (t10k of MNIST; other items of "shapes") */
     int32_t size;      /* height and width, 8 .. 1024. shapes: 0 = 32;  folders of pictures: 0 = as the first picture */
     int32_t channels;  /* shapes and folders of pictures: 1 or 3, 0 = 3 */
-    int64_t count;     /* shapes: items, 0 = 8192;  others: use the first count items, 0 = all */
-    uint64_t seed;     /* shapes: another seed, other pictures */
+    int64_t count;     /* shapes and points: items, 0 = 8192 and 16384;  others: use the first count items, 0 = all */
+    uint64_t seed;     /* shapes and points: another seed, other pictures */
 } brume_dataset_options;
 
 /**
  * Opens a data set; options may be NULL. what is "shapes" (drawn by brume itself: 6 shapes, 8 colours, anywhere, on varied
- * backgrounds), or a folder, which is recognised by its files: MNIST's IDX files, CIFAR-10's binary batches (both also with .gz), or
+ * backgrounds), a distribution of points of the plane (brume_planar_name(): images of 1 x 1 pixel, channels (x, y)), or a folder, which is recognised by its files: MNIST's IDX files, CIFAR-10's binary batches (both also with .gz), or
  * pictures (PNG, JPEG) in one sub-folder per class; with sub-folders "train" and "test" these are the two parts. A text file beside
  * a picture (cat1.txt beside cat1.png) is its caption. The message of an error says what was looked for.
  */
 brume_status brume_dataset_open(const char *what, const brume_dataset_options *options, brume_dataset **out);
+/** Names of the built-in distributions of points: "moons", "swiss-roll", "gaussians", ...: i = 0, 1, ... until NULL. */
+const char *brume_planar_name(int i);
 /** Frees it; NULL is fine. */
 void brume_dataset_free(brume_dataset *ds);
 

@@ -32,8 +32,17 @@ typedef enum brume_class_embedding {
     BRUME_CLASS_IDENTITY         /**< labels are embeddings f32 (N, E) */
 } brume_class_embedding;
 
+/** What the config describes: the U-Net, or (brume's own) a residual multilayer perceptron for points of the plane. */
+typedef enum brume_architecture {
+    BRUME_ARCHITECTURE_UNET = 0, /**< "UNet2DModel" */
+    BRUME_ARCHITECTURE_MLP,      /**< "BrumeMLP": layers_per_block residual blocks of width block_out_channels[0] over all values of an image of
+                                      sample_size (1 x 1 if null), with the time and class embeddings of the U-Net; the keys of convolutions,
+                                      norms and attention say nothing */
+} brume_architecture;
+
 /** Keys of config.json under their own names; defaults are those of diffusers. 0 stands for null where "0 = null" is said. */
 typedef struct brume_unet2d_config {
+    brume_architecture architecture;   /**< U-Net; "_class_name" in the file */
     int32_t sample_size[2];            /**< height and width that the model was made for; 0 = null; informative only */
     int32_t in_channels, out_channels; /**< 3, 3 */
     bool center_input_sample;          /**< false; true: the input is 2 x - 1 */

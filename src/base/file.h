@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once */
 #include "brume/status.h"
 
 /**
@@ -42,8 +43,5 @@ brume_status brume_atomic_write(brume_atomic *a, const void *data, size_t bytes)
 brume_status brume_atomic_commit(brume_atomic *a);
 /** Removes what was written and frees a; NULL is fine. */
 void brume_atomic_abort(brume_atomic *a);
-
-/** The three calls at once. */
-brume_status brume_file_write(const char *path, const void *data, size_t bytes);
 
 #endif

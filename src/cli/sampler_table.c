@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "brume/file.h"
 #include "brume/image.h"
 #include "progress.h"
 
@@ -195,19 +196,17 @@ int sampler_table(struct drawing *d, const struct cli_usage *u, const char *samp
     if (status != CLI_GO_ON) return status;
     int64_t total = d->model->scheduler.process == BRUME_PROCESS_DISCRETE ? reference : 0;
     for (int k = 0; k < t.n_steps; k++) total += t.n_samplers * t.steps[k]; /* at least: some samplers ask twice a step */
-    t.out = fopen(path, "w");
-    if (!t.out) {
-        fprintf(stderr, "brume: %s: cannot write\n", path);
-        return CLI_FAILED;
-    }
+    char *html = NULL;
+    size_t bytes = 0;
+    t.out = open_memstream(&html, &bytes);
+    if (!t.out) return cli_wrong(u, "out of memory");
     cli_progress_begin(&t.bar, "sampling", 0, total, d->a->quiet);
     brume_status s = fill(&t, reference);
     cli_progress_end(&t.bar);
     free(t.reference);
-    if ((ferror(t.out) | fclose(t.out)) && s == BRUME_OK) {
-        fprintf(stderr, "brume: %s: cannot write\n", path);
-        return CLI_FAILED;
-    }
+    if (fclose(t.out) && s == BRUME_OK) s = BRUME_E_MEMORY;
+    if (s == BRUME_OK) s = brume_file_write(path, html, bytes);
+    free(html);
     if (s != BRUME_OK) return cli_failed();
     if (!d->a->quiet) fprintf(stderr, "wrote   %s\n", path);
     return CLI_DONE;

@@ -2,6 +2,7 @@
  * Opening a data set by name or by what a folder holds, and the checks that all kinds share. */
 #include "data/dataset.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,14 @@
 static brume_status open_folder(const char *what, const brume_dataset_options *o, brume_dataset *ds)
 {
     int found = 0;
-    if (!brume_is_folder(what))
-        return brume_fail(BRUME_E_IO, "data set '%s': no such folder, and no built-in set of that name; built-in is 'shapes'", what);
-    brume_status s = brume_idx_open(what, o, ds, &found);
+    brume_status s = brume_planar_open(what, o, ds, &found);
+    if (s != BRUME_OK || found) return s;
+    if (!brume_is_folder(what)) {
+        char known[200] = "shapes";
+        for (int i = 0; brume_planar_name(i); i++) snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", brume_planar_name(i));
+        return brume_fail(BRUME_E_IO, "data set '%s': no such folder, and no built-in set of that name; built-in are %s", what, known);
+    }
+    s = brume_idx_open(what, o, ds, &found);
     if (s == BRUME_OK && !found) s = brume_cifar_open(what, o, ds, &found);
     if (s == BRUME_OK && !found) s = brume_folder_open(what, o, ds, &found);
     if (s != BRUME_OK || found) return s;

@@ -23,6 +23,8 @@ struct brume_dataset {
 
 /** Each fills ds->kind and the sizes. Folder kinds set *found to 0, and return BRUME_OK, where none of their files is there. */
 brume_status brume_shapes_open(const brume_dataset_options *o, brume_dataset *ds);
+/** Names a point set, not a folder. */
+brume_status brume_planar_open(const char *name, const brume_dataset_options *o, brume_dataset *ds, int *found);
 brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);
 brume_status brume_cifar_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);
 brume_status brume_folder_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found);

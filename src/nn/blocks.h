@@ -47,4 +47,7 @@ brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_t
 /* Nearest x 2, then PREFIX.conv. */
 brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x);
 
+/* Residual multilayer perceptron over all values of an image: x (N, H, W, C) to (N, H, W, out); layers blocks of that width. */
+brume_tensor brume_nn_mlp(struct brume_nn *m, brume_tensor x, int64_t out, int64_t width, int layers);
+
 #endif

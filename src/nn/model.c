@@ -120,7 +120,7 @@ static brume_status check_index(const char *path)
     brume_status s = brume_json_load(path, &root);
     const brume_json *entry = brume_json_find(root, "unet");
     const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
-    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel"))
+    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel") && strcmp(name, "BrumeMLP"))
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel", path,
                        brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
     if (s == BRUME_OK && !entry)
@@ -181,8 +181,8 @@ static brume_status write_index(const brume_model *m, const char *path)
     brume_json_put_string(w, NULL, scheduler);
     brume_json_end(w);
     brume_json_begin_array(w, "unet", 1);
-    brume_json_put_string(w, NULL, "diffusers");
-    brume_json_put_string(w, NULL, "UNet2DModel");
+    brume_json_put_string(w, NULL, m->unet.architecture == BRUME_ARCHITECTURE_UNET ? "diffusers" : "brume");
+    brume_json_put_string(w, NULL, brume_unet2d_class_name(&m->unet));
     brume_json_end(w);
     brume_json_end(w);
     const brume_status s = brume_json_writer_save(w, path);

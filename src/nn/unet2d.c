@@ -235,6 +235,22 @@ static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, brume_tenso
     return true;
 }
 
+/* Down, middle and up. */
+static brume_tensor unet(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x)
+{
+    struct skips s = { 0 };
+    brume_tensor image = x; /* only NCSN++ blocks use it */
+    x = s.t[s.n++] = brume_nn_conv(m, "conv_in", x, c->block_out_channels[0], 3, BRUME_NONE, BRUME_NONE);
+    for (int i = 0; i < c->levels; i++)
+        x = brume_unet2d_is_skip(c->down_block_types[i]) ? skip_down(m, c, i, x, &s, &image) : down(m, c, i, x, &s);
+    if (c->mid_block) x = middle(m, c, x);
+    image = BRUME_NONE;
+    for (int i = 0; i < c->levels; i++)
+        x = brume_unet2d_is_skip(c->up_block_types[i]) ? skip_up(m, c, i, x, &s, &image) : up(m, c, i, x, &s);
+    x = brume_nn_group_norm(m, "conv_norm_out", x, brume_unet2d_groups(c, 0), BRUME_ACT_SILU);
+    return brume_nn_conv(m, "conv_out", x, c->out_channels, 3, BRUME_NONE, image);
+}
+
 brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
                           const brume_dropout_source *train)
 {
@@ -249,27 +265,20 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
                           .stream = train ? train->first_stream : 0 };
     m.temb = brume_activation(g, embed(&m, c, t, labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
-    struct skips s = { 0 };
-    brume_tensor image = x; /* only NCSN++ blocks use it */
-    x = s.t[s.n++] = brume_nn_conv(&m, "conv_in", x, c0, 3, BRUME_NONE, BRUME_NONE);
-    for (int i = 0; i < c->levels; i++)
-        x = brume_unet2d_is_skip(c->down_block_types[i]) ? skip_down(&m, c, i, x, &s, &image) : down(&m, c, i, x, &s);
-    if (c->mid_block) x = middle(&m, c, x);
-    image = BRUME_NONE;
-    for (int i = 0; i < c->levels; i++)
-        x = brume_unet2d_is_skip(c->up_block_types[i]) ? skip_up(&m, c, i, x, &s, &image) : up(&m, c, i, x, &s);
-    x = brume_nn_group_norm(&m, "conv_norm_out", x, brume_unet2d_groups(c, 0), BRUME_ACT_SILU);
-    x = brume_nn_conv(&m, "conv_out", x, c->out_channels, 3, BRUME_NONE, image);
+    if (c->architecture == BRUME_ARCHITECTURE_MLP) x = brume_nn_mlp(&m, x, c->out_channels, c0, c->layers_per_block);
+    else x = unet(&m, c, x);
     if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, t, BRUME_SHAPE(n, 1, 1, 1)));
     return x;
 }
 
 brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c)
 {
-    const int64_t side = brume_unet2d_multiple(c);
+    const int64_t side = brume_unet2d_multiple(c); /* the weights of the MLP alone depend on the size of the image */
+    const bool fixed = c->architecture == BRUME_ARCHITECTURE_MLP && c->sample_size[0];
+    const int64_t height = fixed ? c->sample_size[0] : side, width = fixed ? c->sample_size[1] : side;
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
     const brume_tensor slab = brume_slab(g, "params");
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, side, side, c->in_channels));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, height, width, c->in_channels));
     const brume_tensor t = brume_input(g, "t", time_type, BRUME_SHAPE(1));
     brume_tensor labels = BRUME_NONE;
     if (c->class_embed_type == BRUME_CLASS_IDENTITY) labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(1, brume_unet2d_embedding_dim(c)));

@@ -158,6 +158,8 @@ static brume_status check_head_dim(const brume_unet2d_config *c, int level, cons
                       c->block_out_channels[level], where);
 }
 
+const char *brume_unet2d_class_name(const brume_unet2d_config *c) { return c->architecture == BRUME_ARCHITECTURE_MLP ? "BrumeMLP" : "UNet2DModel"; }
+
 brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
 {
     if (c->levels < 1 || c->levels > BRUME_UNET2D_MAX_LEVELS)
@@ -189,6 +191,9 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
         return brume_fail(BRUME_E_ARG, "time_embedding_type is learned, so num_train_timesteps must say how many rows its table has");
     if (c->class_embed_type == BRUME_CLASS_TABLE && c->num_class_embeds == 0)
         return brume_fail(BRUME_E_ARG, "a class embedding table needs num_class_embeds >= 1");
+    if ((unsigned)c->architecture > BRUME_ARCHITECTURE_MLP) return brume_fail(BRUME_E_ARG, "architecture holds %d, which stands for nothing", (int)c->architecture);
+    if (c->architecture == BRUME_ARCHITECTURE_MLP)
+        return c->levels == 1 ? BRUME_OK : brume_fail(BRUME_E_ARG, "BrumeMLP takes one width in block_out_channels, got %d", c->levels);
     brume_status s = check_skip(c);
     if (s == BRUME_OK) s = check_groups(c);
     for (int i = 0; i < c->levels && s == BRUME_OK; i++) {
@@ -318,7 +323,9 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
     const char *class_name = brume_json_string(brume_json_find(root, "_class_name"), NULL);
     if (!class_name) class_name = brume_json_string(brume_json_at(brume_json_find(root, "architectures"), 0), "UNet2DModel");
-    if (strcmp(class_name, "UNet2DModel") && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel"))
+    const bool mlp = !strcmp(class_name, "BrumeMLP");
+    c->architecture = mlp ? BRUME_ARCHITECTURE_MLP : BRUME_ARCHITECTURE_UNET;
+    if (!mlp && strcmp(class_name, "UNet2DModel") && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel"))
         return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
     brume_status s = read_lists(root, c);
     for (const struct key *k = keys; k->name && s == BRUME_OK; k++) s = read_key(root, k, c);
@@ -372,7 +379,7 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
     brume_json_writer *w = brume_json_writer_new();
     if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
     brume_json_begin_object(w, NULL);
-    brume_json_put_string(w, "_class_name", "UNet2DModel");
+    brume_json_put_string(w, "_class_name", brume_unet2d_class_name(c));
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
     for (const struct key *k = keys; k->name; k++) write_key(w, k, field(c, k));
     brume_json_begin_array(w, "block_out_channels", 1);

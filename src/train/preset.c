@@ -42,9 +42,23 @@ static void fill_mnist(brume_train_config *c)
     c->steps = 6000;
 }
 
+/* Points of the plane: a minute of training. */
+static void fill_points(brume_train_config *c)
+{
+    levels(&c->unet, 1, (const int32_t[]){ 128 }, (const brume_unet2d_block[]){ R });
+    c->unet.architecture = BRUME_ARCHITECTURE_MLP;
+    c->unet.layers_per_block = 4;
+    c->scheduler.clip_sample = false; /* points are not bounded as pixels are */
+    c->batch = 512;
+    c->steps = 5000;
+    c->lr = 2e-3;
+    c->ema_decay = 0.995;
+}
+
 static const brume_preset rows[] = {
     { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3 },
     { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0 },
+    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2 },
 };
 
 const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }
