@@ -90,6 +90,8 @@ typedef struct brume_preset {
 } brume_preset;
 const brume_preset *brume_preset_row(int i);
 const brume_preset *brume_preset_find(const char *name);
+/** Name of the preset for a data set: that of a built-in set, else "mnist". */
+const char *brume_preset_for_data(const char *data);
 
 /**
  * Fills c with defaults and the network of `what`: a model folder (config.json or unet/config.json in it) or a config.json itself; or,

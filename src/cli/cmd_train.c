@@ -210,7 +210,7 @@ int cmd_train(int argc, char **argv)
     if (a.channels == 2) return cli_wrong(&u, "--channels: expected 1 or 3, got 2");
     if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     char note[512];
-    const char *preset = a.preset ? a.preset : !strcmp(a.data, "shapes") ? "shapes" : "mnist";
+    const char *preset = a.preset ? a.preset : brume_preset_for_data(a.data);
     brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);
     if (s == BRUME_OK && a.init) s = brume_train_config_schedule(a.init, &c, note);
     if (s == BRUME_OK && a.resume) s = brume_train_config_schedule(a.out, &c, note);

@@ -70,6 +70,13 @@ const brume_preset *brume_preset_find(const char *name)
     return NULL;
 }
 
+const char *brume_preset_for_data(const char *data)
+{
+    for (int i = 0; brume_planar_name(i); i++)
+        if (!strcmp(data, brume_planar_name(i))) return "points";
+    return strcmp(data, "shapes") ? "mnist" : "shapes";
+}
+
 static brume_status from_preset(const char *name, brume_train_config *c)
 {
     const brume_preset *p = brume_preset_find(name);
