@@ -24,6 +24,10 @@
 typedef float vf __attribute__((vector_size(4 * VW)));
 typedef int32_t vi __attribute__((vector_size(4 * VW)));
 
+/* For short loops over arrays that shall live in registers: gcc 12 leaves them in memory where it does not unroll by itself. */
+#define UNROLL(n) UNROLL_PRAGMA(GCC unroll n)
+#define UNROLL_PRAGMA(text) _Pragma(#text)
+
 /* Unaligned load and store; every compiler turns the memcpy into one instruction. */
 static inline vf vload(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 static inline void vstore(float *p, vf v) { memcpy(p, &v, sizeof v); }

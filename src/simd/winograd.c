@@ -48,8 +48,8 @@ static void transform_source(const struct wino *g, struct at p, float *out)
     for (int64_t c = 0; c < g->c; c += VW, out += VW) {
         vf half[36], d[6], v[6];
         if (c + VW <= g->c) {
-            for (int j = 0; j < 6; j++) {
-                for (int i = 0; i < 6; i++) d[i] = vload(src[6 * i + j] + c);
+            UNROLL(6) for (int j = 0; j < 6; j++) {
+                UNROLL(6) for (int i = 0; i < 6; i++) d[i] = vload(src[6 * i + j] + c);
                 wino_source(d, half + j, 6);
             }
         } else {
@@ -58,9 +58,9 @@ static void transform_source(const struct wino *g, struct at p, float *out)
                 wino_source(d, half + j, 6);
             }
         }
-        for (int i = 0; i < 6; i++) {
+        UNROLL(6) for (int i = 0; i < 6; i++) {
             wino_source(half + 6 * i, v, 1);
-            for (int j = 0; j < 6; j++) vstore(out + (6 * i + j) * g->k.plane, v[j]);
+            UNROLL(6) for (int j = 0; j < 6; j++) vstore(out + (6 * i + j) * g->k.plane, v[j]);
         }
     }
 }
@@ -70,8 +70,8 @@ static void transform_result(const struct wino *g, struct at p, const float *pro
 {
     vf half[24], m[6], r[4];
     const int64_t count = min64(VW, g->o - j);
-    for (int e = 0; e < 6; e++) {
-        for (int i = 0; i < 6; i++) m[i] = vload(products + (6 * i + e) * g->k.products);
+    UNROLL(6) for (int e = 0; e < 6; e++) {
+        UNROLL(6) for (int i = 0; i < 6; i++) m[i] = vload(products + (6 * i + e) * g->k.products);
         wino_result(m, half + e, 6);
     }
     const vf bias = g->bias ? vload_n(g->bias + p.n * g->bias_step + j, count) : (vf){ 0 };

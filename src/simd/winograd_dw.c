@@ -47,16 +47,20 @@ static void transform_source(const struct grad *g, const struct part *p, int64_t
     const int64_t count = p->i1 - p->i0;
     for (int64_t i = 0; i < count; i += VW, out += VW) {
         vf half[36], d[6], v[6];
-        for (int j = 0; j < 6; j++) {
-            if (i + VW <= count)
-                for (int r = 0; r < 6; r++) d[r] = vload(src[6 * r + j] + i);
-            else
+        if (i + VW <= count) {
+            UNROLL(6) for (int j = 0; j < 6; j++) {
+                UNROLL(6) for (int r = 0; r < 6; r++) d[r] = vload(src[6 * r + j] + i);
+                wino_source(d, half + j, 6);
+            }
+        } else {
+            for (int j = 0; j < 6; j++) {
                 for (int r = 0; r < 6; r++) d[r] = vload_n(src[6 * r + j] + i, count - i);
-            wino_source(d, half + j, 6);
+                wino_source(d, half + j, 6);
+            }
         }
-        for (int r = 0; r < 6; r++) {
+        UNROLL(6) for (int r = 0; r < 6; r++) {
             wino_source(half + 6 * r, v, 1);
-            for (int j = 0; j < 6; j++) vstore(out + (6 * r + j) * g->k.source, v[j]);
+            UNROLL(6) for (int j = 0; j < 6; j++) vstore(out + (6 * r + j) * g->k.source, v[j]);
         }
     }
 }
@@ -75,16 +79,20 @@ static void transform_gradient(const struct grad *g, const struct part *p, int64
     for (int64_t q = 0; q < padded; q += VW) {
         vf half[24], d[4], v[6];
         float *const to = out + q / NR * g->k.block * NR + q % NR;
-        for (int j = 0; j < 4; j++) {
-            if (q + VW <= count)
-                for (int r = 0; r < 4; r++) d[r] = vload(src[4 * r + j] + q);
-            else
+        if (q + VW <= count) {
+            UNROLL(4) for (int j = 0; j < 4; j++) {
+                UNROLL(4) for (int r = 0; r < 4; r++) d[r] = vload(src[4 * r + j] + q);
+                wino_gradient(d, half + j, 4);
+            }
+        } else {
+            for (int j = 0; j < 4; j++) {
                 for (int r = 0; r < 4; r++) d[r] = vload_n(src[4 * r + j] + q, max64(0, count - q));
-            wino_gradient(d, half + j, 4);
+                wino_gradient(d, half + j, 4);
+            }
         }
-        for (int r = 0; r < 6; r++) {
+        UNROLL(6) for (int r = 0; r < 6; r++) {
             wino_gradient(half + 4 * r, v, 1);
-            for (int j = 0; j < 6; j++) vstore(to + (6 * r + j) * g->k.gradient, v[j]);
+            UNROLL(6) for (int j = 0; j < 6; j++) vstore(to + (6 * r + j) * g->k.gradient, v[j]);
         }
     }
 }
