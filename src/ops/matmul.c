@@ -2,6 +2,7 @@
  * Batched matrix product of the last two axes, either operand transposed or not. */
 #include "brume/ops.h"
 #include "ops/gemm_cl.h"
+#include "simd/conv.h"
 #include "simd/gemm.h"
 #include "simd/simd.h"
 
@@ -93,6 +94,36 @@ static struct brume_product product_of(const struct brume_node *n)
 }
 
 /* The weight gradient of a linear layer: long sums, split. */
+static bool fits_dw(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    (void)c;
+    return brume_product_as_dw(&p, &g);
+}
+
+/* With so large a result there is work enough without splitting. */
+static bool suits_dw(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct sizes s = sizes_of(n);
+    (void)c;
+    return s.k >= 2 * (s.m > s.n ? s.m : s.n);
+}
+
+static size_t dw_work_bytes(const struct brume_node *n, const struct brume_caps *c)
+{
+    const struct brume_product p = product_of(n);
+    struct brume_conv g;
+    return brume_product_as_dw(&p, &g) ? brume_conv_work_dw(&g, c->vector_width, c->compute_units) : 0;
+}
+
+static void cpu_dw(const struct brume_cpu_call *c)
+{
+    const struct brume_product p = product_of(c->node);
+    struct brume_conv g;
+    if (brume_product_as_dw(&p, &g)) c->simd->conv->dw(&g, c->in[A], c->in[B], c->out[0], c->work, c->pool);
+}
+
 static bool fits_tile_dw(const struct brume_node *n, const struct brume_caps *c)
 {
     const struct brume_product p = product_of(n);
@@ -138,6 +169,7 @@ static void cl_local_dw(const struct brume_node *n, const struct brume_caps *c, 
 BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
+    { .name = "simd_dw", .fits = fits_dw, .suits = suits_dw, .work_bytes = dw_work_bytes, .cpu = cpu_dw },
     { .name = "simd", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "tile_dw", .fits = fits_tile_dw, .suits = brume_suits_cpu, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,

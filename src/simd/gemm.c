@@ -8,32 +8,14 @@
 
 #define ROW_BLOCK (16 * MR)     /* rows of one task: a block of A of ROW_BLOCK x KC stays in L2 */
 #define PACK_TILES (48 / MR)   /* tiles of A packed at a time when its columns are not adjacent: 48 KiB of stack */
+#define PACKED_PANELS 4        /* panels, at least, for which a task packs rows of A: packing costs about as much as one */
 #define TASK_WORK (1 << 19)     /* multiply-adds that pay for waking a thread */
+#define PREFETCH 16            /* rows ahead while packing A */
+#define PACK_WORK (1 << 15)     /* floats of B that a task packs */
 #define MAX_TASKS 64
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-static void pack_b(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t p0, int64_t p1, float *packed)
-{
-    for (int64_t p = p0; p < p1; p++) {
-        float *out = packed + p * k * NR;
-        const float *const src = b + p * NR * b_col;
-        const int columns = (int)min64(NR, n - p * NR);
-        if (columns == NR && b_col == 1) {
-            for (int64_t i = 0; i < k; i++, out += NR) {
-                const float *const s = src + i * b_row;
-                vstore(out, vload(s));
-                vstore(out + VW, vload(s + VW));
-            }
-        } else {
-            for (int64_t i = 0; i < k; i++, out += NR) {
-                for (int j = 0; j < columns; j++) out[j] = src[i * b_row + j * b_col];
-                for (int j = columns; j < NR; j++) out[j] = 0;
-            }
-        }
-    }
-}
 
 /* Rows of A whose elements are adjacent along k: read in place, by pointer. */
 static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
@@ -67,8 +49,11 @@ static void pack_a(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t k
         const float *s = g->a + i0 * g->a_row + (k0 + k) * g->a_col;
         float *o = out;
         int64_t i = i0;
-        if (g->a_row == 1)
+        if (g->a_row == 1) {
+            /* A walk across long rows is not foreseen by the processor. */
+            for (int64_t q = i0; q < i1; q += 16) __builtin_prefetch(s + PREFETCH * g->a_col + (q - i0));
             for (; i + MR <= i1; i += MR, s += MR, o += KC * MR) memcpy(o, s, MR * sizeof *o);
+        }
         for (; i < i1; i += MR, o += KC * MR)
             for (int r = 0; r < min64(MR, i1 - i); r++, s += g->a_row) o[r] = *s;
     }
@@ -111,7 +96,7 @@ static void block(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0
 
 struct run {
     const struct brume_gemm *g;
-    int64_t step_a, step_b, step_c, row_tasks, panel_tasks, panels, panels_each;
+    int64_t step_a, step_b, step_c, rows_each, row_tasks, panel_tasks, panels, panels_each;
 };
 
 static void run_task(void *ctx, int64_t task, int thread)
@@ -124,34 +109,65 @@ static void run_task(void *ctx, int64_t task, int thread)
     g.b += j * r->step_b;
     g.c += j * r->step_c;
     if (g.residual) g.residual += j * r->step_c;
-    block(&g, it * ROW_BLOCK, min64(g.m, (it + 1) * ROW_BLOCK), pt * r->panels_each, min64(r->panels, (pt + 1) * r->panels_each));
+    block(&g, it * r->rows_each, min64(g.m, (it + 1) * r->rows_each), pt * r->panels_each, min64(r->panels, (pt + 1) * r->panels_each));
 }
 
 static void run(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool)
 {
     struct run r = { .g = g, .step_a = step_a, .step_b = step_b, .step_c = step_c };
+    r.rows_each = ROW_BLOCK;
     r.row_tasks = div_up(g->m, ROW_BLOCK);
     r.panels = div_up(g->n, NR);
     const int64_t want = min64(MAX_TASKS, 1 + (int64_t)((double)g->m * g->n * g->k * batch / TASK_WORK));
-    const int64_t cut = min64(r.panels, div_up(want, r.row_tasks * batch));
+    int64_t cut = min64(r.panels, div_up(want, r.row_tasks * batch));
+    if (g->a_col != 1 && cut > 1) {
+        /* Every task packs its rows of A: fewer rows for more panels. */
+        const int64_t pairs = div_up(g->m, 2 * MR);
+        cut = min64(cut, div_up(r.panels, PACKED_PANELS));
+        r.rows_each = div_up(pairs, min64(pairs, div_up(want, cut * batch))) * 2 * MR;
+        r.rows_each = min64(r.rows_each, ROW_BLOCK);
+        r.row_tasks = div_up(g->m, r.rows_each);
+    }
     r.panels_each = div_up(r.panels, cut);
     r.panel_tasks = div_up(r.panels, r.panels_each);
     brume_pool_run(pool, r.row_tasks * r.panel_tasks * batch, run_task, &r);
 }
 
 struct pack {
-    int64_t k, n, b_row, b_col, step_b, panels, panels_each, panel_tasks;
+    int64_t k, n, b_row, b_col, step_b, panels, rows_each, row_tasks;
     const float *b;
     float *packed;
 };
+
+/* Rows k0 .. k1 - 1 of all panels. Along a row, where its elements are adjacent, so that memory is read in one stream. */
+static void pack_rows(const struct pack *c, const float *b, int64_t k0, int64_t k1, float *packed)
+{
+    const int64_t whole = c->b_col == 1 ? c->n / NR : 0;
+    for (int64_t i = k0; i < k1; i++) {
+        const float *s = b + i * c->b_row;
+        float *out = packed + i * NR;
+        for (int64_t p = 0; p < whole; p++, s += NR, out += c->k * NR) {
+            vstore(out, vload(s));
+            vstore(out + VW, vload(s + VW));
+        }
+    }
+    for (int64_t p = whole; p < c->panels; p++) {
+        const float *const s = b + p * NR * c->b_col;
+        const int columns = (int)min64(NR, c->n - p * NR);
+        float *out = packed + (p * c->k + k0) * NR;
+        for (int64_t i = k0; i < k1; i++, out += NR) {
+            for (int j = 0; j < columns; j++) out[j] = s[i * c->b_row + j * c->b_col];
+            for (int j = columns; j < NR; j++) out[j] = 0;
+        }
+    }
+}
 
 static void pack_task(void *ctx, int64_t task, int thread)
 {
     (void)thread;
     const struct pack *const c = ctx;
-    const int64_t j = task / c->panel_tasks, p0 = task % c->panel_tasks * c->panels_each;
-    pack_b(c->k, c->n, c->b + j * c->step_b, c->b_row, c->b_col, p0, min64(c->panels, p0 + c->panels_each),
-           c->packed + j * c->panels * NR * c->k);
+    const int64_t j = task / c->row_tasks, k0 = task % c->row_tasks * c->rows_each;
+    pack_rows(c, c->b + j * c->step_b, k0, min64(c->k, k0 + c->rows_each), c->packed + j * c->panels * NR * c->k);
 }
 
 static void pack(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
@@ -159,11 +175,10 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_
 {
     struct pack c = { .k = k, .n = n, .b_row = b_row, .b_col = b_col, .step_b = step_b, .b = b, .packed = packed };
     c.panels = div_up(n, NR);
-    const int64_t each = 1 + (1 << 16) / (k * NR); /* panels that make a task of 64 K floats */
-    c.panels_each = min64(c.panels, each);
-    c.panel_tasks = div_up(c.panels, c.panels_each);
-    brume_pool_run(pool, c.panel_tasks * batch, pack_task, &c);
+    c.row_tasks = div_up(k, min64(k, 1 + PACK_WORK / (c.panels * NR)));
+    c.rows_each = div_up(k, c.row_tasks);
+    brume_pool_run(pool, c.row_tasks * batch, pack_task, &c);
 }
 
 extern const struct brume_simd_gemm ISA(brume_simd_gemm);
-const struct brume_simd_gemm ISA(brume_simd_gemm) = { MR, NR, pack_b, block, run, pack };
+const struct brume_simd_gemm ISA(brume_simd_gemm) = { run, pack };

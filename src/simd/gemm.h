@@ -24,14 +24,9 @@ struct brume_gemm {
 };
 
 struct brume_simd_gemm {
-    int mr, nr;
-    /* B[k][n] at b[k * b_row + n * b_col] into panels p0 .. p1 - 1 of packed (the start of all panels). */
-    void (*pack_b)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t p0, int64_t p1, float *packed);
-    /* Rows i0 .. i1 - 1 by panels p0 .. p1 - 1, in the calling thread. */
-    void (*block)(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1);
     /* batch products of one size, operand b of product j at offset j * step_b. Cut into tasks by shape only. */
     void (*run)(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool);
-    /* packs batch matrices, on all threads */
+    /* B[k][n] at b[k * b_row + n * b_col] into panels; batch matrices, step_b apart */
     void (*pack)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
                  struct brume_pool *pool);
 };
