@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "drawing.h"
 #include "film.h"
+#include "plane.h"
 #include "progress.h"
 #include "sampler_table.h"
 #include "strips.h"
@@ -17,7 +18,9 @@
 struct watch {
     struct strip strip, x0_strip;
     struct film film;
+    struct plane_watch plane; /* instead of the above for points */
     struct cli_progress bar;
+    const struct drawing *d;
 };
 
 static void step(void *ctx, int64_t done)
@@ -29,6 +32,7 @@ static void step(void *ctx, int64_t done)
 static brume_status observe(void *ctx, const brume_sampler_event *e)
 {
     struct watch *w = ctx;
+    if (plane_is(w->d)) return plane_watch_observe(&w->plane, w->d, e);
     brume_status st = strip_observe(&w->strip, e, 0);
     if (st == BRUME_OK) st = strip_observe(&w->x0_strip, e, 1);
     return st == BRUME_OK ? film_observe(&w->film, e) : st;
@@ -39,13 +43,15 @@ static brume_status watch_begin(struct watch *w, struct drawing *d)
     const struct sample_args *a = d->a;
     const int64_t rows = d->batch < a->strip_images ? d->batch : a->strip_images;
     brume_status st = BRUME_OK;
+    w->d = d;
+    d->observe = observe;
+    d->step = step;
+    d->ctx = w;
+    if (plane_is(d)) return plane_watch_begin(&w->plane, d);
     if (a->strip) st = strip_begin(&w->strip, rows, a->strip_columns, d->h, d->w, d->c);
     if (st == BRUME_OK && a->x0_strip) st = strip_begin(&w->x0_strip, rows, a->strip_columns, d->h, d->w, d->c);
     if (st == BRUME_OK && a->film) st = film_begin(&w->film, a->film, rows, d->h, d->w, d->c, (int)a->frame_ms);
     d->observe_x0 = a->film || a->x0_strip;
-    d->observe = observe;
-    d->step = step;
-    d->ctx = w;
     return st;
 }
 
@@ -54,6 +60,7 @@ static void watch_free(struct watch *w)
     strip_free(&w->strip);
     strip_free(&w->x0_strip);
     film_free(&w->film);
+    plane_watch_free(&w->plane);
 }
 
 static void introduce(const struct drawing *d)
@@ -160,6 +167,27 @@ static brume_status save_tensors(const struct drawing *d)
     return st;
 }
 
+static brume_status pictures(const struct drawing *d, struct watch *w)
+{
+    const struct sample_args *a = d->a;
+    brume_status st = a->out ? write_grid(d) : BRUME_OK;
+    if (st == BRUME_OK && a->strip) st = strip_write(&w->strip, a->strip);
+    if (st == BRUME_OK && a->x0_strip) st = strip_write(&w->x0_strip, a->x0_strip);
+    if (st == BRUME_OK) st = film_end(&w->film);
+    if (st == BRUME_OK && a->forward_strip)
+        st = strip_forward(brume_sampler_process(d->sampler), d->images, d->seeds, d->n < a->strip_images ? d->n : a->strip_images, d->h, d->w, d->c,
+                           a->strip_columns, a->forward_strip);
+    return st;
+}
+
+static brume_status plots(const struct drawing *d, struct watch *w)
+{
+    const struct sample_args *a = d->a;
+    brume_status st = a->out ? plane_scatter(d, a->out) : BRUME_OK;
+    if (st == BRUME_OK) st = plane_watch_end(&w->plane, d);
+    return st == BRUME_OK && a->field ? plane_field(d, a->field, a->strip_columns) : st;
+}
+
 static brume_status outputs(const struct drawing *d, struct watch *w)
 {
     const struct sample_args *a = d->a;
@@ -168,16 +196,10 @@ static brume_status outputs(const struct drawing *d, struct watch *w)
             fprintf(stderr, "warning: the model drew NaN or infinite values; is it trained?\n");
             break;
         }
-    brume_status st = a->out ? write_grid(d) : BRUME_OK;
+    brume_status st = plane_is(d) ? plots(d, w) : pictures(d, w);
     if (st == BRUME_OK && a->save_tensors) st = save_tensors(d);
-    if (st == BRUME_OK && a->strip) st = strip_write(&w->strip, a->strip);
-    if (st == BRUME_OK && a->x0_strip) st = strip_write(&w->x0_strip, a->x0_strip);
-    if (st == BRUME_OK) st = film_end(&w->film);
-    if (st == BRUME_OK && a->forward_strip)
-        st = strip_forward(brume_sampler_process(d->sampler), d->images, d->seeds, d->n < a->strip_images ? d->n : a->strip_images, d->h, d->w, d->c,
-                           a->strip_columns, a->forward_strip);
     if (st != BRUME_OK || a->quiet) return st;
-    const char *const files[] = { a->out, a->save_tensors, a->strip, a->x0_strip, a->forward_strip, a->film };
+    const char *const files[] = { a->out, a->save_tensors, a->strip, a->x0_strip, a->forward_strip, a->film, a->trajectories, a->field };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (files[i]) fprintf(stderr, "wrote   %s\n", files[i]);
     return st;

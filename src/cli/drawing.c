@@ -113,6 +113,10 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     if (c->in_channels != c->out_channels && 2 * c->in_channels != c->out_channels)
         return cli_wrong(u, "the model takes %d channels and predicts %d", c->in_channels, c->out_channels);
     if ((a->init_image || a->mask) && d->c != 1 && d->c != 3) return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->c);
+    const int points = d->h == 1 && d->w == 1 && d->c == 2;
+    if ((a->trajectories || a->field) && !points) return cli_wrong(u, "--%s is for points of the plane; this model draws images", a->field ? "field" : "trajectories");
+    if ((a->x0_strip || a->forward_strip || a->table) && points)
+        return cli_wrong(u, "this model draws points of the plane: --%s is for images", a->table ? "table" : a->x0_strip ? "x0-strip" : "forward-strip");
     /* Batches of equal size, so that one plan serves all; the rest of the last one is thrown away. */
     const int64_t batches = (d->n + a->batch - 1) / a->batch;
     d->batch = (d->n + batches - 1) / batches;
@@ -132,7 +136,7 @@ static brume_status make_denoiser(struct drawing *d)
         .guidance = { .scale = d->labels ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
     };
     const brume_status st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
-    brume_model_drop_params(d->model);
+    if (!d->a->field) brume_model_drop_params(d->model); /* the field is drawn by a second network */
     return st;
 }
 

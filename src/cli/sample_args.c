@@ -21,6 +21,7 @@ static const char *const examples[] = {
     "brume sample runs/mnist --out digits.png --class all --n 100 --guidance 2 --sampler dpmpp-2m --steps 20",
     "brume sample ddpm-cifar10-32 --out cars.png --n 16 --strip strip.png --film film.gif",
     "brume sample runs/mnist --n 9 --samplers ddpm,ddim,heun,dpmpp-2m,unipc --steps 5,10,20,50 --table samplers.html",
+    "brume sample runs/moons --n 2000 --out points.svg --trajectories ways.svg --field field.svg --strip-columns 5",
     "brume sample runs/shapes --out other.png --init-image mine.png --strength 0.6  # from a picture",
     "brume sample runs/shapes --out mended.png --init-image mine.png --mask hole.png --sampler repaint", NULL };
 static const struct cli_usage usage = { "sample", "MODEL", "Draws images from a model folder (of brume or diffusers).", examples, 1, 1 };
@@ -144,7 +145,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_FLOAT("classifier-scale", &a->classifier_scale, -1000, 1000, "S", "scale of that gradient"),
 
         OPT_GROUP("Output"),
-        OPT_STRING("out", &a->out, "FILE.png", "grid of the images"),
+        OPT_STRING("out", &a->out, "FILE.png", "grid of the images; points of the plane: scatter plot, also .svg"),
         OPT_INT("columns", &a->columns, 0, 1000, "N", "columns of the grid; 0: one per class, or about square"),
         OPT_INT("scale", &a->scale, 0, 64, "N", "enlargement of the pixels; 0: pleasant to look at"),
         OPT_STRING("save-tensors", &a->save_tensors, "FILE", "write 'samples' (N, C, H, W) in [-1, 1] as safetensors"),
@@ -156,6 +157,8 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_STRING("film", &a->film, "FILE.gif", "film of the denoising: the state beside the estimate of x0"),
         OPT_INT("frame-ms", &a->frame_ms, 20, 60000, "MS", "how long each picture of the film is shown"),
 
+        OPT_STRING("trajectories", &a->trajectories, "FILE", "points of the plane: their ways from noise, as .svg or .png"),
+        OPT_STRING("field", &a->field, "FILE", "points of the plane: the score field at --strip-columns noise levels, as .svg or .png"),
         OPT_STRING("samplers", &a->samplers, "A,B,..", "several samplers for --table"),
         OPT_STRING("table", &a->table, "FILE.html", "samplers (rows) by --steps 5,10,20 (columns): pictures of the same seeds, times, distance to the ODE"),
         OPT_INT("reference-steps", &a->reference_steps, 1, 1000000, "N", "DDIM steps that stand for the exact ODE in such a table"),

@@ -9,7 +9,7 @@
 
 struct sample_args {
     struct cli_device device;
-    const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *weights;
+    const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *trajectories, *field, *weights;
     const char *init_image, *mask, *interpolate, *classifier;
     const char *guidance_interval, *steps_list, *samplers, *table;
     int quiet, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;

@@ -100,6 +100,13 @@ static int quantize(const brume_image *im, ColorMapObject *map, GifByteType *ind
     }
     const int ok = GifQuantizeBuffer((unsigned)im->width, (unsigned)im->height, &colours, planes, planes + n, planes + 2 * n, index, map->Colors);
     free(planes);
+    /* giflib counts colours in 5 bits a channel, so that white came out as 248 */
+    for (int i = 0; i < 256 && ok == GIF_OK; i++) {
+        GifColorType *k = &map->Colors[i];
+        k->Red = (GifByteType)(k->Red * 255 / 248);
+        k->Green = (GifByteType)(k->Green * 255 / 248);
+        k->Blue = (GifByteType)(k->Blue * 255 / 248);
+    }
     return ok;
 }
 
