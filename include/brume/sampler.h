@@ -89,6 +89,7 @@ typedef struct brume_sampler_kind {
     const char *paper;           /**< paper and equation */
     const char *what;            /**< one line: the update, or what it is good for */
     const char *scheduler_class; /**< diffusers' class whose defaults it takes, or NULL */
+    const char *edm_class;       /**< the class that means this row for models of the process EDM, or NULL */
     int32_t default_steps;
     double default_eta;
     unsigned processes;          /**< bit set of 1 << brume_process_kind that it can sample */
@@ -104,11 +105,12 @@ typedef struct brume_sampler_kind {
 const brume_sampler_kind *brume_sampler_row(int i);
 /** By name; '-' counts as '_'. NULL if there is none. */
 const brume_sampler_kind *brume_sampler_find(const char *name);
-/** The row that a scheduler's class asks for, else the first that samples its process; NULL if none. */
+/** The row that a scheduler's class and keys ask for, else the first of its class, else the first that samples its process; NULL if none. */
 const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c);
 /**
- * out = how row k samples the model described by a config: the model's own keys, the row's defaults for the rest. A row of the model's own
- * class, or of another process (whose grid the model's config describes), takes the config as it is. out must hold nothing.
+ * out = how row k samples the model described by a config: the model's own keys, the row's defaults for the rest. The row that the config
+ * asks for takes it as it is; rows of the same class, or of another process (whose grid the model's config describes), set their own keys
+ * only. out must hold nothing.
  */
 brume_status brume_sampler_config(const brume_sampler_kind *k, const brume_scheduler_config *model, brume_scheduler_config *out);
 

@@ -12,6 +12,8 @@ enum {
 
 /* Samplers in sigma: any process whose state is a x0 + s eps with a > 0. */
 #define IN_SIGMA .grid = BRUME_GRID_SIGMAS, .state = BRUME_STATE_SIGMA, .processes = DISCRETE | EDM | NCSN | SDE
+/* Solvers in lambda = ln(a / s), with the state of the process. */
+#define IN_LAMBDA(family) .grid = BRUME_GRID_##family, .state = BRUME_STATE_X, .default_steps = 20, .default_eta = 1
 #define IN_FLOW .grid = BRUME_GRID_FLOW, .state = BRUME_STATE_X, .processes = FLOW
 
 /* Two calls a step, but one in the last where that ends without noise. */
@@ -19,6 +21,32 @@ static int32_t two_calls(const brume_scheduler_config *c, const brume_sampler_op
 {
     (void)o;
     return 2 * n - (c->final_sigmas_type == BRUME_FINAL_ZERO);
+}
+
+static void set_solver(brume_scheduler_config *c, brume_algorithm algorithm, int32_t order)
+{
+    c->algorithm_type = algorithm;
+    c->solver_order = order;
+    if (algorithm == BRUME_DPMSOLVER) c->final_sigmas_type = BRUME_FINAL_SIGMA_MIN; /* its steps divide by s */
+}
+static void adjust_pndm(brume_scheduler_config *c) { c->skip_prk_steps = false; }
+static void adjust_plms(brume_scheduler_config *c) { c->skip_prk_steps = true; }
+static void adjust_dpmpp_2m(brume_scheduler_config *c) { set_solver(c, BRUME_DPMSOLVERPP, 2); }
+static void adjust_dpmpp_3m(brume_scheduler_config *c) { set_solver(c, BRUME_DPMSOLVERPP, 3); }
+static void adjust_dpmpp_2m_sde(brume_scheduler_config *c) { set_solver(c, BRUME_SDE_DPMSOLVERPP, 2); }
+static void adjust_dpmsolver_2m(brume_scheduler_config *c) { set_solver(c, BRUME_DPMSOLVER, 2); }
+static void adjust_dpmsolver(brume_scheduler_config *c) { set_solver(c, BRUME_DPMSOLVER, 3); }
+static void adjust_dpmpp_3m_exact(brume_scheduler_config *c)
+{
+    adjust_dpmpp_3m(c);
+    c->exact_third_order = true;
+}
+
+static void adjust_deis(brume_scheduler_config *c)
+{
+    set_solver(c, BRUME_DPMSOLVER, c->solver_order);
+    c->solver_type = BRUME_SOLVER_HEUN;
+    c->exact_third_order = true;
 }
 
 static const brume_sampler_kind rows[] = {
@@ -42,7 +70,7 @@ static const brume_sampler_kind rows[] = {
       .scheduler_class = "ScoreSdeVeScheduler", .default_steps = 1000, .default_eta = 1, .processes = SDE | NCSN | DISCRETE,
       .flags = BRUME_SAMPLER_OWN_MASK, .grid = BRUME_GRID_SDE, .state = BRUME_STATE_X, .run = brume_run_pc, .calls = brume_calls_pc },
     { .name = "euler", .paper = "Karras et al. 2022, algorithm 2 without lines 7 and 8", .what = "y' = y + (s1 - s0) (y - D) / s0, with churn if asked for",
-      .scheduler_class = "EulerDiscreteScheduler", .default_steps = 50, IN_SIGMA, .run = brume_run_euler },
+      .scheduler_class = "EulerDiscreteScheduler", .edm_class = "EDMEulerScheduler", .default_steps = 50, IN_SIGMA, .run = brume_run_euler },
     { .name = "euler_ancestral", .paper = "Song et al. 2021b, app. F, in sigma (k-diffusion)", .what = "Euler's step to less noise, and fresh noise for the rest",
       .scheduler_class = "EulerAncestralDiscreteScheduler", .default_steps = 50, .default_eta = 1, IN_SIGMA, .run = brume_run_euler_ancestral },
     { .name = "heun", .paper = "Karras et al. 2022, algorithms 1 and 2", .what = "the mean of the slopes at both ends of a step, with churn if asked for",
@@ -72,6 +100,55 @@ static const brume_sampler_kind rows[] = {
     { .name = "repaint", .paper = "Lugmayr et al. 2022, algorithm 1", .what = "inpainting: ancestral steps with the known part put in, and jumps back up",
       .default_steps = 250, .default_eta = 1, .processes = DISCRETE, .flags = BRUME_SAMPLER_NEEDS_MASK | BRUME_SAMPLER_OWN_MASK,
       .grid = BRUME_GRID_TIMES, .state = BRUME_STATE_X, .run = brume_run_repaint, .calls = brume_calls_repaint },
+    { .name = "pndm", .paper = "Liu et al. 2022, eqs. 11-13", .what = "linear multistep of order 4 on eps, started by Runge-Kutta",
+      .scheduler_class = "PNDMScheduler", .default_steps = 50, .processes = DISCRETE, .grid = BRUME_GRID_TIMES, .state = BRUME_STATE_X,
+      .run = brume_run_pndm, .calls = brume_calls_pndm, .adjust = adjust_pndm },
+    { .name = "plms", .paper = "Liu et al. 2022, eqs. 11-12", .what = "the same, started by one improved Euler step",
+      .scheduler_class = "PNDMScheduler", .default_steps = 50, .processes = DISCRETE, .grid = BRUME_GRID_TIMES, .state = BRUME_STATE_X,
+      .run = brume_run_pndm, .calls = brume_calls_pndm, .adjust = adjust_plms },
+    { .name = "dpmpp_2m", .paper = "Lu et al. 2022b (DPM-Solver++), algorithm 2",
+      .what = "exponential multistep on x0, order 2",
+      .scheduler_class = "DPMSolverMultistepScheduler", .edm_class = "EDMDPMSolverMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_2m },
+    { .name = "dpmpp_3m", .paper = "Lu et al. 2022b (DPM-Solver++), algorithm 2 with a second difference",
+      .what = "the same with one more prediction, as released: second order with a smaller constant",
+      .scheduler_class = "DPMSolverMultistepScheduler", .edm_class = "EDMDPMSolverMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_3m },
+    { .name = "dpmpp_3m_exact", .paper = "Lu et al. 2022b (DPM-Solver++), algorithm 2 with a second difference",
+      .what = "the same with twice the weight of that difference, which makes it third order",
+      .scheduler_class = "DPMSolverMultistepScheduler", .edm_class = "EDMDPMSolverMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_3m_exact },
+    { .name = "dpmpp_2m_sde", .paper = "Lu et al. 2022b (DPM-Solver++), solvers for the SDE",
+      .what = "exponential multistep of the reverse SDE, order 2; eta scales its noise",
+      .scheduler_class = "DPMSolverMultistepScheduler", .edm_class = "EDMDPMSolverMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_2m_sde },
+    { .name = "dpmsolver_2m", .paper = "Lu et al. 2022a (DPM-Solver), eq. 3.4, as multistep",
+      .what = "exponential multistep on eps, order 2; ends at the smallest sigma",
+      .scheduler_class = "DPMSolverMultistepScheduler", .processes = DISCRETE | EDM | NCSN | SDE,
+      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmsolver_2m },
+    { .name = "deis", .paper = "Zhang & Chen 2023 (DEIS), tAB in log rho",
+      .what = "exponential multistep on eps, the interpolating polynomial integrated exactly",
+      .scheduler_class = "DEISMultistepScheduler", .processes = DISCRETE | EDM | NCSN | SDE,
+      IN_LAMBDA(UNIPC), .run = brume_run_dpm_multistep, .adjust = adjust_deis },
+    { .name = "dpmpp_2s", .paper = "Lu et al. 2022b (DPM-Solver++), algorithm 1",
+      .what = "exponential singlestep on x0, order 2",
+      .scheduler_class = "DPMSolverSinglestepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(SINGLESTEP), .run = brume_run_dpm_singlestep, .adjust = adjust_dpmpp_2m },
+    { .name = "dpmpp_3s", .paper = "Lu et al. 2022b (DPM-Solver++), algorithm 1 with a third stage",
+      .what = "exponential singlestep on x0, order 3",
+      .scheduler_class = "DPMSolverSinglestepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(SINGLESTEP), .run = brume_run_dpm_singlestep, .adjust = adjust_dpmpp_3m },
+    { .name = "dpmsolver", .paper = "Lu et al. 2022a (DPM-Solver), algorithm 2",
+      .what = "exponential singlestep on eps, order 3; ends at the smallest sigma",
+      .scheduler_class = "DPMSolverSinglestepScheduler", .processes = DISCRETE | EDM | NCSN | SDE,
+      IN_LAMBDA(SINGLESTEP), .run = brume_run_dpm_singlestep, .adjust = adjust_dpmsolver },
+    { .name = "unipc", .paper = "Zhao et al. 2023, algorithms 1 and 2",
+      .what = "predictor and corrector on x0 that share a network call, order 2",
+      .scheduler_class = "UniPCMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
+      IN_LAMBDA(UNIPC), .run = brume_run_unipc },
+    { .name = "lcm", .paper = "Luo et al. 2023, algorithm 3", .what = "a consistency model's x0, noised to the next time",
+      .scheduler_class = "LCMScheduler", .default_steps = 4, .processes = DISCRETE, .grid = BRUME_GRID_LCM, .state = BRUME_STATE_X,
+      .run = brume_run_lcm },
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -91,10 +168,26 @@ const brume_sampler_kind *brume_sampler_find(const char *name)
     return NULL;
 }
 
+static int of_class(const brume_sampler_kind *k, const brume_scheduler_config *c)
+{
+    return (k->scheduler_class && !strcmp(k->scheduler_class, c->class_name)) || (k->edm_class && !strcmp(k->edm_class, c->class_name));
+}
+
+/* The config has the row's own keys already. */
+static int changes_nothing(const brume_sampler_kind *k, const brume_scheduler_config *c)
+{
+    brume_scheduler_config adjusted;
+    memcpy(&adjusted, c, sizeof adjusted); /* with its padding */
+    k->adjust(&adjusted);
+    return !memcmp(&adjusted, c, sizeof adjusted);
+}
+
 const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c)
 {
     for (int i = 0; i < N_ROWS; i++)
-        if (rows[i].scheduler_class && !strcmp(rows[i].scheduler_class, c->class_name)) return &rows[i];
+        if (of_class(&rows[i], c) && (!rows[i].adjust || changes_nothing(&rows[i], c))) return &rows[i];
+    for (int i = 0; i < N_ROWS; i++)
+        if (of_class(&rows[i], c)) return &rows[i];
     for (int i = 0; i < N_ROWS; i++)
         if (rows[i].processes >> c->process & 1 && !(rows[i].flags & (BRUME_SAMPLER_NEEDS_MASK | BRUME_SAMPLER_TAKES_IMAGE))) return &rows[i];
     return NULL;
@@ -103,12 +196,13 @@ const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config 
 brume_status brume_sampler_config(const brume_sampler_kind *k, const brume_scheduler_config *model, brume_scheduler_config *out)
 {
     brume_scheduler_config own;
-    if (!k->scheduler_class || !strcmp(k->scheduler_class, model->class_name)) return brume_scheduler_config_copy(out, model);
+    if (!k->scheduler_class || (of_class(k, model) && brume_sampler_for_config(model) == k)) return brume_scheduler_config_copy(out, model);
     brume_status s = brume_scheduler_config_class(k->scheduler_class, &own);
     if (s != BRUME_OK) return s;
     const brume_process_kind process = own.process;
     brume_scheduler_config_clear(&own);
-    s = process == model->process ? brume_scheduler_config_convert(model, k->scheduler_class, out) : brume_scheduler_config_copy(out, model);
+    const int convert = process == model->process && !of_class(k, model);
+    s = convert ? brume_scheduler_config_convert(model, k->scheduler_class, out) : brume_scheduler_config_copy(out, model);
     if (s == BRUME_OK && k->adjust) k->adjust(out);
     return s;
 }

@@ -121,7 +121,8 @@ struct brume_learned_variance { int direct; double lo, hi; };
 brume_status brume_sampling_add_learned(struct brume_sampling *s, const struct brume_learned_variance *how, brume_buffer *x, double k, int root, brume_buffer *z,
                                         brume_buffer *out);
 
-/* rows */
+/* rows, and how often those ask the network that do not ask once a step */
+int32_t brume_calls_pndm(const brume_scheduler_config *c, const struct brume_sampler_options *o, int32_t n);
 brume_status brume_run_ddpm(struct brume_sampling *s);
 brume_status brume_run_ddim(struct brume_sampling *s);
 brume_status brume_run_ddim_inverse(struct brume_sampling *s);

@@ -49,6 +49,9 @@ static const struct brume_scheduler_class rows[] = {
       KARRAS FLOW_SIGMAS FINAL ", " LAMBDA SPACING("linspace") RESCALE ", " SHIFTING "}" },
     { "DPMSolverSinglestepScheduler", BRUME_PROCESS_DISCRETE,
       "{" DDPM_BETAS SOLVER EPSILON THRESHOLD DPM_SOLVER "\"lower_order_final\": false, " KARRAS FLOW_SIGMAS FINAL ", " LAMBDA SHIFTING "}" },
+    { "DEISMultistepScheduler", BRUME_PROCESS_DISCRETE, /* the last two keys say what diffusers has in its code */
+      "{" DDPM_BETAS SOLVER EPSILON THRESHOLD "\"algorithm_type\": \"deis\", \"solver_type\": \"logrho\", \"lower_order_final\": true, "
+      KARRAS FLOW_SIGMAS SPACING("linspace") ", " SHIFTING ", \"final_sigmas_type\": \"sigma_min\", \"exact_third_order\": true}" },
     { "UniPCMultistepScheduler", BRUME_PROCESS_DISCRETE,
       "{" DDPM_BETAS SOLVER EPSILON THRESHOLD "\"predict_x0\": true, \"solver_type\": \"bh2\", \"lower_order_final\": true, "
       "\"disable_corrector\": [], \"solver_p\": null, \"sigma_min\": null, \"sigma_max\": null, \"shift_terminal\": null, "

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "brume/json.h"
 #include "diffusion/scheduler_classes.h"
+#include "diffusion/solver_coef.h"
 
 struct word { const char *text; int value; }; /* the first text of a value is the one written */
 static const struct word predictions[] = { { "epsilon", BRUME_PREDICT_EPS }, { "sample", BRUME_PREDICT_X0 }, { "v_prediction", BRUME_PREDICT_V },
@@ -29,6 +30,10 @@ static const struct word algorithms[] = { { "dpmsolver++", BRUME_DPMSOLVERPP }, 
 /* As in diffusers, a solver type of another family means the plain one of this. */
 static const struct word solvers[] = { { "midpoint", BRUME_SOLVER_MIDPOINT }, { "heun", BRUME_SOLVER_HEUN }, { "bh1", BRUME_SOLVER_MIDPOINT },
                                        { "bh2", BRUME_SOLVER_MIDPOINT }, { "logrho", BRUME_SOLVER_MIDPOINT }, { 0 } };
+/* DEIS in log rho is the multistep DPM-Solver whose polynomial in lambda is integrated exactly. */
+static const struct word deis_algorithms[] = { { "deis", BRUME_DPMSOLVER }, { "dpmsolver", BRUME_DPMSOLVER }, { "dpmsolver++", BRUME_DPMSOLVER }, { 0 } };
+static const struct word deis_solvers[] = { { "logrho", BRUME_SOLVER_HEUN }, { "midpoint", BRUME_SOLVER_HEUN }, { "heun", BRUME_SOLVER_HEUN },
+                                            { "bh1", BRUME_SOLVER_HEUN }, { "bh2", BRUME_SOLVER_HEUN }, { 0 } };
 static const struct word unipc_solvers[] = { { "bh2", BRUME_SOLVER_BH2 }, { "bh1", BRUME_SOLVER_BH1 }, { "midpoint", BRUME_SOLVER_BH2 },
                                              { "heun", BRUME_SOLVER_BH2 }, { "logrho", BRUME_SOLVER_BH2 }, { 0 } };
 static const struct word sigma_schedules[] = { { "karras", BRUME_SIGMAS_KARRAS }, { "exponential", BRUME_SIGMAS_EXPONENTIAL },
@@ -89,9 +94,13 @@ static const struct key keys[] = {
     { "rho", REAL, AT(rho), 1e-3, 1e3 },
     { "final_sigmas_type", WORD, AT(final_sigmas_type), .words = ends },
     { "interpolation_type", WORD_FLAG, AT(interpolation_log_linear), .words = interpolations },
+    { "algorithm_type", WORD, AT(algorithm_type), .words = deis_algorithms, .only = "DEIS" },
     { "algorithm_type", WORD, AT(algorithm_type), .words = algorithms },
     { "solver_type", WORD, AT(solver_type), .words = unipc_solvers, .only = "UniPC" },
+    { "solver_type", WORD, AT(solver_type), .words = deis_solvers, .only = "DEIS" },
     { "solver_type", WORD, AT(solver_type), .words = solvers },
+    { "exact_third_order", FLAG, AT(exact_third_order) },
+    { "solver_order", INTEGER, AT(solver_order), 1, BRUME_SOLVER_MAX_ORDER, .only = "UniPC" },
     { "solver_order", INTEGER, AT(solver_order), 1, 3 },
     { "lower_order_final", FLAG, AT(lower_order_final) },
     { "euler_at_final", FLAG, AT(euler_at_final) },
