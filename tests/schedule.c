@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Noise schedules: sanity values of the literature, time grids, scheduler_config.json. Tables: golden_schedules.c. */
+ * Noise schedules: sanity values of the literature, time grids. Tables: golden_schedules.c. */
 #include "brume/schedule.h"
-
-#include <unistd.h>
 
 #include "check.h"
 
@@ -123,76 +121,10 @@ static void test_grids(void)
     }
 }
 
-static brume_status parse(const char *text, brume_scheduler_config *c, char note[512])
-{
-    return brume_scheduler_config_parse(text, strlen(text), "test.json", c, note);
-}
-
-static void test_config(void)
-{
-    brume_scheduler_config c, d;
-    char note[512], path[] = "/tmp/brume-schedule-XXXXXX";
-    if (CHECK_OK(parse("{}", &c, note))) {
-        CHECK_STR(c.class_name, "DDPMScheduler");
-        CHECK(c.num_train_timesteps == 1000 && c.clip_sample && c.clip_sample_range == 1 && c.set_alpha_to_one && !c.trained_betas);
-        CHECK_STR(note, "");
-    }
-    CHECK_OK(parse("{\"_class_name\": \"DDIMScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"prediction_type\": \"v_prediction\", "
-                   "\"set_alpha_to_one\": false, \"steps_offset\": 1, \"timestep_spacing\": \"trailing\", \"clip_sample_range\": 2, "
-                   "\"beta_start\": 1e-05, \"trained_betas\": null, \"solver_order\": 2, \"lambda_min_clipped\": -Infinity}", &c, note));
-    CHECK_STR(note, "keys ignored in the scheduler's config: solver_order, lambda_min_clipped");
-    CHECK(c.prediction_type == BRUME_PREDICT_V && !c.set_alpha_to_one && c.steps_offset == 1 && c.beta_start == 1e-5);
-    CHECK(c.timestep_spacing == BRUME_SPACING_TRAILING && c.clip_sample_range == 2);
-    const int fd = mkstemp(path);
-    CHECK(fd >= 0);
-    close(fd);
-    if (CHECK_OK(brume_scheduler_config_write(path, &c)) && CHECK_OK(brume_scheduler_config_read(path, &d, NULL))) {
-        CHECK(!memcmp(&c, &d, sizeof c));
-    }
-    if (CHECK_OK(parse("{\"trained_betas\": [0.1, 0.2, 0.5]}", &c, note))) {
-        brume_schedule *s = NULL;
-        CHECK_INT(c.num_train_timesteps, 3);
-        if (CHECK_OK(brume_schedule_new(&c, &s))) CHECK_NEAR(brume_alpha_bar(s, 2), 0.9 * 0.8 * 0.5, 1e-15);
-        brume_schedule_free(s);
-        CHECK_OK(brume_scheduler_config_write(path, &c));
-        CHECK_OK(brume_scheduler_config_read(path, &d, NULL));
-        CHECK(d.trained_betas && d.trained_betas[2] == 0.5);
-        brume_scheduler_config_clear(&d);
-        CHECK_OK(brume_scheduler_config_copy(&d, &c));
-        brume_scheduler_config_clear(&d);
-        brume_scheduler_config_clear(&c);
-    }
-    /* Schedules that diffusers' classes do not all know by name are written with their betas, and come back with the same bits. */
-    for (int i = 0; brume_schedule_row(i); i++) {
-        brume_schedule *before = NULL, *after = NULL;
-        brume_scheduler_config_default(&c);
-        c.num_train_timesteps = 37;
-        snprintf(c.beta_schedule, sizeof c.beta_schedule, "%s", brume_schedule_row(i)->name);
-        if (!CHECK_OK(brume_scheduler_config_write(path, &c)) || !CHECK_OK(brume_scheduler_config_read(path, &d, NULL))) continue;
-        CHECK_STR(d.beta_schedule, c.beta_schedule);
-        CHECK(!d.trained_betas); /* betas that the name gives to the bit are the name's */
-        if (CHECK_OK(brume_schedule_new(&c, &before)) && CHECK_OK(brume_schedule_new(&d, &after)))
-            CHECK(after->T == 37 && !memcmp(before->beta, after->beta, 37 * sizeof *before->beta));
-        brume_schedule_free(before);
-        brume_schedule_free(after);
-        brume_scheduler_config_clear(&d);
-    }
-    unlink(path);
-    CHECK_FAILS(parse("{\"beta_schedule\": \"wavy\"}", &c, note), BRUME_E_UNSUPPORTED, "wavy");
-    CHECK_FAILS(parse("{\"variance_type\": \"fixed_large_log\"}", &c, note), BRUME_E_UNSUPPORTED, "fixed_large_log");
-    CHECK_FAILS(parse("{\"trained_betas\": [0.1, 2]}", &c, note), BRUME_E_FORMAT, "trained_betas");
-    CHECK_FAILS(parse("{\"num_train_timesteps\": 0}", &c, note), BRUME_E_FORMAT, "num_train_timesteps");
-    CHECK_FAILS(parse("{\"clip_sample\": 3}", &c, note), BRUME_E_FORMAT, "clip_sample");
-    CHECK_FAILS(parse("[1]", &c, note), BRUME_E_FORMAT, "test.json");
-    CHECK_FAILS(parse("{\"beta_start\":", &c, note), BRUME_E_FORMAT, "test.json");
-    CHECK_FAILS(brume_scheduler_config_read("/nonexistent.json", &c, note), BRUME_E_IO, "/nonexistent.json");
-}
-
 int main(void)
 {
     test_values();
     test_refusals();
     test_grids();
-    test_config();
     return check_report();
 }

@@ -114,22 +114,12 @@ brume_status brume_ncsn_step_size(double lo, double ratio, int32_t steps, double
     *lr = 0;
     if (!(lo > 0 && ratio > 1 && ratio < INFINITY && steps >= 1))
         return brume_fail(BRUME_E_ARG, "a step size needs a level above 0, a ratio above 1 and at least 1 step, got %g, %g, %d", lo, ratio, steps);
-    /* From g^2 at e = 0 the ratio falls to a minimum and rises without end towards e = 2. */
+    /* From g^2 at e = 0 the ratio falls to a minimum above 1 (as q > 1 and g > 1) and rises without end towards e = 2. */
     double a = 0, b = 1;
     for (int i = 0; i < 200; i++) {
         const double left = a + (b - a) / 3, right = b - (b - a) / 3;
         if (variance_ratio(left, ratio, steps) <= variance_ratio(right, ratio, steps)) b = right;
         else a = left;
-    }
-    const double least = a;
-    if (variance_ratio(least, ratio, steps) < 1) {
-        a = 0;
-        b = least;
-        for (int i = 0; i < 200; i++) {
-            const double mid = a + (b - a) / 2;
-            if (variance_ratio(mid, ratio, steps) > 1) a = mid;
-            else b = mid;
-        }
     }
     *lr = b * lo * lo;
     return BRUME_OK;

@@ -234,6 +234,7 @@ static brume_status read_schedule(const brume_json *root, brume_scheduler_config
     if (s != BRUME_OK) return s;
     const brume_schedule_kind *row = brume_schedule_find(name);
     if (row) {
+        memset(c->beta_schedule, 0, sizeof c->beta_schedule); /* equal configs have equal bytes */
         snprintf(c->beta_schedule, sizeof c->beta_schedule, "%s", row->name);
         return BRUME_OK;
     }
