@@ -49,6 +49,40 @@ static const struct solver {
     { "dpmpp_2m_sde", "dpmpp_2m_sde_k", "EulerDiscreteScheduler", .error = { { 1.212e-3, 3.143e-4 }, { 2.779e-3, 6.910e-4 }, { 2.008e-3, 5.898e-4 } } },
     { "dpmpp_2m_sde heun", "dpmpp_2m_sde_k", "EulerDiscreteScheduler", .type = BRUME_SOLVER_HEUN, .error = { { 2.243e-3, 5.587e-4 }, { 4.181e-3, 1.006e-3 }, { 2.152e-3, 5.963e-4 } } },
     { "dpmpp_3m_sde", "dpmpp_3m_sde", "EulerDiscreteScheduler", .error = { { 5.447e-4, 1.164e-4 }, { 7.245e-4, 1.736e-4 }, { 1.178e-3, 2.221e-4 } } },
+    { "plms", "plms", "PNDMScheduler",
+      .error = { { 9.589e-4, 2.338e-4 }, { 1.057e-3, 2.494e-4 }, { 6.352e-4, 1.299e-4 } } },
+    { "dpmpp_1", "dpmpp_2m", "DPMSolverMultistepScheduler", .order = 1,
+      .error = { { 2.453e-2, 1.243e-2 }, { 2.693e-2, 1.367e-2 }, { 1.638e-2, 8.173e-3 } } },
+    { "dpmpp_2m", "dpmpp_2m", "DPMSolverMultistepScheduler", .order = 2,
+      .error = { { 1.212e-3, 3.143e-4 }, { 2.779e-3, 6.910e-4 }, { 2.008e-3, 5.898e-4 } } },
+    { "dpmpp_2m heun", "dpmpp_2m", "DPMSolverMultistepScheduler", .order = 2, .type = BRUME_SOLVER_HEUN,
+      .error = { { 2.243e-3, 5.587e-4 }, { 4.181e-3, 1.006e-3 }, { 2.152e-3, 5.963e-4 } } },
+    { "dpmpp_3m", "dpmpp_3m", "DPMSolverMultistepScheduler", .order = 3,
+      .error = { { 5.434e-4, 1.162e-4 }, { 7.241e-4, 1.735e-4 }, { 1.177e-3, 2.221e-4 } } },
+    { "dpmpp_3m exact", "dpmpp_3m_exact", "DPMSolverMultistepScheduler", .order = 3, .exact = true,
+      .error = { { 1.207e-4, 8.131e-6 }, { 2.728e-4, 4.273e-5 }, { 1.126e-3, 1.574e-4 } } },
+    { "dpmsolver_2m", "dpmsolver_2m", "DPMSolverMultistepScheduler", .order = 2, .algorithm = BRUME_DPMSOLVER,
+      .error = { { 1.490e-3, 3.749e-4 }, { 8.916e-4, 2.049e-4 }, { 2.411e-3, 7.320e-4 } } },
+    { "dpmsolver_3m", "dpmsolver_2m", "DPMSolverMultistepScheduler", .order = 3, .algorithm = BRUME_DPMSOLVER,
+      .error = { { 5.099e-4, 1.246e-4 }, { 1.965e-4, 6.895e-5 }, { 1.557e-3, 3.399e-4 } } },
+    { "deis2", "deis", "DEISMultistepScheduler", .order = 2, .type = BRUME_SOLVER_HEUN, .exact = true,
+      .error = { { 2.315e-3, 5.935e-4 }, { 1.955e-3, 4.803e-4 }, { 2.763e-3, 8.268e-4 } } },
+    { "deis3", "deis", "DEISMultistepScheduler", .order = 3, .type = BRUME_SOLVER_HEUN, .exact = true,
+      .error = { { 6.845e-5, 8.807e-6 }, { 2.493e-4, 3.465e-5 }, { 1.296e-3, 2.259e-4 } } },
+    { "dpmpp_2s", "dpmpp_2s", "DPMSolverSinglestepScheduler", .order = 2,
+      .error = { { 5.105e-3, 1.336e-3 }, { 6.082e-3, 1.618e-3 }, { 4.435e-3, 1.426e-3 } } },
+    { "dpmpp_3s", "dpmpp_3s", "DPMSolverSinglestepScheduler", .order = 3,
+      .error = { { 4.597e-4, 5.725e-5 }, { 3.451e-4, 4.454e-5 }, { 1.023e-3, 5.171e-4 } } },
+    { "dpmpp_3s heun", "dpmpp_3s", "DPMSolverSinglestepScheduler", .order = 3, .type = BRUME_SOLVER_HEUN,
+      .error = { { 1.362e-4, 1.928e-5 }, { 3.302e-4, 4.308e-5 }, { 7.048e-4, 4.087e-4 } } },
+    { "unipc_1", "unipc", "UniPCMultistepScheduler", .order = 1, .type = BRUME_SOLVER_BH2,
+      .error = { { 4.242e-3, 1.068e-3 }, { 5.979e-3, 1.517e-3 }, { 3.779e-3, 1.084e-3 } } },
+    { "unipc_2", "unipc", "UniPCMultistepScheduler", .order = 2, .type = BRUME_SOLVER_BH2,
+      .error = { { 4.329e-4, 5.450e-5 }, { 1.081e-3, 1.319e-4 }, { 1.236e-3, 2.003e-4 } } },
+    { "unipc_3", "unipc", "UniPCMultistepScheduler", .order = 3, .type = BRUME_SOLVER_BH2,
+      .error = { { 3.783e-5, 3.004e-6 }, { 2.870e-4, 1.892e-5 }, { 5.772e-4, 3.001e-5 } } },
+    { "unipc_2 bh1", "unipc", "UniPCMultistepScheduler", .order = 2, .type = BRUME_SOLVER_BH1,
+      .error = { { 8.472e-4, 1.005e-4 }, { 1.908e-3, 2.178e-4 }, { 1.087e-3, 1.643e-4 } } },
 };
 
 static double sigma_of(const struct problem *p, int i, int n) /* i = 0 .. n from large to small */
@@ -149,9 +183,9 @@ static void config_of(const struct solver *v, const struct problem *p, int n, br
         c->trained_betas[t] = (sigma * sigma - before * before) / (1 + sigma * sigma);
     }
     c->timestep_spacing = BRUME_SPACING_TRAILING;
-    if (!strcmp(v->sampler, "pndm") || !strcmp(v->sampler, "ddim")) c->timestep_spacing = BRUME_SPACING_LEADING;
+    if (!strcmp(v->sampler, "plms") || !strcmp(v->sampler, "ddim")) c->timestep_spacing = BRUME_SPACING_LEADING;
     if (c->algorithm_type != BRUME_SDE_DPMSOLVERPP && strncmp(v->class_name, "DPM", 3) == 0) c->algorithm_type = v->algorithm;
-    if (strstr(v->class_name, "DPMSolver") || strstr(v->class_name, "UniPC")) {
+    if (strstr(v->class_name, "DPMSolver") || strstr(v->class_name, "UniPC") || strstr(v->class_name, "DEIS")) {
         c->final_sigmas_type = BRUME_FINAL_SIGMA_MIN; /* not reached; forms in eps have no step to 0 */
         c->solver_order = v->order;
     }
@@ -171,14 +205,15 @@ static double error_of(brume_device *d, const struct solver *v, int which, int n
     brume_buffer *x = NULL;
     float end[COUNT], unit[COUNT];
     double sum = NAN;
-    struct run r = { .mixture = p->mixture, .prediction = predictions[n == COARSE], .images = 1, .points = POINTS, .steps = n, .end = end };
+    /* plms combines v of several times as if all were of one, as released: first order on v */
+    struct run r = { .mixture = p->mixture, .prediction = predictions[n == COARSE && strcmp(v->sampler, "plms")], .images = 1, .points = POINTS, .steps = n, .end = end };
     const brume_sampler_kind *kind = brume_sampler_find(v->sampler);
     if (!CHECK(kind != NULL)) return NAN;
     config_of(v, p, n, &c);
     brume_sampler_options o;
     brume_sampler_options_default(&o);
     o.name = v->sampler;
-    o.steps = n + 1;
+    o.steps = n + (kind->grid != BRUME_GRID_SINGLESTEP); /* whose times are always those of linspace: all but the last, which is the end */
     o.eta = 0;
     o.scheduler = &c;
     o.order = v->order;
