@@ -218,7 +218,8 @@ int64_t drawing_calls(const struct drawing *d) { return batches(d) * brume_sampl
 static brume_status observe(void *ctx, const brume_sampler_event *e)
 {
     struct drawing *d = ctx;
-    if (e->call > 0 && d->step) d->step(d->ctx, ++d->calls_done);
+    if (e->call > d->calls_seen && d->step) d->step(d->ctx, ++d->calls_done); /* jumps of RePaint ask nothing */
+    d->calls_seen = e->call;
     return d->observe && d->batches_done == 0 ? d->observe(d->ctx, e) : BRUME_OK;
 }
 
@@ -246,6 +247,7 @@ static brume_status draw_batch(struct drawing *d, int64_t first)
     }
     const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first, .known = d->known, .mask = d->mask,
                                      .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
+    d->calls_seen = 0;
     if (st == BRUME_OK) st = brume_sampler_run(d->sampler, &in, d->x);
     d->batches_done++;
     return st == BRUME_OK ? brume_buffer_read(d->x, 0, out, bytes) : st;

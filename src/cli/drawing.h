@@ -27,7 +27,7 @@ struct drawing {
     void (*step)(void *ctx, int64_t done);             /* progress: network calls so far; may be NULL */
     brume_sampler_observer *observe;   /* of the first batch; may be NULL */
     void *ctx;
-    int64_t calls_done, batches_done;
+    int64_t calls_done, calls_seen, batches_done;
 };
 
 /* Loads the model and everything that the options name. CLI_GO_ON, or the exit status after a message. */

@@ -195,7 +195,9 @@ int sampler_table(struct drawing *d, const struct cli_usage *u, const char *samp
     const int status = parse(&t, u, samplers, steps);
     if (status != CLI_GO_ON) return status;
     int64_t total = d->model->scheduler.process == BRUME_PROCESS_DISCRETE ? reference : 0;
-    for (int k = 0; k < t.n_steps; k++) total += t.n_samplers * t.steps[k]; /* at least: some samplers ask twice a step */
+    for (int i = 0; i < t.n_samplers; i++)
+        for (int k = 0; k < t.n_steps; k++) /* a sampler that refuses these steps counts as if it took them */
+            total += drawing_sampler(d, t.samplers[i]->name, t.steps[k]) == BRUME_OK ? drawing_calls(d) : t.steps[k];
     char *html = NULL;
     size_t bytes = 0;
     t.out = open_memstream(&html, &bytes);
