@@ -589,6 +589,64 @@ static void test_denoiser(void)
     brume_model_free(m);
 }
 
+/* J^T v: u . (J^T v) is v . (J u), which central differences of the same network give. Two classes, with and without variance channels. */
+static void test_derivative(void)
+{
+    enum { COUNT = 2 * 4 * 4 * 2 };
+    for (int variance = 0; variance < 2; variance++) {
+        brume_unet2d_config c = tiny();
+        brume_model *m = NULL;
+        brume_unet2d_denoiser *d = NULL;
+        brume_buffer *b[5] = { NULL };
+        float x[COUNT], v[COUNT], u[COUNT], y[2][COUNT], plain[COUNT], again[COUNT], product[COUNT];
+        const double h = 1e-2;
+        classes(&c);
+        c.out_channels = variance ? 4 : 2;
+        for (int i = 0; i < COUNT; i++) {
+            x[i] = (float)sin(0.9 * i);
+            v[i] = (float)cos(1.7 * i);
+            u[i] = (float)sin(2.3 * i + 1);
+        }
+        const int32_t labels[2] = { 0, 3 };
+        const brume_unet2d_denoiser_options o = { .labels = labels, .guidance = { .scale = 1 }, .derivative = true };
+        const brume_unet2d_denoiser_options guided = { .labels = labels, .guidance = { .scale = 2 }, .derivative = true };
+        const brume_level level = { .t = 321, .a = 1, .s = 1 };
+        int ok = CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &o, &d));
+        for (int i = 0; i < 5; i++) ok = ok && CHECK_OK(brume_buffer_new(cpu, sizeof x, &b[i]));
+        if (ok && CHECK(brume_unet2d_denoiser_get(d)->vjp != NULL)) {
+            const brume_denoiser *f = brume_unet2d_denoiser_get(d);
+            double got = 0, want = 0, size = 0;
+            for (int side = 0; side < 2; side++) {
+                float shifted[COUNT];
+                for (int i = 0; i < COUNT; i++) shifted[i] = (float)(x[i] + (side ? -h : h) * u[i]);
+                CHECK_OK(brume_buffer_write(b[0], 0, shifted, sizeof x));
+                CHECK_OK(f->predict(f->self, b[0], &level, b[2], variance ? b[4] : NULL));
+                CHECK_OK(brume_buffer_read(b[2], 0, y[side], sizeof x));
+            }
+            CHECK_OK(brume_buffer_write(b[0], 0, x, sizeof x));
+            CHECK_OK(brume_buffer_write(b[1], 0, v, sizeof x));
+            CHECK_OK(f->predict(f->self, b[0], &level, b[2], variance ? b[4] : NULL));
+            CHECK_OK(brume_buffer_read(b[2], 0, plain, sizeof x));
+            CHECK_OK(f->vjp(f->self, b[0], &level, b[1], b[2], b[3]));
+            CHECK_OK(brume_buffer_read(b[2], 0, again, sizeof x));
+            CHECK_OK(brume_buffer_read(b[3], 0, product, sizeof x));
+            for (int i = 0; i < COUNT; i++) {
+                CHECK_NEAR(again[i], plain[i], 1e-5);
+                got += (double)u[i] * product[i];
+                want += v[i] * ((double)y[0][i] - y[1][i]) / (2 * h);
+                size += fabs((double)u[i] * product[i]);
+            }
+            /* differences: curvature h^2 and rounding 1e-7 / h, each about 1e-4 at most */
+            CHECK_NEAR(got, want, 2e-3 * size);
+            CHECK(size > 0.1);
+        }
+        for (int i = 0; i < 5; i++) brume_buffer_free(b[i]);
+        brume_unet2d_denoiser_free(d);
+        if (m) CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &guided, &d), BRUME_E_UNSUPPORTED, "without guidance");
+        brume_model_free(m);
+    }
+}
+
 static void remove_tree(void)
 {
     char command[600];
@@ -609,6 +667,7 @@ int main(void)
     test_init();
     test_folders();
     test_denoiser();
+    test_derivative();
     remove_tree();
     brume_device_close(cpu);
     return check_report();

@@ -57,6 +57,7 @@ typedef struct brume_unet2d_denoiser_options {
     brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
                                     and every call sees its values of that time */
     const brume_plan *arena;   /**< see brume_plan_options.arena */
+    bool derivative;           /**< plans the product with the Jacobian, too (brume_denoiser.vjp: likelihoods); no guidance then */
 } brume_unet2d_denoiser_options;
 
 typedef struct brume_unet2d_denoiser brume_unet2d_denoiser;

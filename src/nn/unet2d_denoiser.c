@@ -10,12 +10,13 @@
 #include "brume/plan.h"
 #include "nn/guidance.h"
 
-/* The network planned for some rows: N, or 2 N with guidance. */
+/* The network planned for some rows: N, or 2 N with guidance; or with its derivative. */
 struct network {
     brume_graph *g;
     brume_plan *p;
     int64_t rows;
     brume_tensor slab, x, t, labels, weights, out, variance; /* BRUME_NONE: not there */
+    brume_tensor v, product;                                 /* of the derivative: out^T v by x */
 };
 
 struct brume_unet2d_denoiser {
@@ -23,6 +24,7 @@ struct brume_unet2d_denoiser {
     brume_unet2d_config config;
     brume_guidance guidance;
     struct network plain, guided; /* plain is missing where guidance applies everywhere, guided where nowhere */
+    struct network adjoint;       /* plain with its derivative; only if asked for */
     brume_buffer *params;         /* NULL where the one network owns them, or the caller */
     int64_t images;
     int32_t null_label;
@@ -41,6 +43,7 @@ void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n)
     if (!n) return;
     network_free(&n->plain);
     network_free(&n->guided);
+    network_free(&n->adjoint);
     brume_buffer_free(n->params);
     free(n->times);
     free(n->label_rows);
@@ -49,10 +52,9 @@ void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n)
 
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n) { return &n->denoiser; }
 
-static brume_status predict(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance)
+/* Binds and writes what every call has. */
+static brume_status ready(brume_unet2d_denoiser *n, struct network *w, brume_buffer *x, const brume_level *level, brume_buffer *out)
 {
-    brume_unet2d_denoiser *n = self;
-    struct network *w = brume_guidance_applies(&n->guidance, level) ? &n->guided : &n->plain;
     const bool learned = n->config.time_embedding_type == BRUME_TIME_LEARNED;
     if (learned && !(level->t >= 0 && level->t < n->config.num_train_timesteps))
         return brume_fail(BRUME_E_ARG, "time %g is outside the model's learned time embedding, a table of %d rows: does the scheduler's config belong to it?",
@@ -63,8 +65,25 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *leve
     }
     brume_status s = brume_plan_bind(w->p, w->x, x);
     if (s == BRUME_OK) s = brume_plan_bind(w->p, w->out, out);
+    return s == BRUME_OK ? brume_plan_write(w->p, w->t, n->times, (size_t)w->rows * 4) : s;
+}
+
+static brume_status predict(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out, brume_buffer *variance)
+{
+    brume_unet2d_denoiser *n = self;
+    struct network *w = brume_guidance_applies(&n->guidance, level) ? &n->guided : &n->plain;
+    brume_status s = ready(n, w, x, level, out);
     if (s == BRUME_OK && variance) s = brume_plan_bind(w->p, w->variance, variance);
-    if (s == BRUME_OK) s = brume_plan_write(w->p, w->t, n->times, (size_t)w->rows * 4);
+    return s == BRUME_OK ? brume_plan_run(w->p) : s;
+}
+
+static brume_status vjp(void *self, brume_buffer *x, const brume_level *level, brume_buffer *v, brume_buffer *m, brume_buffer *out)
+{
+    brume_unet2d_denoiser *n = self;
+    struct network *w = &n->adjoint;
+    brume_status s = ready(n, w, x, level, m);
+    if (s == BRUME_OK) s = brume_plan_bind(w->p, w->v, v);
+    if (s == BRUME_OK) s = brume_plan_bind(w->p, w->product, out);
     return s == BRUME_OK ? brume_plan_run(w->p) : s;
 }
 
@@ -83,16 +102,19 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
     }
     brume_status s = BRUME_OK;
     if (n->guided.p) s = brume_plan_write(n->guided.p, n->guided.labels, n->label_rows, (size_t)(2 * n->images) * 4);
-    if (s == BRUME_OK && n->plain.p) s = brume_plan_write(n->plain.p, n->plain.labels, (const char *)n->label_rows + (size_t)n->images * 4, (size_t)n->images * 4);
+    struct network *const alone[] = { &n->plain, &n->adjoint };
+    for (int i = 0; i < 2 && s == BRUME_OK; i++)
+        if (alone[i]->p) s = brume_plan_write(alone[i]->p, alone[i]->labels, (const char *)n->label_rows + (size_t)n->images * 4, (size_t)n->images * 4);
     return s;
 }
 
-/* Guidance at some noise levels alone takes two networks: they read one copy of the parameters. */
+/* Guidance at some noise levels alone takes two networks, and the derivative one of its own: they read one copy of the parameters. */
 static bool both(const brume_unet2d_denoiser_options *o) { return o->guidance.scale != 1 && o->guidance.sigma_hi > 0; }
-static bool shared_weights(const brume_unet2d_denoiser_options *o) { return o->weights || both(o); }
+static bool shared_weights(const brume_unet2d_denoiser_options *o) { return o->weights || o->derivative || both(o); }
 
-static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_device *d, brume_shape images, const brume_unet2d_denoiser_options *o, bool guided)
+static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_device *d, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
+    const bool guided = w == &n->guided, adjoint = w == &n->adjoint;
     const brume_unet2d_config *c = &n->config;
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
     brume_graph *g = w->g = brume_graph_new();
@@ -101,7 +123,7 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     w->slab = brume_slab(g, "params");
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->t = brume_input(g, "t", time_type, BRUME_SHAPE(w->rows));
-    w->labels = w->variance = w->weights = BRUME_NONE;
+    w->labels = w->variance = w->weights = w->v = w->product = BRUME_NONE;
     if (n->label_rows) w->labels = brume_input(g, "labels", c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : time_type, BRUME_SHAPE(w->rows));
     if (guided) w->weights = brume_input(g, "guidance", BRUME_F32, BRUME_SHAPE(2));
     const brume_tensor x = guided ? brume_concat(g, 2, (brume_tensor[]){ w->x, w->x }, 0) : w->x;
@@ -110,15 +132,28 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
         brume_tensor v = brume_slice(g, y, 3, c->in_channels, c->in_channels);
         if (guided) v = brume_slice(g, v, 0, n->images, n->images);
         y = brume_slice(g, y, 3, 0, c->in_channels);
-        w->variance = brume_persistent(g, "variance", BRUME_F32, images);
-        brume_assign(g, w->variance, v);
+        if (!adjoint) {
+            w->variance = brume_persistent(g, "variance", BRUME_F32, images);
+            brume_assign(g, w->variance, v);
+        }
     }
     if (guided) y = brume_guided(g, y, w->weights, n->guidance.rescale);
     w->out = brume_persistent(g, "prediction", BRUME_F32, images);
+    if (adjoint) {
+        brume_tensor dx = BRUME_NONE;
+        w->v = brume_input(g, "v", BRUME_F32, images);
+        w->product = brume_persistent(g, "product", BRUME_F32, images);
+        brume_grad(g, y, w->v, 1, &w->x, &dx);
+        brume_assign(g, w->product, dx);
+    }
     brume_assign(g, w->out, y);
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
-    const brume_tensor elsewhere[] = { w->x, w->out, shared_weights(o) ? w->slab : BRUME_NONE, BRUME_NONE };
+    brume_tensor elsewhere[6] = { w->x, w->out };
+    int bound = 2;
+    if (shared_weights(o)) elsewhere[bound++] = w->slab;
+    if (adjoint) elsewhere[bound++] = w->v, elsewhere[bound++] = w->product;
+    elsewhere[bound] = BRUME_NONE;
     const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL, .drop_packed = !shared_weights(o), .arena = o->arena };
     s = brume_plan_new(d, g, &options, &w->p);
     float weights[2];
@@ -128,13 +163,13 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
 
 static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, const float *params, const brume_unet2d_denoiser_options *o)
 {
-    struct network *const all[] = { &n->plain, &n->guided };
+    struct network *const all[] = { &n->plain, &n->guided, &n->adjoint };
     struct network *any = n->guided.p ? &n->guided : &n->plain;
     const size_t bytes = (size_t)brume_params_numel(any->g, any->slab) * sizeof *params;
     if (!shared_weights(o)) return brume_plan_write(any->p, any->slab, params, bytes);
     brume_status s = o->weights ? BRUME_OK : brume_buffer_new(d, bytes, &n->params);
     if (s == BRUME_OK && !o->weights) s = brume_buffer_write(n->params, 0, params, bytes);
-    for (int i = 0; i < 2 && s == BRUME_OK; i++)
+    for (int i = 0; i < 3 && s == BRUME_OK; i++)
         if (all[i]->p) s = brume_plan_bind(all[i]->p, all[i]->slab, o->weights ? o->weights : n->params);
     return s;
 }
@@ -152,6 +187,8 @@ static brume_status check(const brume_unet2d_config *c, brume_shape images, cons
     if (c->class_embed_type == BRUME_CLASS_NONE && o->labels) return brume_fail(BRUME_E_ARG, "labels given, but the model has no class embedding");
     if (c->class_embed_type == BRUME_CLASS_NONE && o->guidance.scale != 1.0)
         return brume_fail(BRUME_E_ARG, "guidance needs a model with a class embedding; this one is unconditional");
+    if (o->derivative && o->guidance.scale != 1.0)
+        return brume_fail(BRUME_E_UNSUPPORTED, "the derivative is that of a network without guidance; its scale must be 1, got %g", o->guidance.scale);
     const brume_status s = brume_guidance_check(&o->guidance);
     return s == BRUME_OK ? brume_unet2d_config_check(c) : s;
 }
@@ -169,12 +206,13 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     n->null_label = o->null_label;
     n->images = images.d[0];
     n->denoiser = (brume_denoiser){ .self = n, .predict = predict, .prediction_type = o->prediction_type,
-                                    .has_variance = c->out_channels == 2 * c->in_channels };
+                                    .has_variance = c->out_channels == 2 * c->in_channels, .vjp = o->derivative ? vjp : NULL };
     n->times = calloc((size_t)(2 * n->images), 4);
     if (o->labels) n->label_rows = calloc((size_t)(2 * n->images), 4);
     if (!n->times || (o->labels && !n->label_rows)) s = brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser");
-    if (s == BRUME_OK && o->guidance.scale != 1) s = build(n, &n->guided, d, images, o, true);
-    if (s == BRUME_OK && (o->guidance.scale == 1 || both(o))) s = build(n, &n->plain, d, images, o, false);
+    if (s == BRUME_OK && o->guidance.scale != 1) s = build(n, &n->guided, d, images, o);
+    if (s == BRUME_OK && (o->guidance.scale == 1 || both(o))) s = build(n, &n->plain, d, images, o);
+    if (s == BRUME_OK && o->derivative) s = build(n, &n->adjoint, d, images, o);
     if (s == BRUME_OK) s = write_params(n, d, params, o);
     if (s == BRUME_OK && o->labels) s = brume_unet2d_denoiser_set_labels(n, o->labels);
     if (s != BRUME_OK) brume_unet2d_denoiser_free(n);
