@@ -105,6 +105,17 @@ same g.safetensors w.safetensors
 ok "small variance" "$brume" sample a --sampler ddpm --steps 5 --n 2 --device cpu --quiet --variance small --save-tensors vs.safetensors
 ok "large variance" "$brume" sample a --sampler ddpm --steps 5 --n 2 --device cpu --quiet --variance large --save-tensors vl.safetensors
 ok "which differ" sh -c '! cmp -s vs.safetensors vl.safetensors'
+# Likelihoods: the same numbers on every run, whatever the threads.
+eval="--data shapes --n 6 --batch 4 --device cpu --quiet"
+few=$(ls -d c--timesteps50*)
+ok "complete bound" sh -c '"$@" >e1.txt && grep -q "Complete: all 50 terms" e1.txt && grep -q "L_0   decoder" e1.txt' eval "$brume" eval "$few" $eval
+ok "both likelihoods as JSON" sh -c '"$@" >e2.txt && grep -q "\"offset_bits\": 7" e2.txt && grep -q "\"terms\": 11" e2.txt' eval \
+    "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json
+ok "both once more" sh -c '"$@" >e3.txt' eval "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json --threads 1
+same e2.txt e3.txt
+refused 2 "got 'vlb,fid'" "$brume" eval a $eval --metrics vlb,fid
+refused 2 "give --data" "$brume" eval a
+
 refused 2 "give one" "$brume" sample a $sample --guidance 3 --guidance-w 2 --out x.png
 refused 2 "expected numbers 0 to 6" "$brume" sample a $sample --class 7 --out x.png
 refused 2 "nothing to guide" "$brume" sample c--condnone $sample --guidance 2 --out x.png
