@@ -205,7 +205,7 @@ static void test_refusals(const brume_dataset *data)
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "optimizer adamw");
     c.optimizer = BRUME_ADAMW;
     c.scheduler.prediction_type = BRUME_PREDICT_V;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "predicts eps");
+    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "predicting eps");
     c.scheduler.prediction_type = BRUME_PREDICT_EPS;
     c.scheduler.beta_end = 0.03;
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "0.0001 .. 0.02");

@@ -147,7 +147,7 @@ brume_tensor brume_cross_entropy(brume_graph *g, brume_tensor x, brume_tensor la
  * ends. F is the approximation (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3))) / 2 of the released code: up to 1e-3 nats from the exact one.
  * The three broadcast. The gradient for x is that of a bin that moves with x.
  */
-brume_tensor brume_discretized_gaussian(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std);
+brume_tensor brume_bin_log_prob(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std);
 
 /* ---- diffusion -------------------------------------------------------------------------------------------------------------- */
 

@@ -11,12 +11,14 @@
 
 #include "brume/data.h"
 #include "brume/device.h"
+#include "brume/objective.h"
 #include "brume/plan.h"
 #include "brume/schedule.h"
 #include "brume/unet2d.h"
 
 /** Philox streams used with the seed of a training example; dropout layers count up from the last. */
-enum { BRUME_STREAM_TRAIN_NOISE = 0x200, BRUME_STREAM_TRAIN_TIME = 0x201, BRUME_STREAM_TRAIN_DROP = 0x202, BRUME_STREAM_TRAIN_DROPOUT = 0x1000 };
+enum { BRUME_STREAM_TRAIN_NOISE = 0x200, BRUME_STREAM_TRAIN_TIME = 0x201, BRUME_STREAM_TRAIN_DROP = 0x202, BRUME_STREAM_TRAIN_OFFSET = 0x203,
+       BRUME_STREAM_TRAIN_DROPOUT = 0x1000 };
 
 typedef enum brume_optimizer { BRUME_ADAMW = 0, BRUME_ADAM, BRUME_SGD } brume_optimizer;
 /** "adamw", "adam", "sgd". */
@@ -24,7 +26,8 @@ const char *brume_optimizer_name(brume_optimizer o);
 
 typedef struct brume_train_config {
     brume_unet2d_config unet;
-    brume_scheduler_config scheduler; /**< schedule and prediction target: eps (L_simple, Ho et al. 2020 eq. 14), x0 or v */
+    brume_scheduler_config scheduler; /**< noise process, prediction target, and whether the variance is learned */
+    brume_objective objective;        /**< weighting, bound, times */
     int32_t batch;                    /**< images a step, >= 1 */
     int32_t micro_batch;              /**< images at once, a divisor of batch: gradients of the parts are added up, which takes less memory
                                            and differs from the whole batch by roundings only; 0: all */
@@ -104,6 +107,30 @@ brume_status brume_train_config_load(const char *what, const char *preset, int32
  * brume_scheduler_config_clear(). A folder without scheduler_config.json leaves c as it is. note: see brume_scheduler_config_read().
  */
 brume_status brume_train_config_schedule(const char *folder, brume_train_config *c, char note[512]);
+
+/** A noise process that is no table of betas, with settings for images in [-1, 1]: brume_process_preset_row(i) until NULL. */
+typedef struct brume_process_preset {
+    const char *name;        /**< for --schedule */
+    const char *paper, *what;
+    const char *class_name;  /**< of the scheduler's config */
+    const char *objective;   /**< unless another is asked for */
+    int32_t T;               /**< levels; 0: by NCSNv2's rule */
+    double sigma_min, sigma_max; /**< 0: the class' own; sigma_max of ladders and VE: by NCSNv2's rule */
+} brume_process_preset;
+const brume_process_preset *brume_process_preset_row(int i);
+const brume_process_preset *brume_process_preset_find(const char *name);
+/** c->scheduler becomes that process; objective and network (unless network_given) become what suits it. */
+brume_status brume_train_config_process(brume_train_config *c, const brume_process_preset *p, int network_given);
+/**
+ * Sets what the network predicts, and (unless network_given) its time embedding: Fourier features of sigma for scores of NCSN and VE, whose
+ * networks divide their output by sigma; else positional. Networks that do not divide learn the score as eps, score = -eps / s: the same loss.
+ */
+void brume_train_config_objective(brume_train_config *c, const brume_objective_kind *objective, int network_given);
+/** NCSNv2's rules (Song & Ermon 2020): sigma_max the largest distance of two images of the data (of 500), levels so that neighbours overlap, 10 at least. */
+brume_status brume_train_config_ladder(brume_train_config *c, const brume_dataset *data, int sigma_max, int levels);
+
+/** Channels that a model of `channels` predicts: twice as many with a learned variance. */
+int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channels);
 
 /**
  * Fits a config to a data set: channels, sample size, and (class_conditional) one row per class and one more for "no class".

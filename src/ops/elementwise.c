@@ -98,7 +98,7 @@ static void grad_div(brume_graph *g, const struct brume_node *n, const brume_ten
 /* log P depends on z and h; the value itself only says whether its bin is open. */
 static void grad_bin(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
-    static const enum brume_ew_index rule[3] = { [1] = EW_discretized_gaussian_dz, [2] = EW_discretized_gaussian_dh };
+    static const enum brume_ew_index rule[3] = { [1] = EW_bin_log_prob_dz, [2] = EW_bin_log_prob_dh };
     const brume_tensor in[4] = { n->in[0], n->in[1], n->in[2], dy[0] };
     for (int i = 1; i < 3; i++)
         if (need[i]) dx[i] = brume_sum_to(g, brume_node_add(g, &brume_ew_ops[rule[i]], 4, in, NULL, 0), n->in_v[i]->shape);
@@ -141,9 +141,9 @@ static const struct brume_ew rows[] = {
 #define SPECIAL_mul .shape = shape, .grad = grad_mul
 #define SPECIAL_div .shape = shape, .grad = grad_div
 #define SPECIAL_div_grad .shape = shape
-#define SPECIAL_discretized_gaussian .shape = shape, .grad = grad_bin
-#define SPECIAL_discretized_gaussian_dz .shape = shape
-#define SPECIAL_discretized_gaussian_dh .shape = shape
+#define SPECIAL_bin_log_prob .shape = shape, .grad = grad_bin
+#define SPECIAL_bin_log_prob_dz .shape = shape
+#define SPECIAL_bin_log_prob_dh .shape = shape
 #define SPECIAL_stop_gradient .shape = shape, .grad = grad_stop
 #define SPECIAL_constant .shape = shape_given
 #define SPECIAL_expand .shape = shape_given, .grad = grad_expand
@@ -230,11 +230,11 @@ brume_tensor brume_div(brume_graph *g, brume_tensor a, brume_tensor b) { return 
 
 brume_tensor brume_stop_gradient(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_stop_gradient, x, NULL); }
 
-brume_tensor brume_discretized_gaussian(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std)
+brume_tensor brume_bin_log_prob(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std)
 {
     const brume_tensor per_std = brume_exp(g, brume_affine(g, log_std, -1, 0));
     const brume_tensor in[3] = { x, brume_mul(g, brume_sub(g, x, mean), per_std), brume_affine(g, per_std, 1 / 255.0f, 0) };
-    return brume_clamp(g, add_node(g, EW_discretized_gaussian, 3, in, NULL), -27.6310211f, 1); /* log 1e-12; rounding may exceed 0 */
+    return brume_clamp(g, add_node(g, EW_bin_log_prob, 3, in, NULL), -27.6310211f, 1); /* log 1e-12; rounding may exceed 0 */
 }
 
 brume_tensor brume_clip_scale(brume_graph *g, brume_tensor norm, brume_tensor max_norm)

@@ -16,6 +16,7 @@
 
 #define STATE_TENSORS 4
 #define CHUNK 65536 /* values read at once: no host copy of a whole slab */
+#define TIMES "times" /* what the drawing of times has learnt */
 
 struct state { const char *name; brume_tensor tensor; };
 
@@ -35,27 +36,61 @@ static brume_status state_path(const char *folder, char *path, size_t size)
     return n > 0 && (size_t)n < size ? BRUME_OK : brume_fail(BRUME_E_ARG, "the folder's path is too long: %s", folder);
 }
 
-static brume_status read_values(const void *buffer, int64_t first, int64_t n, void *dst)
+/* Values of a tensor of the file: of the plan's memory, or of the host's. */
+struct source { brume_buffer *buffer; const float *host; };
+
+static brume_status read_values(const void *from, int64_t first, int64_t n, void *dst)
 {
-    return brume_buffer_read((brume_buffer *)buffer, (size_t)first * sizeof(float), dst, (size_t)n * sizeof(float));
+    const struct source *x = from;
+    if (x->buffer) return brume_buffer_read(x->buffer, (size_t)first * sizeof(float), dst, (size_t)n * sizeof(float));
+    memcpy(dst, x->host + first, (size_t)n * sizeof(float));
+    return BRUME_OK;
+}
+
+/* The part of the objective that the model's files do not tell. */
+static void objective_text(const brume_train_config *c, char text[256])
+{
+    const brume_objective *o = &c->objective;
+    const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
+    for (int i = 0; brume_time_sampling_row(i); i++)
+        if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
+    const int n = snprintf(text, 256, "weighting %s, bound %s, times %s", weighting, brume_bound_name(o->bound), times);
+    char *more = text + n;
+    size_t left = 256 - (size_t)n;
+    if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);
+    if (!strcmp(weighting, "p2")) more += snprintf(more, left, ", gamma %.9g, k %.9g", o->p2_gamma, o->p2_k);
+    left = 256 - (size_t)(more - text);
+    if (!isnan(o->time_mean) || !isnan(o->time_std)) more += snprintf(more, left, ", mean %.9g, std %.9g", o->time_mean, o->time_std);
+    left = 256 - (size_t)(more - text);
+    if (o->offset_noise > 0) snprintf(more, left, ", offset noise %.9g", o->offset_noise);
 }
 
 static brume_status save_state(struct brume_trainer *t, const char *folder, int64_t note)
 {
-    char path[4096], step[32], seed[32], batch[32], note_text[32];
+    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[256];
     struct state st[STATE_TENSORS];
-    brume_st_item items[STATE_TENSORS];
-    const int n = states(t, st);
+    struct source from[STATE_TENSORS + 1];
+    brume_st_item items[STATE_TENSORS + 1];
+    int64_t n_times;
+    int n = states(t, st);
     brume_status s = state_path(folder, path, sizeof path);
-    for (int i = 0; i < n; i++)
-        items[i] = (brume_st_item){ .name = st[i].name, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &t->n_params,
-                                    .data = brume_plan_buffer(t->update.plan, st[i].tensor) };
+    for (int i = 0; i < n; i++) {
+        from[i] = (struct source){ .buffer = brume_plan_buffer(t->update.plan, st[i].tensor) };
+        items[i] = (brume_st_item){ .name = st[i].name, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &t->n_params, .data = &from[i] };
+    }
+    const float *times = brume_time_sampler_state(t->time_sampler, &n_times);
+    if (times) {
+        from[n] = (struct source){ .host = times };
+        items[n] = (brume_st_item){ .name = TIMES, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &n_times, .data = &from[n] };
+        n++;
+    }
+    objective_text(&t->config, objective);
     snprintf(step, sizeof step, "%" PRId64, t->done);
     snprintf(seed, sizeof seed, "%" PRIu64, t->config.seed);
     snprintf(batch, sizeof batch, "%d", t->config.batch);
     snprintf(note_text, sizeof note_text, "%" PRId64, note);
     const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(t->config.optimizer),
-                               "brume.note", note_text, NULL };
+                               "brume.objective", objective, "brume.note", note_text, NULL };
     if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
     return s;
 }
@@ -106,6 +141,12 @@ static brume_status check_same_run(const struct brume_trainer *t, const brume_sa
     if (!optimizer || strcmp(optimizer, brume_optimizer_name(t->config.optimizer)))
         return brume_fail(BRUME_E_ARG, "%s: this run has optimizer %s, you asked for %s", brume_safetensors_name(f), optimizer ? optimizer : "(none)",
                           brume_optimizer_name(t->config.optimizer));
+    char objective[256];
+    const char *old = brume_safetensors_metadata(f, "brume.objective");
+    objective_text(&t->config, objective);
+    if (!old) old = "weighting simple, bound none, times uniform"; /* states of version 0.1 */
+    if (strcmp(old, objective))
+        return brume_fail(BRUME_E_ARG, "%s: this run is trained with %s; you asked for %s", brume_safetensors_name(f), old, objective);
     return BRUME_OK;
 }
 
@@ -127,30 +168,64 @@ static brume_status read_state(struct brume_trainer *t, const brume_safetensors 
         }
     }
     free(host);
+    int64_t n_times;
+    float *times = brume_time_sampler_state(t->time_sampler, &n_times);
+    if (s != BRUME_OK || !times) return s;
+    const brume_st_tensor *x = brume_safetensors_find(f, TIMES);
+    if (!x || x->count != n_times)
+        return brume_fail(BRUME_E_SHAPE, "%s: tensor '" TIMES "' expects %" PRId64 " values, the file has %" PRId64, brume_safetensors_name(f), n_times, x ? x->count : 0);
+    s = brume_st_read_f32(x, 0, n_times, times);
+    brume_time_sampler_restored(t->time_sampler);
     return s;
 }
 
-/* The schedule that the folder's model was trained with, where it stands beside the state: another one would spoil the weights. */
-static brume_status check_same_schedule(const struct brume_trainer *t, const char *folder)
+/* Do two configs describe the same noise process? */
+static bool same_process(const brume_scheduler_config *a, const brume_scheduler_config *b, const brume_process *pa, const brume_process *pb)
 {
-    static const char *const targets[] = { "eps", "x0", "v" };
+    if (a->process != b->process || a->num_train_timesteps != b->num_train_timesteps) return false;
+    for (int32_t i = 0; a->process == BRUME_PROCESS_DISCRETE && i < a->num_train_timesteps; i++)
+        if (!(fabs(brume_process_schedule(pa)->beta[i] - brume_process_schedule(pb)->beta[i]) <= 1e-12)) return false;
+    switch (a->process) {
+    case BRUME_PROCESS_DISCRETE: case BRUME_PROCESS_FLOW: return true;
+    case BRUME_PROCESS_VP: case BRUME_PROCESS_SUBVP: return a->beta_min == b->beta_min && a->beta_max == b->beta_max;
+    case BRUME_PROCESS_EDM:
+        if (a->sigma_data != b->sigma_data) return false; /* fall through */
+    case BRUME_PROCESS_NCSN: case BRUME_PROCESS_VE: break;
+    }
+    return a->sigma_min == b->sigma_min && a->sigma_max == b->sigma_max;
+}
+
+/* "1000 steps of schedule linear (beta 0.0001 .. 0.02), predicting eps" */
+static void process_text(const brume_scheduler_config *c, const brume_process *p, char text[256])
+{
+    const char *target = brume_objective_of(c->prediction_type)->name, *variance = c->variance_type == BRUME_VARIANCE_LEARNED_RANGE ? " and variance" : "";
+    const int32_t T = c->num_train_timesteps;
+    double lo, hi;
+    brume_process_sigma_range(p, &lo, &hi);
+    if (c->process == BRUME_PROCESS_DISCRETE)
+        snprintf(text, 256, "%d steps of schedule %s (beta %g .. %g), predicting %s%s", T, c->beta_schedule, brume_process_schedule(p)->beta[0],
+                 brume_process_schedule(p)->beta[T - 1], target, variance);
+    else snprintf(text, 256, "%d levels of process %s (sigma %g .. %g), predicting %s", T, brume_process_kind_name(c->process), lo, hi, target);
+}
+
+/* The process that the folder's model was trained with, where it stands beside the state: another one would spoil the weights. */
+static brume_status check_same_process(const struct brume_trainer *t, const char *folder)
+{
     brume_train_config old;
-    brume_schedule *a = NULL, *b = NULL;
+    brume_process *p = NULL;
     brume_scheduler_config_default(&old.scheduler);
     old.scheduler.num_train_timesteps = 0; /* marks "none found" */
     const brume_scheduler_config *now = &t->config.scheduler;
     brume_status s = brume_train_config_schedule(folder, &old, NULL);
     if (s == BRUME_OK && old.scheduler.num_train_timesteps == 0) return BRUME_OK;
-    if (s == BRUME_OK) s = brume_schedule_new(&old.scheduler, &a);
-    if (s == BRUME_OK) s = brume_schedule_new(now, &b);
-    bool same = s != BRUME_OK || (a->T == b->T && old.scheduler.prediction_type == now->prediction_type);
-    for (int32_t i = 0; s == BRUME_OK && same && i < a->T; i++) same = fabs(a->beta[i] - b->beta[i]) <= 1e-12;
-    if (!same)
-        s = brume_fail(BRUME_E_ARG, "%s: this run has %d steps of schedule %s (beta %g .. %g) and predicts %s, you asked for %d of %s (%g .. %g) and %s", folder,
-                       a->T, old.scheduler.beta_schedule, a->beta[0], a->beta[a->T - 1], targets[old.scheduler.prediction_type], b->T,
-                       now->beta_schedule, b->beta[0], b->beta[b->T - 1], targets[now->prediction_type]);
-    brume_schedule_free(a);
-    brume_schedule_free(b);
+    if (s == BRUME_OK) s = brume_process_new(&old.scheduler, &p);
+    if (s == BRUME_OK && (old.scheduler.prediction_type != now->prediction_type || !same_process(&old.scheduler, now, p, t->process))) {
+        char a[256], b[256];
+        process_text(&old.scheduler, p, a);
+        process_text(now, t->process, b);
+        s = brume_fail(BRUME_E_ARG, "%s: this run has %s; you asked for %s", folder, a, b);
+    }
+    brume_process_free(p);
     brume_scheduler_config_clear(&old.scheduler);
     return s;
 }
@@ -163,7 +238,7 @@ brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t 
     brume_status s = state_path(folder, path, sizeof path);
     if (s == BRUME_OK) s = brume_safetensors_open(path, &f);
     if (s == BRUME_OK) s = check_same_run(t, f);
-    if (s == BRUME_OK) s = check_same_schedule(t, folder);
+    if (s == BRUME_OK) s = check_same_process(t, folder);
     if (s == BRUME_OK) s = number(f, "brume.step", &step);
     if (s == BRUME_OK) s = number(f, "brume.note", &kept);
     if (s == BRUME_OK) s = read_state(t, f);

@@ -130,6 +130,11 @@ brume_status brume_train_config_schedule(const char *folder, brume_train_config 
     return BRUME_OK;
 }
 
+int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channels)
+{
+    return c->variance_type == BRUME_VARIANCE_LEARNED_RANGE ? 2 * channels : channels;
+}
+
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional)
 {
     const int32_t h = brume_dataset_height(data), w = brume_dataset_width(data), classes = brume_dataset_classes(data);
@@ -139,7 +144,8 @@ brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *
                           "use a model of fewer levels or other images", c->unet.levels, multiple, brume_dataset_kind(data), w, h);
     if (class_conditional && classes < 1)
         return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
-    c->unet.in_channels = c->unet.out_channels = brume_dataset_channels(data);
+    c->unet.in_channels = brume_dataset_channels(data);
+    c->unet.out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
     c->unet.sample_size[0] = h;
     c->unet.sample_size[1] = w;
     c->unet.class_embed_type = class_conditional ? BRUME_CLASS_TABLE : BRUME_CLASS_NONE;

@@ -9,7 +9,34 @@
 #include "brume/rng.h"
 #include "train/trainer.h"
 
-#define PREVIEW_STEPS 25 /* DDIM steps: enough to judge a model, few enough not to slow the run */
+/* Some 25 network calls (annealed Langevin: 100) are enough to judge a model, and few enough not to slow the run. The others are second-order steps
+ * of the probability-flow ODE. */
+static void choose_sampler(const brume_scheduler_config *c, brume_sampler_options *o)
+{
+    brume_sampler_options_default(o);
+    o->scheduler = c;
+    switch (c->process) {
+    case BRUME_PROCESS_DISCRETE:
+        /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
+         * the errors of a young model. */
+        o->name = "ddim";
+        o->steps = c->num_train_timesteps < 25 ? c->num_train_timesteps : 25;
+        o->eta = 1;
+        o->use_clipped_model_output = 1;
+        return;
+    case BRUME_PROCESS_FLOW:
+        o->name = "flow_heun";
+        o->steps = 13;
+        return;
+    case BRUME_PROCESS_NCSN:
+        o->name = "ald";
+        o->langevin_steps = c->num_train_timesteps < 100 ? 100 / c->num_train_timesteps : 1;
+        return;
+    case BRUME_PROCESS_EDM: case BRUME_PROCESS_VP: case BRUME_PROCESS_SUBVP: case BRUME_PROCESS_VE: break;
+    }
+    o->name = "heun";
+    o->steps = 13;
+}
 
 static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, const int32_t *labels, float *images)
 {
@@ -27,15 +54,8 @@ static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, co
         .prediction_type = scheduler.prediction_type, .labels = labels, .null_label = t->config.unet.num_class_embeds - 1,
         .guidance.scale = labels ? guidance : 1, .weights = brume_plan_buffer(t->update.plan, t->update.ema), .arena = t->plan,
     };
-    /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
-     * the errors of a young model. */
     brume_sampler_options so;
-    brume_sampler_options_default(&so);
-    so.name = "ddim";
-    so.steps = scheduler.num_train_timesteps < PREVIEW_STEPS ? scheduler.num_train_timesteps : PREVIEW_STEPS;
-    so.eta = 1;
-    so.use_clipped_model_output = 1;
-    so.scheduler = &scheduler;
+    choose_sampler(&scheduler, &so);
     if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, NULL, shape, &options, &denoiser)) == BRUME_OK &&
         (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK && (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK &&
         (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * One training step as a graph: draw a time, mix data and noise, predict, compare, differentiate, update. */
+ * Training steps: draw times, mix data and noise, predict, compare, differentiate, update. */
 #include "train/trainer.h"
 
 #include <inttypes.h>
@@ -23,6 +23,7 @@ void brume_train_config_default(brume_train_config *c)
     memset(c, 0, sizeof *c);
     brume_unet2d_config_default(&c->unet);
     brume_scheduler_config_default(&c->scheduler);
+    brume_objective_default(&c->objective);
     c->batch = 64;
     c->steps = 1000;
     c->lr = 1e-3;
@@ -44,39 +45,27 @@ brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
 
 static bool has_labels(const brume_train_config *c) { return c->unet.class_embed_type == BRUME_CLASS_TABLE; }
 
-/* What the network shall predict: eps, x0, or v = a eps - s x0 (Salimans & Ho 2022). Row t of the table is (a, s, -s). */
-static brume_tensor target(struct brume_trainer *t, brume_tensor eps, brume_tensor coef)
-{
-    brume_graph *g = t->graph;
-    if (t->config.scheduler.prediction_type == BRUME_PREDICT_EPS) return eps;
-    if (t->config.scheduler.prediction_type == BRUME_PREDICT_X0) return t->x0;
-    const brume_tensor parts[2] = { brume_slice(g, coef, 1, 0, 1), brume_slice(g, coef, 1, 2, 1) };
-    return brume_lincomb(g, 2, (brume_tensor[]){ eps, t->x0 }, brume_concat(g, 2, parts, 1));
-}
-
 static brume_status build(struct brume_trainer *t)
 {
     const brume_train_config *c = &t->config;
     brume_graph *g = t->graph;
-    const int64_t B = t->part, T = c->scheduler.num_train_timesteps;
+    const int64_t B = t->part;
     t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
-    t->t_index = brume_input(g, "t_index", BRUME_I32, BRUME_SHAPE(B));
-    t->t = c->unet.time_embedding_type == BRUME_TIME_LEARNED ? t->t_index : brume_input(g, "t", BRUME_F32, BRUME_SHAPE(B));
+    t->coef = brume_input(g, "coef", BRUME_F32, BRUME_SHAPE(B, BRUME_COEF_COUNT));
+    t->t = brume_input(g, "t", c->unet.time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(B));
     t->labels = has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
     t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
-    t->table = brume_persistent(g, "schedule", BRUME_F32, BRUME_SHAPE(T, 3));
     t->params = brume_slab(g, "params");
 
-    /* x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4) */
-    const brume_tensor eps = brume_normal(g, t->seeds, t->step, BRUME_STREAM_TRAIN_NOISE, brume_trainer_image_shape(t, B));
-    const brume_tensor coef = brume_gather(g, t->table, t->t_index);
-    const brume_tensor xt = brume_lincomb(g, 2, (brume_tensor[]){ t->x0, eps }, brume_slice(g, coef, 1, 0, 2));
+    const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
+    const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
     const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, t->labels, &dropout);
-    t->loss = brume_mse(g, out, target(t, eps, coef));
+    t->loss = brume_objective_loss(g, &c->objective, c->scheduler.variance_type, t->x0, eps, t->coef, out);
 
-    brume_output(g, t->loss, "loss");
+    brume_output(g, t->loss.loss, "loss");
+    brume_output(g, t->loss.error, "error");
     return brume_graph_status(g);
 }
 
@@ -92,10 +81,10 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     if (in_parts(t)) {
         t->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
         const brume_tensor share = brume_constant(g, BRUME_SCALAR, (float)((double)t->part / t->config.batch));
-        sum = brume_grad_slab_sum(g, t->loss, share, t->params, "grad", t->keep);
+        sum = brume_grad_slab_sum(g, t->loss.loss, share, t->params, "grad", t->keep);
     } else {
         u->grad = BRUME_NONE;
-        brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss, t->params));
+        brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss.loss, t->params));
     }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     t->n_params = brume_params_numel(g, t->params);
@@ -107,23 +96,6 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     return s;
 }
 
-static brume_status write_schedule(struct brume_trainer *t)
-{
-    brume_schedule *s = NULL;
-    brume_status st = brume_schedule_new(&t->config.scheduler, &s);
-    if (st != BRUME_OK) return st;
-    float *table = malloc((size_t)s->T * 3 * sizeof *table);
-    for (int32_t i = 0; table && i < s->T; i++) {
-        table[3 * i] = (float)sqrt(brume_alpha_bar(s, i));
-        table[3 * i + 1] = (float)sqrt(brume_one_minus_alpha_bar(s, i));
-        table[3 * i + 2] = -table[3 * i + 1];
-    }
-    st = table ? brume_plan_write(t->plan, t->table, table, (size_t)s->T * 3 * sizeof *table) : brume_fail(BRUME_E_MEMORY, "training: out of memory");
-    free(table);
-    brume_schedule_free(s);
-    return st;
-}
-
 static brume_status check(const brume_train_config *c)
 {
     if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
@@ -133,9 +105,16 @@ static brume_status check(const brume_train_config *c)
     if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
         return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
-    if (c->unet.in_channels != c->unet.out_channels)
-        return brume_fail(BRUME_E_ARG, "training: the model must predict as many channels as it takes, it takes %d and predicts %d", c->unet.in_channels,
-                          c->unet.out_channels);
+    const int32_t out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
+    if (c->unet.out_channels != out_channels)
+        return brume_fail(BRUME_E_ARG, "training: the model takes %d channels and must predict %d%s, it predicts %d", c->unet.in_channels, out_channels,
+                          out_channels > c->unet.in_channels ? " (with those of the variance)" : "", c->unet.out_channels);
+    if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->scheduler.process != BRUME_PROCESS_DISCRETE)
+        return brume_fail(BRUME_E_ARG, "training: a learned time embedding is a table of time steps, process '%s' has none",
+                          brume_process_kind_name(c->scheduler.process));
+    if (c->unet.time_embedding_type == BRUME_TIME_FOURIER && c->scheduler.process != BRUME_PROCESS_NCSN && c->scheduler.process != BRUME_PROCESS_VE)
+        return brume_fail(BRUME_E_ARG, "training: a fourier time embedding takes sigma, the time of NCSN and VE; process '%s' has another",
+                          brume_process_kind_name(c->scheduler.process));
     if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->unet.num_train_timesteps < c->scheduler.num_train_timesteps)
         return brume_fail(BRUME_E_ARG, "training: the learned time embedding has %d rows, the schedule %d steps; set num_train_timesteps in the model's config",
                           c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
@@ -172,6 +151,8 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
     t->data = data;
     t->part = c->micro_batch ? c->micro_batch : c->batch;
     if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
+    if ((s = brume_process_new(&c->scheduler, &t->process)) != BRUME_OK) return s;
+    if ((s = brume_objective_check(&c->objective, &c->scheduler, t->process)) != BRUME_OK) return s;
     t->graph = brume_graph_new();
     if (!t->graph) return no_memory();
     if ((s = build(t)) != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(t->graph));
@@ -195,14 +176,18 @@ brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c
 
 static brume_status allocate_batch(struct brume_trainer *t)
 {
-    const size_t B = (size_t)t->part, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->part));
+    const size_t B = (size_t)t->part, batch = (size_t)t->config.batch, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->part));
     t->images = malloc(numel * sizeof *t->images);
+    t->coef_values = malloc(B * BRUME_COEF_COUNT * sizeof *t->coef_values);
     t->times = malloc(B * sizeof *t->times);
     t->classes = calloc(B, sizeof *t->classes);
     t->seed_values = malloc(B * sizeof *t->seed_values);
     t->time_index = malloc(B * sizeof *t->time_index);
     t->label_values = malloc(B * sizeof *t->label_values);
-    if (!t->images || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values) return no_memory();
+    t->own_times = malloc(batch * sizeof *t->own_times);
+    t->errors = malloc(batch * sizeof *t->errors);
+    if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->own_times || !t->errors)
+        return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
     return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
 }
@@ -215,7 +200,7 @@ brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, con
     brume_status s = brume_trainer_check_memory(d, c, data);
     if (s == BRUME_OK) s = plan_step(d, c, data, 0, &t);
     if (s == BRUME_OK) s = allocate_batch(t);
-    if (s == BRUME_OK) s = write_schedule(t);
+    if (s == BRUME_OK) s = brume_time_sampler_new(&c->objective, &c->scheduler, t->process, &t->time_sampler);
     if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_params * sizeof *fresh))) s = no_memory();
     if (s == BRUME_OK) {
         brume_params_init(t->graph, t->params, c->seed, fresh);
@@ -234,27 +219,37 @@ void brume_trainer_free(brume_trainer *t)
     brume_plan_free(t->plan);
     brume_graph_free(t->graph);
     brume_loader_free(t->loader);
+    brume_time_sampler_free(t->time_sampler);
+    brume_process_free(t->process);
     brume_scheduler_config_clear(&t->config.scheduler);
     free(t->images);
+    free(t->coef_values);
     free(t->times);
     free(t->classes);
     free(t->seed_values);
     free(t->time_index);
     free(t->label_values);
+    free(t->own_times);
+    free(t->errors);
     free(t);
 }
 
-/* Time, seed and label of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position) alone. */
+/* Seed, noise level and label of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position)
+ * and, where times follow the losses, of the losses before. */
 static void draw_examples(struct brume_trainer *t, int32_t first)
 {
     const brume_train_config *c = &t->config;
     const int32_t null_label = c->unet.num_class_embeds - 1;
+    const uint64_t step_seed = brume_seed_mix(c->seed, (uint64_t)t->done);
     for (int32_t i = 0; i < t->part; i++) {
         const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)(first + i));
-        brume_rng time = { .seed = seed, .stream = BRUME_STREAM_TRAIN_TIME }, drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
+        brume_rng drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
+        double importance;
+        const double u = brume_time_sampler_draw(t->time_sampler, step_seed, seed, first + i, c->batch, &importance);
+        brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT, &t->times[i]);
+        t->own_times[first + i] = u;
         t->seed_values[i] = (int64_t)seed;
-        t->time_index[i] = (int32_t)brume_rng_below(&time, (uint32_t)c->scheduler.num_train_timesteps);
-        t->times[i] = (float)t->time_index[i];
+        t->time_index[i] = (int32_t)u;
         t->label_values[i] = brume_rng_uniform(&drop) < (float)c->cond_drop ? null_label : (int32_t)t->classes[i];
     }
 }
@@ -263,11 +258,12 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
 {
     const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
     const float keep = first > 0 ? 1 : 0;
+    const bool index_times = t->config.unet.time_embedding_type == BRUME_TIME_LEARNED;
     const int32_t step = 0; /* every example has a seed of its own */
     const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
         { t->x0, t->images, n_images * sizeof *t->images },
-        { t->t_index, t->time_index, B * sizeof *t->time_index },
-        { t->t == t->t_index ? BRUME_NONE : t->t, t->times, B * sizeof *t->times },
+        { t->coef, t->coef_values, B * BRUME_COEF_COUNT * sizeof *t->coef_values },
+        { t->t, index_times ? (const void *)t->time_index : t->times, B * sizeof *t->times },
         { t->labels, t->label_values, B * sizeof *t->label_values },
         { t->seeds, t->seed_values, B * sizeof *t->seed_values },
         { t->step, &step, sizeof step },
@@ -289,9 +285,10 @@ static brume_status run_part(struct brume_trainer *t, int32_t first, double *los
     if (s != BRUME_OK) return s;
     draw_examples(t, first);
     if ((s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
-    s = brume_plan_read(t->plan, t->loss, &mean, sizeof mean);
+    s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
     *loss += (double)mean * t->part / t->config.batch;
-    return s;
+    return s == BRUME_OK && brume_time_sampler_learns(t->time_sampler)
+               ? brume_plan_read(t->plan, t->loss.error, t->errors + first, (size_t)t->part * sizeof *t->errors) : s;
 }
 
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
@@ -304,6 +301,8 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
     if (s == BRUME_OK && in_parts(t)) s = brume_plan_run(t->update.plan);
     if (s != BRUME_OK || (s = brume_plan_read(t->update.plan, t->update.grad_norm, &norm, sizeof norm)) != BRUME_OK) return s;
+    for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
+        brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->errors[i]);
     t->done++;
     *r = (brume_train_result){ loss, norm, lr };
     if (!isfinite(loss) || !isfinite(norm))

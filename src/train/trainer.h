@@ -23,13 +23,19 @@ struct brume_trainer {
     brume_graph *graph;      /* loss and gradient of a part */
     brume_plan *plan;
     /* its inputs, and its result */
-    brume_tensor x0, t, t_index, labels, seeds, step, keep, table, params, loss;
+    brume_tensor x0, coef, t, labels, seeds, step, keep, params;
+    brume_loss loss;
     struct brume_update update;
     int64_t n_params, done;
+    brume_process *process;
+    brume_time_sampler *time_sampler;
     /* host copies of a part */
-    float *images, *times;
+    float *images, *coef_values, *times;
     int64_t *classes, *seed_values;
     int32_t *time_index, *label_values;
+    /* of the whole batch: own times of the process, and errors of the prediction */
+    double *own_times;
+    float *errors;
 };
 
 /* The shape of a batch of n images. */

@@ -94,7 +94,7 @@ static const struct test_op ce_outside = { "cross_entropy_outside", "cross_entro
 static int build_bins(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
 {
     (void)k;
-    out[0] = brume_discretized_gaussian(g, in[0], in[1], in[2]);
+    out[0] = brume_bin_log_prob(g, in[0], in[1], in[2]);
     return 1;
 }
 
@@ -127,6 +127,6 @@ static const struct test_case bins_cases[] = {
     { "improbable", { 0 }, BIN(X(-0.99, -0.5, 33), X(0.5, 1, 33), X(-3, -2.5, 33)) },
     { 0 },
 };
-static const struct test_op bins = { "discretized_gaussian", "bins", bins_cases, NULL, build_bins, oracle_bins, 0 };
+static const struct test_op bins = { "bin_log_prob", "bins", bins_cases, NULL, build_bins, oracle_bins, 0 };
 
 const struct test_op *const tests_loss[] = { &mse, &ce, &ce_outside, &bins, NULL };

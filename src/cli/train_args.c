@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ * The options of `brume train`. */
+#include "train_args.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const conds[] = { "auto", "none", "class", NULL };
+static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
+static const char *const variances[] = { "fixed-small", "fixed-large", "learned-range", NULL }; /* order of brume_variance */
+static const char *const bounds[] = { "none", "hybrid", "vlb", NULL };                           /* order of brume_bound */
+
+static const char *const examples[] = {
+    "brume train --data shapes --out runs/shapes",
+    "brume train --data mnist-folder --preset mnist --out runs/mnist --minutes 15",
+    "brume train --data shapes --out runs/shapes --resume  # goes on after Ctrl-C",
+    "brume train --data mnist-folder --out runs/ncsn --schedule ncsn --cond none  # scores, sampled by annealed Langevin dynamics",
+    "brume train --data shapes --out runs/v --objective v --schedule cosine --weighting min-snr", NULL };
+static const struct cli_usage usage = { "train", "", "Trains a denoising diffusion model (Ho et al. 2020). --out becomes a model folder that diffusers can "
+                                        "load, with the training state beside it.", examples, 0, 0 };
+
+/* Names of the rows, for the help. */
+static char schedules[1024], objectives[256], weightings[512], samplings[512];
+
+static void add_name(char *text, size_t n, const char *name)
+{
+    const size_t used = strlen(text);
+    if (used < n) snprintf(text + used, n - used, "%s %s", text[used - 1] == ':' ? "" : ",", name);
+}
+
+static void list_rows(void)
+{
+    snprintf(schedules, sizeof schedules, "noise schedule, or process:");
+    for (int i = 0; brume_schedule_row(i); i++) { /* the names that people use come first */
+        const brume_schedule_kind *k = brume_schedule_row(i);
+        add_name(schedules, sizeof schedules, k->alias ? k->alias : k->name);
+    }
+    for (int i = 0; brume_process_preset_row(i); i++) add_name(schedules, sizeof schedules, brume_process_preset_row(i)->name);
+    snprintf(objectives, sizeof objectives, "what the network learns; default: what suits the schedule:");
+    for (int i = 0; brume_objective_row(i); i++) add_name(objectives, sizeof objectives, brume_objective_row(i)->name);
+    snprintf(weightings, sizeof weightings, "weight of the loss at each noise level:");
+    for (int i = 0; brume_weighting_row(i); i++) add_name(weightings, sizeof weightings, brume_weighting_row(i)->name);
+    snprintf(samplings, sizeof samplings, "how the times of examples are drawn; default: uniform, edm: lognormal:");
+    for (int i = 0; brume_time_sampling_row(i); i++) add_name(samplings, sizeof samplings, brume_time_sampling_row(i)->name);
+}
+
+static int check(struct train_args *a)
+{
+    const struct cli_usage *u = &usage;
+    if (!a->out) return cli_wrong(u, "--out is needed: the folder of the run");
+    if ((a->preset != NULL) + (a->model != NULL) + (a->init != NULL) > 1) return cli_wrong(u, "give one of --preset, --model and --init");
+    if (!brume_schedule_find(a->schedule) && !brume_process_preset_find(a->schedule))
+        return cli_wrong(u, "--schedule: there is no '%s'; %s", a->schedule, schedules);
+    if (a->objective && !brume_objective_find(a->objective)) return cli_wrong(u, "--objective: there is no '%s'; %s", a->objective, objectives);
+    if (!brume_weighting_find(a->weighting)) return cli_wrong(u, "--weighting: there is no '%s'; %s", a->weighting, weightings);
+    if (a->times && !brume_time_sampling_find(a->times)) return cli_wrong(u, "--time-sampling: there is no '%s'; %s", a->times, samplings);
+    if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
+    if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
+    return CLI_GO_ON;
+}
+
+int train_args_parse(int argc, char **argv, struct train_args *a)
+{
+    static const char *const watched[TRAIN_OPTIONS] = {
+        [TRAIN_OBJECTIVE] = "objective", [TRAIN_SCHEDULE] = "schedule", [TRAIN_TIMESTEPS] = "timesteps", [TRAIN_BETA_START] = "beta-start",
+        [TRAIN_BETA_END] = "beta-end", [TRAIN_SIGMA_MIN] = "sigma-min", [TRAIN_SIGMA_MAX] = "sigma-max", [TRAIN_SIGMA_DATA] = "sigma-data",
+        [TRAIN_BETA_MIN] = "beta-min", [TRAIN_BETA_MAX] = "beta-max", [TRAIN_ZERO_SNR] = "zero-snr", [TRAIN_VARIANCE] = "variance", [TRAIN_BOUND] = "bound",
+        [TRAIN_WEIGHTING] = "weighting", [TRAIN_LR] = "lr", [TRAIN_DECAY] = "weight-decay", [TRAIN_BETA1] = "beta1", [TRAIN_BETA2] = "beta2",
+        [TRAIN_ADAM_EPS] = "adam-eps", [TRAIN_WARMUP] = "warmup", [TRAIN_CLIP] = "clip", [TRAIN_EMA] = "ema", [TRAIN_DROP] = "cond-drop",
+        [TRAIN_DROPOUT] = "dropout", [TRAIN_TIME_MEAN] = "time-mean",
+    };
+    brume_train_config c;
+    brume_train_config_default(&c);
+    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .data = "shapes", .save_every = 1000, .sample_every = 500, .samples = 60, .guidance = 2,
+                              .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
+                              .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
+                              .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
+                              .p2_gamma = c.objective.p2_gamma, .p2_k = c.objective.p2_k };
+    struct cli_option options[] = {
+        OPT_GROUP("What to learn from"),
+        OPT_STRING("data", &a->data, "WHAT", "shapes (built in), or a folder of IDX files (MNIST) or CIFAR batches"),
+        OPT_STRING("out", &a->out, "RUN", "folder of the run"),
+        OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out"),
+        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, mnist; default: by the data"),
+        OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
+        OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder"),
+        OPT_CHOICE("cond", &a->cond, conds, "condition on the class; auto: where the data has classes"),
+        OPT_FLOAT("cond-drop", &a->drop, 0, 1, "P", "part of the examples trained without their class, for guidance"),
+        OPT_INT("size", &a->size, 0, 1024, "N", "height and width of shapes; 0: the model's"),
+        OPT_INT("channels", &a->channels, 0, 3, "N", "1 or 3, of shapes; 0: the model's"),
+        OPT_INT("count", &a->count, 0, 1e9, "N", "use that many items of the data; 0: all"),
+        OPT_INT("seed", &a->seed, 0, 9e15, "N", "seed of weights, order and noise"),
+
+        OPT_GROUP("Noise and objective (images are in [-1, 1]; brume methods tells of each name)"),
+        OPT_STRING("objective", &a->objective, "NAME", objectives),
+        OPT_STRING("schedule", &a->schedule, "NAME", schedules),
+        OPT_INT("timesteps", &a->timesteps, 1, 100000, "T", "steps of the forward process, or levels of a ladder; processes have defaults of their own"),
+        OPT_FLOAT("beta-start", &a->beta_start, 1e-12, 0.999, "X", "first beta of linear schedules"),
+        OPT_FLOAT("beta-end", &a->beta_end, 1e-12, 0.999, "X", "last beta of linear schedules"),
+        OPT_FLAG("zero-snr", &a->zero_snr, "rescale the betas so that nothing of the image is left at the last step (Lin et al. 2023); objective x0 or v"),
+        OPT_FLOAT("beta-min", &a->beta_min, 0, 1e6, "X", "vp, subvp: beta at time 0"),
+        OPT_FLOAT("beta-max", &a->beta_max, 0, 1e6, "X", "vp, subvp: beta at time 1"),
+        OPT_FLOAT("sigma-min", &a->sigma_min, 0, 1e6, "X", "ncsn, ve, edm: smallest noise level; 0: the schedule's"),
+        OPT_FLOAT("sigma-max", &a->sigma_max, 0, 1e6, "X", "ncsn, ve, edm: largest noise level; 0: the schedule's"),
+        OPT_FLOAT("sigma-data", &a->sigma_data, 1e-6, 1e6, "X", "edm: standard deviation of the data"),
+        OPT_STRING("weighting", &a->weighting, "NAME", weightings),
+        OPT_FLOAT("snr-gamma", &a->snr_gamma, 1e-6, 1e6, "X", "gamma of min-snr"),
+        OPT_FLOAT("p2-gamma", &a->p2_gamma, 0, 100, "X", "gamma of p2"),
+        OPT_FLOAT("p2-k", &a->p2_k, 1e-6, 1e6, "X", "k of p2"),
+        OPT_CHOICE("variance", &a->variance, variances, "variance of a step: fixed, or learned between the two (Nichol & Dhariwal 2021)"),
+        OPT_CHOICE("bound", &a->bound, bounds, "variational bound in the loss: hybrid with a learned variance unless vlb, the bound alone, is asked for"),
+        OPT_STRING("time-sampling", &a->times, "NAME", samplings),
+        OPT_FLOAT("time-mean", &a->time_mean, -100, 100, "X", "mean of logit-normal and lognormal; default: 0 and -1.2"),
+        OPT_FLOAT("time-std", &a->time_std, 0, 100, "X", "their standard deviation; 0: 1 and 1.2"),
+        OPT_FLOAT("offset-noise", &a->offset_noise, 0, 100, "X", "noise added to whole channels of eps, such as 0.1"),
+
+        OPT_GROUP("Steps"),
+        OPT_INT("steps", &a->steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
+        OPT_INT("batch", &a->batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
+        OPT_INT("micro-batch", &a->micro_batch, 0, 65536, "N", "images at once, a divisor of the batch: less memory, the same step up to roundings; 0: all"),
+        OPT_CHOICE("optimizer", &a->optimizer, optimizers, "optimizer"),
+        OPT_FLOAT("lr", &a->lr, 0, 10, "X", "learning rate"),
+        OPT_FLOAT("weight-decay", &a->decay, 0, 10, "X", "weight decay"),
+        OPT_FLOAT("beta1", &a->beta1, 0, 0.999999, "X", "first moment's decay; momentum of sgd"),
+        OPT_FLOAT("beta2", &a->beta2, 0, 0.9999999, "X", "second moment's decay"),
+        OPT_FLOAT("adam-eps", &a->eps, 0, 1, "X", "epsilon of Adam"),
+        OPT_INT("warmup", &a->warmup, 0, 1e9, "N", "steps of linear warm-up"),
+        OPT_FLOAT("clip", &a->clip, 0, 1e9, "X", "largest norm of the gradient; 0: no clipping"),
+        OPT_FLOAT("ema", &a->ema, 0, 1, "X", "decay of the averaged weights"),
+        OPT_FLOAT("dropout", &a->dropout, 0, 0.95, "P", "dropout in the residual blocks"),
+        OPT_FLOAT("minutes", &a->minutes, 0, 1e6, "M", "stop after this time, with a checkpoint; 0: no limit"),
+        OPT_INT("save-every", &a->save_every, 0, 1e12, "N", "steps between checkpoints; 0: only at the end"),
+        OPT_INT("sample-every", &a->sample_every, 0, 1e12, "N", "steps between pictures; 0: only at the end"),
+        OPT_INT("samples", &a->samples, 0, 1024, "N", "images in such a picture; 0: none"),
+        OPT_FLOAT("guidance", &a->guidance, -100, 100, "S", "guidance scale of such a picture (class models)"),
+
+        OPT_GROUP("Machine"),
+        OPT_STRING("memory-limit", &a->limit, "BYTES", "refuse to start with more memory than that on the device, say what would fit; 800M, 2G; "
+                   "default: what the device has"),
+        OPT_FLAG("recompute", &a->recompute, "keep less for the backward pass and compute it again: less memory, more time, the same bits"),
+        OPT_DEVICE(&a->device),
+        OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
+        { 0 } };
+    list_rows();
+    const int status = cli_parse(&usage, options, argc, argv, NULL, NULL);
+    if (status != CLI_GO_ON) return status;
+    for (int i = 0; i < TRAIN_OPTIONS; i++) a->given[i] = cli_given(options, watched[i]);
+    return check(a);
+}
+
+static brume_status apply_process(const struct train_args *a, brume_train_config *c)
+{
+    const int network_given = a->model || a->init;
+    const brume_process_preset *process = brume_process_preset_find(a->schedule);
+    brume_status s = BRUME_OK;
+    if (a->given[TRAIN_SCHEDULE] && process) s = brume_train_config_process(c, process, network_given);
+    else if (a->given[TRAIN_SCHEDULE] && c->scheduler.process != BRUME_PROCESS_DISCRETE) { /* of a run or model */
+        const bool clip = c->scheduler.clip_sample;
+        brume_scheduler_config_clear(&c->scheduler);
+        c->scheduler.clip_sample = clip;
+        brume_train_config_objective(c, brume_objective_find("eps"), network_given);
+    }
+    return s;
+}
+
+static void apply_objective(const struct train_args *a, brume_train_config *c)
+{
+    brume_objective *o = &c->objective;
+    o->weighting = brume_weighting_find(a->weighting);
+    o->snr_gamma = a->snr_gamma;
+    o->p2_gamma = a->p2_gamma;
+    o->p2_k = a->p2_k;
+    if (a->times) o->times = brume_time_sampling_find(a->times)->value;
+    if (a->given[TRAIN_TIME_MEAN]) o->time_mean = a->time_mean;
+    if (a->time_std > 0) o->time_std = a->time_std;
+    o->offset_noise = a->offset_noise;
+    if (a->given[TRAIN_VARIANCE]) c->scheduler.variance_type = (brume_variance)a->variance;
+    o->bound = a->given[TRAIN_BOUND] ? (brume_bound)a->bound
+               : c->scheduler.variance_type == BRUME_VARIANCE_LEARNED_RANGE ? BRUME_BOUND_HYBRID : BRUME_BOUND_NONE;
+}
+
+brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
+{
+    static const enum train_option of_betas[] = { TRAIN_SCHEDULE, TRAIN_TIMESTEPS, TRAIN_BETA_START, TRAIN_BETA_END };
+    const brume_status s = apply_process(a, c);
+    if (s != BRUME_OK) return s;
+    brume_scheduler_config *k = &c->scheduler;
+    for (size_t i = 0; i < sizeof of_betas / sizeof *of_betas; i++)
+        if (k->trained_betas && a->given[of_betas[i]]) { /* betas written out would override what is asked for */
+            free(k->trained_betas);
+            k->trained_betas = NULL;
+        }
+    if (a->given[TRAIN_SCHEDULE] && brume_schedule_find(a->schedule))
+        snprintf(k->beta_schedule, sizeof k->beta_schedule, "%s", brume_schedule_find(a->schedule)->name);
+    if (a->given[TRAIN_OBJECTIVE]) brume_train_config_objective(c, brume_objective_find(a->objective), a->model || a->init);
+    if (a->given[TRAIN_TIMESTEPS]) k->num_train_timesteps = (int32_t)a->timesteps;
+    if (a->given[TRAIN_BETA_START]) k->beta_start = a->beta_start;
+    if (a->given[TRAIN_BETA_END]) k->beta_end = a->beta_end;
+    if (a->given[TRAIN_ZERO_SNR]) k->rescale_betas_zero_snr = a->zero_snr;
+    if (a->given[TRAIN_BETA_MIN]) k->beta_min = a->beta_min;
+    if (a->given[TRAIN_BETA_MAX]) k->beta_max = a->beta_max;
+    if (a->sigma_min > 0) k->sigma_min = a->sigma_min;
+    if (a->sigma_max > 0) k->sigma_max = a->sigma_max;
+    if (a->given[TRAIN_SIGMA_DATA]) k->sigma_data = a->sigma_data;
+    apply_objective(a, c);
+    if (a->steps) c->steps = a->steps;
+    if (a->batch) c->batch = (int32_t)a->batch;
+    c->micro_batch = (int32_t)a->micro_batch;
+    c->recompute = a->recompute;
+    c->memory_limit = a->memory_limit;
+    if (a->given[TRAIN_LR]) c->lr = a->lr;
+    if (a->given[TRAIN_DECAY]) c->weight_decay = a->decay;
+    if (a->given[TRAIN_BETA1]) c->beta1 = a->beta1;
+    if (a->given[TRAIN_BETA2]) c->beta2 = a->beta2;
+    if (a->given[TRAIN_ADAM_EPS]) c->eps = a->eps;
+    if (a->given[TRAIN_WARMUP]) c->warmup = a->warmup;
+    if (a->given[TRAIN_CLIP]) c->clip = a->clip;
+    if (a->given[TRAIN_EMA]) c->ema_decay = a->ema;
+    if (a->given[TRAIN_DROP]) c->cond_drop = a->drop;
+    if (a->given[TRAIN_DROPOUT]) c->unet.dropout = (float)a->dropout;
+    c->optimizer = (brume_optimizer)a->optimizer;
+    c->seed = (uint64_t)a->seed;
+    return BRUME_OK;
+}
+
+brume_status train_args_ladder(const struct train_args *a, brume_train_config *c, const brume_dataset *data)
+{
+    const brume_process_preset *p = a->given[TRAIN_SCHEDULE] ? brume_process_preset_find(a->schedule) : NULL;
+    if (!p) return BRUME_OK; /* a table of betas, or a ladder that the run or model has */
+    const int ladder = c->scheduler.process == BRUME_PROCESS_NCSN || c->scheduler.process == BRUME_PROCESS_VE;
+    return brume_train_config_ladder(c, data, ladder && p->sigma_max == 0 && a->sigma_max == 0, p->T == 0 && !a->given[TRAIN_TIMESTEPS]);
+}

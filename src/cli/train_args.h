@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ * What `brume train` can be asked for: the values of its options. */
+#ifndef BRUME_CLI_TRAIN_ARGS_H
+#define BRUME_CLI_TRAIN_ARGS_H
+
+#include "brume/train.h"
+#include "device_options.h"
+#include "options.h"
+
+enum train_option { /* numbers of options whose absence matters; see train_args.given */
+    TRAIN_OBJECTIVE, TRAIN_SCHEDULE, TRAIN_TIMESTEPS, TRAIN_BETA_START, TRAIN_BETA_END, TRAIN_SIGMA_MIN, TRAIN_SIGMA_MAX, TRAIN_SIGMA_DATA, TRAIN_BETA_MIN,
+    TRAIN_BETA_MAX, TRAIN_ZERO_SNR, TRAIN_VARIANCE, TRAIN_BOUND, TRAIN_WEIGHTING, TRAIN_LR, TRAIN_DECAY, TRAIN_BETA1, TRAIN_BETA2, TRAIN_ADAM_EPS,
+    TRAIN_WARMUP, TRAIN_CLIP, TRAIN_EMA, TRAIN_DROP, TRAIN_DROPOUT, TRAIN_TIME_MEAN, TRAIN_OPTIONS
+};
+
+struct train_args {
+    struct cli_device device;
+    const char *limit, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times;
+    int cond, optimizer, recompute, resume, quiet, variance, bound, zero_snr;
+    int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
+    uint64_t memory_limit;
+    double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
+    double sigma_min, sigma_max, sigma_data, snr_gamma, p2_gamma, p2_k, time_mean, time_std, offset_noise;
+    int given[TRAIN_OPTIONS];
+};
+
+/* Parses the command line into a. Returns CLI_GO_ON or the exit status. */
+int train_args_parse(int argc, char **argv, struct train_args *a);
+/* What the options say over what preset, model or run say. */
+brume_status train_args_apply(const struct train_args *a, brume_train_config *c);
+/* The part of that for which the data are asked: noise levels by NCSNv2's rules, where none are given. */
+brume_status train_args_ladder(const struct train_args *a, brume_train_config *c, const brume_dataset *data);
+
+#endif
