@@ -3,6 +3,7 @@
 #define TENSOR(x) __global float *x##_base, const ulong x##_off
 #define TENSOR_I32(x) __global int *x##_base, const ulong x##_off
 #define TENSOR_I64(x) __global long *x##_base, const ulong x##_off
+#define TENSOR_F16(x) __global half *x##_base, const ulong x##_off
 #define ABSENT(x) (x##_off == ~(ulong)0)
 #define BIND(x) __global float *x = x##_base + x##_off
 #define CBIND(x) const __global float *x = x##_base + x##_off

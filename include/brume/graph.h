@@ -18,7 +18,8 @@ typedef struct brume_graph brume_graph;
 typedef int32_t brume_tensor; /* index of a tensor in its graph */
 #define BRUME_NONE ((brume_tensor)-1)
 
-typedef enum brume_dtype { BRUME_F32 = 0, BRUME_I32, BRUME_I64 } brume_dtype;
+/** F16 (IEEE 754 binary16) is for storage: only brume_cast() reads and makes it. */
+typedef enum brume_dtype { BRUME_F32 = 0, BRUME_I32, BRUME_I64, BRUME_F16 } brume_dtype;
 
 typedef struct brume_shape {
     int32_t ndim;              /* 0 (a scalar) to BRUME_MAX_DIMS */

@@ -191,6 +191,11 @@ void brume_ema_update(brume_graph *g, brume_tensor ema, brume_tensor param, brum
 void brume_accumulate(brume_graph *g, brume_tensor sum, brume_tensor x, brume_tensor keep);
 /** min(1, max_norm / (norm + 1e-6)) of a scalar norm (Pascanu et al. 2013; PyTorch's clip_grad_norm_). max_norm a scalar tensor. */
 brume_tensor brume_clip_scale(brume_graph *g, brume_tensor norm, brume_tensor max_norm);
+/**
+ * x in another type: f32 to f16 (to nearest, ties to even; above 65504 infinity) or f16 to f32 (exact). Any shape. Has no gradient: it is
+ * put into finished graphs, see brume_store_half().
+ */
+brume_tensor brume_cast(brume_graph *g, brume_tensor x, brume_dtype to);
 /** Copies x into the persistent tensor dst of the same shape. */
 void brume_assign(brume_graph *g, brume_tensor dst, brume_tensor x);
 

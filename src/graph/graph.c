@@ -295,7 +295,7 @@ brume_status brume_node_fail(const struct brume_node *n, brume_status s, const c
 
 brume_status brume_want(const struct brume_node *n, int input, const char *what, brume_dtype dtype, int ndim)
 {
-    static const char *const type_names[] = { "f32", "i32", "i64" };
+    static const char *const type_names[] = { "f32", "i32", "i64", "f16" };
     const struct brume_value *v = n->in_v[input];
     if (!v) return brume_node_fail(n, BRUME_E_ARG, "%s is missing", what);
     if (v->dtype != dtype)

@@ -20,7 +20,7 @@ int brume_shape_equal(brume_shape a, brume_shape b)
     return 1;
 }
 
-int64_t brume_dtype_bytes(brume_dtype t) { return t == BRUME_I64 ? 8 : 4; }
+int64_t brume_dtype_bytes(brume_dtype t) { return t == BRUME_I64 ? 8 : t == BRUME_F16 ? 2 : 4; }
 
 const char *brume_shape_text(brume_shape s, char buf[96])
 {

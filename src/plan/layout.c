@@ -43,7 +43,7 @@ static void find_roots(struct brume_plan *p)
         const struct brume_value *v = value(p, t);
         p->values[t].first = p->values[t].last = -1;
         lie_in(p, t, t, 0);
-        if (v->kind == BRUME_VALUE_PARAM) lie_in(p, t, v->slab, (uint64_t)v->offset * 4);
+        if (v->kind == BRUME_VALUE_PARAM) lie_in(p, t, v->slab, (uint64_t)(v->offset * brume_dtype_bytes(v->dtype)));
     }
     for (int i = 0; i < n_nodes; i++) {
         const struct brume_node *n = brume_graph_node(p->graph, i);

@@ -22,7 +22,7 @@ const struct brume_simd *brume_simd_nth(int i)
     if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw"))
         found[n++] = &brume_simd_avx512;
-    if (fma && __builtin_cpu_supports("avx2")) found[n++] = &brume_simd_avx2;
+    if (fma && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) found[n++] = &brume_simd_avx2;
 #elif defined(__aarch64__)
     found[n++] = &brume_simd_neon;
 #endif

@@ -8,6 +8,7 @@
 
 struct brume_simd_gemm;
 struct brume_simd_conv;
+struct brume_simd_half;
 struct brume_simd_misc;
 struct brume_simd_noise;
 struct brume_simd_norm;
@@ -30,6 +31,7 @@ struct brume_simd {
     const struct brume_simd_attention *attention; /* simd/attention.h */
     const struct brume_simd_misc *misc;        /* optimizer updates, losses, resampling: simd/misc.h */
     void (*multiply_adds)(int64_t steps);      /* steps x BRUME_SIMD_CHAINS vectors, nothing else: the processor's peak */
+    const struct brume_simd_half *half;        /* f32 to f16 and back: simd/half.h */
     const struct brume_simd_noise *noise;      /* random numbers, the same bits in every ISA: simd/misc.h */
 };
 

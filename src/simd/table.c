@@ -9,6 +9,7 @@
 extern brume_ew_row *const ISA(brume_ew_rows)[];
 extern const struct brume_simd_gemm ISA(brume_simd_gemm);
 extern const struct brume_simd_conv ISA(brume_simd_conv);
+extern const struct brume_simd_half ISA(brume_simd_half);
 extern const struct brume_simd_misc ISA(brume_simd_misc);
 extern const struct brume_simd_noise ISA(brume_simd_noise);
 extern const struct brume_simd_vec ISA(brume_simd_vec);
@@ -26,6 +27,7 @@ const struct brume_simd ISA(brume_simd) = {
     .gemm = &ISA(brume_simd_gemm),
     .conv = &ISA(brume_simd_conv),
     .misc = &ISA(brume_simd_misc),
+    .half = &ISA(brume_simd_half),
     .noise = &ISA(brume_simd_noise),
     .norm = &ISA(brume_simd_norm),
     .attention = &ISA(brume_simd_attention),
