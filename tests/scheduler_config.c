@@ -98,7 +98,7 @@ static const char *const other_values =
     "\"prediction_type\": \"sample\", \"variance_type\": \"learned_range\", \"beta_min\": 0.2, \"beta_max\": 15, \"sigma_min\": 0.03, \"sigma_max\": 44, "
     "\"sigma_data\": 0.7, \"clip_sample\": true, \"clip_sample_range\": 3.5, \"thresholding\": true, \"dynamic_thresholding_ratio\": 0.9, "
     "\"sample_max_value\": 2, \"set_alpha_to_one\": false, \"steps_offset\": 1, \"timestep_spacing\": \"trailing\", \"rho\": 5, "
-    "\"final_sigmas_type\": \"sigma_min\", \"interpolation_type\": \"log_linear\", \"algorithm_type\": \"sde-dpmsolver++\", \"solver_order\": 3, "
+    "\"final_sigmas_type\": \"sigma_min\", \"interpolation_type\": \"log_linear\", \"solver_order\": 3, \"flow_shift\": 2, "
     "\"lower_order_final\": false, \"euler_at_final\": true, \"lambda_min_clipped\": -5.1, \"disable_corrector\": [0, 3], \"skip_prk_steps\": true, "
     "\"original_inference_steps\": 40, \"timestep_scaling\": 5, \"shift\": 3, \"shift_terminal\": 0.1, \"stochastic_sampling\": true, \"snr\": 0.2, "
     "\"correct_steps\": 2, \"sampling_eps\": 0.002, \"sigma_schedule\": \"exponential\", \"solver_type\": \"heun\", \"time_shift_type\": \"linear\"";
@@ -116,11 +116,20 @@ static void test_every_class(void)
         snprintf(text, sizeof text, "{\"_class_name\": \"%s\"}", name);
         if (CHECK_OK(parse(text, &d, note))) CHECK(same(&c, &d));
         for (int k = 0; k < 3; k++) {
-            snprintf(text, sizeof text, "{\"_class_name\": \"%s\", \"%s\": true, %s}", name, sigmas[k], other_values);
+            const char *algorithm = strncmp(name, "DEIS", 4) ? "sde-dpmsolver++" : "dpmsolver"; /* DEIS has no SDE */
+            snprintf(text, sizeof text, "{\"_class_name\": \"%s\", \"%s\": true, \"algorithm_type\": \"%s\", %s}", name, sigmas[k], algorithm, other_values);
             if (!CHECK_OK(parse(text, &d, note))) continue;
             CHECK(d.num_train_timesteps == 77 && d.prediction_type == BRUME_PREDICT_X0 && !same(&c, &d));
             round_trip(&d);
         }
+    }
+    /* solvers of diffusers on flow models */
+    brume_scheduler_config flow;
+    char note[512];
+    if (CHECK_OK(parse("{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true, \"flow_shift\": 3, \"prediction_type\": \"flow_prediction\"}",
+                       &flow, note))) {
+        CHECK(flow.process == BRUME_PROCESS_FLOW && flow.shift == 3 && flow.use_flow_sigmas);
+        round_trip(&flow);
     }
     CHECK(!brume_scheduler_class_name(-1));
 }
@@ -192,7 +201,7 @@ static void test_refusals(void)
         { "{\"_class_name\": \"EulerDiscreteScheduler\", \"timestep_type\": \"continuous\"}", BRUME_E_UNSUPPORTED, "timestep_type" },
         { "{\"_class_name\": \"EulerDiscreteScheduler\", \"sigma_min\": 0}", BRUME_E_FORMAT, "sigma_min" },
         { "{\"_class_name\": \"HeunDiscreteScheduler\", \"use_karras_sigmas\": true, \"use_exponential_sigmas\": true}", BRUME_E_FORMAT, "two kinds" },
-        { "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"use_flow_sigmas\": true}", BRUME_E_UNSUPPORTED, "use_flow_sigmas" },
+        { "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"use_dynamic_shifting\": true}", BRUME_E_UNSUPPORTED, "use_dynamic_shifting" },
         { "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": \"sde-dpmsolver\"}", BRUME_E_UNSUPPORTED, "sde-dpmsolver" },
         { "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"solver_order\": 4}", BRUME_E_FORMAT, "solver_order" },
         { "{\"_class_name\": \"UniPCMultistepScheduler\", \"predict_x0\": false}", BRUME_E_UNSUPPORTED, "predict_x0" },

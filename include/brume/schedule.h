@@ -81,6 +81,7 @@ typedef struct brume_scheduler_config {
     int32_t original_inference_steps; /**< 50 (LCM) */
     double timestep_scaling;      /**< 10 (LCM) */
     double shift;                 /**< 1 (flow) */
+    bool use_flow_sigmas;         /**< solvers of diffusers on a flow model; the process is then flow. shift is flow_shift in the file */
     bool use_dynamic_shifting;    /**< flow: shift by mu, which is given with the run */
     bool linear_time_shift;       /**< false: shift by exp(mu); true: by mu itself (time_shift_type "linear") */
     double shift_terminal;        /**< NaN: none */

@@ -101,11 +101,13 @@ static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_co
                                                           : brume_places_continuous(p, c, &at);
     if (s != BRUME_OK) return s;
     g->n = at.n;
-    if (kind == BRUME_PROCESS_FLOW)
-        for (int32_t i = 0; i < g->n; i++) g->sigma[i] /= 1 - g->sigma[i];
     g->sigma[g->n] = at.last;
-    for (int32_t i = 0; i <= g->n; i++)
+    if (kind == BRUME_PROCESS_FLOW)
+        for (int32_t i = 0; i <= g->n; i++) g->sigma[i] /= 1 - g->sigma[i];
+    for (int32_t i = 0; i <= g->n; i++) {
         g->node[i] = brume_node_of_sigma(p, space, g->sigma[i], kind == BRUME_PROCESS_DISCRETE && i < g->n ? g->t[i] : -1);
+        if (c->use_flow_sigmas && i < g->n) g->node[i].t = g->t[i];
+    }
     for (int32_t i = 1; i < g->n && family != BRUME_GRID_SIGMAS; i++)
         if (g->sigma[i] == g->sigma[i - 1]) return brume_fail(BRUME_E_ARG, "two of %d steps have the same noise: take fewer", g->n);
     const struct brume_node *first = &g->node[0];

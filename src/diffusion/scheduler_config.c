@@ -110,6 +110,8 @@ static const struct key keys[] = {
     { "original_inference_steps", INTEGER, AT(original_inference_steps), 1, 10000000 },
     { "timestep_scaling", REAL, AT(timestep_scaling), 0, FLT_MAX },
     { "shift", REAL, AT(shift), FLT_MIN, FLT_MAX, .model = 1 << BRUME_PROCESS_FLOW },
+    { "use_flow_sigmas", FLAG, AT(use_flow_sigmas) },
+    { "flow_shift", REAL, AT(shift), FLT_MIN, FLT_MAX },
     { "use_dynamic_shifting", FLAG, AT(use_dynamic_shifting), .only = "FlowMatch" },
     { "time_shift_type", WORD_FLAG, AT(linear_time_shift), .words = time_shifts, .only = "FlowMatch" },
     { "shift_terminal", NULLABLE, AT(shift_terminal), 0, 1 - DBL_EPSILON, .only = "FlowMatch" },
@@ -118,13 +120,11 @@ static const struct key keys[] = {
     { "correct_steps", INTEGER, AT(correct_steps), 0, 1000000 },
     { "sampling_eps", REAL, AT(sampling_eps), 1e-12, 0.999, .model = BETA_SDE | 1 << BRUME_PROCESS_VE },
     { .name = "use_beta_sigmas", .type = FIXED },
-    { .name = "use_flow_sigmas", .type = FIXED },
     { .name = "use_dynamic_shifting", .type = FIXED },
     { .name = "timestep_type", .type = FIXED },
     { .name = "invert_sigmas", .type = FIXED },
     { .name = "predict_x0", .type = FIXED },
     { .name = "solver_p", .type = FIXED },
-    { .name = "flow_shift", .type = WITHOUT },  /* with use_flow_sigmas only, like the next two outside flow matching */
     { .name = "time_shift_type", .type = WITHOUT },
     { .name = "shift_terminal", .type = WITHOUT },
     { .name = "base_shift", .type = WITHOUT },  /* of these, callers of diffusers make mu */
@@ -377,6 +377,7 @@ static brume_status read_root(const brume_json *root, const struct brume_schedul
         }
     }
     if (s == BRUME_OK && !brume_json_is_null(betas)) s = read_betas(betas, c);
+    if (c->use_flow_sigmas) c->process = BRUME_PROCESS_FLOW;
     return s == BRUME_OK ? drop_known_betas(c) : s;
 }
 

@@ -142,11 +142,12 @@ brume_status brume_places_flow(const brume_scheduler_config *c, double mu, enum 
     double *s = g->sigma;
     if (dynamic && !isfinite(mu)) return brume_fail(BRUME_E_ARG, "use_dynamic_shifting needs a shift mu");
     g->last = 0;
+    const double step = (1.0 / T - 1) / n; /* the order of operations is that of diffusers, which cuts the times to whole numbers */
     if (family == BRUME_GRID_FLOW) /* the ends are shifted here and with the rest again, as in diffusers */
         brume_uniform_sigmas(dynamic ? 1.0 / T : brume_flow_shift(1.0 / T, c->shift), 1, n, s);
     else
         for (int32_t i = 0; i < n; i++) /* solvers that divide by a or by s stay away from the ends */
-            s[i] = family == BRUME_GRID_UNIPC ? 1 - i * ((1 - 1.0 / T) / n) : (n - i) * ((1 - 1.0 / T) / n);
+            s[i] = family == BRUME_GRID_UNIPC ? 1 + i * step : 1 - (1 + (n - i) * step);
     for (int32_t i = 0; i < n; i++) s[i] = dynamic ? dynamic_shift(c, mu, s[i]) : brume_flow_shift(s[i], c->shift);
     if (!isnan(c->shift_terminal) && c->shift_terminal > 0) {
         const double stretch = (1 - s[n - 1]) / (1 - c->shift_terminal);
@@ -154,6 +155,17 @@ brume_status brume_places_flow(const brume_scheduler_config *c, double mu, enum 
         for (int32_t i = 0; i < n; i++) s[i] = 1 - (1 - s[i]) / stretch;
     }
     if (c->sigmas != BRUME_SIGMAS_TABLE) spread(c, s[n - 1], s[0], n, s);
+    if (c->use_flow_sigmas && c->final_sigmas_type == BRUME_FINAL_SIGMA_MIN) {
+        g->last = s[n - 1];
+        if (family != BRUME_GRID_UNIPC) { /* diffusers' DPM-Solver takes that of the discrete schedule, flow or not */
+            brume_schedule *schedule;
+            const brume_status e = brume_schedule_new(c, &schedule);
+            if (e != BRUME_OK) return e;
+            g->last = table_sigma(schedule, 0);
+            brume_schedule_free(schedule);
+        }
+    }
     if (family == BRUME_GRID_UNIPC && s[0] > 1 - 1e-6) s[0] = 1 - 1e-6; /* lambda would be infinite; diffusers' value */
+    for (int32_t i = 0; i < n; i++) g->t[i] = c->use_flow_sigmas ? trunc(s[i] * T) : s[i] * T;
     return BRUME_OK;
 }
