@@ -265,6 +265,7 @@ static const struct sampling_case {
 } cases[] = {
     { "euler, churn", "euler", "EDMEulerScheduler", 32, 100, BRUME_SIGMAS_KARRAS, 20, { 0.1141, 0.0442 }, { 0.3004, 0.2447 }, { 0.510, 0.295, 0.195 } },
     { "heun, churn", "heun", "EDMEulerScheduler", 32, 100, BRUME_SIGMAS_KARRAS, 20, { 0.1093, 0.0485 }, { 0.3628, 0.2725 }, { 0.500, 0.303, 0.197 } },
+    { "heun, churn, discrete", "heun", "EulerDiscreteScheduler", 32, 100, BRUME_SIGMAS_TABLE, 20, { 0.1080, 0.0465 }, { 0.3660, 0.2774 }, { 0.502, 0.306, 0.192 } },
     { "dpm2, churn", "dpm2", "EDMEulerScheduler", 24, 100, BRUME_SIGMAS_KARRAS, 20, { 0.1092, 0.0491 }, { 0.3679, 0.2748 }, { 0.500, 0.302, 0.198 } },
     { "euler ancestral", "euler_ancestral", "EDMEulerScheduler", 32, 100, BRUME_SIGMAS_KARRAS, 0, { 0.1168, 0.0434 }, { 0.3047, 0.2483 }, { 0.511, 0.293, 0.196 } },
     { "dpm2 ancestral", "dpm2_ancestral", "EDMEulerScheduler", 24, 100, BRUME_SIGMAS_KARRAS, 0, { 0.1098, 0.0486 }, { 0.3746, 0.2764 }, { 0.499, 0.303, 0.198 } },
@@ -328,7 +329,7 @@ static void test_moments(brume_device *d)
                     }
                     if (pass) share[nearest_part(p)] += 1 / points;
                 }
-            printf("%-20s mean %.4f %.4f  variance %.4f %.4f  shares %.3f %.3f %.3f\n", v->name, mean[0], mean[1], var[0], var[1], share[0], share[1], share[2]);
+            printf("%-22s mean %.4f %.4f  variance %.4f %.4f  shares %.3f %.3f %.3f\n", v->name, mean[0], mean[1], var[0], var[1], share[0], share[1], share[2]);
             int ok = 1; /* 4 to 5 standard errors of 20000 points; 3 to 4 of the 10000 of ddpm */
             for (int q = 0; q < 2; q++) ok &= CHECK_NEAR(mean[q], v->mean[q], 0.018) & CHECK_NEAR(var[q], v->var[q], 0.03 * v->var[q]);
             for (int q = 0; q < 3; q++) ok &= CHECK_NEAR(share[q], v->share[q], 0.016);
