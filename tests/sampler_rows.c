@@ -29,6 +29,7 @@ struct trial {
     /* found */
     int calls, foretold, adaptive, events, disorder;
     int32_t steps, last;
+    double sigma_end;
     float x[COUNT];
 };
 
@@ -86,6 +87,7 @@ static brume_status run(brume_device *d, const brume_sampler_kind *k, brume_proc
     if (e != BRUME_OK) return e;
     c.clip_sample = r->clip;
     c.thresholding = r->threshold;
+    c.set_alpha_to_one = true;
     brume_sampler_options o;
     brume_sampler_options_default(&o);
     o.name = k->name;
@@ -108,6 +110,9 @@ static brume_status run(brume_device *d, const brume_sampler_kind *k, brume_proc
         const brume_sampler_input in = { .denoiser = &denoiser, .seeds = seeds, .known = given ? known : NULL, .mask = r->mask ? mask : NULL,
                                          .observe = watch, .ctx = r };
         r->calls = r->events = r->disorder = r->last = 0;
+        int32_t n;
+        const double *sigma = brume_sampler_sigmas(s, &n);
+        r->sigma_end = sigma[n - 1];
         r->foretold = brume_sampler_calls(s);
         e = brume_sampler_run(s, &in, x);
     }
@@ -140,13 +145,15 @@ static int in_order(const struct trial *r)
 static int defined(const brume_sampler_kind *k, brume_process_kind process, brume_prediction p)
 {
     if (process == BRUME_PROCESS_FLOW) return p == BRUME_PREDICT_FLOW || (p == BRUME_PREDICT_X0 && !(k->flags & BRUME_SAMPLER_ADAPTIVE));
+    if (p == BRUME_PREDICT_V && k->run == brume_sampler_find("pndm")->run) return 0; /* combines v itself there, as diffusers, elsewhere eps */
     return p != BRUME_PREDICT_FLOW && (p != BRUME_PREDICT_EDM || process == BRUME_PROCESS_EDM);
 }
 
 static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process_kind process)
 {
     const int whole_batch = k->run == brume_sampler_find("pc")->run || (k->flags & BRUME_SAMPLER_ADAPTIVE); /* norms over the batch decide there */
-    const brume_prediction usual = process == BRUME_PROCESS_FLOW ? BRUME_PREDICT_FLOW : k->flags & BRUME_SAMPLER_TAKES_IMAGE ? BRUME_PREDICT_EPS : BRUME_PREDICT_X0;
+    const brume_prediction usual = process == BRUME_PROCESS_FLOW ? BRUME_PREDICT_FLOW
+                                   : k->flags & BRUME_SAMPLER_TAKES_IMAGE ? BRUME_PREDICT_EPS : BRUME_PREDICT_X0;
     struct trial first = { .prediction = usual, .images = IMAGES, .eta = -1, .mask = (k->flags & BRUME_SAMPLER_NEEDS_MASK) != 0,
                            .adaptive = (k->flags & BRUME_SAMPLER_ADAPTIVE) != 0 }, other;
     int ok = CHECK_OK(run(d, k, process, &first)) && in_order(&first) && CHECK(isfinite(distance(first.x, first.x, COUNT)));
@@ -174,8 +181,8 @@ static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process
         other = first;
         other.mask = 1;
         ok &= CHECK_OK(run(d, k, process, &other)) && in_order(&other);
-        const int ends_clean = !(k->flags & (BRUME_SAMPLER_OWN_MASK | BRUME_SAMPLER_ADAPTIVE));
-        for (int i = 1; i < COUNT && ends_clean; i += 2) ok &= CHECK_NEAR(other.x[i], 0.6 - 0.1 * (i % PER), 1e-6);
+        for (int i = 1; i < COUNT && !(k->flags & BRUME_SAMPLER_OWN_MASK); i += 2) /* with the noise of the end, if it has any */
+            ok &= CHECK_NEAR(other.x[i], 0.6 - 0.1 * (i % PER), 1e-6 + 5 * other.sigma_end);
     }
     for (int how = 0; how < 2; how++) {
         other = first;

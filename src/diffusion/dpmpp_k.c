@@ -6,14 +6,15 @@
 #include "diffusion/sigma_space.h"
 #include "diffusion/solver_coef.h"
 
-/* Adds r y + (1 - r) D, y the state where D was asked for: the exact step where D is constant, from a level to r times it. */
+/* Adds r y + (1 - r) D, D of the last evaluation, which was made for `asked`: the exact step from a level to r times it if D is constant. */
 static void add_decay(struct brume_sampling *s, double r, brume_buffer *y, brume_buffer *asked, struct brume_terms *terms)
 {
     brume_terms_add(terms, r, y);
     brume_sigma_add_denoised(s, 1.0 - r, asked, terms);
 }
 
-/* Both two-stage methods: to the level `middle` + `noise` z with D at the grid point, then from the grid point with D of the middle. */
+/* Both two-stage methods: to the middle with D at the grid point, then from the grid point with D of the middle, each by its decay and with
+ * fresh noise. A draw is made where the method has one, whatever its factor, so that the order of draws does not depend on eta. */
 struct stages { double middle, decay_middle, noise_middle, decay, noise; int draws_middle; };
 
 static brume_status two_stages(struct brume_sampling *s, int32_t i, const struct stages *k, brume_buffer **keep)
@@ -46,7 +47,8 @@ brume_status brume_run_dpmpp_2s_ancestral(struct brume_sampling *s)
         e = brume_sigma_evaluate(s, &node[i]);
         if (e != BRUME_OK) return e;
         const double middle = sqrt(s0 * down);
-        e = s1 > 0 ? two_stages(s, i, &(struct stages){ middle, middle / s0, 0.0, down / s0, up, 0 }, &keep) : brume_sigma_euler_step(s, &node[i], i);
+        const struct stages k = { middle, middle / s0, 0.0, down / s0, up, 0 };
+        e = s1 > 0 ? two_stages(s, i, &k, &keep) : brume_sigma_euler_step(s, &node[i], i);
     }
     return e;
 }
@@ -64,7 +66,8 @@ brume_status brume_run_dpmpp_sde(struct brume_sampling *s)
         double down_middle, up_middle, down, up;
         brume_ancestral(s0, middle, s->eta, &down_middle, &up_middle);
         brume_ancestral(s0, s1, s->eta, &down, &up);
-        e = s1 > 0 ? two_stages(s, i, &(struct stages){ middle, down_middle / s0, up_middle, down / s0, up, 1 }, &keep) : brume_sigma_euler_step(s, &node[i], i);
+        const struct stages k = { middle, down_middle / s0, up_middle, down / s0, up, 1 };
+        e = s1 > 0 ? two_stages(s, i, &k, &keep) : brume_sigma_euler_step(s, &node[i], i);
     }
     return e;
 }
@@ -73,8 +76,8 @@ brume_status brume_run_dpmpp_sde(struct brume_sampling *s)
  * from D[1] to D[0] and from D[2] to D[1]. With d0 = (D0 - D1) / r0, da = (D1 - D2) / r1, r = before / h:
  *   two:    phi1(H) d0, or by the midpoint rule -expm1(-H) d0 / 2
  *   three:  phi1(H) (d0 + (d0 - da) r0 / (r0 + r1)) - phi2(H) (d0 - da) / (r0 + r1) as released; third order needs twice the last term */
-static void add_differences(const struct brume_sampling *s, int32_t have, int most, double h, double H, brume_buffer *const D[3], const double before[2],
-                            struct brume_terms *y)
+static void add_differences(const struct brume_sampling *s, int32_t have, int most, double h, double H, brume_buffer *const D[3],
+                            const double before[2], struct brume_terms *y)
 {
     double of_d0, of_da = 0.0;
     if (have < 2) return;
