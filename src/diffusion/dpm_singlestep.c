@@ -6,16 +6,15 @@
 #include <math.h>
 
 #include "diffusion/dpm_step.h"
+#include "diffusion/solver_coef.h"
 
 enum { MAX_ORDER = 3 };
 
-/* Place of step i within its block, from 1: the block's last step is of full order. The last block is cut, where the run is not a
- * whole number of blocks, and so that it ends with order 1 where lower_order_final or a clean end asks for that. */
+/* Place of step i within its block, from 1, which is the order it may have; a step to a clean end has order 1. */
 static int place_in_block(const struct brume_sampling *s, int32_t i)
 {
-    const int order = s->config->solver_order;
-    const int low = s->grid->node[s->n].s <= 0 || (s->config->lower_order_final && s->n % order == 0);
-    return i == s->n - 1 && low ? 1 : i % order + 1;
+    if (i == s->n - 1 && s->grid->node[s->n].s <= 0) return 1;
+    return brume_singlestep_order(i, s->n, s->config->solver_order, s->config->lower_order_final);
 }
 
 /* Weights of the predictions at the block's nodes, first node first; lambda[order] is where the step goes. */
