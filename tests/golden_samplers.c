@@ -84,6 +84,12 @@ static void fail(struct run *r, const char *text, double got, double want)
     if (r->bad++ == 0) snprintf(r->what, sizeof r->what, "%s: got %.9g, want %.9g", text, got, want);
 }
 
+static double log_sigma(const brume_schedule *table, int32_t t)
+{
+    const double sigma = brume_sigma(table, t);
+    return isinf(sigma) ? 0.5 * log(0x1p24 - 1) : log(sigma);
+}
+
 /* a and s of the model: of the time alone for the families of diffusers (fractional times: ln sigma is linear between table entries). */
 static void model_level(const struct run *r, const brume_level *l, double *a, double *s)
 {
@@ -92,7 +98,7 @@ static void model_level(const struct run *r, const brume_level *l, double *a, do
     *s = l->s;
     if (table) {
         const int32_t i = (int32_t)floor(l->t);
-        const double f = l->t - i, lo = log(fmin(brume_sigma(table, i), 4096)), hi = f > 0 ? log(fmin(brume_sigma(table, i + 1), 4096)) : lo;
+        const double f = l->t - i, lo = log_sigma(table, i), hi = f > 0 ? log_sigma(table, i + 1) : lo;
         const double sigma = exp(lo + f * (hi - lo));
         *a = f > 0 ? 1 / sqrt(1 + sigma * sigma) : sqrt(brume_alpha_bar(table, i));
         *s = f > 0 ? sigma * *a : sqrt(brume_one_minus_alpha_bar(table, i));

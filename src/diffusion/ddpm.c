@@ -8,13 +8,17 @@ enum { MEAN, GRADIENT }; /* registers */
 
 static int32_t time_of(const struct brume_sampling *s, int32_t i) { return i < s->n ? (int32_t)s->grid->t[i] : -1; }
 
-/* The variance of step i: beta or its posterior value; of the last step, whose posterior variance is 0, the logarithms use that of the
- * step before (Ho et al.'s code). */
+/* No noise at t = 0; in a respaced process (sections) none in its last step. */
+static int draws(const struct brume_sampling *s, int32_t i) { return s->options->n_sections ? i + 1 < s->n : time_of(s, i) > 0; }
+
+/* The variance of step i: beta or its posterior value. Of the last step, whose posterior variance is 0, the logarithms use that of the
+ * step before (Ho et al.'s code); where that step draws noise all the same, 1e-20 (diffusers). */
 static struct brume_learned_variance log_range(const struct brume_sampling *s, int32_t i)
 {
     const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
     double small = q.variance;
-    if (!(small > 0)) small = i > 0 ? brume_schedule_posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).variance : q.beta;
+    if (!(small > 0) && !draws(s, i))
+        small = i > 0 ? brume_schedule_posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).variance : q.beta;
     return (struct brume_learned_variance){ s->config->variance_type == BRUME_VARIANCE_LEARNED, log(fmax(small, 1e-20)), log(q.beta) };
 }
 
@@ -44,9 +48,6 @@ static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer
     brume_terms_add(&copy, 1, s->spare);
     return brume_sampling_combine(s, &copy, mean);
 }
-
-/* No noise at t = 0; in a respaced process (sections) none in its last step. */
-static int draws(const struct brume_sampling *s, int32_t i) { return s->options->n_sections ? i + 1 < s->n : time_of(s, i) > 0; }
 
 /* x' = q.x0 x0 + q.x x + sqrt(var) z        (eqs. 6 and 7) */
 static brume_status step(struct brume_sampling *s, int32_t i)
