@@ -47,12 +47,28 @@ static brume_status work_new(struct work *w, const struct brume_rk45 *r)
     return e;
 }
 
+/* Weights are rounded to f32 on the device. One by one that would change their sum, which is the length of the step: the smallest takes up
+ * what the others lose. */
+static void keep_sum(double *weight, int n)
+{
+    int least = -1;
+    double rest = 0;
+    for (int j = 0; j < n; j++)
+        if (weight[j] != 0 && (least < 0 || fabs(weight[j]) < fabs(weight[least]))) least = j;
+    for (int j = 0; j < n; j++)
+        if (j != least) rest += weight[j] - (float)weight[j];
+    if (least >= 0) weight[least] += rest;
+}
+
 /* out = from + h sum_j coef[j] k[j]; from may be NULL: 0 */
 static brume_status advance(struct work *w, const struct point *from, double h, const double *coef, int n, const struct point *out)
 {
     struct brume_terms x = { 0 };
+    double weight[STAGES + 1];
+    for (int j = 0; j < n; j++) weight[j] = h * coef[j];
+    keep_sum(weight, n);
     if (from) brume_terms_add(&x, 1, from->x);
-    for (int j = 0; j < n; j++) brume_terms_add(&x, h * coef[j], w->k[j].x);
+    for (int j = 0; j < n; j++) brume_terms_add(&x, weight[j], w->k[j].x);
     for (int64_t i = 0; i < w->r->n_y; i++) {
         double sum = 0;
         for (int j = 0; j < n; j++) sum += coef[j] * w->k[j].y[i];
