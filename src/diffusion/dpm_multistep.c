@@ -56,7 +56,7 @@ brume_status brume_run_dpm_multistep(struct brume_sampling *s)
         e = brume_dpm_ask(s, s->x, &node[i], m[0]);
         if (e != BRUME_OK) break;
         known = isfinite(lambda[0]) ? known + 1 : 0; /* pure noise has no place on the axis of lambda */
-        const struct brume_dpm_step c = brume_dpm_step_of(s->config->algorithm_type, s->eta, &node[i], &node[i + 1]);
+        const struct brume_dpm_step c = brume_dpm_step_in(s, &node[i], &node[i + 1]);
         /* h = 0 where a grid ends at the sigma that it appends */
         const int order = isfinite(c.h) && c.h > 0 ? order_of(s, i, known) : 1;
         weights(s, &c, order, lambda, w);

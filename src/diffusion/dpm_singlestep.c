@@ -52,7 +52,7 @@ brume_status brume_run_dpm_singlestep(struct brume_sampling *s)
         for (int k = 0; k <= order; k++) lambda[k] = brume_node_lambda(&node[first + k]);
         e = brume_dpm_ask(s, s->x, &node[i], m[order - 1]);
         if (e != BRUME_OK) break;
-        const struct brume_dpm_step c = brume_dpm_step_of(s->config->algorithm_type, s->eta, &node[first], &node[i + 1]);
+        const struct brume_dpm_step c = brume_dpm_step_in(s, &node[first], &node[i + 1]);
         weights(s, &c, order, lambda, w);
         struct brume_terms x = { 0 };
         brume_terms_add(&x, c.x_coef, order == 1 ? s->x : block);

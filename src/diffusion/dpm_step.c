@@ -34,6 +34,11 @@ struct brume_dpm_step brume_dpm_step_of(brume_algorithm algorithm, double eta, c
     return c;
 }
 
+struct brume_dpm_step brume_dpm_step_in(const struct brume_sampling *s, const struct brume_node *from, const struct brume_node *to)
+{
+    return brume_dpm_step_of(s->config->algorithm_type, s->kind->default_eta > 0 ? s->eta : 1.0, from, to);
+}
+
 brume_status brume_dpm_ask(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *out)
 {
     if (s->config->algorithm_type != BRUME_DPMSOLVER) {

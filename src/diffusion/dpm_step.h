@@ -14,6 +14,8 @@ struct brume_dpm_step { double h, x_coef, m_coef, d1_coef, d2_coef, noise; int d
 
 /* From one node to another. eta: how much noise sde-dpmsolver++ adds; 1 = as published, 0 = dpmsolver++. */
 struct brume_dpm_step brume_dpm_step_of(brume_algorithm algorithm, double eta, const struct brume_node *from, const struct brume_node *to);
+/* That of a run: the row's algorithm and the run's eta; rows of an ODE whose config asks for the SDE have none, and get 1. */
+struct brume_dpm_step brume_dpm_step_in(const struct brume_sampling *s, const struct brume_node *from, const struct brume_node *to);
 
 /* Asks the network for the state at a node; out = x0, or eps in the form of DPM-Solver. */
 brume_status brume_dpm_ask(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *out);

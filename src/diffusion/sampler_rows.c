@@ -13,7 +13,7 @@ enum {
 /* Samplers in sigma: any process whose state is a x0 + s eps with a > 0. */
 #define IN_SIGMA .grid = BRUME_GRID_SIGMAS, .state = BRUME_STATE_SIGMA, .processes = DISCRETE | EDM | NCSN | SDE
 /* Solvers in lambda = ln(a / s), with the state of the process. */
-#define IN_LAMBDA(family) .grid = BRUME_GRID_##family, .state = BRUME_STATE_X, .default_steps = 20, .default_eta = 1
+#define IN_LAMBDA(family) .grid = BRUME_GRID_##family, .state = BRUME_STATE_X, .default_steps = 20
 #define IN_FLOW .grid = BRUME_GRID_FLOW, .state = BRUME_STATE_X, .processes = FLOW
 
 /* Two calls a step, but one in the last where that ends without noise. */
@@ -121,7 +121,7 @@ static const brume_sampler_kind rows[] = {
     { .name = "dpmpp_2m_sde", .paper = "Lu et al. 2022b (DPM-Solver++), solvers for the SDE",
       .what = "exponential multistep of the reverse SDE, order 2; eta scales its noise",
       .scheduler_class = "DPMSolverMultistepScheduler", .edm_class = "EDMDPMSolverMultistepScheduler", .processes = DISCRETE | FLOW | EDM | NCSN | SDE,
-      IN_LAMBDA(MULTISTEP), .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_2m_sde },
+      IN_LAMBDA(MULTISTEP), .default_eta = 1, .run = brume_run_dpm_multistep, .adjust = adjust_dpmpp_2m_sde },
     { .name = "dpmsolver_2m", .paper = "Lu et al. 2022a (DPM-Solver), eq. 3.4, as multistep",
       .what = "exponential multistep on eps, order 2; ends at the smallest sigma",
       .scheduler_class = "DPMSolverMultistepScheduler", .processes = DISCRETE | EDM | NCSN | SDE,
