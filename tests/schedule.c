@@ -109,16 +109,17 @@ static void test_grids(void)
     check_grid(1000, 6, BRUME_SPACING_LINSPACE, 0, (double[]){ 999, 799, 599, 400, 200, 0 });
     check_grid(1000, 1, BRUME_SPACING_LINSPACE, 0, (double[]){ 0 });
     check_grid(1, 1, BRUME_SPACING_TRAILING, 0, (double[]){ 0 });
-    /* counts for which a floating-point range has one time too many */
-    static const int counts[] = { 29, 31, 58, 62, 97 };
-    for (int k = 0; k < 5; k++) {
+    /* every count, among them those for which a floating-point range has one time too many; a tie that numpy's sum decides downwards */
+    for (int n = 1; n <= 250; n++) {
         brume_scheduler_config c;
-        double t[100];
-        fill(&c, "linear", 100, 1e-4, 0.02);
+        double t[250];
+        fill(&c, "linear", 250, 1e-4, 0.02);
         c.timestep_spacing = BRUME_SPACING_TRAILING;
-        CHECK_OK(brume_schedule_timesteps(&c, counts[k], t));
-        for (int i = 1; i < counts[k]; i++) CHECK(t[i] < t[i - 1] && t[i] >= 0);
+        CHECK_OK(brume_schedule_timesteps(&c, n, t));
+        CHECK(t[0] == 249 && t[n - 1] >= 0);
+        for (int i = 1; i < n; i++) CHECK(t[i] < t[i - 1]);
     }
+    check_grid(100, 24, BRUME_SPACING_TRAILING, 0, (double[]){ 99, 95, 91, 86, 82, 78, 74, 70, 66, 61, 57, 53, 49, 45, 41, 36, 32, 28, 24, 20, 16, 11, 7, 3 });
 }
 
 int main(void)

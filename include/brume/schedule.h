@@ -161,7 +161,8 @@ brume_ddim_coef brume_schedule_ddim(const brume_schedule *s, int32_t t, int32_t 
 
 /**
  * Times of n sampling steps in descending order into t[0 .. n-1] (1 <= n <= T, else BRUME_E_ARG).
- * leading: floor(T / n) i + steps_offset; linspace: round(linspace(0, T-1, n)); trailing: round(T - i T / n) - 1; halves to even.
+ * leading: floor(T / n) i + steps_offset; linspace: round(linspace(0, T-1, n)); trailing: round(T - i T / n) - 1; halves to even, where
+ * roundings of T / n do not decide (as in diffusers).
  */
 brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n, double *t);
 /**

@@ -26,7 +26,7 @@ struct brume_dpm_step brume_dpm_step_of(brume_algorithm algorithm, double eta, c
         k = 1.0 + eta;
         c.x_coef *= exp(-eta * c.h);
         c.draws = 1;
-        c.noise = to->s * sqrt(-expm1(-2.0 * eta * c.h));
+        c.noise = to->s * sqrt(fmax(-expm1(-2.0 * eta * c.h), 0)); /* h may be -1e-16 where a grid ends in its smallest sigma twice */
     }
     c.m_coef = -base * expm1(-k * c.h);
     c.d1_coef = base * brume_phi1(k * c.h);

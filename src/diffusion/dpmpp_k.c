@@ -116,7 +116,7 @@ static brume_status multistep(struct brume_sampling *s, int most)
             brume_terms_add(&y, -expm1(-H), D[0]);
             add_differences(s, i - s->first + 1, most, h, H, D, before, &y);
             if (s->eta > 0) e = brume_sampling_noise(s);
-            brume_terms_add(&y, s1 * sqrt(-expm1(-2.0 * h * s->eta)), s->z);
+            brume_terms_add(&y, s1 * sqrt(fmax(-expm1(-2.0 * h * s->eta), 0)), s->z);
         }
         if (e == BRUME_OK) e = brume_sigma_complete(s, &y, i);
         before[1] = before[0];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "diffusion/spacing.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -183,6 +184,13 @@ brume_ddim_coef brume_schedule_ddim(const brume_schedule *s, int32_t t, int32_t 
     return (brume_ddim_coef){ sqrt(P), sqrt(fmax(not_P - sd * sd, 0.0)), sd };
 }
 
+double brume_trailing_time(int64_t T, int64_t last, int32_t n, int64_t i)
+{
+    /* as numpy's arange(last, 0, -T / n) sums, whose rounding decides between halves; i < n, so that there is never a time too many */
+    const double step = ((double)last - (double)T / n) - (double)last;
+    return rint((double)last + (double)i * step) - 1;
+}
+
 brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n, double *t)
 {
     const int64_t T = c->num_train_timesteps;
@@ -191,12 +199,7 @@ brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n
         switch (c->timestep_spacing) {
         case BRUME_SPACING_LEADING: t[i] = (double)(T / n * (n - 1 - i) + c->steps_offset); break;
         case BRUME_SPACING_LINSPACE: t[i] = n == 1 ? 0.0 : i == 0 ? (double)(T - 1) : rint((double)(n - 1 - i) * ((double)(T - 1) / (double)(n - 1))); break;
-        case BRUME_SPACING_TRAILING: {
-            /* round(T - i T / n) - 1 in whole numbers: a floating-point range would give n + 1 times for some n */
-            const int64_t q = T * (n - i) / n, twice = 2 * (T * (n - i) % n);
-            t[i] = (double)(q + (twice > n || (twice == n && q % 2)) - 1);
-            break;
-        }
+        case BRUME_SPACING_TRAILING: t[i] = brume_trailing_time(T, T, n, i); break;
         }
         if (!(t[i] >= 0 && t[i] < T))
             return brume_fail(BRUME_E_ARG, "steps_offset %d puts a sampling step at time %g, outside 0 .. %lld: take fewer steps or another offset",

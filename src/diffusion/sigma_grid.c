@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "brume/ladder.h"
 #include "diffusion/grid.h"
+#include "diffusion/spacing.h"
 
 /* sigma at a table entry; 2^-24 stands for alpha_bar = 0, as in diffusers */
 static double table_sigma(const brume_schedule *s, int32_t t)
@@ -49,15 +50,8 @@ static brume_status times_of_solvers(const brume_schedule *schedule, const brume
         for (int32_t i = 0; i < n; i++) g->t[i] = (double)(last / (n + 1)) * (n - i) + c->steps_offset;
         break;
     case BRUME_SPACING_TRAILING:
-        if (last == T) { /* round(T - i T / n) - 1 in whole numbers */
-            brume_scheduler_config trailing = *c;
-            trailing.timestep_spacing = BRUME_SPACING_TRAILING;
-            const brume_status s = brume_schedule_timesteps(&trailing, n, g->t);
-            if (s != BRUME_OK) return s;
-            break;
-        }
         g->n = 0;
-        for (int32_t i = 0; i < n && rint(last - i * ((double)T / n)) >= 1; i++) g->t[g->n++] = rint(last - i * ((double)T / n)) - 1;
+        for (int32_t i = 0; i < n && brume_trailing_time(T, last, n, i) >= 0; i++) g->t[g->n++] = brume_trailing_time(T, last, n, i);
         break;
     }
     if (!(g->t[0] < T)) return brume_fail(BRUME_E_ARG, "steps_offset %d puts a sampling step at time %g, beyond %d", c->steps_offset, g->t[0], T - 1);
