@@ -48,7 +48,8 @@ void brume_train_config_default(brume_train_config *c);
 
 typedef struct brume_trainer brume_trainer;
 
-typedef struct brume_train_result { double loss, grad_norm, lr; } brume_train_result;
+/** accuracy: of classifiers, part of the batch; else NaN. */
+typedef struct brume_train_result { double loss, grad_norm, lr, accuracy; } brume_train_result;
 
 /**
  * Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed.
@@ -137,6 +138,12 @@ int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channe
  * Images whose sides the model's levels do not divide are refused with the sizes that would do.
  */
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional);
+
+/**
+ * The config's network becomes a classifier of noisy images: the way down of its U-Net (see BRUME_ARCHITECTURE_CLASSIFIER). Trained by
+ * cross-entropy on noisy images x_t of the scheduler's process; brume_train_config_fit() sets its classes. (Dhariwal & Nichol 2021, sec. 4)
+ */
+void brume_train_config_classifier(brume_train_config *c);
 
 /** A whole run. Progress is told after every step. */
 typedef struct brume_run_options {

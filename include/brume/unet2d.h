@@ -32,12 +32,15 @@ typedef enum brume_class_embedding {
     BRUME_CLASS_IDENTITY         /**< labels are embeddings f32 (N, E) */
 } brume_class_embedding;
 
-/** What the config describes: the U-Net, or (brume's own) a residual multilayer perceptron for points of the plane. */
+/** What the config describes: the U-Net; or, brume's own, a residual multilayer perceptron for points of the plane, or a classifier of noisy images. */
 typedef enum brume_architecture {
     BRUME_ARCHITECTURE_UNET = 0, /**< "UNet2DModel" */
     BRUME_ARCHITECTURE_MLP,      /**< "BrumeMLP": layers_per_block residual blocks of width block_out_channels[0] over all values of an image of
                                       sample_size (1 x 1 if null), with the time and class embeddings of the U-Net; the keys of convolutions,
                                       norms and attention say nothing */
+    BRUME_ARCHITECTURE_CLASSIFIER, /**< "BrumeNoisyClassifier": the way down and the middle of the U-Net, then norm, mean over the pixels and a
+                                      linear layer to out_channels classes (Dhariwal & Nichol 2021, sec. 4); no class embedding, no
+                                      up_block_types; a Fourier embedding of sigma does not divide the result */
 } brume_architecture;
 
 /** Keys of config.json under their own names; defaults are those of diffusers. 0 stands for null where "0 = null" is said. */
@@ -113,7 +116,7 @@ typedef struct brume_dropout_source {
  * t        (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding
  * labels   see brume_class_embedding; BRUME_NONE exactly if class_embed_type is NONE
  * train    NULL: evaluation; else dropout is active (where c->dropout > 0)
- * Returns (N, H, W, out_channels), divided by t for fourier, or BRUME_NONE once g holds an error.
+ * Returns (N, H, W, out_channels), divided by t for fourier (of a classifier: (N, out_channels) logits), or BRUME_NONE once g holds an error.
  */
 brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
                           const brume_dropout_source *train);

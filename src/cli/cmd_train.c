@@ -22,7 +22,8 @@ static void on_interrupt(int signal_number)
 static void show_progress(void *ctx, int64_t step, int64_t steps, const brume_train_result *r, double images_per_second)
 {
     (void)steps;
-    cli_progress_step(ctx, step, "loss %.4f  grad %.3f  %.0f images/s", r->loss, r->grad_norm, images_per_second);
+    if (r->accuracy >= 0) cli_progress_step(ctx, step, "loss %.4f  accuracy %.0f %%  %.0f images/s", r->loss, 100 * r->accuracy, images_per_second);
+    else cli_progress_step(ctx, step, "loss %.4f  grad %.3f  %.0f images/s", r->loss, r->grad_norm, images_per_second);
 }
 
 static void show_event(void *ctx, const char *text) { cli_progress_note(ctx, text); }
@@ -45,6 +46,10 @@ static void introduce_noise(const brume_train_config *c)
     case BRUME_PROCESS_FLOW: snprintf(levels, sizeof levels, "flow"); break;
     }
     fprintf(stderr, "noise   %s, on images in [-1, 1]\n", levels);
+    if (c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) {
+        fprintf(stderr, "learns  the class of noisy images: cross-entropy\n");
+        return;
+    }
     fprintf(stderr, "learns  %s; weighting %s%s%s\n", o->what, weighting, c->objective.bound ? ", bound " : "",
             c->objective.bound ? brume_bound_name(c->objective.bound) : "");
     if (k->prediction_type == BRUME_PREDICT_EPS && k->process != BRUME_PROCESS_DISCRETE)
@@ -130,7 +135,8 @@ int cmd_train(int argc, char **argv)
     if (s == BRUME_OK) s = train(&a, &c);
     brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {
-        if (!a.quiet) fprintf(stderr, "done: brume sample %s --out samples.png draws from it\n", a.out);
+        if (!a.quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
+                                             : "done: brume sample %s --out samples.png draws from it\n", a.out);
         return CLI_DONE;
     }
     if (s == BRUME_E_STOPPED) {

@@ -16,17 +16,18 @@ static int64_t pixels(const struct drawing *d) { return d->h * d->w * d->c; }
 static int parse_classes(struct drawing *d, const struct cli_usage *u)
 {
     const brume_unet2d_config *c = &d->model->unet;
-    const int rows = c->class_embed_type == BRUME_CLASS_TABLE ? c->num_class_embeds : 0;
     const char *text = d->a->classes;
+    d->conditional = c->class_embed_type == BRUME_CLASS_TABLE;
+    const int rows = d->conditional ? c->num_class_embeds : d->judge ? d->judge->unet.out_channels : 0;
     if (!rows && text) return cli_wrong(u, "--class: this model knows no classes");
-    if (!rows && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
-    if (d->a->negative >= rows) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
+    if (!d->conditional && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
+    if (d->a->negative >= (d->conditional ? rows : 0)) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
     if (!rows) return CLI_GO_ON;
     int32_t *list = malloc((size_t)rows * sizeof *list);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
     if (!list || !d->labels) { free(list); return cli_wrong(u, "out of memory"); }
     if (!text || !strcmp(text, "all")) { /* the last row stands for "no class" */
-        d->n_classes = rows > 1 ? rows - 1 : 1;
+        d->n_classes = d->conditional && rows > 1 ? rows - 1 : rows;
         for (int i = 0; i < d->n_classes; i++) list[i] = i;
     }
     for (const char *p = text; p && strcmp(text, "all");) {
@@ -131,13 +132,24 @@ static brume_status make_denoiser(struct drawing *d)
 {
     const struct sample_args *a = d->a;
     const brume_unet2d_denoiser_options o = {
-        .prediction_type = d->model->scheduler.prediction_type, .labels = d->labels,
+        .prediction_type = d->model->scheduler.prediction_type, .labels = d->conditional ? d->labels : NULL,
         .null_label = a->negative >= 0 ? (int32_t)a->negative : d->model->unet.num_class_embeds - 1,
-        .guidance = { .scale = d->labels ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
+        .guidance = { .scale = d->conditional ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
     };
     const brume_status st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
     if (!d->a->field) brume_model_drop_params(d->model); /* the field is drawn by a second network */
     return st;
+}
+
+static brume_status make_classifier(struct drawing *d)
+{
+    if (!d->judge) return BRUME_OK;
+    const brume_status st = brume_classifier_new(d->device, d->judge, BRUME_SHAPE(d->batch, d->h, d->w, d->c), NULL, &d->classifier);
+    if (st != BRUME_OK) return st;
+    d->gradient = *brume_classifier_get_gradient(d->classifier);
+    d->gradient.scale = d->a->classifier_scale;
+    brume_model_drop_params(d->judge);
+    return BRUME_OK;
 }
 
 /* The same picture for every image of a batch. */
@@ -159,6 +171,7 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     brume_scheduler_config_default(&d->scheduler);
     brume_status st = brume_model_load(folder, a->weights, &d->model);
     if (st == BRUME_OK && d->model->note[0] && !a->quiet) fprintf(stderr, "%s\n", d->model->note);
+    if (st == BRUME_OK && a->classifier) st = brume_model_load(a->classifier, NULL, &d->judge);
     if (st == BRUME_OK && a->init_noise) st = brume_safetensors_open(a->init_noise, &file);
     if (file) noise = brume_safetensors_find(file, "noise");
     if (st == BRUME_OK) status = prepare(d, u, noise);
@@ -167,6 +180,7 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
         if (st == BRUME_OK) st = load_pictures(d);
         if (st == BRUME_OK) st = cli_device_open(&a->device, a->quiet, &d->device);
         if (st == BRUME_OK) st = make_denoiser(d);
+        if (st == BRUME_OK) st = make_classifier(d);
         if (st == BRUME_OK) st = brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->x);
         if (st == BRUME_OK) st = upload(d, d->known_pixels, &d->known);
         if (st == BRUME_OK) st = upload(d, d->mask_pixels, &d->mask);
@@ -182,8 +196,10 @@ void drawing_close(struct drawing *d)
     brume_buffer_free(d->mask);
     brume_sampler_free(d->sampler);
     brume_unet2d_denoiser_free(d->denoiser);
+    brume_classifier_free(d->classifier);
     brume_device_close(d->device);
     brume_model_free(d->model);
+    brume_model_free(d->judge);
     brume_scheduler_config_clear(&d->scheduler);
     free(d->labels);
     free(d->seeds);
@@ -228,7 +244,8 @@ static brume_status set_labels(struct drawing *d, int64_t first)
     int32_t *labels = malloc((size_t)d->batch * sizeof *labels);
     if (!labels) return BRUME_E_MEMORY;
     for (int64_t i = 0; i < d->batch; i++) labels[i] = d->labels[(first + i) % d->n];
-    const brume_status st = brume_unet2d_denoiser_set_labels(d->denoiser, labels);
+    brume_status st = d->conditional ? brume_unet2d_denoiser_set_labels(d->denoiser, labels) : BRUME_OK;
+    if (st == BRUME_OK && d->classifier) st = brume_classifier_set_labels(d->classifier, labels);
     free(labels);
     return st;
 }
@@ -246,7 +263,7 @@ static brume_status draw_batch(struct drawing *d, int64_t first)
         st = brume_sampler_start(d->sampler, d->seeds + first, d->x);
     }
     const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first, .known = d->known, .mask = d->mask,
-                                     .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
+                                     .classifier = d->classifier ? &d->gradient : NULL, .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
     d->calls_seen = 0;
     if (st == BRUME_OK) st = brume_sampler_run(d->sampler, &in, d->x);
     d->batches_done++;

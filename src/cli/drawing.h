@@ -3,6 +3,7 @@
 #ifndef BRUME_CLI_DRAWING_H
 #define BRUME_CLI_DRAWING_H
 
+#include "brume/classifier.h"
 #include "brume/model.h"
 #include "brume/safetensors.h"
 #include "sample_args.h"
@@ -12,12 +13,16 @@ struct drawing {
     brume_model *model;
     brume_device *device;
     brume_unet2d_denoiser *denoiser;
+    brume_model *judge;                /* of --classifier, or NULL */
+    brume_classifier *classifier;
+    brume_classifier_gradient gradient;
     brume_sampler *sampler;
     const char *sampler_name;
     brume_scheduler_config scheduler;  /* as the sampler follows it */
     brume_buffer *x, *known, *mask;
     int64_t n, batch, h, w, c;         /* images as (n, h, w, c) */
     int32_t *labels;                   /* n, or NULL */
+    int conditional;                   /* the model itself knows the labels; else the classifier alone */
     int64_t *seeds;                    /* n rounded up to whole batches */
     float *noise;                      /* given start noise (n, h, w, c), or NULL */
     float *known_pixels, *mask_pixels; /* one image (h, w, c), or NULL */

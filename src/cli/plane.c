@@ -197,14 +197,14 @@ static brume_status draw_field(const struct drawing *d, struct canvas *c, const 
 brume_status plane_field(const struct drawing *d, const char *path, int64_t columns)
 {
     const brume_shape shape = BRUME_SHAPE(FIELD * FIELD, 1, 1, 2);
-    int32_t *labels = d->labels ? malloc(FIELD * FIELD * sizeof *labels) : NULL;
+    int32_t *labels = d->conditional ? malloc(FIELD * FIELD * sizeof *labels) : NULL;
     brume_unet2d_denoiser *n = NULL;
     brume_buffer *x = NULL, *m = NULL;
     struct canvas c = { 0 };
-    if (d->labels && !labels) return BRUME_E_MEMORY;
+    if (d->conditional && !labels) return BRUME_E_MEMORY;
     for (int i = 0; labels && i < FIELD * FIELD; i++) labels[i] = d->labels[0];
     const brume_unet2d_denoiser_options o = { .prediction_type = d->model->scheduler.prediction_type, .labels = labels,
-                                              .null_label = d->model->unet.num_class_embeds - 1, .guidance = { .scale = d->labels ? d->a->guidance : 1 } };
+                                              .null_label = d->model->unet.num_class_embeds - 1, .guidance = { .scale = d->conditional ? d->a->guidance : 1 } };
     brume_status s = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, shape, &o, &n);
     if (s == BRUME_OK) s = brume_buffer_new(d->device, FIELD * FIELD * 2 * sizeof(float), &x);
     if (s == BRUME_OK) s = brume_buffer_new(d->device, FIELD * FIELD * 2 * sizeof(float), &m);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const tasks[] = { "denoiser", "classifier", NULL };
 static const char *const conds[] = { "auto", "none", "class", NULL };
 static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
 static const char *const variances[] = { "fixed-small", "fixed-large", "learned-range", NULL }; /* order of brume_variance */
@@ -16,6 +17,7 @@ static const char *const examples[] = {
     "brume train --data mnist-folder --preset mnist --out runs/mnist --minutes 15",
     "brume train --data shapes --out runs/shapes --resume  # goes on after Ctrl-C",
     "brume train --data mnist-folder --out runs/ncsn --schedule ncsn --cond none  # scores, sampled by annealed Langevin dynamics",
+    "brume train --data mnist-folder --out runs/judge --task classifier  # for brume sample MODEL --classifier runs/judge",
     "brume train --data shapes --out runs/v --objective v --schedule cosine --weighting min-snr", NULL };
 static const struct cli_usage usage = { "train", "", "Trains a denoising diffusion model (Ho et al. 2020). --out becomes a model folder that diffusers can "
                                         "load, with the training state beside it.", examples, 0, 0 };
@@ -78,7 +80,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
                               .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
                               .p2_gamma = c.objective.p2_gamma, .p2_k = c.objective.p2_k };
     struct cli_option options[] = {
-        OPT_GROUP("What to learn from"),
+        OPT_GROUP("What to learn"),
+        OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, or a classifier of noisy images, which guides one that draws"),
         OPT_STRING("data", &a->data, "WHAT", "shapes (built in), or a folder of IDX files (MNIST) or CIFAR batches"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out"),
@@ -204,6 +207,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->sigma_max > 0) k->sigma_max = a->sigma_max;
     if (a->given[TRAIN_SIGMA_DATA]) k->sigma_data = a->sigma_data;
     apply_objective(a, c);
+    if (a->task || c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) brume_train_config_classifier(c); /* or a run that is one */
     if (a->steps) c->steps = a->steps;
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;

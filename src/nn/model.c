@@ -120,7 +120,7 @@ static brume_status check_index(const char *path)
     brume_status s = brume_json_load(path, &root);
     const brume_json *entry = brume_json_find(root, "unet");
     const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
-    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel") && strcmp(name, "BrumeMLP"))
+    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel") && strncmp(name, "Brume", 5)) /* brume's own are told apart in config.json */
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel", path,
                        brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
     if (s == BRUME_OK && !entry)
@@ -174,7 +174,8 @@ static brume_status write_index(const brume_model *m, const char *path)
     if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
     const char *scheduler = m->scheduler.class_name;
     brume_json_begin_object(w, NULL);
-    brume_json_put_string(w, "_class_name", strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
+    brume_json_put_string(w, "_class_name", m->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "BrumeClassifierPipeline"
+                                            : strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
     brume_json_begin_array(w, "scheduler", 1);
     brume_json_put_string(w, NULL, "diffusers");

@@ -235,15 +235,29 @@ static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, brume_tenso
     return true;
 }
 
+static brume_tensor way_down(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x, struct skips *s, brume_tensor *image)
+{
+    x = s->t[s->n++] = brume_nn_conv(m, "conv_in", x, c->block_out_channels[0], 3, BRUME_NONE, BRUME_NONE);
+    for (int i = 0; i < c->levels; i++)
+        x = brume_unet2d_is_skip(c->down_block_types[i]) ? skip_down(m, c, i, x, s, image) : down(m, c, i, x, s);
+    return c->mid_block ? middle(m, c, x) : x;
+}
+
+/* The encoder, and what all pixels say together. */
+static brume_tensor classifier(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x)
+{
+    struct skips s = { 0 };
+    x = way_down(m, c, x, &s, &(brume_tensor){ x });
+    x = brume_nn_group_norm(m, "norm_out", x, brume_unet2d_groups(c, c->levels - 1), BRUME_ACT_SILU);
+    return brume_nn_linear(m, "classifier", brume_mean(m->g, x, 1u << 1 | 1u << 2, 0), c->out_channels);
+}
+
 /* Down, middle and up. */
 static brume_tensor unet(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x)
 {
     struct skips s = { 0 };
     brume_tensor image = x; /* only NCSN++ blocks use it */
-    x = s.t[s.n++] = brume_nn_conv(m, "conv_in", x, c->block_out_channels[0], 3, BRUME_NONE, BRUME_NONE);
-    for (int i = 0; i < c->levels; i++)
-        x = brume_unet2d_is_skip(c->down_block_types[i]) ? skip_down(m, c, i, x, &s, &image) : down(m, c, i, x, &s);
-    if (c->mid_block) x = middle(m, c, x);
+    x = way_down(m, c, x, &s, &image);
     image = BRUME_NONE;
     for (int i = 0; i < c->levels; i++)
         x = brume_unet2d_is_skip(c->up_block_types[i]) ? skip_up(m, c, i, x, &s, &image) : up(m, c, i, x, &s);
@@ -265,6 +279,7 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
                           .stream = train ? train->first_stream : 0 };
     m.temb = brume_activation(g, embed(&m, c, t, labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
+    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) return classifier(&m, c, x);
     if (c->architecture == BRUME_ARCHITECTURE_MLP) x = brume_nn_mlp(&m, x, c->out_channels, c0, c->layers_per_block);
     else x = unet(&m, c, x);
     if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, t, BRUME_SHAPE(n, 1, 1, 1)));

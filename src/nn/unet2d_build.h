@@ -23,7 +23,7 @@ static inline int brume_unet2d_skip_up_groups(brume_unet2d_block b, int64_t prev
     return prev + skip / 4 < 32 ? (int)(prev + skip / 4) : 32;
 }
 
-/* "UNet2DModel" or "BrumeMLP". */
+/* "UNet2DModel", "BrumeMLP" or "BrumeNoisyClassifier"; NULL for an architecture that nobody knows. */
 const char *brume_unet2d_class_name(const brume_unet2d_config *c);
 
 /* Builds the network for the smallest image and returns its slab: the layout of the parameters. Errors stick to g. */

@@ -110,7 +110,9 @@ static brume_status check_groups(const brume_unet2d_config *c)
     const int L = c->levels, n = c->layers_per_block;
     const int32_t *ch = c->block_out_channels;
     char where[64];
-    brume_status s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, 0), ch[0], "conv_norm_out");
+    const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER;
+    brume_status s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, classifier ? L - 1 : 0), ch[classifier ? L - 1 : 0],
+                             classifier ? "norm_out" : "conv_norm_out");
     if (s == BRUME_OK && c->mid_block) s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, L - 1), ch[L - 1], "mid_block");
     for (int i = 0; i < L && s == BRUME_OK; i++) {
         const bool skip = brume_unet2d_is_skip(c->down_block_types[i]);
@@ -119,7 +121,7 @@ static brume_status check_groups(const brume_unet2d_config *c)
         if (s == BRUME_OK && skip && i > 0) s = divides(own, brume_unet2d_quarter(ch[i - 1]), ch[i - 1], where);
         if (s == BRUME_OK && c->down_block_types[i] == BRUME_BLOCK_ATTENTION_SKIP) s = divides("the number of groups of NCSN++'s attention", 32, ch[i], where);
     }
-    for (int i = 0; i < L && s == BRUME_OK; i++) {
+    for (int i = 0; i < L && s == BRUME_OK && !classifier; i++) {
         const brume_unet2d_block type = c->up_block_types[i];
         const bool skip = brume_unet2d_is_skip(type);
         const int64_t out = ch[L - 1 - i], prev = i ? ch[L - i] : ch[L - 1], next = ch[L - 2 - i > 0 ? L - 2 - i : 0];
@@ -158,7 +160,22 @@ static brume_status check_head_dim(const brume_unet2d_config *c, int level, cons
                       c->block_out_channels[level], where);
 }
 
-const char *brume_unet2d_class_name(const brume_unet2d_config *c) { return c->architecture == BRUME_ARCHITECTURE_MLP ? "BrumeMLP" : "UNet2DModel"; }
+static const char *const class_names[] = { "UNet2DModel", "BrumeMLP", "BrumeNoisyClassifier" }; /* order of brume_architecture */
+enum { ARCHITECTURES = sizeof class_names / sizeof *class_names };
+
+const char *brume_unet2d_class_name(const brume_unet2d_config *c)
+{
+    return (unsigned)c->architecture < ARCHITECTURES ? class_names[c->architecture] : NULL;
+}
+
+static brume_status check_classifier(const brume_unet2d_config *c)
+{
+    for (int i = 0; i < c->levels; i++)
+        if (brume_unet2d_is_skip(c->down_block_types[i]))
+            return brume_fail(BRUME_E_ARG, "BrumeNoisyClassifier is built of other blocks than NCSN++'s, got one in down_block_types[%d]", i);
+    if (c->class_embed_type != BRUME_CLASS_NONE) return brume_fail(BRUME_E_ARG, "BrumeNoisyClassifier takes no classes, so class_embed_type and num_class_embeds must be null");
+    return BRUME_OK;
+}
 
 brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
 {
@@ -191,14 +208,15 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
         return brume_fail(BRUME_E_ARG, "time_embedding_type is learned, so num_train_timesteps must say how many rows its table has");
     if (c->class_embed_type == BRUME_CLASS_TABLE && c->num_class_embeds == 0)
         return brume_fail(BRUME_E_ARG, "a class embedding table needs num_class_embeds >= 1");
-    if ((unsigned)c->architecture > BRUME_ARCHITECTURE_MLP) return brume_fail(BRUME_E_ARG, "architecture holds %d, which stands for nothing", (int)c->architecture);
+    if (!brume_unet2d_class_name(c)) return brume_fail(BRUME_E_ARG, "architecture holds %d, which stands for nothing", (int)c->architecture);
     if (c->architecture == BRUME_ARCHITECTURE_MLP)
         return c->levels == 1 ? BRUME_OK : brume_fail(BRUME_E_ARG, "BrumeMLP takes one width in block_out_channels, got %d", c->levels);
-    brume_status s = check_skip(c);
+    const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER;
+    brume_status s = classifier ? check_classifier(c) : check_skip(c);
     if (s == BRUME_OK) s = check_groups(c);
     for (int i = 0; i < c->levels && s == BRUME_OK; i++) {
         if (attends(c->down_block_types[i])) s = check_head_dim(c, i, "a down block");
-        if (s == BRUME_OK && attends(c->up_block_types[i])) s = check_head_dim(c, c->levels - 1 - i, "an up block");
+        if (s == BRUME_OK && !classifier && attends(c->up_block_types[i])) s = check_head_dim(c, c->levels - 1 - i, "an up block");
     }
     if (s == BRUME_OK && c->mid_block && c->add_attention) s = check_head_dim(c, c->levels - 1, "the mid block");
     return s;
@@ -284,7 +302,7 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
     c->levels = n;
     for (int i = 0; i < n; i++) c->block_out_channels[i] = (int32_t)widths[i];
     s = read_blocks(root, "down_block_types", true, c, c->down_block_types);
-    if (s == BRUME_OK) s = read_blocks(root, "up_block_types", false, c, c->up_block_types);
+    if (s == BRUME_OK && c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) s = read_blocks(root, "up_block_types", false, c, c->up_block_types);
     if (s == BRUME_OK) s = brume_json_get_ints(root, "sample_size", 2, 1, INT_MAX, size, &n);
     if (s == BRUME_OK && n > 0) {
         c->sample_size[0] = (int32_t)size[0];
@@ -323,9 +341,10 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
     const char *class_name = brume_json_string(brume_json_find(root, "_class_name"), NULL);
     if (!class_name) class_name = brume_json_string(brume_json_at(brume_json_find(root, "architectures"), 0), "UNet2DModel");
-    const bool mlp = !strcmp(class_name, "BrumeMLP");
-    c->architecture = mlp ? BRUME_ARCHITECTURE_MLP : BRUME_ARCHITECTURE_UNET;
-    if (!mlp && strcmp(class_name, "UNet2DModel") && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel"))
+    int known = 0;
+    while (known < ARCHITECTURES && strcmp(class_name, class_names[known])) known++;
+    c->architecture = known < ARCHITECTURES ? (brume_architecture)known : BRUME_ARCHITECTURE_UNET;
+    if (known == ARCHITECTURES && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel")) /* names of old files */
         return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
     brume_status s = read_lists(root, c);
     for (const struct key *k = keys; k->name && s == BRUME_OK; k++) s = read_key(root, k, c);
@@ -388,9 +407,11 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
     brume_json_begin_array(w, "down_block_types", 0);
     for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->down_block_types[i]].down);
     brume_json_end(w);
-    brume_json_begin_array(w, "up_block_types", 0);
-    for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->up_block_types[i]].up);
-    brume_json_end(w);
+    if (c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) {
+        brume_json_begin_array(w, "up_block_types", 0);
+        for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->up_block_types[i]].up);
+        brume_json_end(w);
+    }
     const brume_class_embedding type = c->class_embed_type;
     if (type == BRUME_CLASS_TIMESTEP || type == BRUME_CLASS_IDENTITY)
         brume_json_put_string(w, "class_embed_type", type == BRUME_CLASS_TIMESTEP ? "timestep" : "identity");

@@ -177,6 +177,8 @@ static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, cons
 static brume_status check(const brume_unet2d_config *c, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
     if (images.ndim != 4) return brume_fail(BRUME_E_SHAPE, "a denoiser's images must be (N, H, W, C)");
+    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER)
+        return brume_fail(BRUME_E_ARG, "the model is a classifier of noisy images, which draws nothing itself: give it to brume sample as --classifier");
     if (c->out_channels != c->in_channels && c->out_channels != 2 * c->in_channels)
         return brume_fail(BRUME_E_UNSUPPORTED, "the model has %d input and %d output channels; a denoiser needs the same number, or twice with a learned "
                                                "variance", c->in_channels, c->out_channels);

@@ -54,7 +54,7 @@ static void objective_text(const brume_train_config *c, char text[256])
     const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
-    const int n = snprintf(text, 256, "weighting %s, bound %s, times %s", weighting, brume_bound_name(o->bound), times);
+    const int n = snprintf(text, 256, "%sweighting %s, bound %s, times %s", brume_trainer_classifies(c) ? "classifier, " : "", weighting, brume_bound_name(o->bound), times);
     char *more = text + n;
     size_t left = 256 - (size_t)n;
     if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);

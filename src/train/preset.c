@@ -145,10 +145,23 @@ brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *
     if (class_conditional && classes < 1)
         return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
     c->unet.in_channels = brume_dataset_channels(data);
-    c->unet.out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
+    const bool classifier = c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
+    if (classifier) class_conditional = 0; /* classes are what it says, not what it is told */
+    c->unet.out_channels = classifier ? classes : brume_train_out_channels(&c->scheduler, c->unet.in_channels);
     c->unet.sample_size[0] = h;
     c->unet.sample_size[1] = w;
     c->unet.class_embed_type = class_conditional ? BRUME_CLASS_TABLE : BRUME_CLASS_NONE;
     c->unet.num_class_embeds = class_conditional ? classes + 1 : 0; /* the last row stands for "no class" */
     return brume_unet2d_config_check(&c->unet);
+}
+
+void brume_train_config_classifier(brume_train_config *c)
+{
+    const bool sigma = c->scheduler.process == BRUME_PROCESS_NCSN || c->scheduler.process == BRUME_PROCESS_VE;
+    c->unet.architecture = BRUME_ARCHITECTURE_CLASSIFIER;
+    c->unet.time_embedding_type = sigma ? BRUME_TIME_FOURIER : BRUME_TIME_POSITIONAL;
+    c->unet.class_embed_type = BRUME_CLASS_NONE;
+    c->unet.num_class_embeds = 0;
+    c->scheduler.variance_type = BRUME_VARIANCE_FIXED_SMALL;
+    c->objective.bound = BRUME_BOUND_NONE;
 }

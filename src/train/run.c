@@ -55,10 +55,23 @@ static brume_status open_log(struct run *r, int64_t keep)
     return fseek(r->log, 0, SEEK_END) ? brume_fail(BRUME_E_IO, "%s: %s", path, strerror(errno)) : BRUME_OK;
 }
 
+/* Counts by noise level, in the bins that brume_tally_text() names. */
+static void write_tally(FILE *log, double accuracy, const struct brume_tally *t)
+{
+    fprintf(log, ", \"accuracy\": %.5g", accuracy);
+    for (int which = 0; which < 2; which++) {
+        fprintf(log, ", \"%s\": [", which ? "correct" : "seen");
+        for (int i = 0; i < BRUME_TALLY_BINS; i++) fprintf(log, "%s%" PRId64, i ? ", " : "", which ? t->correct[i] : t->seen[i]);
+        fprintf(log, "]");
+    }
+}
+
 static brume_status write_log(struct run *r, const brume_train_result *x, double rate)
 {
-    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %.7g, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f}\n", r->t->done,
+    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %.7g, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", r->t->done,
             x->loss, x->grad_norm, x->lr, rate, now() - r->started);
+    if (brume_trainer_classifies(r->c)) write_tally(r->log, x->accuracy, &r->t->last);
+    fprintf(r->log, "}\n");
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
 }
 
@@ -73,6 +86,12 @@ static brume_status checkpoint(struct run *r)
 static brume_status preview(struct run *r)
 {
     char name[64], path[4096];
+    if (brume_trainer_classifies(r->c)) { /* draws nothing, but can say how good it is */
+        brume_tally_text(&r->t->recent, path, sizeof path);
+        r->t->recent = (struct brume_tally){ 0 };
+        if (r->o->event) r->o->event(r->o->ctx, path);
+        return BRUME_OK;
+    }
     if (r->o->sample_count < 1) return BRUME_OK;
     snprintf(name, sizeof name, "training/samples/step-%08" PRId64 ".png", r->t->done);
     brume_status s = join(path, sizeof path, r->o->folder, name);

@@ -43,7 +43,7 @@ brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
     return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
 }
 
-static bool has_labels(const brume_train_config *c) { return c->unet.class_embed_type == BRUME_CLASS_TABLE; }
+static bool has_labels(const brume_train_config *c) { return c->unet.class_embed_type == BRUME_CLASS_TABLE || brume_trainer_classifies(c); }
 
 static brume_status build(struct brume_trainer *t)
 {
@@ -61,11 +61,14 @@ static brume_status build(struct brume_trainer *t)
     const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
     const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
-    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, t->labels, &dropout);
-    t->loss = brume_objective_loss(g, &c->objective, c->scheduler.variance_type, t->x0, eps, t->coef, out);
-
+    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, brume_trainer_classifies(c) ? BRUME_NONE : t->labels, &dropout);
+    if (brume_trainer_classifies(c)) {
+        brume_classify_build(t, out);
+    } else {
+        t->loss = brume_objective_loss(g, &c->objective, c->scheduler.variance_type, t->x0, eps, t->coef, out);
+        brume_output(g, t->loss.error, "error");
+    }
     brume_output(g, t->loss.loss, "loss");
-    brume_output(g, t->loss.error, "error");
     return brume_graph_status(g);
 }
 
@@ -106,7 +109,7 @@ static brume_status check(const brume_train_config *c)
         return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
     const int32_t out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
-    if (c->unet.out_channels != out_channels)
+    if (!brume_trainer_classifies(c) && c->unet.out_channels != out_channels)
         return brume_fail(BRUME_E_ARG, "training: the model takes %d channels and must predict %d%s, it predicts %d", c->unet.in_channels, out_channels,
                           out_channels > c->unet.in_channels ? " (with those of the variance)" : "", c->unet.out_channels);
     if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->scheduler.process != BRUME_PROCESS_DISCRETE)
@@ -139,6 +142,7 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
 {
     *out = NULL;
     brume_status s = check(c);
+    if (s == BRUME_OK && brume_trainer_classifies(c)) s = brume_classify_check(c, data);
     if (s != BRUME_OK) return s;
     if (!data && (c->unet.sample_size[0] < 1 || c->unet.sample_size[1] < 1))
         return brume_fail(BRUME_E_ARG, "training: without data the config must give sample_size");
@@ -184,9 +188,11 @@ static brume_status allocate_batch(struct brume_trainer *t)
     t->seed_values = malloc(B * sizeof *t->seed_values);
     t->time_index = malloc(B * sizeof *t->time_index);
     t->label_values = malloc(B * sizeof *t->label_values);
+    t->logit_values = malloc(B * (size_t)t->config.unet.out_channels * sizeof *t->logit_values);
     t->own_times = malloc(batch * sizeof *t->own_times);
     t->errors = malloc(batch * sizeof *t->errors);
-    if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->own_times || !t->errors)
+    if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->logit_values ||
+        !t->own_times || !t->errors)
         return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
     return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
@@ -229,6 +235,7 @@ void brume_trainer_free(brume_trainer *t)
     free(t->seed_values);
     free(t->time_index);
     free(t->label_values);
+    free(t->logit_values);
     free(t->own_times);
     free(t->errors);
     free(t);
@@ -250,7 +257,8 @@ static void draw_examples(struct brume_trainer *t, int32_t first)
         t->own_times[first + i] = u;
         t->seed_values[i] = (int64_t)seed;
         t->time_index[i] = (int32_t)u;
-        t->label_values[i] = brume_rng_uniform(&drop) < (float)c->cond_drop ? null_label : (int32_t)t->classes[i];
+        const bool dropped = !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop;
+        t->label_values[i] = dropped ? null_label : (int32_t)t->classes[i];
     }
 }
 
@@ -287,6 +295,7 @@ static brume_status run_part(struct brume_trainer *t, int32_t first, double *los
     if ((s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
     s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
     *loss += (double)mean * t->part / t->config.batch;
+    if (s == BRUME_OK && brume_trainer_classifies(&t->config)) return brume_classify_tally(t, &t->last);
     return s == BRUME_OK && brume_time_sampler_learns(t->time_sampler)
                ? brume_plan_read(t->plan, t->loss.error, t->errors + first, (size_t)t->part * sizeof *t->errors) : s;
 }
@@ -297,6 +306,7 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     double loss = 0;
     float norm = 0;
     const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
+    t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
     if (s == BRUME_OK && in_parts(t)) s = brume_plan_run(t->update.plan);
@@ -304,7 +314,11 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
         brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->errors[i]);
     t->done++;
-    *r = (brume_train_result){ loss, norm, lr };
+    for (int i = 0; i < BRUME_TALLY_BINS; i++) {
+        t->recent.seen[i] += t->last.seen[i];
+        t->recent.correct[i] += t->last.correct[i];
+    }
+    *r = (brume_train_result){ loss, norm, lr, brume_tally_accuracy(&t->last) };
     if (!isfinite(loss) || !isfinite(norm))
         return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
                           t->done, loss, (double)norm);

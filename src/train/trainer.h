@@ -14,6 +14,10 @@ struct brume_update {
     brume_tensor grad_norm;                    /* result */
 };
 
+/* How often a classifier was right, by noise level (classify.c has the bounds). */
+enum { BRUME_TALLY_BINS = 8 };
+struct brume_tally { int64_t seen[BRUME_TALLY_BINS], correct[BRUME_TALLY_BINS]; };
+
 struct brume_trainer {
     brume_device *device;
     brume_train_config config;
@@ -25,17 +29,19 @@ struct brume_trainer {
     /* its inputs, and its result */
     brume_tensor x0, coef, t, labels, seeds, step, keep, params;
     brume_loss loss;
+    brume_tensor logits;     /* of a classifier */
     struct brume_update update;
     int64_t n_params, done;
     brume_process *process;
     brume_time_sampler *time_sampler;
     /* host copies of a part */
-    float *images, *coef_values, *times;
+    float *images, *coef_values, *times, *logit_values;
     int64_t *classes, *seed_values;
     int32_t *time_index, *label_values;
     /* of the whole batch: own times of the process, and errors of the prediction */
     double *own_times;
     float *errors;
+    struct brume_tally last, recent; /* of the last step; since the run last told them */
 };
 
 /* The shape of a batch of n images. */
@@ -51,6 +57,13 @@ brume_status brume_update_write(const struct brume_update *u, const brume_train_
 brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_plan_stats *stats);
 /* fit.c: see brume_train_check_memory(). */
 brume_status brume_trainer_check_memory(brume_device *d, const brume_train_config *c, const brume_dataset *data);
+static inline bool brume_trainer_classifies(const brume_train_config *c) { return c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER; }
+/* classify.c: the loss of a classifier's logits; what a config and data must be for it; counts a part that has run; words and a number for counts. */
+void brume_classify_build(struct brume_trainer *t, brume_tensor logits);
+brume_status brume_classify_check(const brume_train_config *c, const brume_dataset *data);
+brume_status brume_classify_tally(struct brume_trainer *t, struct brume_tally *tally);
+void brume_tally_text(const struct brume_tally *tally, char *text, size_t size);
+double brume_tally_accuracy(const struct brume_tally *tally);
 /* preview.c: draws count images of the EMA model (classes in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 
