@@ -321,6 +321,10 @@ static int evaluate(const struct eval_args *a, const struct cli_usage *u, const 
     int status = CLI_GO_ON;
     brume_status s = brume_model_load(folder, a->weights, &e.model);
     if (s == BRUME_OK && e.model->note[0] && !a->quiet) fprintf(stderr, "%s\n", e.model->note);
+    if (s == BRUME_OK && !a->metrics) {
+        vlb = e.model->scheduler.process == BRUME_PROCESS_DISCRETE;
+        ode = !vlb;
+    }
     if (s == BRUME_OK) status = prepare(&e, u);
     if (s == BRUME_OK && status == CLI_GO_ON) {
         const brume_shape shape = BRUME_SHAPE(e.batch, brume_dataset_height(e.data), brume_dataset_width(e.data), brume_dataset_channels(e.data));
@@ -359,10 +363,11 @@ int cmd_eval(int argc, char **argv)
     const struct cli_usage u = { "eval", "MODEL",
                                  "Tells how probable a model finds the pictures of a data set, in bits per dimension: the variational bound with its parts, and the "
                                  "exact likelihood of the probability-flow ODE.", examples, 1, 1 };
-    struct eval_args a = { .device = CLI_DEVICE_DEFAULT, .metrics = "vlb", .n = 64, .batch = 32, .probes = 1, .tolerance = 1e-5, .conditional = 1 };
+    struct eval_args a = { .device = CLI_DEVICE_DEFAULT, .n = 64, .batch = 32, .probes = 1, .tolerance = 1e-5, .conditional = 1 };
     struct cli_option options[] = {
         OPT_STRING("data", &a.data, "D", "shapes, or a folder: see brume train --help; its test part"),
-        OPT_STRING("metrics", &a.metrics, "LIST", "vlb (variational bound), ode-nll (probability-flow ODE), or both with a comma"),
+        OPT_STRING("metrics", &a.metrics, "LIST", "vlb (variational bound), ode-nll (probability-flow ODE), or both with a comma; default: vlb for models of discrete time, "
+                   "else ode-nll"),
         OPT_INT("n", &a.n, 0, 1000000000, "N", "images; 0: all"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "most images at once"),
         OPT_INT("steps", &a.steps, 0, 1000000, "N", "vlb: terms 0 < t < T to draw per batch, made even; 0: all, the complete bound"),
@@ -384,6 +389,6 @@ int cmd_eval(int argc, char **argv)
     const int status = cli_parse(&u, options, argc, argv, &folder, &n);
     if (status != CLI_GO_ON) return status;
     if (!a.data) return cli_wrong(&u, "give --data: shapes, or a folder of pictures");
-    if (!parse_metrics(a.metrics, &vlb, &ode)) return cli_wrong(&u, "--metrics: expected vlb, ode-nll or vlb,ode-nll, got '%s'", a.metrics);
+    if (a.metrics && !parse_metrics(a.metrics, &vlb, &ode)) return cli_wrong(&u, "--metrics: expected vlb, ode-nll or vlb,ode-nll, got '%s'", a.metrics);
     return evaluate(&a, &u, folder, vlb, ode);
 }

@@ -170,9 +170,10 @@ static brume_status term(brume_vlb *v, const brume_denoiser *d, const float *x0,
     if (e == BRUME_OK && d->has_variance) e = brume_buffer_read(v->variance, 0, variance, bytes);
     if (e == BRUME_OK)
         e = brume_vlb_term(&v->config, v->schedule, d->prediction_type, v->cdf, t, v->images, v->per, x0, xt, m, d->has_variance ? variance : NULL, v->bits);
-    for (int64_t i = 0; e == BRUME_OK && i < v->images; i++) v->sum[t] += v->bits[i];
+    if (e != BRUME_OK) return e;
+    for (int64_t i = 0; i < v->images; i++) v->sum[t] += v->bits[i];
     v->count[t] += v->images;
-    return e;
+    return BRUME_OK;
 }
 
 /* The first time whose cumulative probability exceeds q. */
