@@ -72,6 +72,37 @@ for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --
     ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./')" --steps 2 $more
 done
 
+# Every process trains, goes on, and is drawn from as its own files say; networks for scores divide by sigma.
+for process in flow edm ncsn ve vp subvp; do
+    ok "train $process" "$brume" train --data shapes --count 64 --batch 4 --device cpu --out "p-$process" --schedule $process --steps 2 --samples 2 --cond none --channels 1 --size 8
+    ok "resume $process" "$brume" train --data shapes --count 64 --batch 4 --device cpu --out "p-$process" --steps 3 --samples 2 --cond none --channels 1 --size 8 --resume
+    ok "sample $process" "$brume" sample "p-$process" --steps "$(case $process in ncsn) echo 0 ;; *) echo 25 ;; esac)" --langevin-steps 2 --n 2 --device cpu --quiet --out "p-$process.png"
+done
+ok "the ladder's file" grep -q '"_class_name": "NCSNScheduler"' p-ncsn/scheduler/scheduler_config.json
+ok "the score's network" grep -q '"time_embedding_type": "fourier"' p-ncsn/unet/config.json
+ok "learned variance" "$brume" train $train --out learned --steps 2 --samples 2 --variance learned-range
+ok "goes on" "$brume" train $train --out learned --steps 3 --samples 2 --resume
+ok "predicts twice the channels" grep -q '"out_channels": 2' learned/unet/config.json
+ok "and draws with it" "$brume" sample learned --sampler ddpm --steps 5 --n 2 --device cpu --quiet --out learned.png
+ok "weights and times" "$brume" train $train --out weighed --steps 2 --samples 0 --objective v --weighting min-snr --time-sampling stratified --offset-noise 0.1
+refused 1 "trained with weighting min-snr" "$brume" train $train --out weighed --steps 3 --samples 0 --resume
+refused 2 "there is no 'min'" "$brume" train $train --out c --weighting min
+refused 2 "there is no 'noise'" "$brume" train $train --out c --objective noise
+refused 1 "needs a discrete schedule" "$brume" train $train --out c --schedule vp --bound vlb
+
+# A classifier of noisy images: trains, goes on, tells its accuracy, and guides a model that knows no classes.
+ok "train a classifier" sh -c '"$@" 2>&1 | grep "accuracy at sigma"' train "$brume" train $train --out judge --task classifier --steps 4
+ok "resume it" "$brume" train $train --out judge --steps 6 --resume --task classifier
+ok "accuracy in the log" grep -q '"step": 6,.*"accuracy": .*"correct": ' judge/training/log.jsonl
+refused 2 "give it as --classifier" "$brume" sample judge --device cpu --out x.png
+for sampler in ddpm ddim dpmpp_2m; do
+    ok "guided $sampler" "$brume" sample c--condnone --classifier judge --classifier-scale 3 --class 0,4 --sampler $sampler --steps 5 --n 4 --device cpu --quiet \
+        --save-tensors "guided-$sampler.safetensors" --out "guided-$sampler.png"
+    ok "alone $sampler" "$brume" sample c--condnone --sampler $sampler --steps 5 --n 4 --device cpu --quiet --save-tensors alone.safetensors
+    ok "differ" sh -c "! cmp -s alone.safetensors guided-$sampler.safetensors"
+done
+refused 2 "expected numbers 0 to 5" "$brume" sample c--condnone --classifier judge --class 6 --device cpu --out x.png
+
 refused 1 "--recompute --micro-batch [124] takes" "$brume" train $train --out c --memory-limit 1M
 refused 2 "expected bytes" "$brume" train $train --out c --memory-limit 5X
 refused 1 "must divide the batch of 4" "$brume" train $train --out c --micro-batch 3

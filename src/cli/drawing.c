@@ -111,6 +111,8 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     }
     if (d->n < 1) d->n = a->interpolate ? 8 : 16;
     if (d->h < 1 || d->w < 1) return cli_wrong(u, "the model has no sample_size; give --size");
+    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) 
+        return cli_wrong(u, "this model is a classifier of noisy images, which draws nothing itself: give it as --classifier to one that does");
     if (c->in_channels != c->out_channels && 2 * c->in_channels != c->out_channels)
         return cli_wrong(u, "the model takes %d channels and predicts %d", c->in_channels, c->out_channels);
     if ((a->init_image || a->mask) && d->c != 1 && d->c != 3) return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->c);
