@@ -6,11 +6,21 @@
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 extern const struct brume_simd brume_simd_avx512, brume_simd_avx2;
 #elif defined(__aarch64__)
 extern const struct brume_simd brume_simd_neon;
 #endif
 extern const struct brume_simd brume_simd_generic;
+
+#if defined(__x86_64__)
+/* clang 15 does not know "f16c" in __builtin_cpu_supports(). Only asked where "avx2" holds, so the system saves the registers. */
+static int has_f16c(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
 
 const struct brume_simd *brume_simd_nth(int i)
 {
@@ -22,7 +32,7 @@ const struct brume_simd *brume_simd_nth(int i)
     if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw"))
         found[n++] = &brume_simd_avx512;
-    if (fma && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) found[n++] = &brume_simd_avx2;
+    if (fma && __builtin_cpu_supports("avx2") && has_f16c()) found[n++] = &brume_simd_avx2;
 #elif defined(__aarch64__)
     found[n++] = &brume_simd_neon;
 #endif
