@@ -164,8 +164,8 @@ typedef struct brume_sampler_input {
     int want_x0;                      /**< form the x0 estimate for the observer even where the sampler does not need it */
 } brume_sampler_input;
 
-/** Counts of the last run: network calls; accepted and rejected steps of an adaptive sampler. */
-typedef struct brume_sampler_stats { int32_t calls, accepted, rejected; } brume_sampler_stats;
+/** Counts of the last run: network calls; accepted and rejected steps of an adaptive sampler; draws of noise on the way. */
+typedef struct brume_sampler_stats { int32_t calls, accepted, rejected, draws; } brume_sampler_stats;
 void brume_sampler_get_stats(const brume_sampler *s, brume_sampler_stats *stats);
 
 /**

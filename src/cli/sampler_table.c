@@ -92,11 +92,10 @@ static brume_status picture(struct table *t, const float *images)
     return s;
 }
 
-/* Draws with a sampler; *seconds of it all, *calls of one run. */
-static brume_status draw(struct table *t, const char *name, int64_t steps, double *seconds, int32_t *calls)
+/* Draws with a sampler; *seconds of it all, counts of one run. */
+static brume_status draw(struct table *t, const char *name, int64_t steps, double *seconds, brume_sampler_stats *stats)
 {
     struct drawing *d = t->d;
-    brume_sampler_stats stats;
     brume_status s = drawing_sampler(d, name, steps);
     if (s != BRUME_OK) return s;
     const double begin = now();
@@ -104,8 +103,7 @@ static brume_status draw(struct table *t, const char *name, int64_t steps, doubl
     d->ctx = t;
     s = drawing_draw(d);
     *seconds = now() - begin;
-    brume_sampler_get_stats(d->sampler, &stats);
-    *calls = stats.calls;
+    brume_sampler_get_stats(d->sampler, stats);
     t->calls_before += d->calls_done;
     return s;
 }
@@ -124,8 +122,8 @@ static double distance(const struct table *t)
 static brume_status cell(struct table *t, const brume_sampler_kind *k, int64_t steps)
 {
     double seconds;
-    int32_t calls;
-    brume_status s = draw(t, k->name, steps, &seconds, &calls);
+    brume_sampler_stats stats;
+    brume_status s = draw(t, k->name, steps, &seconds, &stats);
     if (s == BRUME_E_ARG || s == BRUME_E_UNSUPPORTED) { /* this many steps, or this model, are not for this sampler */
         fprintf(t->out, "<td class=\"none\">%s</td>\n", brume_error());
         return BRUME_OK;
@@ -133,7 +131,7 @@ static brume_status cell(struct table *t, const brume_sampler_kind *k, int64_t s
     if (s != BRUME_OK) return s;
     fprintf(t->out, "<td>");
     s = picture(t, t->d->images);
-    fprintf(t->out, "<br>%d calls, %.2f s", (int)calls, seconds);
+    fprintf(t->out, "<br>%d calls, %.2f s%s", (int)stats.calls, seconds, stats.draws ? ", adds noise" : "");
     if (t->reference) fprintf(t->out, "<br>distance %.4f", distance(t));
     fprintf(t->out, "</td>\n");
     return s;
@@ -154,7 +152,7 @@ static void head(const struct table *t, int64_t reference)
             t->d->n, device.name);
     if (t->reference)
         fprintf(t->out, "Distance is the root mean square difference (of pixel values in [-1, 1]) to the probability-flow ODE from the same noise, solved with %" PRId64
-                        " DDIM steps; samplers that add noise (marked) draw other images, so theirs does not fall to zero.", reference);
+                        " DDIM steps; samplers that add noise draw other images, so theirs does not fall to zero.", reference);
     fprintf(t->out, "</p>\n<div class=\"scroll\"><table>\n<tr><th></th>");
     for (int k = 0; k < t->n_steps; k++) fprintf(t->out, "<th>%" PRId64 " steps</th>", t->steps[k]);
     fprintf(t->out, "</tr>\n");
@@ -165,18 +163,18 @@ static brume_status fill(struct table *t, int64_t reference)
     struct drawing *d = t->d;
     const size_t bytes = (size_t)(d->n * d->h * d->w * d->c) * sizeof(float);
     double seconds;
-    int32_t calls;
+    brume_sampler_stats stats;
     brume_status s = BRUME_OK;
     if (d->model->scheduler.process == BRUME_PROCESS_DISCRETE) {
         if (reference > d->model->scheduler.num_train_timesteps) reference = d->model->scheduler.num_train_timesteps;
-        s = draw(t, "ddim", reference, &seconds, &calls);
+        s = draw(t, "ddim", reference, &seconds, &stats);
         if (s == BRUME_OK && !(t->reference = malloc(bytes))) s = BRUME_E_MEMORY;
         if (s == BRUME_OK) memcpy(t->reference, d->images, bytes);
     }
     head(t, reference);
     for (int i = 0; i < t->n_samplers && s == BRUME_OK; i++) {
         const brume_sampler_kind *k = t->samplers[i];
-        fprintf(t->out, "<tr><th class=\"row\">%s%s<small>%s</small></th>\n", k->name, k->default_eta > 0 ? " (adds noise)" : "", k->paper);
+        fprintf(t->out, "<tr><th class=\"row\">%s<small>%s</small></th>\n", k->name, k->paper);
         for (int n = 0; n < t->n_steps && s == BRUME_OK; n++) s = cell(t, k, t->steps[n]);
         fprintf(t->out, "</tr>\n");
     }

@@ -240,7 +240,7 @@ brume_status brume_sampler_run(brume_sampler *s, const brume_sampler_input *in, 
     e = begin(&run);
     if (e == BRUME_OK) e = brume_sampling_stage(&run, &s->grid.node[run.first]);
     if (e == BRUME_OK) e = s->kind->run(&run);
-    s->stats = (brume_sampler_stats){ run.calls, run.accepted, run.rejected };
+    s->stats = (brume_sampler_stats){ run.calls, run.accepted, run.rejected, run.draws };
     if (e == BRUME_OK && run.x != x) {
         struct brume_terms copy = { 0 };
         brume_terms_add(&copy, 1.0, run.x);

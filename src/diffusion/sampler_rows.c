@@ -193,16 +193,39 @@ const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config 
     return NULL;
 }
 
+/* Samplers in sigma, for a model whose own scheduler is another: equal steps of time leave a schedule such as the cosine (sigma up to 20000) next
+ * to no steps where the image forms. Karras' levels from at most 80, where an image of [-1, 1] is drowned (Karras et al. 2022, table 1). */
+static brume_status choose_sigmas(brume_scheduler_config *c)
+{
+    enum { DROWNED = 80 };
+    brume_process *p = NULL;
+    double lo, hi;
+    const brume_status s = brume_process_new(c, &p);
+    if (s != BRUME_OK) return s;
+    brume_process_sigma_range(p, &lo, &hi);
+    brume_process_free(p);
+    c->sigmas = BRUME_SIGMAS_KARRAS;
+    if (hi > DROWNED && !(c->sigma_max > 0)) c->sigma_max = DROWNED;
+    return BRUME_OK;
+}
+
 brume_status brume_sampler_config(const brume_sampler_kind *k, const brume_scheduler_config *model, brume_scheduler_config *out)
 {
     brume_scheduler_config own;
-    if (!k->scheduler_class || (of_class(k, model) && brume_sampler_for_config(model) == k)) return brume_scheduler_config_copy(out, model);
-    brume_status s = brume_scheduler_config_class(k->scheduler_class, &own);
-    if (s != BRUME_OK) return s;
+    const int free_sigmas = k->grid == BRUME_GRID_SIGMAS && model->process == BRUME_PROCESS_DISCRETE && model->sigmas == BRUME_SIGMAS_TABLE;
+    brume_status s;
+    if (!k->scheduler_class) {
+        s = brume_scheduler_config_copy(out, model);
+        return s == BRUME_OK && free_sigmas ? choose_sigmas(out) : s;
+    }
+    if (of_class(k, model) && brume_sampler_for_config(model) == k) return brume_scheduler_config_copy(out, model);
+    if ((s = brume_scheduler_config_class(k->scheduler_class, &own)) != BRUME_OK) return s;
     const brume_process_kind process = own.process;
     brume_scheduler_config_clear(&own);
     const int convert = process == model->process && !of_class(k, model);
     s = convert ? brume_scheduler_config_convert(model, k->scheduler_class, out) : brume_scheduler_config_copy(out, model);
     if (s == BRUME_OK && k->adjust) k->adjust(out);
+    if (s == BRUME_OK && convert && free_sigmas && out->sigmas == BRUME_SIGMAS_TABLE) s = choose_sigmas(out);
+    if (s != BRUME_OK) brume_scheduler_config_clear(out);
     return s;
 }
