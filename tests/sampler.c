@@ -189,6 +189,18 @@ static void test_refusals(brume_device *d)
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .eta = 1.5, .scheduler = &c }, shape, &s), BRUME_E_ARG, "eta");
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim" }, shape, &s), BRUME_E_ARG, "config");
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SCALAR, &s), BRUME_E_SHAPE, "scalar");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SHAPE(0, 4), &s), BRUME_E_SHAPE, "empty");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SHAPE(1 << 30, 1 << 30, 1 << 30), &s), BRUME_E_SHAPE, "2");
+
+    /* sections whose sum fits, or overflows to what fits, but that are longer than the room for that sum */
+    static const int32_t wrong[][2] = { { 10, -9 }, { INT32_MAX, INT32_MAX }, { 0, 5 }, { 11, 10 } };
+    for (int i = 0; i < 4; i++)
+        CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .sections = wrong[i], .n_sections = 2, .scheduler = &c }, shape, &s), BRUME_E_ARG, "section");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .n_sections = 2, .scheduler = &c }, shape, &s), BRUME_E_ARG, "without");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .sections = wrong[0], .n_sections = -1, .scheduler = &c }, shape, &s), BRUME_E_ARG, "number");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .sections = (int32_t[]){ 2, 2 }, .n_sections = 2, .scheduler = &c }, shape, &s),
+                BRUME_E_UNSUPPORTED, "ddpm");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "pc", .steps = 20, .correct_steps = INT32_MAX, .scheduler = &c }, shape, &s), BRUME_E_ARG, "2e9");
     CHECK(s == NULL);
     CHECK(brume_sampler_find("ddpm") == brume_sampler_row(0) && brume_sampler_find("ddim-inverse") == brume_sampler_find("ddim_inverse"));
     CHECK(brume_sampler_row(-1) == NULL && brume_sampler_find("") == NULL && brume_sampler_find("ddp") == NULL && brume_sampler_find("ddpmm") == NULL);
@@ -212,6 +224,20 @@ static void test_refusals(brume_device *d)
         CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict }, .seeds = seeds }, x),
                     BRUME_E_NUMERIC, "alpha_bar is 0");
         brume_sampler_free(s);
+        s = NULL;
+    }
+
+    /* orders that a solver has no room for: a config of UniPC knows up to 6 */
+    static const struct { const char *name; int32_t order; } orders[] = { { "dpmpp_2m", 6 }, { "dpmpp_2s", 4 }, { "dpmpp_2m", 0 }, { "unipc", 7 } };
+    for (int i = 0; i < 4; i++) {
+        CHECK_OK(brume_scheduler_config_class("UniPCMultistepScheduler", &ddim));
+        ddim.solver_order = orders[i].order;
+        struct exact e = { NULL, 1, PIXELS, BRUME_PREDICT_EPS, 0, 1 };
+        CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = orders[i].name, .steps = 10, .scheduler = &ddim }, BRUME_SHAPE(1, 2, PIXELS), &s));
+        CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict }, .seeds = seeds }, x),
+                    BRUME_E_ARG, "solver_order");
+        brume_sampler_free(s);
+        s = NULL;
     }
     brume_buffer_free(x);
 }

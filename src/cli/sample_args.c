@@ -3,6 +3,7 @@
 #include "sample_args.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +70,8 @@ static int check(struct sample_args *a, const struct cli_option *o)
     if (a->respacing) {
         a->n_sections = list_of(a->respacing, list, 64);
         for (int i = 0; i < a->n_sections; i++) {
-            a->sections[i] = (int32_t)list[i];
-            if (list[i] < 1 || list[i] != floor(list[i])) a->n_sections = -1;
+            if (list[i] >= 1 && list[i] <= INT32_MAX && list[i] == floor(list[i])) a->sections[i] = (int32_t)list[i];
+            else a->n_sections = -1;
         }
         if (a->n_sections < 1) return cli_wrong(u, "--respacing: expected numbers of steps separated by commas, such as 10,10,5; got '%s'", a->respacing);
     }

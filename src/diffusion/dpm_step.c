@@ -69,6 +69,8 @@ void brume_dpm_add_asked(const struct brume_sampling *s, double weight, brume_bu
 
 brume_status brume_dpm_check(const struct brume_sampling *s)
 {
+    if (s->config->solver_order < 1 || s->config->solver_order > 3)
+        return brume_fail(BRUME_E_ARG, "solver_order of DPM-Solver must be within 1 .. 3, got %d", s->config->solver_order);
     if (s->config->algorithm_type != BRUME_DPMSOLVER) return BRUME_OK;
     if (s->grid->node[s->n].s <= 0)
         return brume_fail(BRUME_E_ARG, "algorithm_type dpmsolver cannot reach noise 0: final_sigmas_type must be sigma_min, or use dpmsolver++");

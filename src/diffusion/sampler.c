@@ -2,6 +2,7 @@
  * Samplers: what is made once (process, grid, buffers), and the frame of a run. */
 #include "diffusion/sampler.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,13 +60,49 @@ static brume_status check_process(const brume_sampler_kind *k, const brume_proce
 static int32_t grid_steps(const brume_sampler *s)
 {
     const brume_sampler_options *o = &s->options;
-    int32_t n = 0;
     const int32_t T = s->config.num_train_timesteps;
+    int32_t n = 0;
     for (int32_t i = 0; i < o->n_sections; i++) n += o->sections[i];
     if (n) return n;
     if (s->kind->grid == BRUME_GRID_LADDER) return T;
     const int bounded = s->config.process == BRUME_PROCESS_DISCRETE || s->config.process == BRUME_PROCESS_FLOW;
     return o->steps ? o->steps : bounded && s->kind->default_steps > T ? T : s->kind->default_steps;
+}
+
+/* Before anything is allocated for them. */
+static brume_status check_sections(const brume_sampler *s, const brume_sampler_options *o)
+{
+    const int32_t T = s->config.num_train_timesteps;
+    int64_t n = 0;
+    if (o->n_sections == 0) return BRUME_OK;
+    if (s->kind->run != brume_run_ddpm && s->kind->run != brume_run_repaint)
+        return brume_fail(BRUME_E_UNSUPPORTED, "sampler %s takes its steps by spacing; ddpm and repaint take sections", s->kind->name);
+    if (o->n_sections < 0 || o->n_sections > T || !o->sections)
+        return brume_fail(BRUME_E_ARG, "sections must be 1 .. %d in number, each with its steps, got %d%s", T, o->n_sections, o->sections ? "" : " without");
+    for (int32_t i = 0; i < o->n_sections; n += o->sections[i++])
+        if (o->sections[i] < 1 || o->sections[i] > T - n)
+            return brume_fail(BRUME_E_ARG, "section %d of %d asks for %d steps: at least 1 each and at most %d in all", i, o->n_sections, o->sections[i], T);
+    return BRUME_OK;
+}
+
+/* Calls are counted in 31 bits, and nobody waits for as many. */
+static brume_status check_calls(const brume_sampler *s)
+{
+    const brume_sampler_options *o = &s->options;
+    const int32_t correct = o->correct_steps >= 0 ? o->correct_steps : s->config.correct_steps, inner = correct > o->langevin_steps ? correct : o->langevin_steps;
+    if ((1 + (int64_t)inner) * s->grid.n <= 2000000000) return BRUME_OK;
+    return brume_fail(BRUME_E_ARG, "%d steps with %d inner ones each are more network calls than 2e9", s->grid.n, inner);
+}
+
+brume_status brume_sampler_check_shape(brume_shape shape)
+{
+    int64_t room = (int64_t)1 << 40; /* as a graph's tensors */
+    if (shape.ndim < 1 || shape.ndim > BRUME_MAX_DIMS)
+        return brume_fail(BRUME_E_SHAPE, "images must be (N, ...) of at most %d dimensions, got %s", BRUME_MAX_DIMS, shape.ndim ? "more" : "a scalar");
+    for (int i = 0; i < shape.ndim; room /= shape.d[i++])
+        if (shape.d[i] < 1 || shape.d[i] > room)
+            return brume_fail(BRUME_E_SHAPE, "images must not be empty, nor too many to be counted: dimension %d is %" PRId64, i, shape.d[i]);
+    return BRUME_OK;
 }
 
 static brume_status check_options(const brume_sampler *s)
@@ -93,6 +130,7 @@ static brume_status setup(brume_sampler *s, const brume_sampler_options *o)
     brume_status e = brume_scheduler_config_copy(&s->config, o->scheduler);
     if (e == BRUME_OK) e = brume_process_new(&s->config, &s->process);
     if (e == BRUME_OK) e = check_process(s->kind, s->process);
+    if (e == BRUME_OK) e = check_sections(s, o);
     if (e != BRUME_OK) return e;
     s->options = *o;
     s->options.scheduler = &s->config;
@@ -105,7 +143,7 @@ static brume_status setup(brume_sampler *s, const brume_sampler_options *o)
     if (s->options.eta < 0) s->options.eta = s->kind->default_eta;
     if (s->options.strength == 0 && !(s->kind->flags & BRUME_SAMPLER_TAKES_IMAGE)) s->options.strength = 1;
     s->grid.n = grid_steps(s);
-    if ((e = check_options(s)) != BRUME_OK) return e;
+    if ((e = check_options(s)) != BRUME_OK || (e = check_calls(s)) != BRUME_OK) return e;
     const int32_t n = s->grid.n;
     e = brume_grid_new(s->process, &s->config, &s->options, (enum brume_grid_family)s->kind->grid, (enum brume_state_space)s->kind->state, n, &s->grid);
     if (e != BRUME_OK) return e;
@@ -129,7 +167,8 @@ brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *k
 {
     *out = NULL;
     if (!o->scheduler) return brume_fail(BRUME_E_ARG, "a sampler needs the scheduler's config");
-    if (shape.ndim < 1) return brume_fail(BRUME_E_SHAPE, "a sampler's images must be (N, ...), got a scalar");
+    const brume_status fits = brume_sampler_check_shape(shape);
+    if (fits != BRUME_OK) return fits;
     brume_sampler *s = calloc(1, sizeof *s);
     if (!s) return no_memory();
     brume_scheduler_config_default(&s->config);

@@ -228,7 +228,7 @@ static brume_status tell(struct brume_sampling *s, const struct brume_node *at, 
     if (!s->in->observe) return BRUME_OK;
     const int adaptive = (s->kind->flags & BRUME_SAMPLER_ADAPTIVE) != 0;
     const int32_t calls = brume_sampler_calls(s->sampler);
-    const struct brume_node *from = &s->grid->node[s->first], *to = &s->grid->node[s->n];
+    const struct brume_node *from = &s->grid->node[s->first], *to = &s->grid->node[s->grid->n];
     const brume_sampler_event e = {
         .call = s->calls, .calls = calls, .step = s->done, .steps = adaptive ? 0 : s->n - s->first, .complete = complete,
         .progress = calls ? (double)s->calls / calls : (from->u - at->u) / (from->u - to->u),

@@ -49,6 +49,7 @@ brume_status brume_run_unipc(struct brume_sampling *s)
     double lambda[KEPT] = { 0 };
     int p = 0, known = 0; /* order of the last predictor; predictions that may be differenced */
     brume_status e = BRUME_OK;
+    if (order < 1 || order > MAX_ORDER) return brume_fail(BRUME_E_ARG, "solver_order of UniPC must be within 1 .. %d, got %d", MAX_ORDER, order);
     if (bh1 && (node[s->n].s <= 0 || node[s->first].a <= 0))
         return brume_fail(BRUME_E_ARG, "solver_type bh1 is undefined where sigma is 0 or infinite: final_sigmas_type must be sigma_min, or use bh2");
     for (int k = 0; k <= order && e == BRUME_OK; k++) e = brume_sampling_register(s, k, &m[k]);

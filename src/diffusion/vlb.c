@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "brume/likelihood.h"
 #include "brume/rng.h"
+#include "diffusion/sampler.h"
 
 struct brume_vlb {
     brume_scheduler_config config;
@@ -137,7 +138,8 @@ brume_status brume_vlb_new(brume_device *d, const brume_vlb_options *o, brume_sh
         return brume_fail(BRUME_E_ARG, "the variational bound is for models of discrete time; this one's process is \"%s\": its likelihood comes from the "
                                        "ODE", brume_process_kind_name(o->scheduler->process));
     if (o->terms < 0) return brume_fail(BRUME_E_ARG, "the number of terms of the bound must not be negative, got %d", o->terms);
-    if (shape.ndim < 1) return brume_fail(BRUME_E_SHAPE, "images must be (N, ...), got a scalar");
+    const brume_status fits = brume_sampler_check_shape(shape);
+    if (fits != BRUME_OK) return fits;
     brume_vlb *v = calloc(1, sizeof *v);
     if (!v) return brume_fail(BRUME_E_MEMORY, "out of memory for a likelihood");
     brume_scheduler_config_default(&v->config);
