@@ -374,6 +374,7 @@ static void test_refusals(brume_device *d)
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &ve }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "discrete");
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c, .terms = -1 }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "negative");
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ 0 }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "scheduler");
+    CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c }, BRUME_SHAPE(0, 2), &v), BRUME_E_SHAPE, "empty");
     CHECK_OK(brume_schedule_new(&c, &s));
     CHECK_FAILS(brume_vlb_term(&c, s, BRUME_PREDICT_EPS, BRUME_CDF_TANH, 1000, 4, 2, x0, x0, x0, NULL, bits), BRUME_E_ARG, "1000");
     c.variance_type = BRUME_VARIANCE_LEARNED_RANGE;

@@ -213,6 +213,18 @@ static void test_times(void)
         CHECK_NEAR(importance, 1 / (4 * (0.999 * (t + 1) / 10 + 0.001 / 4)), 1e-6);
     }
     for (int t = 0; t < 4; t++) CHECK_NEAR(share[t], 0.999 * (t + 1) / 10 + 0.00025, 5 * sqrt(0.25 / N));
+    /* what a damaged checkpoint may hold: 4 counts, then the losses */
+    static const struct { int at; float value; } damage[] = { { 1, 11 }, { 0, 2.5f }, { 3, -1 }, { 2, NAN }, { 4, -1e-3f }, { 43, INFINITY } };
+    int64_t n_state;
+    float *state = brume_time_sampler_state(s, &n_state);
+    CHECK_INT(n_state, 44);
+    for (int i = 0; i < 6; i++) {
+        const float kept = state[damage[i].at];
+        state[damage[i].at] = damage[i].value;
+        CHECK_FAILS(brume_time_sampler_restored(s), BRUME_E_FORMAT, "counts of 0 .. 10");
+        state[damage[i].at] = kept;
+    }
+    CHECK_OK(brume_time_sampler_restored(s));
     brume_time_sampler_free(s);
     brume_process_free(p);
 

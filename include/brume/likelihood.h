@@ -103,6 +103,7 @@ typedef struct brume_ode_image {
 } brume_ode_image;
 
 typedef struct brume_ode_likelihood brume_ode_likelihood;
+/** For batches of shape (N, ...) on device d, which must outlive it. BRUME_E_ARG, BRUME_E_SHAPE, BRUME_E_MEMORY. */
 brume_status brume_ode_likelihood_new(brume_device *d, const brume_ode_likelihood_options *o, brume_shape shape, brume_ode_likelihood **out);
 void brume_ode_likelihood_free(brume_ode_likelihood *l);
 /**

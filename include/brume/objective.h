@@ -127,8 +127,11 @@ double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64
 /** 1 if brume_time_sampler_learn() is to be told the losses (not weighed) of all examples after each step. */
 int brume_time_sampler_learns(const brume_time_sampler *s);
 void brume_time_sampler_learn(brume_time_sampler *s, double u, double loss);
-/** What was learnt, for checkpoints: *n floats owned by s; NULL if nothing ever is. After writing there call brume_time_sampler_restored(). */
+/**
+ * What was learnt, for checkpoints: *n floats owned by s; NULL if nothing ever is. After writing there call brume_time_sampler_restored():
+ * BRUME_E_FORMAT for what cannot have been learnt, then s must not be used on.
+ */
 float *brume_time_sampler_state(brume_time_sampler *s, int64_t *n);
-void brume_time_sampler_restored(brume_time_sampler *s);
+brume_status brume_time_sampler_restored(brume_time_sampler *s);
 
 #endif

@@ -80,10 +80,10 @@ brume_plan *brume_trainer_plan(brume_trainer *t);
 
 /**
  * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on), then the EMA weights as a diffusers
- * pipeline in FOLDER. Each file is whole or as it was before. note: kept in the state, given back by resume; may be NULL.
+ * pipeline in FOLDER. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
  */
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
-/** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. */
+/** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. note may be NULL. */
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
 
 /** Model and training settings for a kind of data: brume_preset_row(i) until NULL. */

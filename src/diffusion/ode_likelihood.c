@@ -2,6 +2,7 @@
  * Log densities by the probability-flow ODE (Song et al. 2021, app. D.2): the image flows to noise, and what the flow spreads on its way,
  * its divergence, is what the density of the image exceeds that of the noise by (Chen et al. 2018; Grathwohl et al. 2019). */
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,7 +152,7 @@ brume_status brume_ode_likelihood_new(brume_device *d, const brume_ode_likelihoo
         l->probes = o->probe == BRUME_PROBE_EXACT || o->probes == 0 ? 1 : o->probes;
         l->rtol = o->rtol > 0 ? o->rtol : 1e-5;
         l->atol = o->atol > 0 ? o->atol : 1e-5;
-        l->v = malloc((size_t)l->probes * count * sizeof *l->v);
+        if ((size_t)l->probes <= SIZE_MAX / sizeof *l->v / count) l->v = malloc((size_t)l->probes * count * sizeof *l->v);
         l->host = malloc(count * sizeof *l->host);
         l->change = malloc(3 * (size_t)l->images * sizeof *l->change);
         if (!l->v || !l->host || !l->change) e = brume_fail(BRUME_E_MEMORY, "out of memory for a likelihood");

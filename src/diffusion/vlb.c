@@ -174,7 +174,7 @@ static brume_status term(brume_vlb *v, const brume_denoiser *d, const float *x0,
         e = brume_vlb_term(&v->config, v->schedule, d->prediction_type, v->cdf, t, v->images, v->per, x0, xt, m, d->has_variance ? variance : NULL, v->bits);
     if (e != BRUME_OK) return e;
     for (int64_t i = 0; i < v->images; i++) v->sum[t] += v->bits[i];
-    v->count[t] += v->images;
+    if (e == BRUME_OK) v->count[t] += v->images;
     return BRUME_OK;
 }
 
@@ -219,7 +219,7 @@ brume_status brume_vlb_run(brume_vlb *v, const brume_denoiser *denoiser, const f
         }
         if (e == BRUME_OK && observe) e = observe(ctx, k + 1, all);
     }
-    for (int64_t i = 0; i < v->images; i++) out[i].total = out[i].prior + out[i].middle + out[i].decoder;
+    for (int64_t i = 0; e == BRUME_OK && i < v->images; i++) out[i].total = out[i].prior + out[i].middle + out[i].decoder;
     if (sampling_error) *sampling_error = v->terms ? 0.5 * fabs(half[0] - half[1]) : 0;
     return e;
 }

@@ -175,8 +175,7 @@ static brume_status read_state(struct brume_trainer *t, const brume_safetensors 
     if (!x || x->count != n_times)
         return brume_fail(BRUME_E_SHAPE, "%s: tensor '" TIMES "' expects %" PRId64 " values, the file has %" PRId64, brume_safetensors_name(f), n_times, x ? x->count : 0);
     s = brume_st_read_f32(x, 0, n_times, times);
-    brume_time_sampler_restored(t->time_sampler);
-    return s;
+    return s == BRUME_OK ? brume_time_sampler_restored(t->time_sampler) : s;
 }
 
 /* Do two configs describe the same noise process? */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Times of training examples. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,4 +172,13 @@ float *brume_time_sampler_state(brume_time_sampler *s, int64_t *n)
     return s->state;
 }
 
-void brume_time_sampler_restored(brume_time_sampler *s) { s->stale = 1; }
+brume_status brume_time_sampler_restored(brume_time_sampler *s)
+{
+    s->stale = 1;
+    for (int64_t i = 0; s->state && i < (int64_t)s->T * (HISTORY + 1); i++) {
+        const float v = s->state[i];
+        if (!(v >= 0 && v <= FLT_MAX) || (i < s->T && (v > HISTORY || v != floorf(v))))
+            return brume_fail(BRUME_E_FORMAT, "training: losses by time expect counts of 0 .. %d and losses that are finite and not negative, got %g", HISTORY, v);
+    }
+    return BRUME_OK;
+}
