@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define MOST_FRAMES 120
+#define WIDTH 320 /* about, in pixels */
 
 brume_status film_begin(struct film *f, const char *path, int64_t images, int64_t h, int64_t w, int64_t c, int ms)
 {
@@ -16,7 +17,8 @@ brume_status film_begin(struct film *f, const char *path, int64_t images, int64_
 static brume_status put(struct film *f, int centiseconds)
 {
     brume_image *grid = NULL;
-    brume_status s = brume_image_grid(f->cells, 2 * f->images, (int32_t)f->h, (int32_t)f->w, (int32_t)f->c, (int32_t)f->images, 0, &grid);
+    const int64_t fit = WIDTH / (f->images * f->w); /* a film holds many pictures: small ones */
+    brume_status s = brume_image_grid(f->cells, 2 * f->images, (int32_t)f->h, (int32_t)f->w, (int32_t)f->c, (int32_t)f->images, fit > 1 ? (int32_t)fit : 1, &grid);
     if (s == BRUME_OK) s = brume_film_add(f->gif, grid, centiseconds);
     brume_image_free(grid);
     return s;
