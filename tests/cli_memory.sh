@@ -30,11 +30,13 @@ agree() { # agree DEVICE OPTIONS...
 }
 devices=cpu
 # The memory of a device of its own is not in the resident set, so that only drivers for processors can be compared.
-if "$brume" devices | grep -q '^opencl:0.0.*pthread'; then devices="cpu opencl:0.0"; else skipped=3; fi
+if "$brume" devices | grep -q '^opencl:0.0.*pthread'; then devices="cpu opencl:0.0"; else skipped=5; fi
 for d in $devices; do
     agree "$d" --mode infer --batch 64
     agree "$d" --mode train --batch 64
     agree "$d" --mode train --batch 64 --micro-batch 16
+    agree "$d" --mode infer --batch 64 --storage f16
+    agree "$d" --mode train --batch 64 --storage f16 --recompute
 done
 
 echo "$passed passed, $failed failed, $skipped skipped"

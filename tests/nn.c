@@ -517,12 +517,12 @@ static double deviation(const double *x, int n)
 }
 
 /* y = denoiser(x, t = 321) for n images of 4 x 4, at s / a = sigma */
-static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
+static void ask_stored(const brume_model *m, brume_storage storage, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
 {
     brume_unet2d_denoiser *d = NULL;
     brume_buffer *in = NULL, *out = NULL;
     const size_t bytes = (size_t)n * 16 * 2 * sizeof(float);
-    const brume_unet2d_denoiser_options o = { .labels = labels, .null_label = 4, .guidance = guidance };
+    const brume_unet2d_denoiser_options o = { .labels = labels, .null_label = 4, .guidance = guidance, .storage = storage };
     if (CHECK_OK(brume_buffer_new(cpu, bytes, &in)) && CHECK_OK(brume_buffer_new(cpu, bytes, &out)) && CHECK_OK(brume_buffer_write(in, 0, x, bytes)) &&
         CHECK_OK(brume_unet2d_denoiser_new(cpu, &m->unet, m->params, BRUME_SHAPE(n, 4, 4, 2), &o, &d))) {
         const brume_denoiser *f = brume_unet2d_denoiser_get(d);
@@ -534,6 +534,38 @@ static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidan
     brume_unet2d_denoiser_free(d);
     brume_buffer_free(in);
     brume_buffer_free(out);
+}
+
+static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
+{
+    ask_stored(m, BRUME_STORAGE_F32, n, labels, guidance, sigma, x, y);
+}
+
+/* Weights in f16 are the same as weights rounded to f16, to the bit: nothing else of so small a network waits in f16. */
+static void test_half_weights(void)
+{
+    brume_unet2d_config c = tiny();
+    brume_model *m = NULL;
+    float x[96], half[96], wide[96], rounded[96];
+    classes(&c);
+    c.out_channels = 2;
+    for (int i = 0; i < 96; i++) x[i] = (float)sin(0.7 * i);
+    if (!CHECK_OK(brume_model_new(&c, NULL, 9, &m))) return;
+    const int32_t labels[] = { 0, 1, 2 };
+    for (int i = 0; i < 3; i++) { /* no guidance; everywhere; within an interval: two networks that share their weights */
+        const brume_guidance guidance = { .scale = i ? 3 : 1, .sigma_lo = i == 2 ? 0.5 : 0, .sigma_hi = i == 2 ? 2 : INFINITY };
+        float *exact = m->params;
+        ask(m, 3, labels, guidance, 1, x, wide);
+        ask_stored(m, BRUME_STORAGE_F16, 3, labels, guidance, 1, x, half);
+        if (!(m->params = malloc((size_t)m->n_params * sizeof *exact))) exit(1);
+        for (int64_t k = 0; k < m->n_params; k++) m->params[k] = brume_f16_to_f32(brume_f32_to_f16(exact[k]));
+        ask(m, 3, labels, guidance, 1, x, rounded);
+        CHECK(!memcmp(half, rounded, sizeof half));
+        CHECK(memcmp(half, wide, sizeof half));
+        free(m->params);
+        m->params = exact;
+    }
+    brume_model_free(m);
 }
 
 static void test_denoiser(void)
@@ -667,6 +699,7 @@ int main(void)
     test_init();
     test_folders();
     test_denoiser();
+    test_half_weights();
     test_derivative();
     remove_tree();
     brume_device_close(cpu);

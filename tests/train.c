@@ -9,6 +9,7 @@
 #include "brume/safetensors.h"
 #include "brume/train.h"
 #include "check.h"
+#include "train/trainer.h"
 
 static char folder[256];
 
@@ -147,6 +148,67 @@ static void test_recompute(const brume_dataset *data)
     brume_device_close(d);
 }
 
+/* Activations that wait in f16: nearly the same losses in less memory, the same bits for any threads, across a stop and with recomputation's
+ * copies; a gradient beyond f32 updates nothing and halves the loss scale. */
+static void test_storage(const brume_dataset *data)
+{
+    enum { N = 6 };
+    brume_train_config c;
+    brume_device *d = NULL;
+    brume_trainer *t = NULL;
+    brume_train_result r;
+    small_config(&c);
+    c.batch = 16; /* values of 4096 and more: 8 channels of 8x8 */
+    c.steps = N;
+    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) || !CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
+    float *wide = malloc(bytes), *half = malloc(bytes), *other = malloc(bytes);
+    double wide_loss[N], half_loss[N];
+    brume_plan_stats before, after;
+    CHECK_OK(steps(&c, data, 2, 0, N, 0, wide, wide_loss));
+    CHECK_OK(brume_train_estimate(d, &c, &before));
+    c.storage = BRUME_STORAGE_F16;
+    CHECK_OK(steps(&c, data, 2, 0, N, 0, half, half_loss));
+    CHECK_OK(brume_train_estimate(d, &c, &after));
+    CHECK((double)after.arena_bytes < 0.8 * (double)(before.arena_bytes - bytes)); /* the gradient lies elsewhere now */
+    for (int i = 0; i < N; i++) CHECK(fabs(half_loss[i] - wide_loss[i]) <= 2e-3 * wide_loss[i]); /* roundings of 2^-11 and what Adam makes of them */
+    CHECK(memcmp(wide, half, bytes));
+    CHECK_OK(steps(&c, data, 3, 0, N, 0, other, NULL));
+    CHECK(!memcmp(half, other, bytes));
+    CHECK_OK(steps(&c, data, 2, 0, 4, 1, NULL, NULL));
+    CHECK_OK(steps(&c, data, 2, 1, N - 4, 0, other, NULL));
+    CHECK(!memcmp(half, other, bytes));
+
+    if (CHECK_OK(brume_trainer_new(d, &c, data, &t))) {
+        CHECK_OK(brume_trainer_get_params(t, 0, wide));
+        t->update.loss_scale = 0x1p126;
+        t->update.good_steps = 7;
+        CHECK_OK(brume_trainer_step(t, &r));
+        CHECK_OK(brume_trainer_get_params(t, 0, half));
+        CHECK(r.skipped && isfinite(r.loss) && !isfinite(r.grad_norm) && t->update.loss_scale == 0x1p125 && t->update.good_steps == 0);
+        CHECK(!memcmp(wide, half, bytes)); /* nothing was updated */
+        t->update.loss_scale = 1024;
+        t->update.good_steps = BRUME_LOSS_SCALE_STEPS - 1;
+        CHECK_OK(brume_trainer_step(t, &r));
+        CHECK_OK(brume_trainer_get_params(t, 0, half));
+        CHECK(!r.skipped && isfinite(r.grad_norm) && t->update.loss_scale == 2048 && t->update.good_steps == 0);
+        CHECK(memcmp(wide, half, bytes));
+        CHECK_INT(t->update.skipped, 1);
+        CHECK_OK(brume_trainer_save(t, folder, 0));
+        t->update.loss_scale = 4;
+        t->update.skipped = 0;
+        CHECK_OK(brume_trainer_resume(t, folder, NULL));
+        CHECK(t->update.loss_scale == 2048 && t->update.skipped == 1);
+        t->update.loss_scale = 0.5; /* halved below 1: the run gives up */
+        CHECK_FAILS(brume_trainer_step(t, &r), BRUME_E_NUMERIC, "--storage f32");
+    }
+    brume_trainer_free(t);
+    brume_device_close(d);
+    free(wide);
+    free(half);
+    free(other);
+}
+
 static uint64_t takes(brume_device *d, brume_train_config c, int32_t micro_batch, int recompute)
 {
     brume_plan_stats s = { 0 };
@@ -282,6 +344,7 @@ int main(void)
     test_same_bits(data);
     test_micro_batch(data);
     test_recompute(data);
+    test_storage(data);
     test_memory_limit(data);
     test_refusals(data);
     test_learns(data);

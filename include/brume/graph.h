@@ -149,4 +149,15 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab);
  */
 brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name, brume_tensor keep);
 
+typedef enum brume_storage { BRUME_STORAGE_F32 = 0, BRUME_STORAGE_F16 } brume_storage;
+/**
+ * Storage in f16, arithmetic in f32. Rewrites a finished graph, gradients and updates included; handles stay valid.
+ * - A tensor of 4096 elements or more that waits while 32 nodes and more run (an activation kept for the backward pass, a skip connection)
+ *   is cast to f16 for that time. What is summed up as gradients of parameters, or updates something, stays f32.
+ * - weights, a slab or BRUME_NONE: becomes a slab of f16 (to be written as such), whose parameters are cast just before they are read.
+ *   Nothing may update it.
+ * Gradients in f16 need a scaled loss: see brume_grad_slab_sum().
+ */
+void brume_store_half(brume_graph *g, brume_tensor weights);
+
 #endif

@@ -56,6 +56,7 @@ typedef struct brume_unet2d_denoiser_options {
     brume_guidance guidance;
     brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
                                     and every call sees its values of that time */
+    brume_storage storage;     /**< f16: weights (where they are a copy) and what waits within the network, see brume_store_half() */
     const brume_plan *arena;   /**< see brume_plan_options.arena */
     bool derivative;           /**< plans the product with the Jacobian, too (brume_denoiser.vjp: likelihoods); no guidance then */
 } brume_unet2d_denoiser_options;

@@ -32,6 +32,7 @@ typedef struct brume_train_config {
     int32_t micro_batch;              /**< images at once, a divisor of batch: gradients of the parts are added up, which takes less memory
                                            and differs from the whole batch by roundings only; 0: all */
     int64_t steps;                    /**< steps in all, counted from the beginning of the run */
+    brume_storage storage;            /**< f16: activations kept for the backward pass wait in f16, with a scaled loss; state and sums stay f32 */
     int recompute;                    /**< 1: keep only what goes into each block and compute the rest again: see brume_graph_recompute() */
     uint64_t memory_limit;            /**< bytes on the device beyond which a run is refused; 0: what the device has */
     brume_optimizer optimizer;
@@ -48,8 +49,11 @@ void brume_train_config_default(brume_train_config *c);
 
 typedef struct brume_trainer brume_trainer;
 
-/** accuracy: of classifiers, part of the batch; else NaN. */
-typedef struct brume_train_result { double loss, grad_norm, lr, accuracy; } brume_train_result;
+/**
+ * accuracy: of classifiers, part of the batch; else NaN. skipped 1: with f16 storage, a gradient that is not finite; nothing was updated, the
+ * next step has half the loss scale.
+ */
+typedef struct brume_train_result { double loss, grad_norm, lr, accuracy; int skipped; } brume_train_result;
 
 /**
  * Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed.
@@ -66,7 +70,11 @@ brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, 
  * make it fit: recomputation, the largest micro-batch, or both.
  */
 brume_status brume_train_check_memory(brume_device *d, const brume_train_config *c);
-/** One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step. */
+/**
+ * One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step.
+ * With f16 storage the loss is scaled (Micikevicius et al. 2018): by 65536 at first, by half of it after a step whose gradient is not finite
+ * (which updates nothing), by twice as much after 2000 good steps. The scale is part of a checkpoint.
+ */
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r);
 /** Steps done since the beginning of the run. */
 int64_t brume_trainer_steps_done(const brume_trainer *t);

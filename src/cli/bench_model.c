@@ -26,7 +26,7 @@ static brume_status open_denoiser(const brume_train_config *c, struct bench_subj
     const size_t bytes = (size_t)brume_shape_numel(shape) * sizeof(float);
     int32_t *labels = calloc((size_t)c->batch, sizeof *labels);
     float *zeros = calloc(1, bytes);
-    const brume_unet2d_denoiser_options o = { .labels = u->class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance.scale = 1 };
+    const brume_unet2d_denoiser_options o = { .labels = u->class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance.scale = 1, .storage = c->storage };
     brume_status st = labels && zeros ? brume_model_new(u, NULL, c->seed, &s->model) : BRUME_E_MEMORY;
     if (st == BRUME_OK) st = brume_unet2d_denoiser_new(s->device, u, s->model->params, shape, &o, &s->denoiser);
     if (s->model) brume_model_drop_params(s->model);

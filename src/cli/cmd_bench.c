@@ -16,7 +16,7 @@ struct bench_args {
     const char *preset;
     int64_t batch, micro_batch, size, repeat, seed;
     double seconds;
-    int mode, recompute, json, quiet;
+    int mode, recompute, storage, json, quiet;
     double begin_ms;     /* when the program began */
 };
 
@@ -123,6 +123,7 @@ static brume_status bench(const struct bench_args *a, const char *model)
     c.batch = (int32_t)a->batch;
     c.micro_batch = (int32_t)a->micro_batch;
     c.recompute = a->recompute;
+    c.storage = (brume_storage)a->storage;
     c.seed = (uint64_t)a->seed;
     c.lr = 1e-4;
     s = bench_model(d, a->mode, &c, &subject);
@@ -147,6 +148,7 @@ int cmd_bench(int argc, char **argv)
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
+        OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
         OPT_INT("repeat", &a.repeat, 0, 1000000, "N", "runs to measure; 0: as many as fit in --seconds, at least 3"),
         OPT_FLOAT("seconds", &a.seconds, 0.01, 3600, "S", "how long to measure"),

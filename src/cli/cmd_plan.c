@@ -14,7 +14,7 @@ struct plan_args {
     struct cli_device device;
     const char *preset;
     int64_t batch, micro_batch, size;
-    int mode, recompute, json, steps, quiet;
+    int mode, recompute, storage, json, steps, quiet;
     const char *limit;
     uint64_t memory_limit;
 };
@@ -40,6 +40,7 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
     if (u->class_embed_type == BRUME_CLASS_IDENTITY)
         labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch, brume_unet2d_embedding_dim(u)));
     brume_output(g, brume_unet2d(g, u, slab, x, t, labels, NULL), "prediction");
+    if (a->storage == BRUME_STORAGE_F16) brume_store_half(g, slab);
     const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
     const brume_status s = brume_plan_new(d, g, &options, &plan);
     if (s == BRUME_OK) {
@@ -59,7 +60,7 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
 static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, double base, int64_t params)
 {
     /* What PoCL keeps for a network's programs, and per kernel object with its code: measured. */
-    const double driver = d->is_opencl ? 5 * 1048576.0 + 30720.0 * s->prepared : 0;
+    const double driver = d->is_opencl ? 6 * 1048576.0 + 8192.0 * s->prepared : 0;
     const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)params + (double)s->dropped_bytes, device = (double)s->persistent_bytes;
     const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
     if (!d->is_cpu_type) return host + copy;
@@ -109,6 +110,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     c.batch = (int32_t)a->batch;
     c.micro_batch = (int32_t)a->micro_batch;
     c.recompute = a->recompute;
+    c.storage = (brume_storage)a->storage;
     c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
@@ -136,6 +138,7 @@ int cmd_plan(int argc, char **argv)
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
         OPT_STRING("memory-limit", &a.limit, "BYTES", "train: what would fit into so much memory, as 800M or 2G; default: what the device has"),
+        OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),

@@ -17,6 +17,10 @@ struct cli_device { const char *spec; int64_t threads; int clblast, cache; };
         OPT_CHOICE("clblast", &(d)->clblast, ((const char *const[]){ "auto", "off", "on", NULL }), "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
         OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)")
 
+/* Row of an option table for a storage: int *. */
+#define OPT_STORAGE(to) \
+    OPT_CHOICE("storage", to, ((const char *const[]){ "f32", "f16", NULL }), "what waits in memory (arithmetic is f32): f16 takes half as much, rounded to 11 bits")
+
 /* Opens the device and, unless quiet, says on stderr which, and how far its preparations at the first use are. */
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out);
 

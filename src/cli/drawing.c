@@ -137,6 +137,7 @@ static brume_status make_denoiser(struct drawing *d)
         .prediction_type = d->model->scheduler.prediction_type, .labels = d->conditional ? d->labels : NULL,
         .null_label = a->negative >= 0 ? (int32_t)a->negative : d->model->unet.num_class_embeds - 1,
         .guidance = { .scale = d->conditional ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
+        .storage = (brume_storage)a->storage,
     };
     const brume_status st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
     if (!d->a->field) brume_model_drop_params(d->model); /* the field is drawn by a second network */

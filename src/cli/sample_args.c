@@ -166,6 +166,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
 
         OPT_GROUP("Machine"),
         OPT_INT("batch", &a->batch, 1, 65536, "N", "most images drawn at once"),
+        OPT_STORAGE(&a->storage),
         OPT_DEVICE(&a->device),
         OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
         { 0 } };

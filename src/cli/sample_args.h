@@ -12,7 +12,7 @@ struct sample_args {
     const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *trajectories, *field, *weights;
     const char *init_image, *mask, *interpolate, *classifier;
     const char *guidance_interval, *steps_list, *samplers, *table;
-    int quiet, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;
+    int quiet, storage, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;
     int64_t n, batch, seed, columns, scale, size, strip_images, strip_columns, negative, frame_ms;
     double guidance, guidance_w, rescale, threshold, threshold_max, classifier_scale, rho, sigma_min, sigma_max, interval[2];
     int64_t steps, reference_steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;

@@ -141,6 +141,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_GROUP("Machine"),
         OPT_STRING("memory-limit", &a->limit, "BYTES", "refuse to start with more memory than that on the device, say what would fit; 800M, 2G; "
                    "default: what the device has"),
+        OPT_STORAGE(&a->storage),
         OPT_FLAG("recompute", &a->recompute, "keep less for the backward pass and compute it again: less memory, more time, the same bits"),
         OPT_DEVICE(&a->device),
         OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
@@ -212,6 +213,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;
     c->recompute = a->recompute;
+    c->storage = (brume_storage)a->storage;
     c->memory_limit = a->memory_limit;
     if (a->given[TRAIN_LR]) c->lr = a->lr;
     if (a->given[TRAIN_DECAY]) c->weight_decay = a->decay;

@@ -16,7 +16,7 @@ enum train_option { /* numbers of options whose absence matters; see train_args.
 struct train_args {
     struct cli_device device;
     const char *limit, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times;
-    int task, cond, optimizer, recompute, resume, quiet, variance, bound, zero_snr;
+    int task, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     uint64_t memory_limit;
     double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;

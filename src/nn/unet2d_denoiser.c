@@ -8,6 +8,7 @@
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/plan.h"
+#include "brume/safetensors.h"
 #include "nn/guidance.h"
 
 /* The network planned for some rows: N, or 2 N with guidance; or with its derivative. */
@@ -112,6 +113,8 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
 static bool both(const brume_unet2d_denoiser_options *o) { return o->guidance.scale != 1 && o->guidance.sigma_hi > 0; }
 static bool shared_weights(const brume_unet2d_denoiser_options *o) { return o->weights || o->derivative || both(o); }
 
+static bool half_weights(const brume_unet2d_denoiser_options *o) { return o->storage == BRUME_STORAGE_F16 && !o->weights; }
+
 static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_device *d, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
     const bool guided = w == &n->guided, adjoint = w == &n->adjoint;
@@ -147,6 +150,7 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
         brume_assign(g, w->product, dx);
     }
     brume_assign(g, w->out, y);
+    if (o->storage == BRUME_STORAGE_F16) brume_store_half(g, half_weights(o) ? w->slab : BRUME_NONE);
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
     brume_tensor elsewhere[6] = { w->x, w->out };
@@ -161,14 +165,30 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     return s == BRUME_OK && guided ? brume_plan_write(w->p, w->weights, weights, sizeof weights) : s;
 }
 
+/* In pieces: no second copy of all weights on the host. */
+static brume_status write_half(brume_buffer *to, const float *params, int64_t count)
+{
+    uint16_t half[8192];
+    const int64_t piece = (int64_t)(sizeof half / sizeof *half);
+    brume_status s = BRUME_OK;
+    for (int64_t i = 0; i < count && s == BRUME_OK; i += piece) {
+        const int64_t m = count - i < piece ? count - i : piece;
+        for (int64_t k = 0; k < m; k++) half[k] = brume_f32_to_f16(params[i + k]);
+        s = brume_buffer_write(to, (size_t)i * sizeof *half, half, (size_t)m * sizeof *half);
+    }
+    return s;
+}
+
 static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, const float *params, const brume_unet2d_denoiser_options *o)
 {
     struct network *const all[] = { &n->plain, &n->guided, &n->adjoint };
     struct network *any = n->guided.p ? &n->guided : &n->plain;
-    const size_t bytes = (size_t)brume_params_numel(any->g, any->slab) * sizeof *params;
+    const int64_t count = brume_params_numel(any->g, any->slab);
+    const size_t bytes = (size_t)count * (half_weights(o) ? sizeof(uint16_t) : sizeof *params);
+    if (!shared_weights(o) && half_weights(o)) return write_half(brume_plan_buffer(any->p, any->slab), params, count);
     if (!shared_weights(o)) return brume_plan_write(any->p, any->slab, params, bytes);
     brume_status s = o->weights ? BRUME_OK : brume_buffer_new(d, bytes, &n->params);
-    if (s == BRUME_OK && !o->weights) s = brume_buffer_write(n->params, 0, params, bytes);
+    if (s == BRUME_OK && !o->weights) s = half_weights(o) ? write_half(n->params, params, count) : brume_buffer_write(n->params, 0, params, bytes);
     for (int i = 0; i < 3 && s == BRUME_OK; i++)
         if (all[i]->p) s = brume_plan_bind(all[i]->p, all[i]->slab, o->weights ? o->weights : n->params);
     return s;

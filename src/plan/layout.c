@@ -274,7 +274,8 @@ static brume_status place_arena(struct brume_plan *p)
             const uint64_t bytes = brume_plan_value_bytes(value(p, t));
             const bool elsewhere = is_elsewhere(p, t);
             if (!elsewhere) *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
-            p->slots[slot++] = (struct brume_slot){ .value = t, .bytes = bytes + guard, .elsewhere = elsewhere };
+            /* whole words: devices fill word by word */
+            p->slots[slot++] = (struct brume_slot){ .value = t, .bytes = (bytes + 3) / 4 * 4 + guard, .elsewhere = elsewhere };
         }
     for (int i = 0; i < p->n_steps; i++) {
         struct brume_step *st = &p->steps[i];

@@ -67,7 +67,7 @@ static void objective_text(const brume_train_config *c, char text[256])
 
 static brume_status save_state(struct brume_trainer *t, const char *folder, int64_t note)
 {
-    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[256];
+    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[256], scale[32], good[32], skipped[32];
     struct state st[STATE_TENSORS];
     struct source from[STATE_TENSORS + 1];
     brume_st_item items[STATE_TENSORS + 1];
@@ -89,8 +89,12 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
     snprintf(seed, sizeof seed, "%" PRIu64, t->config.seed);
     snprintf(batch, sizeof batch, "%d", t->config.batch);
     snprintf(note_text, sizeof note_text, "%" PRId64, note);
+    snprintf(scale, sizeof scale, "%.0f", t->update.loss_scale);
+    snprintf(good, sizeof good, "%" PRId64, t->update.good_steps);
+    snprintf(skipped, sizeof skipped, "%" PRId64, t->update.skipped);
     const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(t->config.optimizer),
-                               "brume.objective", objective, "brume.note", note_text, NULL };
+                               "brume.objective", objective, "brume.note", note_text, "brume.loss_scale", scale,
+                               "brume.good_steps", good, "brume.skipped_steps", skipped, NULL };
     if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
     return s;
 }
@@ -229,6 +233,23 @@ static brume_status check_same_process(const struct brume_trainer *t, const char
     return s;
 }
 
+/* Runs from before there was f16 storage have none. A run may change its storage: an f32 run then starts from the scale that fresh ones have. */
+static brume_status read_loss_scale(struct brume_update *u, brume_storage storage, const brume_safetensors *f)
+{
+    uint64_t scale = 0, good = 0, skipped = 0;
+    if (!brume_safetensors_metadata(f, "brume.loss_scale")) return BRUME_OK;
+    brume_status s = number(f, "brume.loss_scale", &scale);
+    if (s == BRUME_OK) s = number(f, "brume.good_steps", &good);
+    if (s == BRUME_OK) s = number(f, "brume.skipped_steps", &skipped);
+    if (s != BRUME_OK) return s;
+    u->skipped = (int64_t)skipped;
+    if (storage == BRUME_STORAGE_F16 && scale > 1) {
+        u->loss_scale = (double)scale;
+        u->good_steps = (int64_t)good;
+    }
+    return BRUME_OK;
+}
+
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note)
 {
     char path[4096];
@@ -240,6 +261,7 @@ brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t 
     if (s == BRUME_OK) s = check_same_process(t, folder);
     if (s == BRUME_OK) s = number(f, "brume.step", &step);
     if (s == BRUME_OK) s = number(f, "brume.note", &kept);
+    if (s == BRUME_OK) s = read_loss_scale(&t->update, t->config.storage, f);
     if (s == BRUME_OK) s = read_state(t, f);
     brume_safetensors_close(f);
     if (s != BRUME_OK) return brume_fail_in(s, "cannot resume");

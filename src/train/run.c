@@ -68,8 +68,10 @@ static void write_tally(FILE *log, double accuracy, const struct brume_tally *t)
 
 static brume_status write_log(struct run *r, const brume_train_result *x, double rate)
 {
-    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %.7g, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", r->t->done,
-            x->loss, x->grad_norm, x->lr, rate, now() - r->started);
+    char norm[32];
+    snprintf(norm, sizeof norm, x->skipped ? "null" : "%.7g", x->grad_norm);
+    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", r->t->done,
+            x->loss, norm, x->lr, rate, now() - r->started);
     if (brume_trainer_classifies(r->c)) write_tally(r->log, x->accuracy, &r->t->last);
     fprintf(r->log, "}\n");
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;

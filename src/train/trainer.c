@@ -72,7 +72,9 @@ static brume_status build(struct brume_trainer *t)
     return brume_graph_status(g);
 }
 
-static bool in_parts(const struct brume_trainer *t) { return t->part != t->config.batch; }
+static bool scaled(const struct brume_trainer *t) { return t->config.storage == BRUME_STORAGE_F16; }
+/* Two plans: the sum of gradients must be complete, or be judged by the host, before anything is updated. */
+static bool apart(const struct brume_trainer *t) { return t->part != t->config.batch || scaled(t); }
 
 /* Gradient and update: a whole batch in one plan; micro-batches in a plan that adds gradients up, and one that updates by their sum. */
 static brume_status plan_update(struct brume_trainer *t, const brume_plan_options *options)
@@ -80,21 +82,27 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     brume_graph *g = t->graph;
     struct brume_update *u = &t->update;
     brume_tensor sum = BRUME_NONE;
+    u->loss_scale = scaled(t) ? BRUME_LOSS_SCALE : 1;
     brume_graph_recompute(g, t->config.recompute);
-    if (in_parts(t)) {
+    if (apart(t)) {
         t->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
-        const brume_tensor share = brume_constant(g, BRUME_SCALAR, (float)((double)t->part / t->config.batch));
-        sum = brume_grad_slab_sum(g, t->loss.loss, share, t->params, "grad", t->keep);
+        t->share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
+        sum = brume_grad_slab_sum(g, t->loss.loss, t->share, t->params, "grad", t->keep);
     } else {
         u->grad = BRUME_NONE;
         brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss.loss, t->params));
     }
+    if (scaled(t)) {
+        u->grad_norm = brume_l2_norm(g, sum);
+        brume_output(g, u->grad_norm, "grad_norm");
+        brume_store_half(g, BRUME_NONE);
+    }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     t->n_params = brume_params_numel(g, t->params);
     brume_plan_options o = *options;
-    o.repack = in_parts(t);
+    o.repack = apart(t);
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
-    if (s == BRUME_OK && in_parts(t)) return brume_update_new(t, sum, options);
+    if (s == BRUME_OK && apart(t)) return brume_update_new(t, sum, options);
     u->plan = t->plan;
     return s;
 }
@@ -265,7 +273,7 @@ static void draw_examples(struct brume_trainer *t, int32_t first)
 static brume_status write_inputs(struct brume_trainer *t, int32_t first)
 {
     const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
-    const float keep = first > 0 ? 1 : 0;
+    const float keep = first > 0 ? 1 : 0, share = (float)(t->update.loss_scale * t->part / t->config.batch);
     const bool index_times = t->config.unet.time_embedding_type == BRUME_TIME_LEARNED;
     const int32_t step = 0; /* every example has a seed of its own */
     const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
@@ -275,7 +283,8 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
         { t->labels, t->label_values, B * sizeof *t->label_values },
         { t->seeds, t->seed_values, B * sizeof *t->seed_values },
         { t->step, &step, sizeof step },
-        { in_parts(t) ? t->keep : BRUME_NONE, &keep, sizeof keep },
+        { apart(t) ? t->keep : BRUME_NONE, &keep, sizeof keep },
+        { apart(t) ? t->share : BRUME_NONE, &share, sizeof share },
     };
     for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
         if (writes[i].to == BRUME_NONE) continue;
@@ -304,13 +313,12 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
 {
     const brume_train_config *c = &t->config;
     double loss = 0;
-    float norm = 0;
     const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
-    if (s == BRUME_OK && in_parts(t)) s = brume_plan_run(t->update.plan);
-    if (s != BRUME_OK || (s = brume_plan_read(t->update.plan, t->update.grad_norm, &norm, sizeof norm)) != BRUME_OK) return s;
+    *r = (brume_train_result){ .loss = loss, .lr = lr };
+    if (s != BRUME_OK || (s = brume_update_run(t, r)) != BRUME_OK) return s;
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
         brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->errors[i]);
     t->done++;
@@ -318,10 +326,13 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
         t->recent.seen[i] += t->last.seen[i];
         t->recent.correct[i] += t->last.correct[i];
     }
-    *r = (brume_train_result){ loss, norm, lr, brume_tally_accuracy(&t->last) };
-    if (!isfinite(loss) || !isfinite(norm))
+    r->accuracy = brume_tally_accuracy(&t->last);
+    if (scaled(t) && (!isfinite(loss) || t->update.loss_scale < 1))
+        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: "
+                          "activations or gradients leave the range of f16", t->done, loss, t->update.loss_scale);
+    if (!isfinite(loss) || !(isfinite(r->grad_norm) || r->skipped))
         return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
-                          t->done, loss, (double)norm);
+                          t->done, loss, r->grad_norm);
     return BRUME_OK;
 }
 
@@ -334,7 +345,7 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     brume_plan_stats u;
     brume_plan_get_stats(t->plan, s);
     s->host_bytes += (uint64_t)t->part * ((uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28);
-    if (!in_parts(t)) return;
+    if (!apart(t)) return;
     brume_plan_get_stats(t->update.plan, &u);
     s->nodes += u.nodes;
     s->kernels = s->kernels * (int)runs + u.kernels;

@@ -5,13 +5,20 @@
 
 #include "brume/train.h"
 
+/* Of the loss with f16 storage: at the beginning, and good steps after which it is doubled. */
+#define BRUME_LOSS_SCALE 65536.0
+#define BRUME_LOSS_SCALE_STEPS 2000
+
 /* The optimizer's half of a step: in the plan of loss and gradient, or, where that sums micro-batches, in one of its own. */
 struct brume_update {
     brume_graph *graph; /* NULL: it is the trainer's */
     brume_plan *plan;
-    brume_tensor hyper, max_norm, ema_decay;   /* inputs */
+    brume_tensor hyper, max_norm, ema_decay;   /* inputs; max_norm: BRUME_NONE with f16 storage */
+    brume_tensor factor;                       /* of the gradient, an input: with f16 storage, else BRUME_NONE */
     brume_tensor params, grad, m, v, ema;      /* state; grad: the sum of micro-batches, or BRUME_NONE; v: BRUME_NONE for SGD */
-    brume_tensor grad_norm;                    /* result */
+    brume_tensor grad_norm;                    /* result; with f16 storage of the trainer's plan, and times the loss scale */
+    double loss_scale;
+    int64_t good_steps, skipped;               /* since the scale changed; since the beginning of the run */
 };
 
 /* How often a classifier was right, by noise level (classify.c has the bounds). */
@@ -27,7 +34,7 @@ struct brume_trainer {
     brume_graph *graph;      /* loss and gradient of a part */
     brume_plan *plan;
     /* its inputs, and its result */
-    brume_tensor x0, coef, t, labels, seeds, step, keep, params;
+    brume_tensor x0, coef, t, labels, seeds, step, keep, share, params;
     brume_loss loss;
     brume_tensor logits;     /* of a classifier */
     struct brume_update update;
@@ -53,6 +60,8 @@ brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const 
 void brume_update_free(struct brume_update *u);
 /* update.c: sets the inputs for step `done`. */
 brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr);
+/* update.c: once the gradient is there: updates, unless the trainer's plan did, and tells the norm and whether the step was skipped. */
+brume_status brume_update_run(struct brume_trainer *t, brume_train_result *r);
 /* trainer.c: what a trainer for these images (NULL: of the config's size) would take; BRUME_E_MEMORY: a tensor alone is too large. */
 brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_plan_stats *stats);
 /* fit.c: see brume_train_check_memory(). */

@@ -12,18 +12,23 @@ void brume_update_build(struct brume_update *u, brume_graph *g, const brume_trai
     if (brume_graph_status(g) != BRUME_OK) return;
     const brume_shape flat = brume_tensor_shape(g, grad);
     u->hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
-    u->max_norm = brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
+    const bool scaled = c->storage == BRUME_STORAGE_F16; /* then the host judges the norm, and factor is clipping over loss scale */
+    u->max_norm = scaled ? BRUME_NONE : brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
+    u->factor = scaled ? brume_input(g, "factor", BRUME_F32, BRUME_SCALAR) : BRUME_NONE;
     u->ema_decay = brume_input(g, "ema_decay", BRUME_F32, BRUME_SCALAR);
     u->params = params;
     u->m = brume_persistent(g, "m", BRUME_F32, flat);
     u->v = c->optimizer == BRUME_SGD ? BRUME_NONE : brume_persistent(g, "v", BRUME_F32, flat);
     u->ema = brume_persistent(g, "ema", BRUME_F32, flat);
-    u->grad_norm = brume_l2_norm(g, grad);
-    const brume_tensor scale = c->clip > 0 ? brume_clip_scale(g, u->grad_norm, u->max_norm) : BRUME_NONE;
+    brume_tensor scale = u->factor;
+    if (!scaled) {
+        u->grad_norm = brume_l2_norm(g, grad);
+        brume_output(g, u->grad_norm, "grad_norm");
+        if (c->clip > 0) scale = brume_clip_scale(g, u->grad_norm, u->max_norm);
+    }
     if (c->optimizer == BRUME_SGD) brume_sgd_update(g, params, u->m, grad, u->hyper, scale);
     else brume_adamw_update(g, params, u->m, u->v, grad, u->hyper, scale, c->optimizer == BRUME_ADAMW);
     brume_ema_update(g, u->ema, params, u->ema_decay);
-    brume_output(g, u->grad_norm, "grad_norm");
 }
 
 brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const brume_plan_options *options)
@@ -54,7 +59,7 @@ void brume_update_free(struct brume_update *u)
 
 brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr)
 {
-    const double k = (double)done + 1;
+    const double k = (double)(done - u->skipped) + 1;
     const float hyper[BRUME_HYPER_COUNT] = {
         [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2, [BRUME_HYPER_EPS] = (float)c->eps,
         [BRUME_HYPER_DECAY] = (float)c->weight_decay, [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)),
@@ -62,6 +67,42 @@ brume_status brume_update_write(const struct brume_update *u, const brume_train_
     };
     const float max_norm = (float)c->clip, decay = (float)fmin(c->ema_decay, k / (9 + k));
     brume_status s = brume_plan_write(u->plan, u->hyper, hyper, sizeof hyper);
-    if (s == BRUME_OK) s = brume_plan_write(u->plan, u->max_norm, &max_norm, sizeof max_norm);
+    if (s == BRUME_OK && u->max_norm != BRUME_NONE) s = brume_plan_write(u->plan, u->max_norm, &max_norm, sizeof max_norm);
     return s == BRUME_OK ? brume_plan_write(u->plan, u->ema_decay, &decay, sizeof decay) : s;
+}
+
+/* Dynamic loss scaling: Micikevicius et al. 2018, section 3.2; numbers as PyTorch's GradScaler. */
+static brume_status run_scaled(struct brume_trainer *t, brume_train_result *r)
+{
+    struct brume_update *u = &t->update;
+    float norm = 0;
+    brume_status s = brume_plan_read(t->plan, u->grad_norm, &norm, sizeof norm);
+    if (s != BRUME_OK) return s;
+    r->grad_norm = (double)norm / u->loss_scale;
+    if (!isfinite(norm)) {
+        r->skipped = 1;
+        u->skipped++;
+        u->good_steps = 0;
+        u->loss_scale /= 2;
+        return BRUME_OK;
+    }
+    const double clip = t->config.clip > 0 ? fmin(1, t->config.clip / (r->grad_norm + 1e-6)) : 1; /* as brume_clip_scale() */
+    const float factor = (float)(clip / u->loss_scale);
+    if ((s = brume_plan_write(u->plan, u->factor, &factor, sizeof factor)) != BRUME_OK || (s = brume_plan_run(u->plan)) != BRUME_OK) return s;
+    if (++u->good_steps == BRUME_LOSS_SCALE_STEPS) {
+        u->good_steps = 0;
+        u->loss_scale *= 2;
+    }
+    return BRUME_OK;
+}
+
+brume_status brume_update_run(struct brume_trainer *t, brume_train_result *r)
+{
+    struct brume_update *u = &t->update;
+    float norm = 0;
+    if (u->factor != BRUME_NONE) return run_scaled(t, r);
+    brume_status s = u->plan == t->plan ? BRUME_OK : brume_plan_run(u->plan);
+    if (s == BRUME_OK) s = brume_plan_read(u->plan, u->grad_norm, &norm, sizeof norm);
+    r->grad_norm = (double)norm;
+    return s;
 }
