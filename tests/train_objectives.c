@@ -301,6 +301,7 @@ static void test_refusals(const brume_dataset *data)
     refused(&(struct way){ .schedule = "linear", .bound = BRUME_BOUND_HYBRID }, "trains a learned variance", data, NULL);
     refused(&(struct way){ .schedule = "linear", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_VLB }, "must predict 2", data, one_output);
     refused(&(struct way){ .schedule = "linear", .objective = "eps", .bound = BRUME_BOUND_VLB }, "at time 999", data, zero_snr);
+    refused(&(struct way){ .schedule = "linear", .objective = "eps" }, "choose another objective, such as v", data, zero_snr);
     refused(&(struct way){ .schedule = "linear", .weighting = "min-snr" }, "gamma > 0", data, negative_gamma);
     refused(&(struct way){ .process = "vp" }, "takes sigma", data, fourier);
     refused(&(struct way){ .process = "edm" }, "takes sigma", data, fourier);

@@ -195,12 +195,17 @@ static brume_status check_level(const brume_objective *o, const brume_scheduler_
 {
     double k[BRUME_COEF_COUNT], t;
     example(o, c, p, u, k, &t);
-    for (int i = 0; i < BRUME_COEF_COUNT; i++)
-        if (!isfinite((float)k[i]))
-            return brume_fail(BRUME_E_ARG, "training: objective '%s' with weighting '%s' and bound '%s' is not defined at time %g of process '%s' (signal %g, "
-                              "noise %g); choose another objective, such as v", brume_objective_of(c->prediction_type)->name,
-                              o->weighting ? o->weighting->name : "simple", brume_bound_name(o->bound), u, brume_process_kind_name(c->process),
-                              k[BRUME_COEF_A], k[BRUME_COEF_S]);
+    /* A prediction from which x0 does not follow could be trained, but not be sampled with (Lin et al. 2023, sec. 3.2). */
+    const brume_level l = brume_process_level(p, u);
+    double cx, cm;
+    brume_prediction_x0(c->prediction_type, &l, &cx, &cm);
+    bool defined = isfinite(cx) && isfinite(cm);
+    for (int i = 0; i < BRUME_COEF_COUNT; i++) defined = defined && isfinite((float)k[i]);
+    if (!defined)
+        return brume_fail(BRUME_E_ARG, "training: objective '%s' with weighting '%s' and bound '%s' is not defined at time %g of process '%s' (signal %g, "
+                          "noise %g); choose another objective, such as v", brume_objective_of(c->prediction_type)->name,
+                          o->weighting ? o->weighting->name : "simple", brume_bound_name(o->bound), u, brume_process_kind_name(c->process),
+                          k[BRUME_COEF_A], k[BRUME_COEF_S]);
     return BRUME_OK;
 }
 

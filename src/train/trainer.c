@@ -66,7 +66,7 @@ static brume_status build(struct brume_trainer *t)
         brume_classify_build(t, out);
     } else {
         t->loss = brume_objective_loss(g, &c->objective, c->scheduler.variance_type, t->x0, eps, t->coef, out);
-        brume_output(g, t->loss.error, "error");
+        brume_output(g, t->loss.weighted, "losses");
     }
     brume_output(g, t->loss.loss, "loss");
     return brume_graph_status(g);
@@ -198,9 +198,10 @@ static brume_status allocate_batch(struct brume_trainer *t)
     t->label_values = malloc(B * sizeof *t->label_values);
     t->logit_values = malloc(B * (size_t)t->config.unet.out_channels * sizeof *t->logit_values);
     t->own_times = malloc(batch * sizeof *t->own_times);
-    t->errors = malloc(batch * sizeof *t->errors);
+    t->importance = malloc(batch * sizeof *t->importance);
+    t->losses = malloc(batch * sizeof *t->losses);
     if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->logit_values ||
-        !t->own_times || !t->errors)
+        !t->own_times || !t->importance || !t->losses)
         return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
     return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
@@ -245,7 +246,8 @@ void brume_trainer_free(brume_trainer *t)
     free(t->label_values);
     free(t->logit_values);
     free(t->own_times);
-    free(t->errors);
+    free(t->importance);
+    free(t->losses);
     free(t);
 }
 
@@ -263,6 +265,7 @@ static void draw_examples(struct brume_trainer *t, int32_t first)
         const double u = brume_time_sampler_draw(t->time_sampler, step_seed, seed, first + i, c->batch, &importance);
         brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT, &t->times[i]);
         t->own_times[first + i] = u;
+        t->importance[first + i] = importance;
         t->seed_values[i] = (int64_t)seed;
         t->time_index[i] = (int32_t)u;
         const bool dropped = !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop;
@@ -306,7 +309,7 @@ static brume_status run_part(struct brume_trainer *t, int32_t first, double *los
     *loss += (double)mean * t->part / t->config.batch;
     if (s == BRUME_OK && brume_trainer_classifies(&t->config)) return brume_classify_tally(t, &t->last);
     return s == BRUME_OK && brume_time_sampler_learns(t->time_sampler)
-               ? brume_plan_read(t->plan, t->loss.error, t->errors + first, (size_t)t->part * sizeof *t->errors) : s;
+               ? brume_plan_read(t->plan, t->loss.weighted, t->losses + first, (size_t)t->part * sizeof *t->losses) : s;
 }
 
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
@@ -320,7 +323,7 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     *r = (brume_train_result){ .loss = loss, .lr = lr };
     if (s != BRUME_OK || (s = brume_update_run(t, r)) != BRUME_OK) return s;
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
-        brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->errors[i]);
+        brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->losses[i] / t->importance[i]);
     t->done++;
     for (int i = 0; i < BRUME_TALLY_BINS; i++) {
         t->recent.seen[i] += t->last.seen[i];

@@ -45,9 +45,9 @@ struct brume_trainer {
     float *images, *coef_values, *times, *logit_values;
     int64_t *classes, *seed_values;
     int32_t *time_index, *label_values;
-    /* of the whole batch: own times of the process, and errors of the prediction */
-    double *own_times;
-    float *errors;
+    /* of the whole batch: own times of the process, factors for unevenly drawn times, and losses with these */
+    double *own_times, *importance;
+    float *losses;
     struct brume_tally last, recent; /* of the last step; since the run last told them */
 };
 
