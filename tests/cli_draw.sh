@@ -3,7 +3,7 @@
 # brume sample from outside: samplers, guidance, pictures given, films, tables, points of the plane. Usage: tests/cli_draw.sh path/to/brume.
 # Exit status: 0 all passed, 1 something failed.
 set -u
-brume=$1
+brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 passed=0
