@@ -8,6 +8,7 @@ brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export BRUME_CACHE="$work/cache" # compiled programs come from the disk, as users have it: compiling takes the driver much memory
 passed=0 failed=0 skipped=0
 
 cat >config.json <<'EOF2'
