@@ -36,7 +36,7 @@ static const char *class_name(const brume_dataset *ds, int32_t k)
 
 static void release(brume_dataset *ds) { free(ds->state); }
 
-static const struct brume_dataset_kind kind = { "cifar10", get, caption, class_name, release };
+static const struct brume_dataset_kind kind = { "cifar10", get, caption, class_name, release, NULL };
 
 static brume_status append(brume_dataset *ds, const char *path)
 {

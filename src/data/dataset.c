@@ -15,7 +15,7 @@ static brume_status open_folder(const char *what, const brume_dataset_options *o
     brume_status s = brume_planar_open(what, o, ds, &found);
     if (s != BRUME_OK || found) return s;
     if (!brume_is_folder(what)) {
-        char known[200] = "shapes";
+        char known[200] = "shapes, shapes-text";
         for (int i = 0; brume_planar_name(i); i++) snprintf(known + strlen(known), sizeof known - strlen(known), ", %s", brume_planar_name(i));
         return brume_fail(BRUME_E_IO, "data set '%s': no such folder, and no built-in set of that name; built-in are %s", what, known);
     }
@@ -36,7 +36,7 @@ brume_status brume_dataset_open(const char *what, const brume_dataset_options *o
     if (o->count < 0) return brume_fail(BRUME_E_ARG, "data set '%s': a count of %lld items", what, (long long)o->count);
     brume_dataset *ds = calloc(1, sizeof *ds);
     if (!ds) return brume_fail(BRUME_E_MEMORY, "data set '%s': no memory", what);
-    const brume_status s = !strcmp(what, "shapes") ? brume_shapes_open(o, ds) : open_folder(what, o, ds);
+    const brume_status s = !strcmp(what, "shapes") ? brume_shapes_open(o, ds) : !strcmp(what, "shapes-text") ? brume_scenes_open(o, ds) : open_folder(what, o, ds);
     if (s != BRUME_OK) {
         brume_dataset_free(ds);
         return s;
@@ -79,3 +79,5 @@ brume_status brume_dataset_caption(const brume_dataset *ds, int64_t i, char *tex
     if (s == BRUME_OK) ds->kind->caption(ds, i, text, bytes);
     return s;
 }
+
+brume_status brume_dataset_check_captions(const brume_dataset *ds) { return ds->kind->check_captions ? ds->kind->check_captions(ds) : BRUME_OK; }

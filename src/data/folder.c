@@ -9,6 +9,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/image.h"
+#include "data/captions.h"
 #include "data/dataset.h"
 
 struct names {
@@ -20,6 +21,8 @@ struct folder {
     struct names classes, files; /* names of classes; paths of pictures, class by class, each sorted */
     int32_t *labels;
     int64_t cap;
+    const char **texts; /* captions that metadata.jsonl gives, NULL for pictures that it does not name; NULL without that file */
+    struct brume_captions metadata;
 };
 
 static int is_picture(const char *name)
@@ -128,23 +131,69 @@ static brume_status get(const brume_dataset *ds, int64_t i, float *hwc, int32_t 
     return BRUME_OK;
 }
 
+/* Returns 0 where a picture has no caption of its own. */
+static int own_caption(const struct folder *st, int64_t i, char *text, size_t bytes)
+{
+    if (!st->texts || !st->texts[i]) return brume_caption_beside(st->files.at[i], text, bytes);
+    snprintf(text, bytes, "%s", st->texts[i]);
+    return 1;
+}
+
 static void caption(const brume_dataset *ds, int64_t i, char *text, size_t bytes)
 {
     const struct folder *st = ds->state;
-    const char *file = st->files.at[i], *dot = strrchr(file, '.');
-    const size_t stem = (size_t)(dot - file);
-    char *path = malloc(stem + 5);
-    void *words = NULL;
-    size_t n;
-    snprintf(text, bytes, "%s", st->classes.at[st->labels[i]]);
-    if (path) {
-        memcpy(path, file, stem);
-        memcpy(path + stem, ".txt", 5);
-        if (brume_is_file(path) && brume_file_read(path, 1 << 16, &words, &n) == BRUME_OK)
-            snprintf(text, bytes, "%.*s", (int)strcspn(words, "\r\n"), (const char *)words);
+    if (!own_caption(st, i, text, bytes)) snprintf(text, bytes, "%s", st->classes.at[st->labels[i]]);
+}
+
+static brume_status check_captions(const brume_dataset *ds)
+{
+    const struct folder *st = ds->state;
+    int64_t missing = 0, first = 0;
+    char text[8];
+    for (int64_t i = ds->count - 1; i >= 0; i--)
+        if (!own_caption(st, i, text, sizeof text)) missing++, first = i;
+    if (!missing || (missing == ds->count && ds->classes > 1)) return BRUME_OK; /* names of classes are captions, too */
+    return brume_fail(BRUME_E_FORMAT, "%lld of %lld pictures have no caption, the first is %s: write it into a text file beside the picture (cat1.txt beside "
+                      "cat1.png), or into metadata.jsonl in the folder, a line {\"file_name\": \"cat1.png\", \"text\": \"a black cat\"} for each picture",
+                      (long long)missing, (long long)ds->count, st->files.at[first]);
+}
+
+static int by_path(const void *a, const void *b) { return strcmp(**(char **const *)a, **(char **const *)b); }
+
+/* Gives each caption of metadata.jsonl to its picture. sorted: places in files.at, by path. */
+static brume_status assign(struct folder *st, const char *folder, const char *path, char ***sorted)
+{
+    for (int64_t i = 0; i < st->files.n; i++) sorted[i] = &st->files.at[i];
+    qsort(sorted, (size_t)st->files.n, sizeof *sorted, by_path);
+    for (int64_t k = 0; k < st->metadata.n; k++) {
+        const struct brume_caption *c = &st->metadata.at[k];
+        char *picture = brume_path_join(folder, c->file), **key = &picture;
+        if (!picture) return brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
+        char ***found = bsearch(&key, sorted, (size_t)st->files.n, sizeof *sorted, by_path);
+        const int is_file = brume_is_file(picture);
+        free(picture);
+        if (!found)
+            return brume_fail(BRUME_E_FORMAT, is_file ? "%s:%lld: '%s' is not among the pictures of the folder (.png, .jpg, .jpeg; where it has sub-folders, in one of these)"
+                              : "%s:%lld: there is no picture '%s'", path, (long long)c->line, c->file);
+        const char **text = &st->texts[*found - st->files.at];
+        if (*text) return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a caption already", path, (long long)c->line, c->file);
+        *text = c->text;
     }
-    free(words);
+    return BRUME_OK;
+}
+
+static brume_status read_metadata(struct folder *st, const char *folder)
+{
+    char *path = brume_path_join(folder, "metadata.jsonl");
+    brume_status s = path ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
+    if (path && brume_is_file(path) && (s = brume_captions_read(path, &st->metadata)) == BRUME_OK) {
+        char ***sorted = malloc((size_t)st->files.n * sizeof *sorted);
+        st->texts = calloc((size_t)st->files.n, sizeof *st->texts);
+        s = sorted && st->texts ? assign(st, folder, path, sorted) : brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
+        free(sorted);
+    }
     free(path);
+    return s;
 }
 
 static const char *class_name(const brume_dataset *ds, int32_t k) { return ((const struct folder *)ds->state)->classes.at[k]; }
@@ -156,10 +205,12 @@ static void release(brume_dataset *ds)
     clear(&st->classes);
     clear(&st->files);
     free(st->labels);
+    free(st->texts);
+    brume_captions_free(&st->metadata);
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { "pictures", get, caption, class_name, release };
+static const struct brume_dataset_kind kind = { "pictures", get, caption, class_name, release, check_captions };
 
 brume_status brume_folder_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
@@ -175,7 +226,8 @@ brume_status brume_folder_open(const char *folder, const brume_dataset_options *
     ds->kind = &kind; /* from here on st is freed with ds */
     ds->state = st;
     const int parts = brume_is_folder(train) && brume_is_folder(test);
-    if ((s = scan(st, !parts ? folder : o->test ? test : train)) != BRUME_OK || !st->files.n) goto done;
+    const char *part = !parts ? folder : o->test ? test : train;
+    if ((s = scan(st, part)) != BRUME_OK || !st->files.n || (s = read_metadata(st, part)) != BRUME_OK) goto done;
     *found = 1;
     if ((o->size && (o->size < 8 || o->size > 1024)) || (o->channels && o->channels != 1 && o->channels != 3)) {
         s = brume_fail(BRUME_E_ARG, "data set '%s': size %d and %d channels, expected 8 to 1024 pixels and 1 or 3 channels", folder, o->size, o->channels);

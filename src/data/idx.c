@@ -68,7 +68,7 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { "idx", get, caption, class_name, release };
+static const struct brume_dataset_kind kind = { "idx", get, caption, class_name, release, NULL };
 
 /* The file of a part ("train", "t10k"): "train-images-idx3-ubyte", also with a '.' before idx as some archives unpack it. */
 static char *find(const char *folder, const char *part, const char *what, int ndim)

@@ -125,7 +125,7 @@ brume_status brume_planar_open(const char *name, const brume_dataset_options *o,
         if (strcmp(sets[i].name, name)) continue;
         struct state *st = malloc(sizeof *st);
         if (!st) return brume_fail(BRUME_E_MEMORY, "data set '%s': no memory", name);
-        *st = (struct state){ &sets[i], brume_seed_mix(o->seed, o->test ? 1 : 0), { sets[i].name, get, caption, class_name, release } };
+        *st = (struct state){ &sets[i], brume_seed_mix(o->seed, o->test ? 1 : 0), { sets[i].name, get, caption, class_name, release, NULL } };
         *ds = (brume_dataset){ &st->kind, o->count ? o->count : DEFAULT_COUNT, 1, 1, 2, sets[i].classes, st };
         *found = 1;
     }
