@@ -114,20 +114,17 @@ static int net_new(struct net *n, const brume_unet2d_config *c, int train)
     static const float times[N] = { 3.5f, 640.0f };
     static const int32_t whole[N] = { 3, 6 }, labels[N] = { 4, 0 };
     static const int64_t seeds[N] = { 11, 12 };
-    const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
-    const int64_t width = brume_unet2d_embedding_dim(c);
     *n = (struct net){ .g = brume_graph_new(), .labels = BRUME_NONE };
     brume_graph *g = n->g;
     n->slab = brume_slab(g, "params");
-    n->x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, W, c->in_channels));
-    n->t = brume_input(g, "t", time_type, BRUME_SHAPE(N));
-    if (c->class_embed_type == BRUME_CLASS_TABLE) n->labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(N));
-    if (c->class_embed_type == BRUME_CLASS_TIMESTEP) n->labels = brume_input(g, "labels", time_type, BRUME_SHAPE(N));
-    if (c->class_embed_type == BRUME_CLASS_IDENTITY) n->labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(N, width));
+    const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, c, N, H, W, 1);
+    n->x = in.x;
+    n->t = in.t;
+    n->labels = in.labels;
     n->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(N));
     n->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
     const brume_dropout_source source = { n->seeds, n->step, 100 };
-    n->y = brume_unet2d(g, c, n->slab, n->x, n->t, n->labels, train ? &source : NULL);
+    n->y = brume_unet2d(g, c, n->slab, &in, train ? &source : NULL);
     n->target = brume_input(g, "target", BRUME_F32, BRUME_SHAPE(N, H, W, c->out_channels));
     n->loss = brume_mse(g, n->y, n->target);
     n->grad = brume_grad_slab(g, n->loss, n->slab);
@@ -146,8 +143,8 @@ static int net_new(struct net *n, const brume_unet2d_config *c, int train)
     int ok = CHECK_OK(brume_plan_write(n->p, n->slab, n->host, (size_t)n->params * 4));
     ok &= CHECK_OK(brume_plan_write(n->p, n->x, image, pixels * (size_t)c->in_channels));
     ok &= CHECK_OK(brume_plan_write(n->p, n->target, image + 7, pixels * (size_t)c->out_channels));
-    ok &= CHECK_OK(brume_plan_write(n->p, n->t, time_type == BRUME_I32 ? (const void *)whole : times, N * 4));
-    if (c->class_embed_type == BRUME_CLASS_IDENTITY) ok &= CHECK_OK(brume_plan_write(n->p, n->labels, emb, (size_t)(N * width) * 4));
+    ok &= CHECK_OK(brume_plan_write(n->p, n->t, brume_tensor_dtype(g, n->t) == BRUME_I32 ? (const void *)whole : times, N * 4));
+    if (c->class_embed_type == BRUME_CLASS_IDENTITY) ok &= CHECK_OK(brume_plan_write(n->p, n->labels, emb, (size_t)(N * brume_unet2d_embedding_dim(c)) * 4));
     else if (n->labels != BRUME_NONE)
         ok &= CHECK_OK(brume_plan_write(n->p, n->labels, brume_tensor_dtype(g, n->labels) == BRUME_I32 ? (const void *)labels : times, N * 4));
     if (train && c->dropout > 0) {
@@ -257,7 +254,7 @@ static void test_inputs(void)
         const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, rows[k].h, rows[k].w, rows[k].channels));
         const brume_tensor t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
         const brume_tensor l = rows[k].labels ? brume_input(g, "l", rows[k].labels == 1 ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(1)) : BRUME_NONE;
-        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"), x, t, l, NULL) == BRUME_NONE);
+        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"), &(brume_unet2d_inputs){ x, t, l, BRUME_NONE }, NULL) == BRUME_NONE);
         CHECK_INT(brume_graph_status(g), rows[k].status);
         if (!CHECK(strstr(brume_graph_error(g), rows[k].says) != NULL)) fprintf(stderr, "    %s\n", brume_graph_error(g));
         brume_graph_free(g);
@@ -266,10 +263,10 @@ static void test_inputs(void)
     brume_graph *g = brume_graph_new();
     const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 4, 4, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
-    brume_unet2d(g, &c, slab, x, t, BRUME_NONE, NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE }, NULL);
     CHECK_OK(brume_graph_status(g));
-    brume_unet2d(g, &c, slab, x, t, BRUME_NONE, NULL);
-    CHECK(strstr(brume_graph_error(g), "already holds parameters") != NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE }, NULL);
+    CHECK(strstr(brume_graph_error(g), "cannot grow any more") != NULL || strstr(brume_graph_error(g), "already has one of that name") != NULL);
     brume_graph_free(g);
 }
 
@@ -391,7 +388,7 @@ static void test_init(void)
     brume_graph *g = brume_graph_new();
     const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 2, 2, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
-    brume_unet2d(g, &c, slab, x, t, BRUME_NONE, NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE }, NULL);
     for (int i = 0; i < brume_param_count(g, slab); i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
         const float *v = m->params + p->offset;

@@ -109,16 +109,24 @@ typedef struct brume_dropout_source {
     uint32_t first_stream;
 } brume_dropout_source;
 
+/** What a network is given. Tensors that its config does not know are BRUME_NONE, all others are there. */
+typedef struct brume_unet2d_inputs {
+    brume_tensor x;         /**< (N, H, W, in_channels) f32; H and W multiples of 2^(L-1), else BRUME_E_SHAPE */
+    brume_tensor t;         /**< (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding */
+    brume_tensor labels;    /**< see brume_class_embedding */
+    brume_tensor context;   /**< (N, S, cross_attention_dim) f32: what cross-attention reads, say the text encoder's result */
+} brume_unet2d_inputs;
+
+/** Adds an input to g for everything that the config takes, named x, t, labels, context, for n images of height x width and tokens rows of context. */
+brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet2d_config *c, int64_t n, int64_t height, int64_t width, int64_t tokens);
+
 /**
- * Appends the whole network and its parameters (into slab, which must be empty: one network per slab). Parameters are named as in
- * diffusers' files; their order and offsets depend on c alone, not on N, H, W or train.
- * x        (N, H, W, in_channels) f32; H and W multiples of 2^(L-1), else BRUME_E_SHAPE
- * t        (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding
- * labels   see brume_class_embedding; BRUME_NONE exactly if class_embed_type is NONE
+ * Appends the whole network and its parameters to slab. Parameters are named as in diffusers' files; their order and offsets (from the
+ * first one's) depend on c alone, not on N, H, W or train.
  * train    NULL: evaluation; else dropout is active (where c->dropout > 0)
  * Returns (N, H, W, out_channels), divided by t for fourier (of a classifier: (N, out_channels) logits), or BRUME_NONE once g holds an error.
  */
-brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
+brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, const brume_unet2d_inputs *in,
                           const brume_dropout_source *train);
 
 /** Number of parameters of a model: built on paper, nothing is allocated for them. 0 if the config cannot be built: see brume_error(). */

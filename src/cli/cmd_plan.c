@@ -32,14 +32,8 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
     brume_plan *plan = NULL;
     brume_graph *g = brume_graph_new();
     const brume_tensor slab = brume_slab(g, "params");
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(a->batch, u->sample_size[0], u->sample_size[1], u->in_channels));
-    const brume_tensor t = brume_input(g, "t", u->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(a->batch));
-    brume_tensor labels = BRUME_NONE;
-    if (u->class_embed_type == BRUME_CLASS_TABLE) labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(a->batch));
-    if (u->class_embed_type == BRUME_CLASS_TIMESTEP) labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch));
-    if (u->class_embed_type == BRUME_CLASS_IDENTITY)
-        labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(a->batch, brume_unet2d_embedding_dim(u)));
-    brume_output(g, brume_unet2d(g, u, slab, x, t, labels, NULL), "prediction");
+    const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, u, a->batch, u->sample_size[0], u->sample_size[1], 77);
+    brume_output(g, brume_unet2d(g, u, slab, &in, NULL), "prediction");
     if (a->storage == BRUME_STORAGE_F16) brume_store_half(g, slab);
     const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
     const brume_status s = brume_plan_new(d, g, &options, &plan);

@@ -10,7 +10,7 @@ static brume_tensor param(struct brume_nn *m, const char *prefix, const char *le
                           int64_t fan_in)
 {
     char name[BRUME_NN_PATH];
-    snprintf(name, sizeof name, "%s.%s", prefix, leaf);
+    snprintf(name, sizeof name, "%s%s.%s", m->root, prefix, leaf);
     const brume_param_info info = { .name = name, .shape = shape, .layout = layout, .init = init, .fan_in = fan_in, .init_scale = 1.0f,
                                     .trainable = 1 };
     return brume_param(m->g, m->slab, &info);

@@ -11,6 +11,7 @@
 struct brume_nn {
     brume_graph *g;
     brume_tensor slab;
+    const char *root;                   /* begins every parameter's name: "", or of a second network in a slab "text_encoder." */
     brume_act act;
     float norm_eps, dropout;
     bool scale_shift;

@@ -104,7 +104,8 @@ static brume_status build(brume_classifier *c, struct network *w, brume_device *
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->scale = brume_input(g, "scale", BRUME_F32, BRUME_SCALAR);
     w->t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(c->images));
-    const brume_tensor logits = brume_unet2d(g, &c->config, w->slab, brume_mul(g, w->x, w->scale), w->t, BRUME_NONE, NULL);
+    const brume_unet2d_inputs in = { .x = brume_mul(g, w->x, w->scale), .t = w->t, .labels = BRUME_NONE, .context = BRUME_NONE };
+    const brume_tensor logits = brume_unet2d(g, &c->config, w->slab, &in, NULL);
     if (backward) { /* of sum_i ln p(y_i | x_i), which is - N times the mean cross-entropy */
         w->labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(c->images));
         brume_tensor dx = BRUME_NONE;

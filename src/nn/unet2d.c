@@ -201,14 +201,12 @@ static brume_tensor skip_up(struct brume_nn *m, const brume_unet2d_config *c, in
 }
 
 /* Everything that the operators themselves would not notice, or only deep inside the network. */
-static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels)
+static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, const brume_unet2d_inputs *in)
 {
-    const brume_shape sx = brume_tensor_shape(g, x), st = brume_tensor_shape(g, t), sl = brume_tensor_shape(g, labels);
+    const brume_tensor t = in->t, labels = in->labels;
+    const brume_shape sx = brume_tensor_shape(g, in->x), st = brume_tensor_shape(g, t), sl = brume_tensor_shape(g, labels);
     const long long m = (long long)brume_unet2d_multiple(c), e = (long long)brume_unet2d_embedding_dim(c);
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
-    if (brume_param_count(g, slab) != 0)
-        return brume_graph_fail(g, BRUME_E_ARG, "unet2d: the slab '%s' already holds parameters; every network needs its own",
-                                brume_tensor_name(g, slab)), false;
     if (sx.ndim != 4 || sx.d[3] != c->in_channels)
         return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: x must be (N, H, W, %d), got %d dimensions, the last of %lld", c->in_channels, sx.ndim,
                                 sx.ndim ? (long long)sx.d[sx.ndim - 1] : 1), false;
@@ -218,6 +216,7 @@ static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, brume_tenso
     if (st.ndim != 1 || st.d[0] != sx.d[0] || brume_tensor_dtype(g, t) != time_type)
         return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: t must be %s of shape (%lld)", time_type == BRUME_I32 ? "i32" : "f32",
                                 (long long)sx.d[0]), false;
+    if (in->context != BRUME_NONE) return brume_graph_fail(g, BRUME_E_ARG, "unet2d: context given, but the model has no cross-attention"), false;
     if (c->class_embed_type == BRUME_CLASS_NONE) {
         if (labels == BRUME_NONE) return true;
         return brume_graph_fail(g, BRUME_E_ARG, "unet2d: labels given, but the model has no class embedding"), false;
@@ -265,25 +264,42 @@ static brume_tensor unet(struct brume_nn *m, const brume_unet2d_config *c, brume
     return brume_nn_conv(m, "conv_out", x, c->out_channels, 3, BRUME_NONE, image);
 }
 
-brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, brume_tensor x, brume_tensor t, brume_tensor labels,
+brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, const brume_unet2d_inputs *in,
                           const brume_dropout_source *train)
 {
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     const brume_status status = brume_unet2d_config_check(c);
     if (status != BRUME_OK) return brume_graph_fail(g, status, "%s", brume_error());
-    if (!inputs_fit(g, c, slab, x, t, labels)) return BRUME_NONE;
+    if (!inputs_fit(g, c, in)) return BRUME_NONE;
 
+    brume_tensor x = in->x;
     const int64_t n = brume_tensor_shape(g, x).d[0], c0 = c->block_out_channels[0];
-    struct brume_nn m = { .g = g, .slab = slab, .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
+    struct brume_nn m = { .g = g, .slab = slab, .root = "", .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
                           .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .train = train,
                           .stream = train ? train->first_stream : 0 };
-    m.temb = brume_activation(g, embed(&m, c, t, labels), c->act_fn);
+    m.temb = brume_activation(g, embed(&m, c, in->t, in->labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
     if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) return classifier(&m, c, x);
     if (c->architecture == BRUME_ARCHITECTURE_MLP) x = brume_nn_mlp(&m, x, c->out_channels, c0, c->layers_per_block);
     else x = unet(&m, c, x);
-    if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, t, BRUME_SHAPE(n, 1, 1, 1)));
+    if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, in->t, BRUME_SHAPE(n, 1, 1, 1)));
     return x;
+}
+
+brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet2d_config *c, int64_t n, int64_t height, int64_t width, int64_t tokens)
+{
+    const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
+    brume_unet2d_inputs in = { .labels = BRUME_NONE, .context = BRUME_NONE };
+    (void)tokens;
+    in.x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(n, height, width, c->in_channels));
+    in.t = brume_input(g, "t", time_type, BRUME_SHAPE(n));
+    switch (c->class_embed_type) {
+    case BRUME_CLASS_NONE: break;
+    case BRUME_CLASS_TABLE: in.labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(n)); break;
+    case BRUME_CLASS_TIMESTEP: in.labels = brume_input(g, "labels", time_type, BRUME_SHAPE(n)); break;
+    case BRUME_CLASS_IDENTITY: in.labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(n, brume_unet2d_embedding_dim(c))); break;
+    }
+    return in;
 }
 
 brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c)
@@ -291,15 +307,9 @@ brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c)
     const int64_t side = brume_unet2d_multiple(c); /* the weights of the MLP alone depend on the size of the image */
     const bool fixed = c->architecture == BRUME_ARCHITECTURE_MLP && c->sample_size[0];
     const int64_t height = fixed ? c->sample_size[0] : side, width = fixed ? c->sample_size[1] : side;
-    const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
     const brume_tensor slab = brume_slab(g, "params");
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, height, width, c->in_channels));
-    const brume_tensor t = brume_input(g, "t", time_type, BRUME_SHAPE(1));
-    brume_tensor labels = BRUME_NONE;
-    if (c->class_embed_type == BRUME_CLASS_IDENTITY) labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(1, brume_unet2d_embedding_dim(c)));
-    else if (c->class_embed_type == BRUME_CLASS_TABLE) labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(1));
-    else if (c->class_embed_type == BRUME_CLASS_TIMESTEP) labels = brume_input(g, "labels", time_type, BRUME_SHAPE(1));
-    brume_unet2d(g, c, slab, x, t, labels, NULL);
+    const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, c, 1, height, width, 1);
+    brume_unet2d(g, c, slab, &in, NULL);
     return slab;
 }
 

@@ -7,58 +7,46 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/json.h"
+#include "nn/config_table.h"
 #include "nn/unet2d_build.h"
 
-enum kind { INT, REAL, BOOL, WORD };
-struct word { const char *text; int value; }; /* the first text of a value is the one written */
-
-/* A key of the file and its field. Reading and writing go over these rows; lists and the rest follow by hand. */
-struct key {
-    const char *name;
-    enum kind kind;
-    size_t offset;
-    double fallback, lo, hi;
-    bool null_is_0;            /* null is a value of its own, 0 here; for other keys null means the default, as a missing key does */
-    const struct word *words;
-};
-
-static const struct word time_types[] = { { "positional", BRUME_TIME_POSITIONAL }, { "fourier", BRUME_TIME_FOURIER }, { "learned", BRUME_TIME_LEARNED },
+static const struct brume_config_word time_types[] = { { "positional", BRUME_TIME_POSITIONAL }, { "fourier", BRUME_TIME_FOURIER }, { "learned", BRUME_TIME_LEARNED },
                                           { 0 } };
-static const struct word resample_types[] = { { "conv", BRUME_RESAMPLE_CONV }, { "resnet", BRUME_RESAMPLE_RESNET }, { 0 } };
-static const struct word act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU }, { "mish", BRUME_ACT_MISH },
+static const struct brume_config_word resample_types[] = { { "conv", BRUME_RESAMPLE_CONV }, { "resnet", BRUME_RESAMPLE_RESNET }, { 0 } };
+static const struct brume_config_word act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU }, { "mish", BRUME_ACT_MISH },
                                          { "gelu", BRUME_ACT_GELU_ERF }, { "relu", BRUME_ACT_RELU }, { 0 } };
-static const struct word shift_types[] = { { "default", BRUME_TIME_DEFAULT }, { "scale_shift", BRUME_TIME_SCALE_SHIFT }, { 0 } };
-static const struct word mid_types[] = { { "UNetMidBlock2D", 1 }, { 0 } };
+static const struct brume_config_word shift_types[] = { { "default", BRUME_TIME_DEFAULT }, { "scale_shift", BRUME_TIME_SCALE_SHIFT }, { 0 } };
+static const struct brume_config_word mid_types[] = { { "UNetMidBlock2D", 1 }, { 0 } };
 
 #define AT(field) offsetof(brume_unet2d_config, field)
-#define MAX_WIDTH (1 << 20)
-static const struct key keys[] = {
-    { "act_fn", WORD, AT(act_fn), BRUME_ACT_SILU, 0, 0, false, act_names },
-    { "add_attention", BOOL, AT(add_attention), 1, 0, 1, false, NULL },
-    { "attention_head_dim", INT, AT(attention_head_dim), 8, 1, MAX_WIDTH, true, NULL },
-    { "attn_norm_num_groups", INT, AT(attn_norm_num_groups), 0, 1, MAX_WIDTH, true, NULL },
-    { "center_input_sample", BOOL, AT(center_input_sample), 0, 0, 1, false, NULL },
-    { "downsample_padding", INT, AT(downsample_padding), 1, 0, 1, false, NULL },
-    { "downsample_type", WORD, AT(downsample_type), BRUME_RESAMPLE_CONV, 0, 0, false, resample_types },
-    { "dropout", REAL, AT(dropout), 0, 0, 1, false, NULL },
-    { "flip_sin_to_cos", BOOL, AT(flip_sin_to_cos), 1, 0, 1, false, NULL },
-    { "freq_shift", REAL, AT(freq_shift), 0, -1e6, 1e6, false, NULL },
-    { "in_channels", INT, AT(in_channels), 3, 1, MAX_WIDTH, false, NULL },
-    { "layers_per_block", INT, AT(layers_per_block), 2, 1, BRUME_UNET2D_MAX_LAYERS, false, NULL },
-    { "mid_block_scale_factor", REAL, AT(mid_block_scale_factor), 1, 1e-6, 1e6, false, NULL },
-    { "mid_block_type", WORD, AT(mid_block), 1, 0, 0, true, mid_types },
-    { "norm_eps", REAL, AT(norm_eps), 1e-5, 1e-30, 1, false, NULL },
-    { "norm_num_groups", INT, AT(norm_num_groups), 32, 1, MAX_WIDTH, true, NULL },
-    { "num_class_embeds", INT, AT(num_class_embeds), 0, 1, INT_MAX, true, NULL },
-    { "num_train_timesteps", INT, AT(num_train_timesteps), 0, 1, INT_MAX, true, NULL },
-    { "out_channels", INT, AT(out_channels), 3, 1, MAX_WIDTH, false, NULL },
-    { "resnet_time_scale_shift", WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false, shift_types },
-    { "time_embedding_dim", INT, AT(time_embedding_dim), 0, 1, MAX_WIDTH, true, NULL },
-    { "time_embedding_type", WORD, AT(time_embedding_type), BRUME_TIME_POSITIONAL, 0, 0, false, time_types },
-    { "upsample_type", WORD, AT(upsample_type), BRUME_RESAMPLE_CONV, 0, 0, false, resample_types },
+#define MAX_WIDTH BRUME_CONFIG_MAX_WIDTH
+static const struct brume_config_key keys[] = {
+    { "act_fn", BRUME_CONFIG_WORD, AT(act_fn), BRUME_ACT_SILU, 0, 0, false, act_names },
+    { "add_attention", BRUME_CONFIG_BOOL, AT(add_attention), 1, 0, 1, false, NULL },
+    { "attention_head_dim", BRUME_CONFIG_INT, AT(attention_head_dim), 8, 1, MAX_WIDTH, true, NULL },
+    { "attn_norm_num_groups", BRUME_CONFIG_INT, AT(attn_norm_num_groups), 0, 1, MAX_WIDTH, true, NULL },
+    { "center_input_sample", BRUME_CONFIG_BOOL, AT(center_input_sample), 0, 0, 1, false, NULL },
+    { "downsample_padding", BRUME_CONFIG_INT, AT(downsample_padding), 1, 0, 1, false, NULL },
+    { "downsample_type", BRUME_CONFIG_WORD, AT(downsample_type), BRUME_RESAMPLE_CONV, 0, 0, false, resample_types },
+    { "dropout", BRUME_CONFIG_REAL, AT(dropout), 0, 0, 1, false, NULL },
+    { "flip_sin_to_cos", BRUME_CONFIG_BOOL, AT(flip_sin_to_cos), 1, 0, 1, false, NULL },
+    { "freq_shift", BRUME_CONFIG_REAL, AT(freq_shift), 0, -1e6, 1e6, false, NULL },
+    { "in_channels", BRUME_CONFIG_INT, AT(in_channels), 3, 1, MAX_WIDTH, false, NULL },
+    { "layers_per_block", BRUME_CONFIG_INT, AT(layers_per_block), 2, 1, BRUME_UNET2D_MAX_LAYERS, false, NULL },
+    { "mid_block_scale_factor", BRUME_CONFIG_REAL, AT(mid_block_scale_factor), 1, 1e-6, 1e6, false, NULL },
+    { "mid_block_type", BRUME_CONFIG_WORD_BOOL, AT(mid_block), 1, 0, 0, true, mid_types },
+    { "norm_eps", BRUME_CONFIG_REAL, AT(norm_eps), 1e-5, 1e-30, 1, false, NULL },
+    { "norm_num_groups", BRUME_CONFIG_INT, AT(norm_num_groups), 32, 1, MAX_WIDTH, true, NULL },
+    { "num_class_embeds", BRUME_CONFIG_INT, AT(num_class_embeds), 0, 1, INT_MAX, true, NULL },
+    { "num_train_timesteps", BRUME_CONFIG_INT, AT(num_train_timesteps), 0, 1, INT_MAX, true, NULL },
+    { "out_channels", BRUME_CONFIG_INT, AT(out_channels), 3, 1, MAX_WIDTH, false, NULL },
+    { "resnet_time_scale_shift", BRUME_CONFIG_WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false, shift_types },
+    { "time_embedding_dim", BRUME_CONFIG_INT, AT(time_embedding_dim), 0, 1, MAX_WIDTH, true, NULL },
+    { "time_embedding_type", BRUME_CONFIG_WORD, AT(time_embedding_type), BRUME_TIME_POSITIONAL, 0, 0, false, time_types },
+    { "upsample_type", BRUME_CONFIG_WORD, AT(upsample_type), BRUME_RESAMPLE_CONV, 0, 0, false, resample_types },
     { 0 },
 };
-static const char *const other_keys[] = { "block_out_channels", "class_embed_type", "down_block_types", "sample_size", "up_block_types" };
+static const char *const other_keys[] = { "block_out_channels", "class_embed_type", "down_block_types", "sample_size", "up_block_types", NULL };
 
 /* Block types by the way they stand on. */
 struct block { const char *down, *up; brume_unet2d_block type; };
@@ -71,30 +59,11 @@ static const struct block blocks[] = {
 };
 enum { N_BLOCKS = sizeof blocks / sizeof *blocks };
 
-/* Fields are int32_t, double, bool, and enums (of int's size). */
-static void set_field(brume_unet2d_config *c, const struct key *k, double value)
-{
-    char *at = (char *)c + k->offset;
-    if (k->kind == REAL) memcpy(at, &value, sizeof value);
-    else if (k->kind == BOOL || k->words == mid_types) memcpy(at, &(bool){ value != 0 }, sizeof(bool));
-    else memcpy(at, &(int32_t){ (int32_t)value }, sizeof(int32_t));
-}
-
-static double field(const brume_unet2d_config *c, const struct key *k)
-{
-    const char *at = (const char *)c + k->offset;
-    if (k->kind == REAL) { double v; memcpy(&v, at, sizeof v); return v; }
-    if (k->kind == BOOL || k->words == mid_types) { bool v; memcpy(&v, at, sizeof v); return v; }
-    int32_t v;
-    memcpy(&v, at, sizeof v);
-    return v;
-}
-
 void brume_unet2d_config_default(brume_unet2d_config *c)
 {
     _Static_assert(sizeof(brume_act) == sizeof(int32_t), "enums are read and written as int32_t");
     memset(c, 0, sizeof *c);
-    for (const struct key *k = keys; k->name; k++) set_field(c, k, k->fallback);
+    brume_config_defaults(keys, c);
 }
 
 /* Groups that must divide a width. */
@@ -182,16 +151,8 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
     if (c->levels < 1 || c->levels > BRUME_UNET2D_MAX_LEVELS)
         return brume_fail(BRUME_E_ARG, "block_out_channels, down_block_types and up_block_types need 1 to %d entries, got %d", BRUME_UNET2D_MAX_LEVELS,
                           c->levels);
-    for (const struct key *k = keys; k->name; k++) {
-        const double v = field(c, k);
-        if (k->kind == WORD) {
-            bool known = k->null_is_0 && v == 0;
-            for (const struct word *w = k->words; w->text; w++) known |= v == w->value;
-            if (!known) return brume_fail(BRUME_E_ARG, "%s holds %g, which stands for nothing", k->name, v);
-        } else if (!(v >= k->lo && v <= k->hi) && !(k->null_is_0 && v == 0)) {
-            return brume_fail(BRUME_E_ARG, "%s must be within %g .. %g, got %g", k->name, k->lo, k->hi, v);
-        }
-    }
+    brume_status s = brume_config_check(keys, c);
+    if (s != BRUME_OK) return s;
     if (!(c->dropout < 1)) return brume_fail(BRUME_E_ARG, "dropout must be below 1, got %g", c->dropout);
     for (int i = 0; i < c->levels; i++)
         if (c->block_out_channels[i] < 1 || c->block_out_channels[i] > MAX_WIDTH)
@@ -212,54 +173,13 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
     if (c->architecture == BRUME_ARCHITECTURE_MLP)
         return c->levels == 1 ? BRUME_OK : brume_fail(BRUME_E_ARG, "BrumeMLP takes one width in block_out_channels, got %d", c->levels);
     const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER;
-    brume_status s = classifier ? check_classifier(c) : check_skip(c);
+    s = classifier ? check_classifier(c) : check_skip(c);
     if (s == BRUME_OK) s = check_groups(c);
     for (int i = 0; i < c->levels && s == BRUME_OK; i++) {
         if (attends(c->down_block_types[i])) s = check_head_dim(c, i, "a down block");
         if (s == BRUME_OK && !classifier && attends(c->up_block_types[i])) s = check_head_dim(c, c->levels - 1 - i, "an up block");
     }
     if (s == BRUME_OK && c->mid_block && c->add_attention) s = check_head_dim(c, c->levels - 1, "the mid block");
-    return s;
-}
-
-static brume_status read_word(const struct key *k, const brume_json *v, int *out)
-{
-    const char *text = brume_json_string(v, NULL);
-    for (const struct word *w = k->words; text && w->text; w++)
-        if (!strcmp(w->text, text)) { *out = w->value; return BRUME_OK; }
-    char known[160] = "";
-    for (const struct word *w = k->words; w->text; w++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s\"%s\"", w == k->words ? "" : ", ", w->text);
-    return brume_fail(text ? BRUME_E_UNSUPPORTED : BRUME_E_FORMAT, "%s: %s%s%s is not one of %s%s", brume_json_where(v), text ? "\"" : "",
-                      text ? text : "this", text ? "\"" : "", known, k->null_is_0 ? ", null" : "");
-}
-
-static brume_status read_key(const brume_json *root, const struct key *k, brume_unet2d_config *c)
-{
-    const brume_json *v = brume_json_find(root, k->name);
-    brume_status s = BRUME_OK;
-    if (!v) return BRUME_OK;
-    if (brume_json_is_null(v)) {
-        if (k->null_is_0) set_field(c, k, 0);
-        return BRUME_OK;
-    }
-    if (k->kind == WORD) {
-        int word = 0;
-        s = read_word(k, v, &word);
-        if (s == BRUME_OK) set_field(c, k, word);
-    } else if (k->kind == BOOL) {
-        int flag = 0;
-        s = brume_json_get_bool(root, k->name, 0, &flag);
-        if (s == BRUME_OK) set_field(c, k, flag);
-    } else if (k->kind == INT) {
-        int64_t number = 0;
-        s = brume_json_get_int(root, k->name, 0, (int64_t)k->lo, (int64_t)k->hi, &number);
-        if (s == BRUME_OK) set_field(c, k, (double)number);
-    } else {
-        double number = 0;
-        s = brume_json_get_double(root, k->name, 0, k->lo, k->hi, &number);
-        if (s == BRUME_OK) set_field(c, k, number);
-    }
     return s;
 }
 
@@ -313,27 +233,13 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
 
 static brume_status read_class_type(const brume_json *root, brume_unet2d_config *c)
 {
-    static const struct word types[] = { { "timestep", BRUME_CLASS_TIMESTEP }, { "identity", BRUME_CLASS_IDENTITY }, { 0 } };
-    static const struct key key = { .name = "class_embed_type", .null_is_0 = true, .words = types };
+    static const struct brume_config_word types[] = { { "timestep", BRUME_CLASS_TIMESTEP }, { "identity", BRUME_CLASS_IDENTITY }, { 0 } };
+    static const struct brume_config_key key = { .name = "class_embed_type", .null_is_0 = true, .words = types };
     const brume_json *v = brume_json_find(root, key.name);
     int type = c->num_class_embeds ? BRUME_CLASS_TABLE : BRUME_CLASS_NONE;
-    const brume_status s = brume_json_is_null(v) ? BRUME_OK : read_word(&key, v, &type);
+    const brume_status s = brume_json_is_null(v) ? BRUME_OK : brume_config_read_word(&key, v, &type);
     c->class_embed_type = (brume_class_embedding)type;
     return s;
-}
-
-static void note_unknown(const brume_json *root, char note[512])
-{
-    size_t used = 0;
-    int unknown = 0;
-    for (int64_t i = 0; i < brume_json_count(root); i++) {
-        const char *name = brume_json_key(brume_json_at(root, i));
-        bool known = name[0] == '_';
-        for (const struct key *k = keys; k->name; k++) known |= !strcmp(k->name, name);
-        for (size_t k = 0; k < sizeof other_keys / sizeof *other_keys; k++) known |= !strcmp(other_keys[k], name);
-        if (known || used > 400) continue;
-        used += (size_t)snprintf(note + used, 512 - used, "%s%.60s", unknown++ ? ", " : "keys ignored in the model's config: ", name);
-    }
 }
 
 static brume_status read_root(const brume_json *root, brume_unet2d_config *c, char note[512])
@@ -347,12 +253,12 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     if (known == ARCHITECTURES && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel")) /* names of old files */
         return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
     brume_status s = read_lists(root, c);
-    for (const struct key *k = keys; k->name && s == BRUME_OK; k++) s = read_key(root, k, c);
+    if (s == BRUME_OK) s = brume_config_read(root, keys, c);
     if (s == BRUME_OK) s = read_class_type(root, c);
     if (s != BRUME_OK) return s;
     s = brume_unet2d_config_check(c);
     if (s != BRUME_OK) return brume_fail(s, "%s %s", brume_json_where(root), brume_error());
-    if (note) note_unknown(root, note);
+    if (note) brume_config_note_unknown(root, keys, other_keys, note);
     return BRUME_OK;
 }
 
@@ -378,19 +284,6 @@ brume_status brume_unet2d_config_read(const char *path, brume_unet2d_config *c, 
     return s;
 }
 
-static void write_key(brume_json_writer *w, const struct key *k, double v)
-{
-    if (k->null_is_0 && v == 0) { brume_json_put_null(w, k->name); return; }
-    switch (k->kind) {
-    case INT: brume_json_put_int(w, k->name, (int64_t)v); return;
-    case REAL: brume_json_put_double(w, k->name, v); return;
-    case BOOL: brume_json_put_bool(w, k->name, v != 0); return;
-    case WORD: break;
-    }
-    for (const struct word *word = k->words; word->text; word++)
-        if (word->value == v) { brume_json_put_string(w, k->name, word->text); return; }
-}
-
 brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_config *c)
 {
     brume_status s = brume_unet2d_config_check(c);
@@ -400,7 +293,7 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
     brume_json_begin_object(w, NULL);
     brume_json_put_string(w, "_class_name", brume_unet2d_class_name(c));
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
-    for (const struct key *k = keys; k->name; k++) write_key(w, k, field(c, k));
+    brume_config_write(w, keys, c);
     brume_json_begin_array(w, "block_out_channels", 1);
     for (int i = 0; i < c->levels; i++) brume_json_put_int(w, NULL, c->block_out_channels[i]);
     brume_json_end(w);

@@ -130,7 +130,8 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     if (n->label_rows) w->labels = brume_input(g, "labels", c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : time_type, BRUME_SHAPE(w->rows));
     if (guided) w->weights = brume_input(g, "guidance", BRUME_F32, BRUME_SHAPE(2));
     const brume_tensor x = guided ? brume_concat(g, 2, (brume_tensor[]){ w->x, w->x }, 0) : w->x;
-    brume_tensor y = brume_unet2d(g, c, w->slab, x, w->t, w->labels, NULL);
+    const brume_unet2d_inputs in = { .x = x, .t = w->t, .labels = w->labels, .context = BRUME_NONE };
+    brume_tensor y = brume_unet2d(g, c, w->slab, &in, NULL);
     if (n->denoiser.has_variance) { /* channels [prediction, variance]; guidance leaves the conditional variance alone */
         brume_tensor v = brume_slice(g, y, 3, c->in_channels, c->in_channels);
         if (guided) v = brume_slice(g, v, 0, n->images, n->images);

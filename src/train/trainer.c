@@ -61,7 +61,8 @@ static brume_status build(struct brume_trainer *t)
     const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
     const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
-    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, xt, t->t, brume_trainer_classifies(c) ? BRUME_NONE : t->labels, &dropout);
+    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = BRUME_NONE };
+    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, &in, &dropout);
     if (brume_trainer_classifies(c)) {
         brume_classify_build(t, out);
     } else {
