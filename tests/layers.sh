@@ -31,6 +31,7 @@ check() {
 check base cl
 check io base
 check data base io
+check text base io
 check simd base cl ops
 check graph base
 check ops base graph simd

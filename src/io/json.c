@@ -24,7 +24,8 @@ struct brume_json {
     const brume_json **sorted;  /* large objects: the children by key */
 };
 
-/* Python's json module writes these three words; jansson takes none of them, so each becomes a string that begins with U+0001. */
+/* Python's json module writes these three words; jansson takes none of them, so each becomes a string that begins with U+0001. Integers that
+ * no int64_t can hold (transformers writes 1e30 with all its digits) become real: jansson refuses them, too. */
 static const char *const nonfinite[] = { "NaN", "Infinity", "-Infinity" };
 
 static char *quote_nonfinite(const char *text, size_t n, size_t *out_n)
@@ -39,7 +40,7 @@ static char *quote_nonfinite(const char *text, size_t n, size_t *out_n)
         int in_string = 0;
         for (size_t i = 0; i < n;) {
             size_t len = 1;
-            int word = -1;
+            int word = -1, large = 0;
             if (in_string) {
                 if (text[i] == '\\' && i + 1 < n) len = 2;
                 else if (text[i] == '"') in_string = 0;
@@ -53,13 +54,17 @@ static char *quote_nonfinite(const char *text, size_t n, size_t *out_n)
                         len = m;
                     }
                 }
+            } else if (text[i] >= '0' && text[i] <= '9') {
+                while (i + len < n && text[i + len] >= '0' && text[i + len] <= '9') len++;
+                large = len >= 20 && !strchr(".eE+", i ? text[i - 1] : '-') && (i + len == n || !strchr(".eE", text[i + len]));
             }
-            if (word >= 0) found += !pass;
+            if (word >= 0 || large) found += !pass;
             if (pass) {
                 if (word >= 0) memcpy(out + k, "\"\\u0001", 7), k += 7;
                 memcpy(out + k, text + i, len);
                 k += len;
                 if (word >= 0) out[k++] = '"';
+                if (large) memcpy(out + k, ".0", 2), k += 2;
             }
             i += len;
         }
