@@ -114,16 +114,22 @@ static brume_status make_key(const struct brume_cl_device *d, struct job *j)
     /* The noise must have the same bits everywhere: philox.h turns contraction off for all that follows it, and such programs get
      * no option that would allow it again. */
     const bool rng = strstr(text, "philox") != NULL;
-    const char *const heads[] = { "common.h", "math.h", rng ? "philox.h" : NULL };
-    const char *parts[3] = { "", "", "" };
-    for (int i = 0; i < 3; i++)
-        if (heads[i] && brume_cl_source(heads[i])) parts[i] = brume_cl_source(heads[i]);
+    static const char *const heads[] = { "common.h", "math.h", "philox.h", "tile.h", "winograd.h" };
+    enum { N_HEADS = sizeof heads / sizeof *heads };
+    const char *parts[N_HEADS + 1];
+    size_t bytes = strlen(d->identity) + sizeof j->options + 2;
+    for (int i = 0; i <= N_HEADS; i++) {
+        /* The first two are everybody's, the others of those that name them. */
+        parts[i] = i == N_HEADS ? text : i < 2 || strstr(text, heads[i]) ? brume_cl_source(heads[i]) : "";
+        if (!parts[i]) parts[i] = "";
+        bytes += strlen(parts[i]) + 1;
+    }
     snprintf(j->options, sizeof j->options, "-cl-std=CL1.2%s %s", rng ? "" : " -cl-mad-enable", w->defines);
-    const size_t bytes = strlen(d->identity) + strlen(j->options) + strlen(parts[0]) + strlen(parts[1]) + strlen(parts[2]) + strlen(text) + 8;
     char *key = malloc(bytes);
     if (!key) return brume_fail(BRUME_E_MEMORY, "cannot allocate the source of program %s", w->file);
     const int head = snprintf(key, bytes, "%s\n%s\n", d->identity, j->options);
-    snprintf(key + head, bytes - (size_t)head, "%s\n%s\n%s\n%s", parts[0], parts[1], parts[2], text);
+    size_t at = (size_t)head;
+    for (int i = 0; i <= N_HEADS; i++) at += (size_t)snprintf(key + at, bytes - at, "%s\n", parts[i]);
     j->made->key = key;
     j->source = key + head;
     return BRUME_OK;

@@ -194,6 +194,12 @@ static bool suits_cl_winograd(const struct brume_node *n, const struct brume_cap
     return caps->cpu_type && brume_conv_winograd_pays(&c);
 }
 
+static size_t cl_winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(n);
+    return brume_conv_winograd_work(&c, caps);
+}
+
 static size_t cl_winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(n);
@@ -242,8 +248,8 @@ static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
       .pack_bytes = winograd_pack_bytes, .pack_cheap = winograd_pack_cheap, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .pack_input = W, .pack_bytes = cl_winograd_pack_bytes,
-      .cl_pack = cl_winograd_pack, .cl = cl_winograd },
+    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .pack_input = W,
+      .pack_bytes = cl_winograd_pack_bytes, .cl_pack = cl_winograd_pack, .cl = cl_winograd },
     { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
       .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },

@@ -45,7 +45,7 @@ bool brume_product_as_dw(const struct brume_product *p, struct brume_conv *g);
  * 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
 struct brume_tile { int vw, mr, nv, nr; };
 struct brume_tile brume_tile_of(const struct brume_caps *c);
-struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more);
+struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel, const char *more);
 
 size_t brume_product_tile_pack_bytes(const struct brume_product *p, const struct brume_caps *c);
 void brume_product_tile_pack(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed);
@@ -68,6 +68,8 @@ void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, 
 /* Winograd's 3x3 convolutions of stride 1 by "tile". */
 bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *c);
 bool brume_conv_winograd_pays(const struct brume_conv *g);
+size_t brume_conv_winograd_work(const struct brume_conv *g, const struct brume_caps *c);
+size_t brume_conv_winograd_dx_work(const struct brume_conv *g, const struct brume_caps *c);
 size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *c);
 void brume_conv_winograd_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
                               struct brume_cl_arg packed);

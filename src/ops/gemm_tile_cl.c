@@ -8,10 +8,10 @@ struct brume_tile brume_tile_of(const struct brume_caps *c)
     return (struct brume_tile){ vw, vw == 16 ? 8 : 6, 2, 2 * vw };
 }
 
-struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *kernel, const char *more)
+struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel, const char *more)
 {
     const struct brume_tile t = brume_tile_of(c);
-    return brume_cl_add(l, "gemm_tile.cl", kernel, "-DVW=%d -DMR=%d -DNV=%d%s", t.vw, t.mr, t.nv, more);
+    return brume_cl_add(l, file, kernel, "-DVW=%d -DMR=%d -DNV=%d%s", t.vw, t.mr, t.nv, more);
 }
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -27,7 +27,7 @@ static size_t pack_bytes(const struct pack *p, const struct brume_caps *c)
 
 static void pack(const struct pack *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg b, struct brume_cl_arg packed)
 {
-    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile_pack", "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "gemm_tile_pack", "");
     brume_cl_size3(k, (size_t)(p->taps * p->k), (size_t)ceil_div(p->n, brume_tile_of(c).nr) + 1, (size_t)p->batch, 16, 1, 1);
     brume_cl_operand(k, b);
     brume_cl_operand(k, packed);
@@ -60,7 +60,7 @@ void brume_product_tile_pack(const struct brume_product *p, const struct brume_c
 void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
 {
     const struct brume_tile t = brume_tile_of(c);
-    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile", "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "gemm_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(p->m, t.mr), (size_t)ceil_div(p->n, t.nr), (size_t)p->batch, 1, 1, 1);
     brume_cl_operand(k, p->a);
     brume_cl_operand(k, packed);
@@ -116,7 +116,7 @@ void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, str
                      struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
     const struct brume_tile t = brume_tile_of(c);
-    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile", "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "conv_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(g->n * g->ho * g->wo, t.mr), (size_t)ceil_div(g->o, t.nr), 1, 1, 1, 1);
     brume_cl_operand(k, x);
     brume_cl_operand(k, packed);
@@ -133,7 +133,7 @@ void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, 
 {
     const struct brume_tile t = brume_tile_of(c);
     const int64_t largest = g->n * ceil_div(g->h, g->stride) * ceil_div(g->w, g->stride);
-    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile", "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "conv_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(largest, t.mr), (size_t)ceil_div(g->i, t.nr), (size_t)(g->stride * g->stride), 1, 1, 1);
     brume_cl_operand(k, dy);
     brume_cl_operand(k, packed);
@@ -182,7 +182,7 @@ void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, 
     const struct brume_tile t = brume_tile_of(c);
     const struct cut s = cut_of(g, c);
     const int64_t taps = g->kh * g->kw;
-    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile_dw", s.narrow ? " -DNARROW" : "");
+    struct brume_cl_launch *k = brume_tile_add(l, c, "conv_tile_dw.cl", "conv_tile_dw", s.narrow ? " -DNARROW" : "");
     brume_cl_size2(k, (size_t)s.tiles, (size_t)s.splits, 1, 1);
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
@@ -190,7 +190,7 @@ void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, 
     const int64_t v[] = { s.lines, s.h, s.w, g->i, s.p, s.q, g->o, g->kh, g->kw, g->stride, g->top, g->left, s.total, s.per_split, s.per_block,
                           s.swap };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
-    k = brume_tile_add(l, c, "conv_tile_dw_sum", "");
+    k = brume_tile_add(l, c, "conv_tile_dw.cl", "conv_tile_dw_sum", "");
     brume_cl_size1(k, (size_t)(s.tiles * taps * t.mr), 16);
     brume_cl_operand(k, work);
     brume_cl_operand(k, dw);

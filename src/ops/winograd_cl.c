@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Launches of conv_winograd in cl/gemm_tile.cl: 3x3 convolutions of stride 1 on OpenCL devices of CPU type. */
+ * Launches of cl/winograd.cl and cl/winograd_dw.cl: 3x3 convolutions of stride 1 on OpenCL devices of CPU type. */
 #include "ops/gemm_cl.h"
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/* Bytes of local memory for one group of MR tiles of c channels. */
-static int64_t group_bytes(const struct brume_tile *t, int64_t c) { return 36 * t->mr * c * (int64_t)sizeof(float); }
 
 /* 3x3 with one row of zeros around. An error is relative to all terms of a tile: with more padding some results, and in images below
  * 4x4 or with few tiles some weights, would have too few of them. */
@@ -16,22 +13,21 @@ static bool same(const struct brume_conv *g)
 
 static bool fits(const struct brume_conv *g, int64_t c, const struct brume_caps *caps)
 {
-    const struct brume_tile t = brume_tile_of(caps);
-    return same(g) && c % t.vw == 0 && group_bytes(&t, c) <= (int64_t)caps->local_bytes;
+    return same(g) && c % brume_tile_of(caps).vw == 0;
 }
 
 bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->i, caps); }
 bool brume_conv_winograd_dx_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->o, caps); }
 
 /* Worth its transforms: enough channels on both sides, tiles that are mostly image, and enough of them for weights that grow fourfold. */
-static bool pays(int64_t n, int64_t c, int64_t o, int64_t h, int64_t w)
+static bool pays(const struct brume_conv *g, int64_t least)
 {
-    const int64_t tiles = ceil_div(h, 4) * ceil_div(w, 4);
-    return c >= 16 && o >= 16 && h * w * 2 >= tiles * 16 && n * tiles >= 24;
+    const int64_t tiles = ceil_div(g->h, 4) * ceil_div(g->w, 4);
+    return g->i >= 16 && g->o >= 16 && g->h * g->w * 2 >= tiles * 16 && g->n * tiles >= least;
 }
 
-bool brume_conv_winograd_pays(const struct brume_conv *g) { return pays(g->n, g->i, g->o, g->ho, g->wo); }
-bool brume_conv_winograd_dx_pays(const struct brume_conv *g) { return pays(g->n, g->o, g->i, g->h, g->w); }
+bool brume_conv_winograd_pays(const struct brume_conv *g) { return pays(g, 16); }
+bool brume_conv_winograd_dx_pays(const struct brume_conv *g) { return pays(g, 24); }
 
 static size_t pack_bytes(int64_t c, int64_t o, const struct brume_caps *caps)
 {
@@ -45,7 +41,7 @@ size_t brume_conv_winograd_dx_pack_bytes(const struct brume_conv *g, const struc
 static void pack(int64_t c, int64_t o, int64_t stride_k, int64_t stride_n, bool flip, const struct brume_caps *caps, struct brume_cl_list *l,
                  struct brume_cl_arg w, struct brume_cl_arg packed)
 {
-    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_pack", "");
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd.cl", "winograd_pack", "");
     brume_cl_size2(k, (size_t)c, (size_t)ceil_div(o, brume_tile_of(caps).nr), 8, 1);
     brume_cl_operand(k, w);
     brume_cl_operand(k, packed);
@@ -69,42 +65,104 @@ void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_
     pack(g->o, g->i, 1, g->o, true, caps, l, w, packed);
 }
 
-/* x (h, w, c) to y (p, q, o). */
-struct pass { int64_t n, h, w, c, p, q, o; bool per_sample; };
+/* x (h, w, c) to y (h, w, o). */
+struct pass { int64_t n, h, w, c, o; bool per_sample; };
+
+/* How the tiles are cut: blocks of `block` tiles, handed in turn to `items` work-items; in floats, sources and (sources and products) of a block. */
+struct cut { int64_t tiles, block, items, source, size; bool staged; };
+
+static struct cut cut_of(const struct pass *s, const struct brume_caps *caps)
+{
+    const struct brume_tile t = brume_tile_of(caps);
+    const int64_t units = caps->compute_units > 0 ? caps->compute_units : 1, columns = ceil_div(s->o, t.nr) * t.nr;
+    struct cut k = { .tiles = s->n * ceil_div(s->h, 4) * ceil_div(s->w, 4), .items = 2 * units };
+    /* Sources and products of a block stay in the second-level cache (and some of the third); few tiles are one block, cut otherwise. */
+    const int64_t fit = 768 * 1024 / (36 * (s->c + columns) * (int64_t)sizeof(float)), least = 4 * t.mr, most = 8 * t.mr;
+    const int64_t limit = fit < least ? least : fit > most ? most : fit;
+    k.staged = k.tiles <= 48 * units;
+    const int64_t each = ceil_div(k.tiles, k.items);
+    k.block = k.staged ? k.tiles : ceil_div(ceil_div(each, ceil_div(each, limit)), t.mr) * t.mr;
+    if (k.staged) k.items = 1;
+    if (k.items > ceil_div(k.tiles, k.block)) k.items = ceil_div(k.tiles, k.block);
+    k.source = ceil_div(36 * (k.block * s->c + 16), 64) * 64;
+    k.size = k.source + ceil_div(36 * (k.block * columns + 16), 64) * 64;
+    return k;
+}
+
+static size_t work_bytes(const struct pass *s, const struct brume_caps *caps)
+{
+    const struct cut k = cut_of(s, caps);
+    return (size_t)(k.items * k.size) * sizeof(float);
+}
+
+/* operands: x, packed weights, bias, res, y. */
+static void run_blocks(const struct pass *s, const struct cut *k, const struct brume_caps *caps, struct brume_cl_list *l,
+                       const struct brume_cl_arg operands[5])
+{
+    struct brume_cl_launch *q = brume_tile_add(l, caps, "winograd.cl", "winograd_blocks", "");
+    brume_cl_size1(q, (size_t)k->items, 1);
+    for (int i = 0; i < 5; i++) brume_cl_operand(q, operands[i]);
+    brume_cl_work(q, 0);
+    const int64_t v[] = { s->n, s->h, s->w, s->c, s->o, s->per_sample, k->block };
+    brume_cl_ints(q, (int)(sizeof v / sizeof *v), v);
+    brume_cl_long(q, k->size);
+}
+
+static void run_stages(const struct pass *s, const struct cut *k, const struct brume_caps *caps, struct brume_cl_list *l,
+                       const struct brume_cl_arg operands[5])
+{
+    const int64_t products = k->source * (int64_t)sizeof(float);
+    struct brume_cl_launch *q = brume_tile_add(l, caps, "winograd.cl", "winograd_sources", "");
+    brume_cl_size1(q, (size_t)k->tiles, 1);
+    brume_cl_operand(q, operands[0]);
+    brume_cl_work(q, 0);
+    brume_cl_ints(q, 4, (const int64_t[]){ k->tiles, s->h, s->w, s->c });
+    q = brume_tile_add(l, caps, "winograd.cl", "winograd_products", "");
+    brume_cl_size2(q, (size_t)ceil_div(s->o, brume_tile_of(caps).nr), 36, 1, 1);
+    brume_cl_work(q, 0);
+    brume_cl_operand(q, operands[1]);
+    brume_cl_work(q, products);
+    brume_cl_ints(q, 3, (const int64_t[]){ k->tiles, s->c, s->o });
+    q = brume_tile_add(l, caps, "winograd.cl", "winograd_results", "");
+    brume_cl_size1(q, (size_t)k->tiles, 1);
+    brume_cl_work(q, products);
+    for (int i = 2; i < 5; i++) brume_cl_operand(q, operands[i]);
+    brume_cl_ints(q, 5, (const int64_t[]){ k->tiles, s->h, s->w, s->o, s->per_sample });
+}
 
 static void run(const struct pass *s, const struct brume_caps *caps, struct brume_cl_list *l, const struct brume_cl_arg operands[5])
 {
-    const struct brume_tile t = brume_tile_of(caps);
-    const int64_t tiles = s->n * ceil_div(s->p, 4) * ceil_div(s->q, 4), all = ceil_div(tiles, t.mr), panels = ceil_div(s->o, t.nr);
-    /* Several groups share a panel of weights while it is in the second-level cache, as long as their source fits in there too and
-     * enough work-items remain. What is computed, and in which order, does not depend on it. */
-    const int64_t cache = 192 * 1024, busy = 4 * caps->compute_units, bytes = group_bytes(&t, s->c);
-    int64_t groups = cache / bytes;
-    if (groups > all / busy) groups = all / busy;
-    if (groups > (int64_t)caps->local_bytes / bytes) groups = (int64_t)caps->local_bytes / bytes;
-    if (groups < 1) groups = 1;
-    const int64_t items = ceil_div(all, groups);
-    int64_t parts = items < 2 * caps->compute_units ? ceil_div(2 * caps->compute_units, items) : 1;
-    const int64_t per_item = ceil_div(panels, parts < panels ? parts : panels);
-    struct brume_cl_launch *k = brume_tile_add(l, caps, "conv_winograd", "");
-    brume_cl_size2(k, (size_t)items, (size_t)ceil_div(panels, per_item), 1, 1);
-    for (int i = 0; i < 5; i++) brume_cl_operand(k, operands[i]);
-    const int64_t v[] = { s->n, s->h, s->w, s->c, s->p, s->q, s->o, 1, 1, s->per_sample ? s->p * s->q : 0, groups, per_item };
-    brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
-    brume_cl_local(k, (size_t)(groups * bytes));
+    const struct cut k = cut_of(s, caps);
+    if (k.staged) run_stages(s, &k, caps, l, operands);
+    else run_blocks(s, &k, caps, l, operands);
+}
+
+static struct pass forward(const struct brume_conv *g, bool per_sample) { return (struct pass){ g->n, g->h, g->w, g->i, g->o, per_sample }; }
+static struct pass backward(const struct brume_conv *g) { return (struct pass){ g->n, g->h, g->w, g->o, g->i, false }; }
+
+size_t brume_conv_winograd_work(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    const struct pass s = forward(g, false);
+    return work_bytes(&s, caps);
+}
+
+size_t brume_conv_winograd_dx_work(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    const struct pass s = backward(g);
+    return work_bytes(&s, caps);
 }
 
 void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
                          struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
-    const struct pass s = { g->n, g->h, g->w, g->i, g->ho, g->wo, g->o, per_sample };
+    const struct pass s = forward(g, per_sample);
     run(&s, caps, l, (const struct brume_cl_arg[]){ x, packed, bias, res, y });
 }
 
 void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg dy,
                             struct brume_cl_arg packed, struct brume_cl_arg dx)
 {
-    const struct pass s = { g->n, g->ho, g->wo, g->o, g->h, g->w, g->i, false };
+    const struct pass s = backward(g);
     run(&s, caps, l, (const struct brume_cl_arg[]){ dy, packed, brume_at_in(-1), brume_at_in(-1), dx });
 }
 
@@ -134,7 +192,7 @@ bool brume_conv_winograd_dw_fits(const struct brume_conv *g, const struct brume_
     return same(g) && g->h >= 4 && g->w >= 4 && g->n * ceil_div(g->h, 4) * ceil_div(g->w, 4) >= 8 && g->i % t.vw == 0 && g->o % t.vw == 0;
 }
 
-bool brume_conv_winograd_dw_pays(const struct brume_conv *g) { return pays(g->n, g->i, g->o, g->ho, g->wo); }
+bool brume_conv_winograd_dw_pays(const struct brume_conv *g) { return pays(g, 24); }
 
 size_t brume_conv_winograd_dw_work(const struct brume_conv *g, const struct brume_caps *caps)
 {
@@ -145,7 +203,7 @@ size_t brume_conv_winograd_dw_work(const struct brume_conv *g, const struct brum
 static void transform(const struct dw *s, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg from, int64_t h, int64_t w,
                       int64_t c, int64_t top, int64_t left, bool grad, int64_t first, int64_t count)
 {
-    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_transform", "");
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw.cl", "winograd_dw_transform", "");
     brume_cl_size1(k, (size_t)count, 1);
     brume_cl_operand(k, from);
     brume_cl_work(k, grad ? s->source * (int64_t)sizeof(float) : 0);
@@ -162,7 +220,7 @@ void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps 
         const int64_t count = first + s.t < s.tiles ? s.t : s.tiles - first;
         transform(&s, caps, l, x, g->h, g->w, g->i, 1, 1, false, first, count);
         transform(&s, caps, l, dy, g->ho, g->wo, g->o, 0, 0, true, first, count);
-        struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_products", "");
+        struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw.cl", "winograd_dw_products", "");
         brume_cl_size3(k, (size_t)(g->i / s.rows), (size_t)s.panels, 36, 1, 1, 1);
         brume_cl_work(k, 0);
         brume_cl_work(k, result);
@@ -170,7 +228,7 @@ void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps 
         const int64_t v[] = { g->i, count, s.t, first > 0 };
         brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
     }
-    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw_finish", "");
+    struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw.cl", "winograd_dw_finish", "");
     brume_cl_size2(k, (size_t)g->i, (size_t)s.panels, 8, 1);
     brume_cl_work(k, sums);
     brume_cl_operand(k, dw);
