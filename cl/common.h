@@ -12,17 +12,23 @@
 /* An absent optional tensor binds to its dummy buffer and must not be read: test ABSENT(x). */
 #define BIND_OPT(x) __global float *x = x##_base + (ABSENT(x) ? 0 : x##_off)
 #define CBIND_OPT(x) const __global float *x = x##_base + (ABSENT(x) ? 0 : x##_off)
-/* Vectors of VEC floats at any float's address, for kernels built with -DVEC=1, 4, 8 or 16. */
-#ifdef VEC
-#if VEC == 1
-#define VECF float
-#define VECLOAD(p) (*(p))
-#define VECSTORE(v, p) (*(p) = (v))
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+/* Kernels built with -DVW=1, 2, 4, 8 or 16: VEC is VW floats; VLOAD and VSTORE take any float's address in global memory, PLOAD and PSTORE
+ * a private array's. Not vloadn for global memory: PoCL takes it apart into floats and does not always put them together again. */
+#ifdef VW
+#if VW == 1
+#define VEC float
+#define VLOAD(p) (*(p))
+#define VSTORE(v, p) (*(p) = (v))
+#define PLOAD(p) (*(p))
+#define PSTORE(v, p) (*(p) = (v))
 #else
-#define VEC_CAT2(a, b) a##b
-#define VEC_CAT(a, b) VEC_CAT2(a, b)
-#define VECF VEC_CAT(float, VEC)
-#define VECLOAD(p) VEC_CAT(vload, VEC)(0, p)
-#define VECSTORE(v, p) VEC_CAT(vstore, VEC)(v, 0, p)
+#define VEC CAT(float, VW)
+struct __attribute__((packed, aligned(4))) vec_anywhere { VEC at; };
+#define VLOAD(p) (((const __global struct vec_anywhere *)(p))->at)
+#define VSTORE(v, p) (((__global struct vec_anywhere *)(p))->at = (v))
+#define PLOAD(p) CAT(vload, VW)(0, p)
+#define PSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #endif
 #endif

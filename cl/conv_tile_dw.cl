@@ -55,7 +55,7 @@ __kernel void conv_tile_dw(TENSOR(x), TENSOR(dy), TENSOR(part), const int lines,
 #ifdef NARROW
                         float cols[NR];
                         for (int j = 0; j < NR; j++) cols[j] = pv[min(j, V - 1)];
-                        TILE_STEP(MR, ROW, cols)
+                        TILE_STEP_OF(MR, ROW, PLOAD(cols + v * VW))
 #else
                         TILE_STEP(MR, ROW, pv)
 #endif
@@ -94,7 +94,7 @@ __kernel void conv_tile_dw_sum(TENSOR(part), TENSOR(dw), const int I, const int 
         for (int v = 0; v < NV; v++) sum[v] += VLOAD(part + v * VW);
     float t[NR];
     #pragma unroll
-    for (int v = 0; v < NV; v++) VSTORE(sum[v], t + v * VW);
+    for (int v = 0; v < NV; v++) PSTORE(sum[v], t + v * VW);
     dw += (size_t)tap * I * O;
     for (int c = v_first - v0; c < NR && v0 + c < V; c++) dw[swap ? (size_t)(v0 + c) * O + s : (size_t)s * O + v0 + c] = t[c];
 }

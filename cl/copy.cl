@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Copies of rows, and padding: concat, slice, pad. Lengths of rows count vectors of VEC floats. A work-item moves RUN neighbouring vectors
+ * Copies of rows, and padding: concat, slice, pad. Lengths of rows count vectors of VW floats. A work-item moves RUN neighbouring vectors
  * of a row: 1 where neighbouring work-items should touch neighbouring memory (GPUs), more where divisions cost (CPUs). */
 
 /* y[y_first + r y_stride + c] = x[x_first + r x_stride + c]; a row is cols vectors in runs runs. Strides count floats. */
@@ -14,7 +14,7 @@ __kernel void copy_rows(TENSOR(x), TENSOR(y), const long rows, const long cols, 
     const long begin = (long)(i - r * (size_t)runs) * RUN, end = min(begin + RUN, cols);
     const __global float *from = x + x_first + r * (size_t)x_stride;
     __global float *to = y + y_first + r * (size_t)y_stride;
-    for (long c = begin; c < end; c++) VECSTORE(VECLOAD(from + c * VEC), to + c * VEC);
+    for (long c = begin; c < end; c++) VSTORE(VLOAD(from + c * VW), to + c * VW);
 }
 
 /*
@@ -35,11 +35,11 @@ __kernel void pad(TENSOR(x), TENSOR(y), const long rows, const long out_cols, co
     const long r1 = q2 % o1 - b1, r0 = q2 / o1 - b0;
     const int inside = r3 >= 0 && r3 < i3 && r2 >= 0 && r2 < i2 && r1 >= 0 && r1 < i1 && r0 >= 0 && r0 < i0;
     const long from = (((r0 * i1 + r1) * i2 + r2) * i3 + r3) * in_cols;
-    __global float *to = y + row * out_cols * VEC;
+    __global float *to = y + row * out_cols * VW;
     for (long c = begin; c < end; c++) {
         const long at = c - b_cols;
-        VECF v = 0.0f;
-        if (inside && at >= 0 && at < in_cols) v = VECLOAD(x + (from + at) * VEC);
-        VECSTORE(v, to + c * VEC);
+        VEC v = 0.0f;
+        if (inside && at >= 0 && at < in_cols) v = VLOAD(x + (from + at) * VW);
+        VSTORE(v, to + c * VW);
     }
 }

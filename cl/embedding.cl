@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Rows of a table by ids, and the table's gradient. rows x width: the table; VW: columns of an item, 4, 8 or 16. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
 
 /* One value per item; an id outside the table gives NaN. */
 __kernel void gather(TENSOR(table), TENSOR_I32(ids), TENSOR(y), long rows, long width, long n)
@@ -29,10 +27,10 @@ __kernel void scatter(TENSOR(dy), TENSOR_I32(ids), TENSOR(dtable), long rows, lo
     dy += col;
     dtable += (long)row * width + (long)col;
     if ((long)col + VW <= width) {
-        CAT(float, VW) s = 0.0f;
+        VEC s = 0.0f;
         for (long i = 0; i < n_ids; i++)
-            if (ids[i] == (long)row) s += CAT(vload, VW)(0, dy + i * width);
-        CAT(vstore, VW)(s, 0, dtable);
+            if (ids[i] == (long)row) s += VLOAD(dy + i * width);
+        VSTORE(s, dtable);
         return;
     }
     for (long k = 0; (long)col + k < width; k++) {

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Gated GELU: a row of x holds a (width) and b (width); y = a gelu_erf(b). An item makes VW (4, 8 or 16) values of a row. Needs math.h. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define VEC CAT(float, VW)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 
 #define ITEM                                                                                  \
     const long item = (long)get_global_id(0), pieces = (width + VW - 1) / VW;                 \

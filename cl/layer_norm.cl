@@ -3,21 +3,13 @@
  *
  * VW: floats per vector, 1 to 16. LOCAL: work-items that share a row; 1 where a work-item takes a row alone (then VW may exceed 1).
  * Grid of the kernels over rows: (rows LOCAL). */
-#define CAT2(a, b) a##b
-#define CAT(a, b) CAT2(a, b)
 #if VW == 1
-#define VEC float
-#define VLOAD(p) (*(p))
-#define VSTORE(v, p) (*(p) = (v))
 #define LANES_SUM(v) (v)
 #else
-#define VEC CAT(float, VW)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 static float lanes_sum(VEC v)
 {
     float t[VW];
-    VSTORE(v, t);
+    PSTORE(v, t);
     for (int w = VW / 2; w > 0; w /= 2)
         for (int i = 0; i < w; i++) t[i] += t[i + w];
     return t[0];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * y = sum_j c_j x_j over `terms` tensors; cols vectors of VEC floats share one row of coefficients. A term with coefficient 0 is not read. */
+ * y = sum_j c_j x_j over `terms` tensors; cols vectors of VW floats share one row of coefficients. A term with coefficient 0 is not read. */
 
-#define TERM(j) if (j < terms && c[j] != 0.0f) s += c[j] * VECLOAD(x##j##_base + x##j##_off + i * VEC)
+#define TERM(j) if (j < terms && c[j] != 0.0f) s += c[j] * VLOAD(x##j##_base + x##j##_off + i * VW)
 
 __kernel void lincomb(TENSOR(y), TENSOR(coef), const long items, const long cols, const int terms, TENSOR(x0), TENSOR(x1), TENSOR(x2),
                       TENSOR(x3), TENSOR(x4), TENSOR(x5), TENSOR(x6), TENSOR(x7))
@@ -11,7 +11,7 @@ __kernel void lincomb(TENSOR(y), TENSOR(coef), const long items, const long cols
     const size_t i = get_global_id(0);
     if (i >= (size_t)items) return;
     const __global float *c = coef + i / (size_t)cols * (size_t)terms;
-    VECF s = 0.0f;
+    VEC s = 0.0f;
     TERM(0);
     TERM(1);
     TERM(2);
@@ -20,5 +20,5 @@ __kernel void lincomb(TENSOR(y), TENSOR(coef), const long items, const long cols
     TERM(5);
     TERM(6);
     TERM(7);
-    VECSTORE(s, y + i * VEC);
+    VSTORE(s, y + i * VW);
 }

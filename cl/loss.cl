@@ -2,9 +2,6 @@
  * Losses. Sums are taken in a fixed order, without barriers: by items over some hundred elements, then 64 parts to one until one is left.
  * VW: floats of a vector, 4, 8 or 16. */
 
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define VLOAD(p) CAT(vload, VW)(0, p)
 
 /* Item j sums (x - target)^2 of groups of VW elements from j first on, every `step` elements, within `span` elements. */
 __kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long items, long first, long step, long span)
@@ -15,14 +12,14 @@ __kernel void sum_sq_diff(TENSOR(x), TENSOR(target), TENSOR(part), long n, long 
     const long j = (long)get_global_id(0);
     if (j >= items) return;
     const long end = min(j * first + span, n);
-    CAT(float, VW) sum = 0.0f;
+    VEC sum = 0.0f;
     long i = j * first;
     for (; i + VW <= end; i += step) {
-        const CAT(float, VW) d = VLOAD(x + i) - VLOAD(target + i);
+        const VEC d = VLOAD(x + i) - VLOAD(target + i);
         sum += d * d;
     }
     float lane[VW], s = 0.0f;
-    CAT(vstore, VW)(sum, 0, lane);
+    PSTORE(sum, lane);
     for (int k = 0; k < VW; k++) s += lane[k];
     for (; i < end; i++) s += (x[i] - target[i]) * (x[i] - target[i]);
     part[j] = s;

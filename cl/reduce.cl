@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT
  * Sums. The tensor is (k0, r0, k1, r1, k2, r2), kept and summed axes in turn; results are (k0, k1, k2). One pass writes `parts` partial
  * sums for each result, the last pass one, times scale, after a square root if asked. Blocks of 32 terms are added first, so that errors
- * grow slowly with the length. Integers are counts of vectors of VEC floats where they count innermost elements. */
+ * grow slowly with the length. Integers are counts of vectors of VW floats where they count innermost elements. */
 
 #define GROUP 64
 
-static float across(VECF v)
+static float across(VEC v)
 {
-#if VEC == 1
+#if VW == 1
     return v;
 #else
-    float t[VEC], s = 0.0f;
-    VECSTORE(v, t);
-    for (int i = 0; i < VEC; i++) s += t[i];
+    float t[VW], s = 0.0f;
+    PSTORE(v, t);
+    for (int i = 0; i < VW; i++) s += t[i];
     return s;
 #endif
 }
@@ -29,19 +29,19 @@ __kernel void add_rows(TENSOR(x), TENSOR(y), const float scale, const int root, 
     const long part = (long)(q % (size_t)parts), result = (long)(q / (size_t)parts), at1 = result % k1, at0 = result / k1;
     const long begin = part * per_part, end = min(begin + per_part, r0 * r1);
     long a = begin / r1, b = begin - a * r1; /* row (a, b) of (r0, r1) */
-    const __global float *p = x + ((((at0 * r0 + a) * k1 + at1) * r1 + b) * k2 + (long)column) * VEC;
-    const long step = k2 * VEC, jump = (k1 - 1) * r1 * k2 * VEC; /* to the next row; further, to the next run of r1 rows */
-    VECF total = 0.0f;
+    const __global float *p = x + ((((at0 * r0 + a) * k1 + at1) * r1 + b) * k2 + (long)column) * VW;
+    const long step = k2 * VW, jump = (k1 - 1) * r1 * k2 * VW; /* to the next row; further, to the next run of r1 rows */
+    VEC total = 0.0f;
     for (long r = begin; r < end;) {
         const long run = min(min(end - r, r1 - b), (long)32), fours = run / 4;
-        VECF s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f; /* four, so that additions need not wait for one another */
+        VEC s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f; /* four, so that additions need not wait for one another */
         for (long q = 0; q < fours; q++, p += 4 * step) {
-            s0 += VECLOAD(p);
-            s1 += VECLOAD(p + step);
-            s2 += VECLOAD(p + 2 * step);
-            s3 += VECLOAD(p + 3 * step);
+            s0 += VLOAD(p);
+            s1 += VLOAD(p + step);
+            s2 += VLOAD(p + 2 * step);
+            s3 += VLOAD(p + 3 * step);
         }
-        for (long q = 4 * fours; q < run; q++, p += step) s0 += VECLOAD(p);
+        for (long q = 4 * fours; q < run; q++, p += step) s0 += VLOAD(p);
         total += (s0 + s1) + (s2 + s3);
         r += run;
         b += run;
@@ -51,7 +51,7 @@ __kernel void add_rows(TENSOR(x), TENSOR(y), const float scale, const int root, 
         }
     }
     total *= scale;
-    VECSTORE(root ? sqrt(total) : total, y + i * VEC);
+    VSTORE(root ? sqrt(total) : total, y + i * VW);
 }
 
 /* One work-item sums all terms of one result; r2 counts vectors. */
@@ -63,13 +63,13 @@ __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root
     const size_t i = get_global_id(0);
     if (i >= (size_t)results) return;
     const long c2 = (long)(i % (size_t)k2), q = (long)(i / (size_t)k2), c1 = q % k1, c0 = q / k1;
-    VECF total = 0.0f, s = 0.0f;
+    VEC total = 0.0f, s = 0.0f;
     int n = 0;
     for (long a = 0; a < r0; a++)
         for (long b = 0; b < r1; b++) {
-            const __global float *p = x + ((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 * VEC;
+            const __global float *p = x + ((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 * VW;
             for (long c = 0; c < r2; c++) {
-                const VECF v = VECLOAD(p + c * VEC);
+                const VEC v = VLOAD(p + c * VW);
                 s += square ? v * v : v;
                 if (++n == 32) {
                     total += s;
@@ -82,7 +82,7 @@ __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root
     y[i] = root ? scale * sqrt(t) : scale * t;
 }
 
-/* A work-group sums per_part terms (vectors) of one result. y is (k0, k1, k2, parts). VEC > 1 only with r0 = r1 = 1. */
+/* A work-group sums per_part terms (vectors) of one result. y is (k0, k1, k2, parts). VW > 1 only with r0 = r1 = 1. */
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void sum_group(TENSOR(x), TENSOR(y), const float scale, const int root, const long results, const long parts, const long per_part,
                const int square, const long k1, const long k2, const long r0, const long r1, const long r2)
@@ -96,21 +96,21 @@ void sum_group(TENSOR(x), TENSOR(y), const float scale, const int root, const lo
     const long c2 = result % k2, q = result / k2, c1 = q % k1, c0 = q / k1;
     const long begin = part * per_part, end = min(begin + per_part, r0 * r1 * r2);
     const int flat = r0 * r1 == 1;
-    const __global float *p = x + result * r2 * VEC;
-    VECF total = 0.0f;
+    const __global float *p = x + result * r2 * VW;
+    VEC total = 0.0f;
     for (long i = begin + lane; i < end;) {
         const long stop = min(i + 32 * GROUP, end);
-        VECF s0 = 0.0f, s1 = 0.0f;
+        VEC s0 = 0.0f, s1 = 0.0f;
         if (flat) {
             for (; i + GROUP < stop; i += 2 * GROUP) {
-                const VECF v = VECLOAD(p + i * VEC), w = VECLOAD(p + (i + GROUP) * VEC);
+                const VEC v = VLOAD(p + i * VW), w = VLOAD(p + (i + GROUP) * VW);
                 s0 += square ? v * v : v;
                 s1 += square ? w * w : w;
             }
         }
         for (; i < stop; i += GROUP) {
             const long c = i % r2, ab = i / r2, b = ab % r1, a = ab / r1;
-            const VECF v = VECLOAD(x + (((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 + c) * VEC);
+            const VEC v = VLOAD(x + (((((c0 * r0 + a) * k1 + c1) * r1 + b) * k2 + c2) * r2 + c) * VW);
             s0 += square ? v * v : v;
         }
         total += s0 + s1;

@@ -2,9 +2,6 @@
  * Resampling of images (N, H, W, C). An item makes `span` channels of one pixel of the result, VW (4, 8 or 16, a divisor of span) at
  * a time: a GPU wants span VW, a CPU all channels, so that finding the pixel costs little.
  * Pixels are counted in 32 bits: 64-bit division costs more than everything else here. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define VEC CAT(float, VW)
 
 /* The item's pixel and channels c0 .. c1 - 1, of which it makes VW at a time. */
 #define ITEM                                                                                  \
@@ -22,21 +19,21 @@
 /* The item's channels from p on; what lies beyond the pixel is 0. */
 static VEC load(const __global float *p, int left)
 {
-    if (left >= VW) return CAT(vload, VW)(0, p);
+    if (left >= VW) return VLOAD(p);
     float v[VW];
     for (int i = 0; i < VW; i++) v[i] = 0.0f;
     for (int i = 0; i < left; i++) v[i] = p[i];
-    return CAT(vload, VW)(0, v);
+    return PLOAD(v);
 }
 
 static void store(VEC x, __global float *p, int left)
 {
     if (left >= VW) {
-        CAT(vstore, VW)(x, 0, p);
+        VSTORE(x, p);
         return;
     }
     float v[VW];
-    CAT(vstore, VW)(x, 0, v);
+    PSTORE(x, v);
     for (int i = 0; i < left; i++) p[i] = v[i];
 }
 

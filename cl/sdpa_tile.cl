@@ -6,11 +6,6 @@
  * packed by sdpa_pack_cols. `rows` operands hold x itself: where NR divides D they are read in place, else from panels
  * [ceil(D / NR)][s][NR] made by sdpa_pack_rows; step is the distance of their rows, panel that of their panels.
  * Tensors are (B, s, heads D), ld = heads D; grid of the kernels: (row blocks, heads, B). */
-#define CAT2(a, b) a##b
-#define CAT(a, b) CAT2(a, b)
-#define VEC CAT(float, VW)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #define NR (NV * VW)
 #define ROWS (4 * MR)
 #define KEYS 128
@@ -18,7 +13,7 @@
 static float lanes_max(VEC v)
 {
     float t[VW], m;
-    VSTORE(v, t);
+    PSTORE(v, t);
     m = t[0];
     for (int i = 1; i < VW; i++) m = fmax(m, t[i]);
     return m;
@@ -26,7 +21,7 @@ static float lanes_max(VEC v)
 static float lanes_sum(VEC v)
 {
     float t[VW];
-    VSTORE(v, t);
+    PSTORE(v, t);
     for (int w = VW / 2; w > 0; w /= 2)
         for (int i = 0; i < w; i++) t[i] += t[i + w];
     return t[0];
@@ -59,7 +54,7 @@ static void scores(const __global float *x, long ld, int i0, int n, const __glob
 #define FROM_ROWS(r, k) a[r][k]
             TILE(FROM_ROWS, D, cols, NR)
             for (int r = 0; r < MR; r++)
-                for (int v = 0; v < NV; v++) VSTORE(acc[r][v] * factor, s + (t + r) * KEYS + c + v * VW);
+                for (int v = 0; v < NV; v++) PSTORE(acc[r][v] * factor, s + (t + r) * KEYS + c + v * VW);
         }
 }
 
@@ -83,7 +78,7 @@ static void weighted(const float *s, int n, int w, const __global float *x, long
                     }
                 } else {
                     float z[NR];
-                    for (int v = 0; v < NV; v++) VSTORE(acc[r][v], z + v * VW);
+                    for (int v = 0; v < NV; v++) PSTORE(acc[r][v], z + v * VW);
                     for (int e = 0; c + e < D; e++) to[e] = (z[e] + (first ? 0.0f : to[e] * fr)) * gr;
                 }
             }
@@ -169,12 +164,12 @@ __kernel void sdpa_tile(TENSOR(q), TENSOR(k_cols), TENSOR(v), TENSOR(o), TENSOR(
         for (int r = 0; r < n; r++) {
             float *x = s + r * KEYS;
             for (int j = seen(causal, i0 + r, j0, nk); j < wide; j++) x[j] = -INFINITY;
-            VEC m = VLOAD(x), part = (VEC)(0.0f);
-            for (int j = VW; j < wide; j += VW) m = fmax(m, VLOAD(x + j));
+            VEC m = PLOAD(x), part = (VEC)(0.0f);
+            for (int j = VW; j < wide; j += VW) m = fmax(m, PLOAD(x + j));
             const float now = fmax(top[r], lanes_max(m));
             for (int j = 0; j < wide; j += VW) {
-                const VEC e = exp(VLOAD(x + j) - now);
-                VSTORE(e, x + j);
+                const VEC e = exp(PLOAD(x + j) - now);
+                PSTORE(e, x + j);
                 part += e;
             }
             f[r] = j0 ? exp(top[r] - now) : 0.0f;
@@ -218,7 +213,7 @@ __kernel void sdpa_tile_dq(TENSOR(q), TENSOR(dout), TENSOR(k_cols), TENSOR(v_col
         for (int r = 0; r < n; r++) {
             float *x = p + r * KEYS, *y = ds + r * KEYS;
             const float l = lse[r], d = delta[r];
-            for (int j = 0; j < wide; j += VW) VSTORE(exp(VLOAD(x + j) - l) * (VLOAD(y + j) - d) * scale, y + j);
+            for (int j = 0; j < wide; j += VW) PSTORE(exp(PLOAD(x + j) - l) * (PLOAD(y + j) - d) * scale, y + j);
             for (int j = seen(causal, i0 + r, j0, nk); j < nk; j++) y[j] = 0.0f;
         }
         weighted(ds, n, nk, k + j0 * k_step, k_step, k_panel, D, 0, 0, j0 == 0, dq, ld);
@@ -263,9 +258,9 @@ __kernel void sdpa_tile_dkv(TENSOR(k), TENSOR(v), TENSOR(q_cols), TENSOR(dout_co
             float *x = p + r * KEYS, *y = ds + r * KEYS;
             int i = 0;
             for (; i + VW <= nq; i += VW) {
-                const VEC e = exp(VLOAD(x + i) - VLOAD(lse + i0 + i));
-                VSTORE(e, x + i);
-                VSTORE(e * (VLOAD(y + i) - VLOAD(delta + i0 + i)) * scale, y + i);
+                const VEC e = exp(PLOAD(x + i) - VLOAD(lse + i0 + i));
+                PSTORE(e, x + i);
+                PSTORE(e * (PLOAD(y + i) - VLOAD(delta + i0 + i)) * scale, y + i);
             }
             for (; i < nq; i++) {
                 x[i] = exp(x[i] - lse[i0 + i]);

@@ -3,18 +3,14 @@
  *
  * A tile is MR rows by NR = NV x VW columns, held in MR x NV vectors of VW floats (the device's native width): with 16 vector
  * registers 6 x 2, with 32 registers 8 x 2. Per step k: NV vector loads of B, MR broadcasts of A, MR x NV multiply-adds. */
-#define CAT2(a, b) a##b
-#define CAT(a, b) CAT2(a, b)
-#define VEC CAT(float, VW)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #define NR (NV * VW)
 
-/* acc += ROW(0..R-1) (one scalar per row) times the NR columns at b. */
-#define TILE_STEP(R, ROW, b)                                              \
+/* acc += ROW(0..R-1) (one scalar per row) times the NR columns at b; or those that COLUMNS makes of v, 0 .. NV - 1. */
+#define TILE_STEP(R, ROW, b) TILE_STEP_OF(R, ROW, VLOAD((b) + v * VW))
+#define TILE_STEP_OF(R, ROW, COLUMNS)                                     \
     {                                                                   \
         VEC bv[NV];                                                     \
-        _Pragma("unroll") for (int v = 0; v < NV; v++) bv[v] = VLOAD((b) + v * VW); \
+        _Pragma("unroll") for (int v = 0; v < NV; v++) bv[v] = COLUMNS; \
         _Pragma("unroll") for (int r = 0; r < (R); r++) {               \
             const float s = ROW(r);                                     \
             _Pragma("unroll") for (int v = 0; v < NV; v++) acc[r][v] = s * bv[v] + acc[r][v]; \
@@ -41,7 +37,7 @@ static void finish_row(VEC *acc, const __global float *bias, const __global floa
     }
     float t[NR];
     #pragma unroll
-    for (int v = 0; v < NV; v++) VSTORE(acc[v], t + v * VW);
+    for (int v = 0; v < NV; v++) PSTORE(acc[v], t + v * VW);
     for (int c = 0; c < cols; c++) {
         float s = t[c];
         if (bias) s += bias[c];

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * Optimizer updates in place: VW elements per item (4, 8 or 16), the last item element by element. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define VEC CAT(float, VW)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 
 /* Order of the numbers in hyper: enum BRUME_HYPER_LR in brume/ops.h. */
 #define LR hyper[0]

@@ -23,7 +23,7 @@ __kernel void winograd_pack(TENSOR(b), TENSOR(out), const int C, const int N, co
                 } else {
                     float lane[VW];
                     for (int j = 0; j < VW; j++) lane[j] = n0 + j < N ? p[(size_t)(n0 + j) * stride_n] : 0.0f;
-                    g[ky] = VLOAD(lane);
+                    g[ky] = PLOAD(lane);
                 }
             }
             wino_weight(g, half_done + kx, 3);
@@ -120,7 +120,7 @@ static void tile_results(const __global float *product, size_t plane, int n, int
                 VSTORE(s, y + at);
             } else {
                 float t[VW];
-                VSTORE(r[j], t);
+                PSTORE(r[j], t);
                 for (int k = 0; o + k < O; k++) y[at + k] = t[k] + (bias ? bias[o + k] : 0.0f) + (res ? res[at + k] : 0.0f);
             }
         }

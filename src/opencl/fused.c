@@ -179,9 +179,9 @@ static void put_vector_loads(struct text *t, const struct structure *s, bool tai
         put(t, "            const float%d v%d = ", s->width, i);
         if (s->access[i] == SCALAR) put(t, "x%d[0];\n", i);
         else if (!walks) put(t, "x%d[o%d];\n", i, i);
-        else if (tail) put(t, "vload%d(0, t%d);\n", s->width, i);
-        else if (s->access[i] == WHOLE) put(t, "vload%d(0, x%d + r * row + j);\n", s->width, i);
-        else put(t, "vload%d(0, x%d + o%d + j);\n", s->width, i, i);
+        else if (tail) put(t, "PLOAD(t%d);\n", i);
+        else if (s->access[i] == WHOLE) put(t, "VLOAD(x%d + r * row + j);\n", i);
+        else put(t, "VLOAD(x%d + o%d + j);\n", i, i);
     }
 }
 
@@ -213,12 +213,12 @@ static void put_rows(struct text *t, const struct structure *s)
     put(t, "        long j = begin;\n        for (; j + %d <= end; j += %d) {\n", w, w);
     put_vector_loads(t, s, false);
     put_chain(t, s, type, "            ");
-    put(t, "            vstore%d(w%d, 0, y + r * row + j);\n        }\n        if (j < end) {\n", w, last);
+    put(t, "            VSTORE(w%d, y + r * row + j);\n        }\n        if (j < end) {\n", last);
     put(t, "            const int m = (int)(end - j);\n");
     put_tail_copies(t, s);
     put_vector_loads(t, s, true);
     put_chain(t, s, type, "            ");
-    put(t, "            float t[%d];\n            vstore%d(w%d, 0, t);\n", w, w, last);
+    put(t, "            float t[%d];\n            PSTORE(w%d, t);\n", w, last);
     put(t, "            for (int k = 0; k < m; k++) y[r * row + j + k] = t[k];\n        }\n    }\n}\n");
 }
 
@@ -308,6 +308,7 @@ brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fu
         failed = t.failed;
         kernels[c] = (struct kernel){ failed ? 0 : brume_fnv1a(t.at, t.n), t.at, c };
         size_launch(&launches[c], caps, &s);
+        if (caps->cpu_type) snprintf(launches[c].defines, sizeof launches[c].defines, "-DVW=%d", s.width);
     }
     if (!failed) {
         qsort(kernels, (size_t)n, sizeof *kernels, by_text);

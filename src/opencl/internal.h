@@ -114,7 +114,7 @@ const char *brume_cl_source(const char *file);
 /* ---- fused.c ---------------------------------------------------------------------------------------------------------------- */
 
 /**
- * Kernels of n chains as one OpenCL source (to be freed), and a launch for each: file and defines unset, kernel names point into
+ * Kernels of n chains as one OpenCL source (to be freed), and a launch for each: file unset, kernel names point into
  * *names (to be freed). Arguments are inputs 0.. and output 0 of the step.
  */
 brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source, char **names,

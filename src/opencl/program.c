@@ -114,7 +114,7 @@ static brume_status make_key(const struct brume_cl_device *d, struct job *j)
     /* The noise must have the same bits everywhere: philox.h turns contraction off for all that follows it, and such programs get
      * no option that would allow it again. */
     const bool rng = strstr(text, "philox") != NULL;
-    static const char *const heads[] = { "common.h", "math.h", "philox.h", "tile.h", "winograd.h" };
+    static const char *const heads[] = { "common.h", "math.h", "philox.h", "tile.h", "winograd.h", "group_norm.h" };
     enum { N_HEADS = sizeof heads / sizeof *heads };
     const char *parts[N_HEADS + 1];
     size_t bytes = strlen(d->identity) + sizeof j->options + 2;

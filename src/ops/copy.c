@@ -40,7 +40,7 @@ void brume_cl_copy_rows(struct brume_cl_list *l, const struct brume_caps *c, int
     /* Vectors may start anywhere (vloadn needs the alignment of a float), so only the length of a row counts. */
     const int vec = brume_cl_vec(c, cols), run = brume_cl_run(c);
     const int64_t runs = (cols / vec + run - 1) / run;
-    struct brume_cl_launch *k = brume_cl_add(l, "copy.cl", "copy_rows", "-DVEC=%d -DRUN=%d", vec, run);
+    struct brume_cl_launch *k = brume_cl_add(l, "copy.cl", "copy_rows", "-DVW=%d -DRUN=%d", vec, run);
     brume_cl_size1(k, (size_t)(rows * runs), 64);
     brume_cl_in(k, in);
     brume_cl_out(k, 0);

@@ -360,6 +360,7 @@ static size_t backward_work(const struct brume_node *node, const struct brume_ca
 }
 
 static const struct brume_variant forward_kernels[] = {
+    { .name = "sample", .suits = brume_group_norm_sample_suits, .work_bytes = brume_group_norm_sample_work, .cl = brume_group_norm_sample },
     { .name = "vector", .suits = brume_suits_cpu, .work_bytes = brume_group_norm_vector_work, .cl = brume_group_norm_vector },
     { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = brume_group_norm_local_work,
       .cl = brume_group_norm_local },
@@ -367,6 +368,8 @@ static const struct brume_variant forward_kernels[] = {
     { 0 },
 };
 static const struct brume_variant backward_kernels[] = {
+    { .name = "sample", .suits = brume_group_norm_sample_suits, .work_bytes = brume_group_norm_sample_grad_work,
+      .cl = brume_group_norm_sample_grad },
     { .name = "vector", .suits = brume_suits_cpu, .work_bytes = brume_group_norm_vector_grad_work,
       .cl = brume_group_norm_vector_grad },
     { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu,

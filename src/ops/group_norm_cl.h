@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * OpenCL launches of group normalisation: variants vector (devices of CPU type), local (GPUs), any. */
+ * OpenCL launches of group normalisation: variants sample and vector (devices of CPU type), local (GPUs), any. */
 #ifndef BRUME_OPS_GROUP_NORM_CL_H
 #define BRUME_OPS_GROUP_NORM_CL_H
 
@@ -22,7 +22,11 @@ static inline struct brume_group_norm_dims brume_group_norm_dims_of(const struct
     return d;
 }
 
-
+bool brume_group_norm_sample_suits(const struct brume_node *n, const struct brume_caps *c);
+void brume_group_norm_sample(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
+void brume_group_norm_sample_grad(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
+size_t brume_group_norm_sample_work(const struct brume_node *n, const struct brume_caps *c);
+size_t brume_group_norm_sample_grad_work(const struct brume_node *n, const struct brume_caps *c);
 void brume_group_norm_vector(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
 void brume_group_norm_vector_grad(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
 size_t brume_group_norm_vector_work(const struct brume_node *n, const struct brume_caps *c);

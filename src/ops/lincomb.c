@@ -79,7 +79,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
     const int terms = n->n_in - 1;
     const int64_t rows = rows_of(n), cols = brume_shape_numel(n->out_v[0]->shape) / rows;
     const int vec = brume_cl_vec(c, cols);
-    struct brume_cl_launch *k = brume_cl_add(l, "lincomb.cl", "lincomb", "-DVEC=%d", vec);
+    struct brume_cl_launch *k = brume_cl_add(l, "lincomb.cl", "lincomb", "-DVW=%d", vec);
     brume_cl_size1(k, (size_t)(rows * (cols / vec)), 64);
     brume_cl_out(k, 0);
     brume_cl_in(k, 0);

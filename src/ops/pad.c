@@ -99,7 +99,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
     const int vec = brume_cl_vec(c, brume_gcd(brume_gcd(l.in[4], l.out[4]), l.before[4]));
     const int run = brume_cl_run(c);
     const int64_t rows = l.out[0] * l.out[1] * l.out[2] * l.out[3], runs = (l.out[4] / vec + run - 1) / run;
-    struct brume_cl_launch *k = brume_cl_add(list, "copy.cl", "pad", "-DVEC=%d -DRUN=%d", vec, run);
+    struct brume_cl_launch *k = brume_cl_add(list, "copy.cl", "pad", "-DVW=%d -DRUN=%d", vec, run);
     brume_cl_size1(k, (size_t)(rows * runs), 64);
     brume_cl_in(k, 0);
     brume_cl_out(k, 0);

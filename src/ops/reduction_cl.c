@@ -38,7 +38,7 @@ static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c,
     struct brume_cl_launch *k;
     if (d->r[2] == 1 && d->k[2] > 1) {
         const int vec = brume_cl_vec(c, d->k[2]);
-        k = brume_cl_add(l, "reduce.cl", "add_rows", "-DVEC=%d", vec);
+        k = brume_cl_add(l, "reduce.cl", "add_rows", "-DVW=%d", vec);
         brume_cl_size1(k, (size_t)(d->k[0] * d->k[1] * parts * (d->k[2] / vec)), 64);
         begin(k, from);
         end(k, to, d->scale, root);
@@ -55,7 +55,7 @@ static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c,
     const bool flat = d->r[0] == 1 && d->r[1] == 1, serial = terms <= SERIAL;
     /* Parts begin at multiples of GROUP, so at whole vectors where a result is one segment. */
     const int vec = serial || flat ? brume_cl_vec(c, d->r[2]) : 1;
-    k = brume_cl_add(l, "reduce.cl", serial ? "sum_serial" : "sum_group", "-DVEC=%d", vec);
+    k = brume_cl_add(l, "reduce.cl", serial ? "sum_serial" : "sum_group", "-DVW=%d", vec);
     if (serial) brume_cl_size1(k, (size_t)results, 64);
     else brume_cl_size1(k, (size_t)(results * parts) * GROUP, GROUP);
     begin(k, from);
