@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * f32 to f16 and back, VW elements (4, 8 or 16) per item, the last item element by element. Loads and stores of half are part of
  * OpenCL 1.0; only arithmetic in half would need cl_khr_fp16. */
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define VLOAD(p) CAT(vload, VW)(0, p)
-#define VSTORE(v, p) CAT(vstore, VW)(v, 0, p)
 #define VLOAD_HALF(p) CAT(vload_half, VW)(0, p)
 #define VSTORE_HALF(v, p) CAT(CAT(vstore_half, VW), _rte)(v, 0, p)
 

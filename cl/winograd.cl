@@ -137,8 +137,9 @@ static void block_results(const __global float *products, int t, int block, int 
                      bias && per_sample ? bias + (size_t)n * O : bias, res, y);
 }
 
-/* Many tiles: y (images, H, W, O) from x (images, H, W, C) with a row of zeros around it, C a multiple of VW, in blocks of tiles whose sources, [block][C] in each plane, and
- * products stay in the cache. work [items][size]; each of the items does every items-th block. Grid (items). */
+/* Many tiles: y (images, H, W, O) from x (images, H, W, C) with a row of zeros around it, C a multiple of VW, in blocks of tiles whose
+ * sources, [block][C] in each plane, and products stay in the cache. work [items][size]; each of the items does every items-th block.
+ * Grid (items). */
 __kernel void winograd_blocks(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), TENSOR(work), const int images, const int H, const int W,
                               const int C, const int O, const int per_sample, const int block, const long size)
 {

@@ -52,8 +52,8 @@ static struct layout layout_of(const struct brume_node *node, const struct way *
 static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_node *node, const struct way *w, const char *kernel)
 {
     const struct brume_group_norm_attrs *at = node->attrs;
-    return brume_cl_add(l, w->sample ? "group_norm_sample.cl" : "group_norm.cl", kernel, "-DVW=%d -DSILU=%d -DLOCAL=%d%s", w->vw, at->act == BRUME_ACT_SILU, w->share,
-                        w->vw > 1 ? " -DKEEP_DZ" : "");
+    return brume_cl_add(l, w->sample ? "group_norm_sample.cl" : "group_norm.cl", kernel, "-DVW=%d -DSILU=%d -DLOCAL=%d%s", w->vw,
+                        at->act == BRUME_ACT_SILU, w->share, w->vw > 1 ? " -DKEEP_DZ" : "");
 }
 
 static void ints(struct brume_cl_launch *k, int n, const int64_t *v)
