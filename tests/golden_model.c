@@ -122,6 +122,13 @@ double golden_run_compare(struct golden_run *r, const char *name, brume_tensor r
     return compare(r, name, r->got, r->inside, count, rel, 0);
 }
 
+/* A parameter's name in the file of gradients. */
+static const char *gradient_of(const struct golden_run *r, const brume_param_info *p)
+{
+    const size_t n = r->strip ? strlen(r->strip) : 0;
+    return n && !strncmp(p->name, r->strip, n) ? p->name + n : p->name;
+}
+
 static void check_gradients(struct golden_run *r)
 {
     const int n = brume_param_count(r->g, r->slab);
@@ -130,7 +137,7 @@ static void check_gradients(struct golden_run *r)
     for (int i = 0; i < n; i++) {
         const brume_param_info *p = brume_param_at(r->g, r->slab, i);
         const int64_t count = brume_shape_numel(p->shape);
-        snprintf(name, sizeof name, "grad.%s", p->name);
+        snprintf(name, sizeof name, "grad.%s", gradient_of(r, p));
         const brume_st_tensor *t = brume_safetensors_find(r->io, name);
         if (!t) {
             if (p->trainable) golden_complain(r, name, "missing from io.safetensors");
@@ -147,7 +154,7 @@ static void check_gradients(struct golden_run *r)
         int known = strncmp(file, "grad.", 5) != 0;
         for (int i = 0; i < n && !known; i++) {
             const brume_param_info *p = brume_param_at(r->g, r->slab, i);
-            known = p->trainable && !strcmp(file + 5, p->name);
+            known = p->trainable && !strcmp(file + 5, gradient_of(r, p));
         }
         if (!known) golden_complain(r, file, "a gradient of no trainable parameter of the model");
     }

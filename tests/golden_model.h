@@ -17,6 +17,7 @@ struct golden_run {
     brume_tensor slab, y, target, loss, grad;
     int64_t n_params;
     int with_grad;
+    const char *strip;             /* NULL, or what begins the parameters' names but not those of the file's gradients */
     float *got, *want, *inside, *again;
     int64_t room;
     int bad;                       /* tensors that differ */
@@ -43,5 +44,6 @@ int golden_ok(struct golden_run *r, const char *what, brume_status s);
 
 /* A kind: tries the folder on every device; the class is that of config.json. */
 void golden_unet2d(const char *folder, const char *name, const struct test_devices *devices);
+void golden_text_encoder(const char *folder, const char *name, const struct test_devices *devices);
 
 #endif

@@ -9,7 +9,7 @@
 static brume_tensor param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
                           int64_t fan_in)
 {
-    char name[BRUME_NN_PATH];
+    char name[2 * BRUME_NN_PATH];
     snprintf(name, sizeof name, "%s%s.%s", m->root, prefix, leaf);
     const brume_param_info info = { .name = name, .shape = shape, .layout = layout, .init = init, .fan_in = fan_in, .init_scale = 1.0f,
                                     .trainable = 1 };
@@ -66,9 +66,35 @@ brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_t
     return y;
 }
 
+brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows, int64_t width)
+{
+    return param(m, prefix, "weight", BRUME_SHAPE(rows, width), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
+}
+
+brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
+{
+    const int64_t in = channels(m, x);
+    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
+    brume_scope_push(m->g, "%s", prefix);
+    const brume_tensor y = brume_linear(m->g, x, w, BRUME_NONE);
+    brume_scope_pop(m->g);
+    return y;
+}
+
+brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps)
+{
+    const int64_t c = channels(m, x);
+    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
+    const brume_tensor b = param(m, prefix, "bias", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 1);
+    brume_scope_push(m->g, "%s", prefix);
+    const brume_tensor y = brume_layer_norm(m->g, x, w, b, norm_eps);
+    brume_scope_pop(m->g);
+    return y;
+}
+
 brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_tensor ids, int64_t rows, int64_t width)
 {
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(rows, width), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
+    const brume_tensor w = brume_nn_table(m, prefix, rows, width);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_embedding(m->g, w, ids);
     brume_scope_pop(m->g);

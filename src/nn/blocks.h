@@ -30,6 +30,11 @@ brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor 
 brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act);
 /* Table of rows: PREFIX.weight (rows, width). */
 brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_tensor ids, int64_t rows, int64_t width);
+/* The table alone. */
+brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows, int64_t width);
+/* PREFIX.weight (I, O) without a bias: y = x w. */
+brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
+brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps);
 /* linear_2(silu(linear_1(x))) */
 brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width);
 

@@ -83,7 +83,9 @@ static const struct { const char *now, *then; } old_names[] = {
 
 static const brume_st_tensor *find(const brume_weights *w, const char *name)
 {
+    static const char prefix[] = "text_model."; /* of text encoders; transformers 5 writes fresh ones without */
     const brume_st_tensor *t = brume_weights_find(w, name);
+    if (!t && !strncmp(name, prefix, strlen(prefix))) t = brume_weights_find(w, name + strlen(prefix));
     for (size_t i = 0; !t && i < sizeof old_names / sizeof *old_names; i++) {
         const char *at = strstr(name, old_names[i].now);
         char old[256];
@@ -92,6 +94,19 @@ static const brume_st_tensor *find(const brume_weights *w, const char *name)
         t = brume_weights_find(w, old);
     }
     return t;
+}
+
+/* Tensors of published files that say nothing about the model at hand: the Fourier table again, in older files; what CLIP has beside the text
+ * encoder. */
+static bool is_idle(const char *name)
+{
+    static const char *const names[] = { "time_proj.W", "text_model.embeddings.position_ids", "embeddings.position_ids", "vision_model.",
+                                         "visual_projection.", "text_projection.", "logit_scale" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const size_t n = strlen(names[i]);
+        if (names[i][n - 1] == '.' ? !strncmp(name, names[i], n) : !strcmp(name, names[i])) return true;
+    }
+    return false;
 }
 
 static bool shape_matches(const brume_param_info *info, const brume_st_tensor *t)
@@ -172,7 +187,7 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
     }
     for (int64_t k = 0; k < brume_weights_count(w) && s == BRUME_OK && note; k++) {
         const brume_st_tensor *t = brume_weights_at(w, k);
-        bool known = !strcmp(t->name, "time_proj.W"); /* the Fourier table again, in older files */
+        bool known = is_idle(t->name);
         for (int i = 0; i < n && !known; i++) known = used[i] == t;
         if (!known) complain(&extra, t->name);
     }
