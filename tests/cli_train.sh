@@ -62,6 +62,11 @@ ok "train with previews" "$brume" train $train --out e --steps 6 --sample-every 
 same a/unet/diffusion_pytorch_model.safetensors e/unet/diffusion_pytorch_model.safetensors
 same a/training/samples/step-00000006.png e/training/samples/step-00000006.png
 ok "another preview before" sh -c '! cmp -s e/training/samples/step-00000002.png e/training/samples/step-00000006.png'
+# A folder that a run has is refused while it runs; flock here is that run.
+refused 1 "is in use by" flock a/training/lock "$brume" train $train --out a --steps 9 --resume
+refused 2 "cosine, inverse-sqrt" "$brume" train $train --out c --lr-schedule step
+ok "a schedule of the learning rate" "$brume" train $train --out f --steps 5 --warmup 1 --lr 1e-3 --lr-schedule cosine --lr-end 1e-5
+ok "its last step" grep -q '"step": 5, .*"lr": 1e-05,' f/training/log.jsonl
 refused 1 "already holds a run" "$brume" train $train --out a --steps 6
 refused 2 "--out is needed" "$brume" train $train
 refused 1 "multiples of" "$brume" train --data shapes --preset shapes --size 18 --out c --device cpu

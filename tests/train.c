@@ -3,6 +3,7 @@
  * do not fit, and a checkpoint that is a model. */
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/rng.h"
@@ -335,6 +336,50 @@ static void test_checkpoint_is_a_model(const brume_dataset *data)
     free(ema);
 }
 
+/* Values by hand: 4 steps of warm-up, 11 after them, so that the last one ends a schedule. */
+static void test_learning_rates(void)
+{
+    static const struct { const char *name; double third, fifth, tenth, last; } rows[] = {
+        { "constant", 0.75, 1, 1, 1 }, { "linear", 0.75, 1, 0.55, 0.1 }, { "cosine", 0.75, 1, 0.55, 0.1 },
+        { "inverse-sqrt", 0.75, 0.894427190999916, 0.632455532033676, 0.516397779494322 },
+    };
+    brume_train_config c;
+    brume_train_config_default(&c);
+    c.lr = 1;
+    c.lr_end = 0.1;
+    c.warmup = 4;
+    c.steps = 15;
+    CHECK(brume_learning_rate(&c, 14) == 1); /* none given: constant */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct { int64_t step; double want; } at[] = { { 2, rows[i].third }, { 4, rows[i].fifth }, { 9, rows[i].tenth }, { 14, rows[i].last } };
+        c.lr_schedule = brume_lr_schedule_find(rows[i].name);
+        if (!CHECK(c.lr_schedule != NULL)) continue;
+        for (int k = 0; k < 4; k++) CHECK(fabs(brume_learning_rate(&c, at[k].step) - at[k].want) < 1e-12);
+        double before = INFINITY;
+        for (int64_t step = 3; step < 30; step++) { /* never rises after the warm-up, never falls below its end, not beyond the last step either */
+            const double lr = brume_learning_rate(&c, step);
+            CHECK(lr <= before && lr >= c.lr_end);
+            before = lr;
+        }
+    }
+    CHECK(!brume_lr_schedule_find("step") && !brume_lr_schedule_find(NULL));
+}
+
+/* One run to a folder: a second is refused, whoever holds it, and served once the first has ended. */
+static void test_lock(void)
+{
+    char path[300];
+    int first, second;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    CHECK_OK(brume_lock_take(path, "runs/x", &first));
+    CHECK_FAILS(brume_lock_take(path, "runs/x", &second), BRUME_E_IO, "runs/x is in use by process");
+    brume_lock_drop(second);
+    brume_lock_drop(first);
+    CHECK_OK(brume_lock_take(path, "runs/x", &second));
+    brume_lock_drop(second);
+    CHECK_FAILS(brume_lock_take("/no/such/folder/lock", "x", &second), BRUME_E_IO, "cannot make the lock");
+}
+
 int main(void)
 {
     const char *tmp = getenv("TMPDIR");
@@ -347,6 +392,8 @@ int main(void)
     test_storage(data);
     test_memory_limit(data);
     test_refusals(data);
+    test_learning_rates();
+    test_lock();
     test_learns(data);
     test_checkpoint_is_a_model(data);
     brume_dataset_free(data);

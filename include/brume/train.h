@@ -24,6 +24,14 @@ typedef enum brume_optimizer { BRUME_ADAMW = 0, BRUME_ADAM, BRUME_SGD } brume_op
 /** "adamw", "adam", "sgd". */
 const char *brume_optimizer_name(brume_optimizer o);
 
+/** How the learning rate goes on after the warm-up: brume_lr_schedule_row(i) until NULL. */
+typedef struct brume_lr_schedule {
+    const char *name, *what;
+    double (*shape)(double u);      /**< from 1 at u = 0 to 0 at u = 1; NULL: the inverse square root of the step */
+} brume_lr_schedule;
+const brume_lr_schedule *brume_lr_schedule_row(int i);
+const brume_lr_schedule *brume_lr_schedule_find(const char *name);
+
 typedef struct brume_train_config {
     brume_unet2d_config unet;
     brume_scheduler_config scheduler; /**< noise process, prediction target, and whether the variance is learned */
@@ -37,7 +45,9 @@ typedef struct brume_train_config {
     uint64_t memory_limit;            /**< bytes on the device beyond which a run is refused; 0: what the device has */
     brume_optimizer optimizer;
     double lr, beta1, beta2, eps, weight_decay;
-    int64_t warmup;                   /**< steps over which lr rises linearly from 0; then it is constant */
+    int64_t warmup;                   /**< steps over which lr rises linearly from 0 */
+    const brume_lr_schedule *lr_schedule; /**< after them; NULL: constant */
+    double lr_end;                    /**< learning rate of the last step; inverse-sqrt: the smallest one */
     double clip;                      /**< largest gradient norm; 0: no clipping */
     double ema_decay;                 /**< d of ema = d ema + (1 - d) param; warm start min(d, (1 + k) / (10 + k)) */
     double cond_drop;                 /**< probability of training an example without its class (Ho & Salimans 2022), class models only */
@@ -46,6 +56,9 @@ typedef struct brume_train_config {
 
 /** Defaults: AdamW 1e-3 (0.9, 0.999), eps 1e-8, decay 0, batch 64, warm-up 100, clip 1, EMA 0.999, drop 0.1, DDPM linear schedule. */
 void brume_train_config_default(brume_train_config *c);
+
+/** Learning rate of a step, counted from 0: a function of the config and the step alone, so a resumed run takes the same. */
+double brume_learning_rate(const brume_train_config *c, int64_t step);
 
 typedef struct brume_trainer brume_trainer;
 

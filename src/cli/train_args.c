@@ -23,7 +23,7 @@ static const struct cli_usage usage = { "train", "", "Trains a denoising diffusi
                                         "load, with the training state beside it.", examples, 0, 0 };
 
 /* Names of the rows, for the help. */
-static char schedules[1024], objectives[256], weightings[512], samplings[512];
+static char schedules[1024], objectives[256], weightings[512], samplings[512], lr_schedules[256];
 
 static void add_name(char *text, size_t n, const char *name)
 {
@@ -43,6 +43,8 @@ static void list_rows(void)
     for (int i = 0; brume_objective_row(i); i++) add_name(objectives, sizeof objectives, brume_objective_row(i)->name);
     snprintf(weightings, sizeof weightings, "weight of the loss at each noise level:");
     for (int i = 0; brume_weighting_row(i); i++) add_name(weightings, sizeof weightings, brume_weighting_row(i)->name);
+    snprintf(lr_schedules, sizeof lr_schedules, "learning rate after the warm-up; default constant:");
+    for (int i = 0; brume_lr_schedule_row(i); i++) add_name(lr_schedules, sizeof lr_schedules, brume_lr_schedule_row(i)->name);
     snprintf(samplings, sizeof samplings, "how the times of examples are drawn; default: uniform, edm: lognormal:");
     for (int i = 0; brume_time_sampling_row(i); i++) add_name(samplings, sizeof samplings, brume_time_sampling_row(i)->name);
 }
@@ -57,6 +59,7 @@ static int check(struct train_args *a)
     if (a->objective && !brume_objective_find(a->objective)) return cli_wrong(u, "--objective: there is no '%s'; %s", a->objective, objectives);
     if (!brume_weighting_find(a->weighting)) return cli_wrong(u, "--weighting: there is no '%s'; %s", a->weighting, weightings);
     if (a->times && !brume_time_sampling_find(a->times)) return cli_wrong(u, "--time-sampling: there is no '%s'; %s", a->times, samplings);
+    if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_wrong(u, "--lr-schedule: there is no '%s'; %s", a->lr_schedule, lr_schedules);
     if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
     if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
     return CLI_GO_ON;
@@ -129,6 +132,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("beta2", &a->beta2, 0, 0.9999999, "X", "second moment's decay"),
         OPT_FLOAT("adam-eps", &a->eps, 0, 1, "X", "epsilon of Adam"),
         OPT_INT("warmup", &a->warmup, 0, 1e9, "N", "steps of linear warm-up"),
+        OPT_STRING("lr-schedule", &a->lr_schedule, "NAME", lr_schedules),
+        OPT_FLOAT("lr-end", &a->lr_end, 0, 10, "X", "learning rate of the last step, or the smallest one of inverse-sqrt"),
         OPT_FLOAT("clip", &a->clip, 0, 1e9, "X", "largest norm of the gradient; 0: no clipping"),
         OPT_FLOAT("ema", &a->ema, 0, 1, "X", "decay of the averaged weights"),
         OPT_FLOAT("dropout", &a->dropout, 0, 0.95, "P", "dropout in the residual blocks"),
@@ -221,6 +226,8 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->given[TRAIN_BETA2]) c->beta2 = a->beta2;
     if (a->given[TRAIN_ADAM_EPS]) c->eps = a->eps;
     if (a->given[TRAIN_WARMUP]) c->warmup = a->warmup;
+    if (a->lr_schedule) c->lr_schedule = brume_lr_schedule_find(a->lr_schedule);
+    c->lr_end = a->lr_end;
     if (a->given[TRAIN_CLIP]) c->clip = a->clip;
     if (a->given[TRAIN_EMA]) c->ema_decay = a->ema;
     if (a->given[TRAIN_DROP]) c->cond_drop = a->drop;

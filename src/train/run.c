@@ -11,6 +11,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "train/trainer.h"
 
 struct run {
@@ -134,8 +135,11 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
     struct run r = { .t = t, .c = c, .o = o, .started = now() };
     char path[4096];
     int64_t log_bytes = 0;
+    int lock = -1;
     brume_status s = join(path, sizeof path, o->folder, "training/samples");
     if (s == BRUME_OK) s = brume_make_folders(path);
+    if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/lock");
+    if (s == BRUME_OK) s = brume_lock_take(path, o->folder, &lock);
     if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/state.safetensors");
     if (s == BRUME_OK && o->resume) s = brume_trainer_resume(t, o->folder, &log_bytes);
     else if (s == BRUME_OK && brume_is_file(path))
@@ -143,5 +147,6 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
     if (s == BRUME_OK) s = open_log(&r, log_bytes);
     if (s == BRUME_OK) s = loop(&r);
     if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
+    brume_lock_drop(lock);
     return s;
 }

@@ -114,6 +114,8 @@ static brume_status check(const brume_train_config *c)
     if (c->micro_batch < 0 || c->micro_batch > c->batch || (c->micro_batch && c->batch % c->micro_batch))
         return brume_fail(BRUME_E_ARG, "training: micro-batches must divide the batch of %d, got %d; the mean over parts of unequal size would be wrong",
                           c->batch, c->micro_batch);
+    if (!(c->lr_end >= 0 && c->lr_end <= c->lr))
+        return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end, c->lr);
     if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
         return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
@@ -317,7 +319,7 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
 {
     const brume_train_config *c = &t->config;
     double loss = 0;
-    const double lr = c->warmup > 0 && t->done < c->warmup ? c->lr * ((double)t->done + 1) / (double)c->warmup : c->lr;
+    const double lr = brume_learning_rate(c, t->done);
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
