@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ * From a file of another program to a folder: recognises the layout, renames, writes configs and weights. */
+#include "brume/convert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "brume/json.h"
+#include "brume/schedule.h"
+#include "convert/unet.h"
+
+/* A layout is recognised by a tensor that only it has, behind one of the prefixes that training programs put in front. */
+static const char *const roots[] = { "", "module.", "model.", "ema_model.", "ema_model.model.", "model.model." };
+
+static const char *root_of(const brume_weights *w, const char *name)
+{
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        char full[128];
+        snprintf(full, sizeof full, "%s%s", roots[i], name);
+        if (brume_weights_find(w, full)) return roots[i];
+    }
+    return NULL;
+}
+
+/* Every release has blocks of convolution, norm, activation; UNet2DModel's are norm, activation, convolution. */
+static brume_status refuse_lucidrains(const brume_weights *w, const char *root)
+{
+    static const char *const telling[] = { "init_conv.weight", "downs.0.0.block1.norm.g", "downs.0.0.block1.norm.weight", "downs.0.0.block1.block.0.weight",
+                                           "downs.0.0.block1.proj.weight" };
+    const brume_st_tensor *t = NULL;
+    for (size_t i = 0; !t && i < sizeof telling / sizeof *telling; i++) {
+        char full[128];
+        snprintf(full, sizeof full, "%s%s", root, telling[i]);
+        t = brume_weights_find(w, full);
+        if (t && i == 0 && (t->ndim != 4 || t->shape[2] == 3)) t = NULL;
+    }
+    return brume_fail(BRUME_E_UNSUPPORTED,
+                      "%s, read as denoising-diffusion-pytorch: tensor '%s' has no counterpart in UNet2DModel; this U-Net starts with a 7x7 convolution and "
+                      "normalises behind each convolution, UNet2DModel before it", brume_weights_file(w, 0), t ? t->name : "downs.0.0.block1");
+}
+
+static brume_status write_index(const char *path, const char *scheduler)
+{
+    static const char *const parts[][2] = { { "scheduler", NULL }, { "unet", "UNet2DModel" } };
+    brume_json_writer *w = brume_json_writer_new();
+    if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
+    brume_json_begin_object(w, NULL);
+    brume_json_put_string(w, "_class_name", "DDPMPipeline");
+    brume_json_put_string(w, "_diffusers_version", "0.42.1");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        brume_json_begin_array(w, parts[i][0], 1);
+        brume_json_put_string(w, NULL, "diffusers");
+        brume_json_put_string(w, NULL, parts[i][1] ? parts[i][1] : scheduler);
+        brume_json_end(w);
+    }
+    brume_json_end(w);
+    const brume_status s = brume_json_writer_save(w, path);
+    brume_json_writer_free(w);
+    return s;
+}
+
+/* The schedule is not in the file. A network with twice the channels has learned its variance between the two fixed ones. */
+static brume_status scheduler_for(const brume_unet2d_config *u, const brume_convert_options *o, brume_scheduler_config *c)
+{
+    char text[256];
+    snprintf(text, sizeof text, "{\"_class_name\": \"DDPMScheduler\", \"num_train_timesteps\": %d, \"beta_schedule\": \"%.40s\", \"prediction_type\": \"%.40s\", "
+             "\"variance_type\": \"%s\"}", o->timesteps ? o->timesteps : 1000, o->schedule ? o->schedule : "linear",
+             o->prediction ? o->prediction : "epsilon", u->out_channels == 2 * u->in_channels ? "learned_range" : "fixed_large");
+    return brume_scheduler_config_parse(text, strlen(text), "scheduler", c, NULL);
+}
+
+/* model_index.json comes last: a folder that has it is complete. */
+static brume_status write_folder(const struct brume_renaming *r, const brume_unet2d_config *u, const brume_scheduler_config *scheduler, const char *folder)
+{
+    enum { UNET, SCHEDULER, CONFIG, WEIGHTS, SCHEDULER_CONFIG, INDEX, N };
+    static const char *const names[N] = { "unet", "scheduler", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+                                          "scheduler/scheduler_config.json", "model_index.json" };
+    char *path[N] = { 0 };
+    brume_status s = BRUME_OK;
+    for (int i = 0; i < N; i++)
+        if (!(path[i] = brume_path_join(folder, names[i]))) s = brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    if (s == BRUME_OK) s = brume_make_folders(path[UNET]);
+    if (s == BRUME_OK) s = brume_make_folders(path[SCHEDULER]);
+    if (s == BRUME_OK) s = brume_unet2d_config_write(path[CONFIG], u);
+    if (s == BRUME_OK) s = brume_renaming_write(r, path[WEIGHTS]);
+    if (s == BRUME_OK) s = brume_scheduler_config_write(path[SCHEDULER_CONFIG], scheduler);
+    if (s == BRUME_OK) s = write_index(path[INDEX], scheduler->class_name);
+    for (int i = 0; i < N; i++) free(path[i]);
+    return s;
+}
+
+static brume_status convert_unet(const brume_weights *w, const char *root, const char *folder, const brume_convert_options *o, char note[512])
+{
+    struct brume_renaming r = { .keep_dtype = o->keep_dtype, .dtype = o->dtype };
+    brume_unet2d_config u;
+    brume_scheduler_config scheduler;
+    brume_scheduler_config_default(&scheduler);
+    if (brume_renaming_begin(&r, w, "guided-diffusion", root) == BRUME_OK) brume_convert_unet2d(&r, o, &u);
+    brume_status s = r.status;
+    if (s == BRUME_OK) s = scheduler_for(&u, o, &scheduler);
+    if (s == BRUME_OK) s = write_folder(&r, &u, &scheduler, folder);
+    if (s == BRUME_OK)
+        snprintf(note, 512, "read as guided-diffusion: %d levels, %d layers, %d to %d channels%s; %s schedule of %d steps%s, %s%s", u.levels,
+                 u.layers_per_block, u.in_channels, u.out_channels, u.num_class_embeds ? ", classes" : "", scheduler.beta_schedule,
+                 scheduler.num_train_timesteps, o->schedule ? "" : " (assumed)",
+                 u.out_channels == 2 * u.in_channels ? "learned variance" : "fixed variance (assumed)", o->image_size ? "" : "; no --image-size given");
+    brume_scheduler_config_clear(&scheduler);
+    brume_renaming_free(&r);
+    return s;
+}
+
+brume_status brume_convert_to_folder(const char *file, const char *folder, const brume_convert_options *o, char note[512])
+{
+    brume_weights *w = NULL;
+    const char *root;
+    note[0] = 0;
+    if (o->heads < 0 || o->head_channels < 0 || o->image_size < 0 || o->timesteps < 0 || (o->heads && o->head_channels))
+        return brume_fail(BRUME_E_ARG, "heads, channels of a head, image size and time steps must not be negative, and heads are given one way");
+    brume_status s = brume_weights_open(file, "model", NULL, &w);
+    if (s != BRUME_OK) return s;
+    if ((root = root_of(w, "input_blocks.0.0.weight"))) s = convert_unet(w, root, folder, o, note);
+    else if ((root = root_of(w, "downs.0.0.block1.proj.weight")) || (root = root_of(w, "downs.0.0.block1.block.0.weight"))) s = refuse_lucidrains(w, root);
+    else
+        s = brume_fail(BRUME_E_FORMAT, "%s: not a layout that brume knows; looked for 'input_blocks.0.0.weight' (guided-diffusion, improved-diffusion) and "
+                                       "'downs.0.0.block1.proj.weight' (denoising-diffusion-pytorch)", file);
+    brume_weights_close(w);
+    return s;
+}
