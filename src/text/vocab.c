@@ -10,7 +10,8 @@
 
 static uint32_t probe(const struct brume_vocab *v, const char *text, size_t n)
 {
-    uint32_t i = (uint32_t)(brume_fnv1a(text, n) >> 16) & v->mask;
+    /* Of short symbols FNV leaves few bits that differ: a multiplication spreads them (Knuth, volume 3, section 6.4). */
+    uint32_t i = (uint32_t)(brume_fnv1a(text, n) * 0x9e3779b97f4a7c15u >> 40) & v->mask;
     for (; v->slot[i] >= 0; i = (i + 1) & v->mask) {
         const char *have = v->text[v->slot[i]];
         if (!strncmp(have, text, n) && !have[n]) break;
