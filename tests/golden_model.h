@@ -45,5 +45,6 @@ int golden_ok(struct golden_run *r, const char *what, brume_status s);
 /* A kind: tries the folder on every device; the class is that of config.json. */
 void golden_unet2d(const char *folder, const char *name, const struct test_devices *devices);
 void golden_text_encoder(const char *folder, const char *name, const struct test_devices *devices);
+void golden_autoencoder(const char *folder, const char *name, const struct test_devices *devices);
 
 #endif

@@ -20,6 +20,7 @@ static const struct kind kinds[] = {
     { "unet/config.json", NULL, golden_unet2d },
     { "config.json", "CLIPTextModel", golden_text_encoder },
     { "config.json", "CLIPTextModelWithProjection", golden_text_encoder },
+    { "config.json", "AutoencoderKL", golden_autoencoder },
     { "config.json", NULL, golden_unet2d },
     { "model_index.json", NULL, golden_unet2d },
     { "text_encoder/config.json", NULL, golden_text_encoder },

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* PREFIX.leaf in the slab. scale: of the initial value. */
 static brume_tensor param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
@@ -11,6 +12,8 @@ static brume_tensor param(struct brume_nn *m, const char *prefix, const char *le
 {
     char name[2 * BRUME_NN_PATH];
     snprintf(name, sizeof name, "%s%s.%s", m->root, prefix, leaf);
+    for (int i = 0; m->declared && i < brume_param_count(m->g, m->slab); i++)
+        if (!strcmp(brume_param_at(m->g, m->slab, i)->name, name)) return brume_param_at(m->g, m->slab, i)->tensor;
     const brume_param_info info = { .name = name, .shape = shape, .layout = layout, .init = init, .fan_in = fan_in, .init_scale = 1.0f,
                                     .trainable = 1 };
     return brume_param(m->g, m->slab, &info);
@@ -134,7 +137,7 @@ brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tenso
     x = resample(m, x, r->mode);
     brume_scope_pop(g);
 
-    const brume_tensor e = brume_nn_linear(m, AT("time_emb_proj"), m->temb, m->scale_shift ? 2 * out : out);
+    const brume_tensor e = m->temb == BRUME_NONE ? BRUME_NONE : brume_nn_linear(m, AT("time_emb_proj"), m->temb, m->scale_shift ? 2 * out : out);
     if (!m->scale_shift) {
         /* conv1(h) + e is conv1 with a bias per sample: no pass of its own over the image */
         h = brume_nn_conv(m, AT("conv1"), h, out, 3, e, BRUME_NONE);

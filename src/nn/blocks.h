@@ -15,7 +15,8 @@ struct brume_nn {
     brume_act act;
     float norm_eps, dropout;
     bool scale_shift;
-    brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once */
+    bool declared;                      /* the slab holds all parameters already: they are found by name */
+    brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once; BRUME_NONE: there is no time */
     const brume_dropout_source *train;  /* NULL: evaluation */
     uint32_t stream;                    /* of the next dropout */
 };
