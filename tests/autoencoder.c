@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 #include "brume/autoencoder.h"
+#include "brume/json.h"
+#include "brume/model.h"
 #include "brume/params.h"
 #include "brume/plan.h"
 #include "brume/rng.h"
@@ -251,6 +253,56 @@ static void test_folders(void)
     free(nothing);
 }
 
+/* As a part of a pipeline; the index says what belongs to it, whatever else lies in the folder. */
+static void test_component(void)
+{
+    brume_unet2d_config u;
+    const brume_autoencoder_config c = tiny();
+    brume_model *m = NULL, *back = NULL;
+    brume_json *index = NULL;
+    char *folder = brume_path_join(dir, "pipeline"), *path = brume_path_join(folder, "model_index.json"), *vae = brume_path_join(folder, "vae");
+    brume_unet2d_config_default(&u);
+    u.levels = 1;
+    u.in_channels = u.out_channels = c.latent_channels;
+    u.block_out_channels[0] = 32;
+    if (CHECK_OK(brume_model_new(&u, NULL, 1, &m)) && CHECK_OK(brume_autoencoder_new(&c, 2, &m->autoencoder)) && CHECK_OK(brume_model_save(m, folder))) {
+        CHECK_OK(brume_json_load(path, &index));
+        CHECK_STR(brume_json_string(brume_json_find(index, "_class_name"), ""), "BrumePipeline");
+        CHECK_STR(brume_json_string(brume_json_at(brume_json_find(index, "vae"), 1), ""), "AutoencoderKL");
+        brume_json_free(index);
+        if (CHECK_OK(brume_model_load(folder, NULL, &back)) && CHECK(back->autoencoder != NULL)) {
+            CHECK_STR(back->note, "");
+            CHECK(!memcmp(&back->autoencoder->config, &c, sizeof c));
+            CHECK(!memcmp(back->autoencoder->params, m->autoencoder->params, (size_t)m->autoencoder->n_params * 4));
+        }
+        brume_model_free(back);
+        const char *damaged = "{\"block_out_channels\": 0}", *index_text = "{\"unet\": [\"diffusers\", \"UNet2DModel\"], \"vae\": [null, null]}";
+        char *config = brume_path_join(vae, "config.json");
+        CHECK_OK(brume_file_write(config, damaged, strlen(damaged)));
+        CHECK_FAILS(brume_model_load(folder, NULL, &back), BRUME_E_FORMAT, "block_out_channels");
+        CHECK(back == NULL);
+        CHECK_OK(brume_file_write(path, index_text, strlen(index_text)));
+        if (CHECK_OK(brume_model_load(folder, NULL, &back))) CHECK(back->autoencoder == NULL);
+        brume_model_free(back);
+        brume_autoencoder_free(m->autoencoder);
+        m->autoencoder = NULL;
+        CHECK_OK(brume_model_save(m, folder)); /* over the old one */
+        if (CHECK_OK(brume_model_load(folder, NULL, &back))) CHECK(back->autoencoder == NULL);
+        brume_model_free(back);
+        index_text = "{\"unet\": [\"diffusers\", \"UNet2DModel\"], \"vae\": [\"diffusers\", \"AutoencoderKL\"]}";
+        CHECK_OK(brume_file_write(path, index_text, strlen(index_text)));
+        free(config);
+        config = brume_path_join(dir, "elsewhere");
+        CHECK(!rename(vae, config));
+        CHECK_FAILS(brume_model_load(folder, NULL, &back), BRUME_E_IO, "names a part vae");
+        free(config);
+    }
+    brume_model_free(m);
+    free(vae);
+    free(path);
+    free(folder);
+}
+
 static void remove_tree(void)
 {
     char command[64];
@@ -268,6 +320,7 @@ int main(void)
     test_distribution();
     test_options();
     test_folders();
+    test_component();
     brume_device_close(cpu);
     remove_tree();
     return check_report();

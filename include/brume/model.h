@@ -3,6 +3,7 @@
 #ifndef BRUME_MODEL_H
 #define BRUME_MODEL_H
 
+#include "brume/autoencoder.h"
 #include "brume/device.h"
 #include "brume/plan.h"
 #include "brume/sampler.h"
@@ -15,6 +16,7 @@ typedef struct brume_model {
     int has_scheduler;
     int64_t n_params;
     float *params;                    /**< n_params values laid out like the slab of brume_unet2d() */
+    brume_autoencoder *autoencoder;   /**< of latent diffusion, in vae/, owned; or NULL: the U-Net makes images itself */
     char note[1536];                  /**< what was ignored while loading, or "" */
 } brume_model;
 
@@ -31,7 +33,7 @@ brume_status brume_model_load(const char *folder, const char *variant, brume_mod
 
 /**
  * Writes a pipeline folder that diffusers loads: model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors,
- * scheduler/scheduler_config.json. Folders are created; each file is whole or as it was before.
+ * scheduler/scheduler_config.json, and the other parts that m has, in vae/. Folders are created; each file is whole or as it was before.
  */
 brume_status brume_model_save(const brume_model *m, const char *folder);
 void brume_model_free(brume_model *m);

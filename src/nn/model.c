@@ -10,11 +10,12 @@
 #include "base/file.h"
 #include "brume/json.h"
 #include "brume/params.h"
+#include "nn/model_components.h"
 #include "nn/unet2d_build.h"
 
 static const char weights_stem[] = "diffusion_pytorch_model";
 
-static void add_note(brume_model *m, const char *text)
+void brume_model_add_note(brume_model *m, const char *text)
 {
     const size_t used = strlen(m->note);
     if (text[0]) snprintf(m->note + used, sizeof m->note - used, "%s%s", used ? "; " : "", text);
@@ -24,6 +25,7 @@ void brume_model_free(brume_model *m)
 {
     if (!m) return;
     brume_scheduler_config_clear(&m->scheduler);
+    brume_components_free(m);
     free(m->params);
     free(m);
 }
@@ -139,7 +141,7 @@ static brume_status load_weights(brume_model *m, const char *folder, const char 
     brume_status s = layout(m, &g, &slab);
     if (s == BRUME_OK) s = brume_weights_open(folder, weights_stem, variant, &w);
     if (s == BRUME_OK) s = brume_params_load(g, slab, w, m->params, note);
-    add_note(m, note);
+    brume_model_add_note(m, note);
     brume_weights_close(w);
     brume_graph_free(g);
     return s;
@@ -155,13 +157,14 @@ brume_status brume_model_load(const char *folder, const char *variant, brume_mod
     if (s == BRUME_OK) s = model_alloc(&m);
     if (s == BRUME_OK && brume_is_file(p.index)) s = check_index(p.index);
     if (s == BRUME_OK) s = brume_unet2d_config_read(p.config, &m->unet, note);
-    if (s == BRUME_OK) add_note(m, note);
+    if (s == BRUME_OK) brume_model_add_note(m, note);
     if (s == BRUME_OK && brume_is_file(p.scheduler)) {
         s = brume_scheduler_config_read(p.scheduler, &m->scheduler, note);
         m->has_scheduler = s == BRUME_OK;
-        if (s == BRUME_OK) add_note(m, note);
+        if (s == BRUME_OK) brume_model_add_note(m, note);
     }
     if (s == BRUME_OK) s = load_weights(m, p.weights, variant);
+    if (s == BRUME_OK) s = brume_components_load(m, folder, p.index, variant);
     free_parts(&p);
     if (s != BRUME_OK) brume_model_free(m);
     else *out = m;
@@ -175,6 +178,7 @@ static brume_status write_index(const brume_model *m, const char *path)
     const char *scheduler = m->scheduler.class_name;
     brume_json_begin_object(w, NULL);
     brume_json_put_string(w, "_class_name", m->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "BrumeClassifierPipeline"
+                                            : brume_components_count(m) ? "BrumePipeline"
                                             : strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
     brume_json_begin_array(w, "scheduler", 1);
@@ -185,6 +189,7 @@ static brume_status write_index(const brume_model *m, const char *path)
     brume_json_put_string(w, NULL, m->unet.architecture == BRUME_ARCHITECTURE_UNET ? "diffusers" : "brume");
     brume_json_put_string(w, NULL, brume_unet2d_class_name(&m->unet));
     brume_json_end(w);
+    brume_components_write(m, w);
     brume_json_end(w);
     const brume_status s = brume_json_writer_save(w, path);
     brume_json_writer_free(w);
@@ -227,6 +232,7 @@ brume_status brume_model_save(const brume_model *m, const char *folder)
     brume_status s = write_part(m, folder, "unet", "config.json", write_config);
     if (s == BRUME_OK) s = write_part(m, folder, "unet", "diffusion_pytorch_model.safetensors", save_weights);
     if (s == BRUME_OK) s = write_part(m, folder, "scheduler", "scheduler_config.json", write_scheduler);
+    if (s == BRUME_OK) s = brume_components_save(m, folder);
     if (s == BRUME_OK) s = write_part(m, folder, "", "model_index.json", write_index);
     return s;
 }
