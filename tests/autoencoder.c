@@ -303,6 +303,98 @@ static void test_component(void)
     free(folder);
 }
 
+/* Root of the mean square difference of two images over that of the first, in the rows and columns whose distance from the lines given is >= away. */
+static double difference(const float *a, const float *b, int64_t size, const int64_t *seams, int n_seams, int64_t away)
+{
+    double d = 0, all = 0;
+    for (int64_t y = 0; y < size; y++)
+        for (int64_t x = 0; x < size; x++) {
+            int far = 1;
+            for (int i = 0; i < n_seams; i++) far &= llabs(y - seams[i]) >= away && llabs(x - seams[i]) >= away;
+            const double e = (double)a[y * size + x] - b[y * size + x];
+            if (far) d += e * e, all += (double)a[y * size + x] * a[y * size + x];
+        }
+    return sqrt(d / all);
+}
+
+static void test_tiles(void)
+{
+    enum { SIDE = 40, N = 2 };
+    const int64_t f = 4, out = SIDE * f * SIDE * f, in = SIDE * SIDE * 3;
+    const brume_autoencoder_config c = tiny();
+    brume_autoencoder *a = NULL;
+    float *z = malloc((size_t)(N * in) * 4), *whole = malloc((size_t)(N * out) * 4), *y = malloc((size_t)(N * out) * 4), *again = malloc((size_t)(N * out) * 4);
+    char note[256];
+    const brume_shape shape = BRUME_SHAPE(N, SIDE, SIDE, 3);
+    brume_fill_normal(7, 0, 0, 0, N * in, z);
+    if (CHECK_OK(brume_autoencoder_new(&c, 3, &a)) && CHECK_OK(brume_latents_decode(cpu, a, z, shape, NULL, whole, note))) {
+        CHECK_STR(note, "");
+        /* Two tiles a side of 24 that share 8: latent rows 16 to 24, pixels 64 to 96. Independent latents decorrelate within a pixel, so that a tile a
+         * pixel out of place is wrong by 1 and more; the statistics of a tile's norms, of 576 latent pixels in groups of 2 to
+         * 4 channels, are those of the whole within a few percent (0.06 measured). */
+        const int64_t seams[] = { 64, 96 };
+        const brume_latent_options by_hand = { .tile = 24 };
+        memset(y, 255, (size_t)(N * out) * 4);
+        CHECK_OK(brume_latents_decode(cpu, a, z, shape, &by_hand, y, note));
+        CHECK_STR(note, "images are decoded in 2 x 2 tiles of 96 x 96 pixels");
+        for (int i = 0; i < N; i++) CHECK_NEAR(difference(whole + i * out, y + i * out, SIDE * f, seams, 2, 8), 0, 0.1);
+        for (int i = 0; i < N; i++) CHECK_NEAR(difference(whole + i * out, y + i * out, SIDE * f, seams, 0, 0), 0, 0.15);
+        CHECK_OK(brume_latents_decode(cpu, a, z, shape, &by_hand, again, note));
+        CHECK(!memcmp(y, again, (size_t)(N * out) * 4));
+        /* A tile as large as the latent is the whole, by other plans or not. */
+        CHECK_OK(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .tile = SIDE }, y, note));
+        CHECK(!memcmp(y, whole, (size_t)(N * out) * 4));
+        /* Limits: one that the whole meets, one that tiles meet, one that nothing does. */
+        CHECK_OK(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .memory_limit = 1 << 30 }, y, note));
+        CHECK_STR(note, "");
+        const brume_latent_options small = { .memory_limit = 1200000, .overlap = 4 };
+        if (CHECK_OK(brume_latents_decode(cpu, a, z, shape, &small, y, note))) CHECK(strstr(note, "tiles of") && strstr(note, "MiB"));
+        CHECK_NEAR(difference(whole, y, SIDE * f, seams, 0, 0), 0, 0.25);
+        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .memory_limit = 1000 }, y, note), BRUME_E_MEMORY, "allowed");
+        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .tile = 16 }, y, note), BRUME_E_ARG, "2 overlaps");
+        CHECK_FAILS(brume_latents_decode(cpu, a, z, BRUME_SHAPE(N, SIDE, SIDE, 4), NULL, y, note), BRUME_E_SHAPE, "(N, h, w, 3)");
+    }
+    brume_autoencoder_free(a);
+    free(z);
+    free(whole);
+    free(y);
+    free(again);
+}
+
+/* Scaling and shifting: latents of a scaled autoencoder are those of a plain one, (z - shift) scale, and decode to the same image. */
+static void test_scaling(void)
+{
+    enum { H = 2, W = 3, N = 2, Z = 3, LATENT = H * W * Z, IN = 8 * 12 * 2, OUT = 8 * 12 };
+    brume_autoencoder_config c = tiny();
+    brume_autoencoder *a = NULL;
+    brume_latent_coder *plain_coder = NULL, *scaled = NULL;
+    static float x[N * IN], z[N * LATENT], zs[N * LATENT], y[N * OUT], ys[N * OUT];
+    const uint64_t seeds[N] = { 4, 9 };
+    brume_fill_normal(2, 0, 0, 0, N * IN, x);
+    c.scaling_factor = 1;
+    if (CHECK_OK(brume_autoencoder_new(&c, 3, &a)) && CHECK_OK(brume_latent_coder_new(cpu, a, H, W, NULL, &plain_coder))) {
+        a->config.scaling_factor = 0.5;
+        a->config.shift_factor = 0.25;
+        if (CHECK_OK(brume_latent_coder_new(cpu, a, H, W, NULL, &scaled)))
+            for (int sampled = 1; sampled >= 0; sampled--) {
+                CHECK_OK(brume_latent_coder_encode(plain_coder, x, N, sampled ? seeds : NULL, z));
+                CHECK_OK(brume_latent_coder_encode(scaled, x, N, sampled ? seeds : NULL, zs));
+                for (int i = 0; i < N * LATENT; i++) CHECK_NEAR(zs[i], (z[i] - 0.25) * 0.5, 1e-6 * (1 + fabs(z[i])));
+                CHECK_OK(brume_latent_coder_decode(plain_coder, z, N, y));
+                CHECK_OK(brume_latent_coder_decode(scaled, zs, N, ys));
+                for (int i = 0; i < N * OUT; i++) CHECK_NEAR(ys[i], y[i], 1e-4); /* values near 1 behind 20 layers of f32 */
+            }
+        /* the mean has no noise in it; with other noise latents differ */
+        CHECK_OK(brume_latent_coder_encode(plain_coder, x, 1, &seeds[1], zs));
+        int differ = 0;
+        for (int i = 0; i < LATENT; i++) differ += fabs(zs[i] - z[i]) > 1e-3;
+        CHECK(differ > LATENT / 2);
+    }
+    brume_latent_coder_free(plain_coder);
+    brume_latent_coder_free(scaled);
+    brume_autoencoder_free(a);
+}
+
 static void remove_tree(void)
 {
     char command[64];
@@ -321,6 +413,8 @@ int main(void)
     test_options();
     test_folders();
     test_component();
+    test_tiles();
+    test_scaling();
     brume_device_close(cpu);
     remove_tree();
     return check_report();
