@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  * Matrix products and convolutions for GPUs: a work-group computes a BM x BN tile of the result, BK terms at a time through local memory.
  *
- * (BN / TN) x (BM / TM) work-items hold TM x TN results each, in groups of four adjacent rows and columns, lanes side by side. The next
- * block is read into registers while the present one is used. Local memory: BK (BM + BN + 8) floats. TM, TN, BK are multiples of 4.
+ * (BN / TN) x (BM / TM) work-items hold TM x TN results each, in groups of VW adjacent rows and columns, lanes side by side. The next
+ * block is read into registers while the present one is used. Local memory: BK (BM + BN + 8) floats. VW is 2 or 4, TM, TN, BK are multiples
+ * of it, and BM BK and BN BK multiples of VW times the work-items.
  * Operands stay as they are; a convolution gathers its rows while loading (implicit GEMM). Defines: AT, BT: gemm_local takes A, B
  * transposed; BT: conv_local takes the transposed weights of the gradient by x. */
 #define TX (BN / TN)
@@ -10,87 +11,88 @@
 #define NT (TX * TY)
 #define LDA (BM + 4)
 #define LDB (BN + 4)
-#define NA (BM * BK / 4 / NT)             /* vectors of four that a work-item loads per block */
-#define NB (BN * BK / 4 / NT)
-#define ROW_GROUP (BM / (TM / 4))
-#define COL_GROUP (BN / (TN / 4))
+#define NA (BM * BK / VW / NT)            /* vectors that a work-item loads per block */
+#define NB (BN * BK / VW / NT)
+#define ROW_GROUP (BM / (TM / VW))
+#define COL_GROUP (BN / (TN / VW))
 
-/* Where the v-th vector of four lies in its block: along K (a row's four terms) or along the rows or columns of the tile. */
-#define ALONG_K(v, k, i) const int k = (v) % (BK / 4) * 4, i = (v) / (BK / 4)
-#define ACROSS_K(v, k, i, width) const int i = (v) % ((width) / 4) * 4, k = (v) / ((width) / 4)
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#define VEC CAT(float, VW)
+#define VLOAD(p) CAT(vload, VW)(0, p)
+#if VW == 4
+#define EACH(f) f(0) f(1) f(2) f(3)       /* components of a vector */
+#else
+#define EACH(f) f(0) f(1)
+#endif
 
-static float4 load4(const __global float *p, int count, int aligned)
+/* Where the v-th vector lies in its block: along K (terms of one row) or along the rows or columns of the tile. */
+#define ALONG_K(v, k, i) const int k = (v) % (BK / VW) * VW, i = (v) / (BK / VW)
+#define ACROSS_K(v, k, i, width) const int i = (v) % ((width) / VW) * VW, k = (v) / ((width) / VW)
+
+static VEC load(const __global float *p, int count, int aligned)
 {
-    if (count >= 4) return aligned ? *(const __global float4 *)p : vload4(0, p);
-    float4 v = (float4)(0.0f);
-    if (count > 0) v.x = p[0];
-    if (count > 1) v.y = p[1];
-    if (count > 2) v.z = p[2];
+    if (count >= VW) return aligned ? *(const __global VEC *)p : VLOAD(p);
+    VEC v = (VEC)(0.0f);
+    #define LOAD(r) if (count > r) v.s##r = p[r];
+    EACH(LOAD)
     return v;
 }
 
-static void put_along(__local float *s, int ld, int k, int i, float4 v)
+static void put_along(__local float *s, int ld, int k, int i, VEC v)
 {
     s += k * ld + i;
-    s[0] = v.x;
-    s[ld] = v.y;
-    s[2 * ld] = v.z;
-    s[3 * ld] = v.w;
+    #define PUT(r) s[r * ld] = v.s##r;
+    EACH(PUT)
 }
 
-static void put_across(__local float *s, int ld, int k, int i, float4 v) { *(__local float4 *)(s + k * ld + i) = v; }
+static void put_across(__local float *s, int ld, int k, int i, VEC v) { *(__local VEC *)(s + k * ld + i) = v; }
 
-static void multiply(const __local float *as, const __local float *bs, int tx, int ty, float4 acc[TM][TN / 4])
+static void multiply(const __local float *as, const __local float *bs, int tx, int ty, VEC acc[TM][TN / VW])
 {
     #pragma unroll
     for (int k = 0; k < BK; k++) {
-        float4 b[TN / 4];
+        VEC b[TN / VW];
         #pragma unroll
-        for (int j = 0; j < TN / 4; j++) b[j] = *(const __local float4 *)(bs + k * LDB + j * COL_GROUP + tx * 4);
+        for (int j = 0; j < TN / VW; j++) b[j] = *(const __local VEC *)(bs + k * LDB + j * COL_GROUP + tx * VW);
         #pragma unroll
-        for (int i = 0; i < TM / 4; i++) {
-            const float4 a = *(const __local float4 *)(as + k * LDA + i * ROW_GROUP + ty * 4);
+        for (int i = 0; i < TM / VW; i++) {
+            const VEC a = *(const __local VEC *)(as + k * LDA + i * ROW_GROUP + ty * VW);
             #pragma unroll
-            for (int j = 0; j < TN / 4; j++) {
-                acc[4 * i][j] += a.x * b[j];
-                acc[4 * i + 1][j] += a.y * b[j];
-                acc[4 * i + 2][j] += a.z * b[j];
-                acc[4 * i + 3][j] += a.w * b[j];
+            for (int j = 0; j < TN / VW; j++) {
+                #define MULTIPLY(r) acc[VW * i + r][j] += a.s##r * b[j];
+                EACH(MULTIPLY)
             }
         }
     }
 }
 
 #define TILE_ZERO()                                                      \
-    float4 acc[TM][TN / 4];                                              \
+    VEC acc[TM][TN / VW];                                                \
     _Pragma("unroll") for (int i = 0; i < TM; i++)                       \
-        _Pragma("unroll") for (int j = 0; j < TN / 4; j++) acc[i][j] = (float4)(0.0f)
+        _Pragma("unroll") for (int j = 0; j < TN / VW; j++) acc[i][j] = (VEC)(0.0f)
 
 /* Row of the tile that accumulator i of this work-item holds. */
-#define TILE_ROW(i) ((i) / 4 * ROW_GROUP + ty * 4 + (i) % 4)
+#define TILE_ROW(i) ((i) / VW * ROW_GROUP + ty * VW + (i) % VW)
 
-static void add4(float4 *v, const __global float *p, int count)
+static void add(VEC *v, const __global float *p, int count)
 {
-    v->x += p[0];
-    if (count > 1) v->y += p[1];
-    if (count > 2) v->z += p[2];
-    if (count > 3) v->w += p[3];
+    #define ADD(r) if (count > r) v->s##r += p[r];
+    EACH(ADD)
 }
 
 /* Columns n0 .. of one row of y: acc + bias + residual. bias and res may be null pointers. */
-static void finish_row(const float4 *acc, const __global float *bias, const __global float *res, __global float *y, int n0, int N, int tx)
+static void finish_row(const VEC *acc, const __global float *bias, const __global float *res, __global float *y, int n0, int N, int tx)
 {
     #pragma unroll
-    for (int j = 0; j < TN / 4; j++) {
-        const int n = n0 + j * COL_GROUP + tx * 4;
+    for (int j = 0; j < TN / VW; j++) {
+        const int n = n0 + j * COL_GROUP + tx * VW;
         if (n >= N) return;
-        float4 v = acc[j];
-        if (bias) add4(&v, bias + n, N - n);
-        if (res) add4(&v, res + n, N - n);
-        y[n] = v.x;
-        if (n + 1 < N) y[n + 1] = v.y;
-        if (n + 2 < N) y[n + 2] = v.z;
-        if (n + 3 < N) y[n + 3] = v.w;
+        VEC v = acc[j];
+        if (bias) add(&v, bias + n, N - n);
+        if (res) add(&v, res + n, N - n);
+        #define STORE(r) if (n + r < N) y[n + r] = v.s##r;
+        EACH(STORE)
     }
 }
 
@@ -118,8 +120,8 @@ void gemm_local(TENSOR(a), TENSOR(b), TENSOR(bias), TENSOR(res), TENSOR(y), cons
 #else
     const int ldb = N;
 #endif
-    const int al_a = lda % 4 == 0 && ((size_t)a & 15) == 0, al_b = ldb % 4 == 0 && ((size_t)b & 15) == 0;
-    float4 ra[NA], rb[NB];
+    const int al_a = lda % VW == 0 && ((size_t)a & (4 * VW - 1)) == 0, al_b = ldb % VW == 0 && ((size_t)b & (4 * VW - 1)) == 0;
+    VEC ra[NA], rb[NB];
     TILE_ZERO();
     for (int k0 = -BK; k0 < K; k0 += BK) {               /* the first turn only loads */
         const int next = k0 + BK;
@@ -151,20 +153,20 @@ void gemm_local(TENSOR(a), TENSOR(b), TENSOR(bias), TENSOR(res), TENSOR(y), cons
             for (int j = 0; j < NA; j++) {
 #ifdef AT
                 ACROSS_K(t + j * NT, k, i, BM);
-                ra[j] = load4(a + (size_t)(next + k) * M + m0 + i, next + k < K ? M - m0 - i : 0, al_a);
+                ra[j] = load(a + (size_t)(next + k) * M + m0 + i, next + k < K ? M - m0 - i : 0, al_a);
 #else
                 ALONG_K(t + j * NT, k, i);
-                ra[j] = load4(a + (size_t)(m0 + i) * K + next + k, m0 + i < M ? K - next - k : 0, al_a);
+                ra[j] = load(a + (size_t)(m0 + i) * K + next + k, m0 + i < M ? K - next - k : 0, al_a);
 #endif
             }
             #pragma unroll
             for (int j = 0; j < NB; j++) {
 #ifdef BT
                 ALONG_K(t + j * NT, k, i);
-                rb[j] = load4(b + (size_t)(n0 + i) * K + next + k, n0 + i < N ? K - next - k : 0, al_b);
+                rb[j] = load(b + (size_t)(n0 + i) * K + next + k, n0 + i < N ? K - next - k : 0, al_b);
 #else
                 ACROSS_K(t + j * NT, k, i, BN);
-                rb[j] = load4(b + (size_t)(next + k) * N + n0 + i, next + k < K ? N - n0 - i : 0, al_b);
+                rb[j] = load(b + (size_t)(next + k) * N + n0 + i, next + k < K ? N - n0 - i : 0, al_b);
 #endif
             }
         }
@@ -202,23 +204,23 @@ void conv_local(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), cons
     const int ky0 = (phase_y + off_y) % div, kx0 = (phase_x + off_x) % div;
     const int taps_x = kx0 < KW ? (KW - kx0 + div - 1) / div : 0, taps_y = ky0 < KH ? (KH - ky0 + div - 1) / div : 0;
     const int blocks = (C + BK - 1) / BK, steps = taps_y * taps_x * blocks;
-    const int al_x = C % 4 == 0 && ((size_t)x & 15) == 0;
+    const int al_x = C % VW == 0 && ((size_t)x & (4 * VW - 1)) == 0;
 #ifdef BT
-    const int al_w = C % 4 == 0 && ((size_t)w & 15) == 0;
+    const int al_w = C % VW == 0 && ((size_t)w & (4 * VW - 1)) == 0;
 #else
-    const int al_w = O % 4 == 0 && ((size_t)w & 15) == 0;
+    const int al_w = O % VW == 0 && ((size_t)w & (4 * VW - 1)) == 0;
 #endif
     int sy[NA], sx[NA], first[NA];                        /* the rows this work-item loads: source pixel of the first tap, image */
     #pragma unroll
     for (int j = 0; j < NA; j++) {
-        const int m = m0 + (t + j * NT) / (BK / 4);
+        const int m = m0 + (t + j * NT) / (BK / VW);
         const int n = m / (rows * cols), iy = m / cols % rows, ix = m % cols;
         sy[j] = m < M ? ((phase_y + div * iy) * mul + dir * ky0 + off_y) / div : -(1 << 30);
         sx[j] = ((phase_x + div * ix) * mul + dir * kx0 + off_x) / div;
         first[j] = n * H * W;
     }
     int kx = 0, ky = 0, c0 = 0;                           /* the next block to load: tap of this phase, channel */
-    float4 ra[NA], rb[NB];
+    VEC ra[NA], rb[NB];
     TILE_ZERO();
     for (int step = -1; step < steps; step++) {           /* the first turn only loads */
         if (step >= 0) {
@@ -242,19 +244,19 @@ void conv_local(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), cons
         if (step + 1 < steps) {
             #pragma unroll
             for (int j = 0; j < NA; j++) {
-                const int c = c0 + (t + j * NT) % (BK / 4) * 4, iy = sy[j] + dir * ky, ix = sx[j] + dir * kx;
+                const int c = c0 + (t + j * NT) % (BK / VW) * VW, iy = sy[j] + dir * ky, ix = sx[j] + dir * kx;
                 const int inside = (uint)iy < (uint)H && (uint)ix < (uint)W;
-                ra[j] = load4(x + (size_t)(inside ? first[j] + iy * W + ix : 0) * C + c, inside ? C - c : 0, al_x);
+                ra[j] = load(x + (size_t)(inside ? first[j] + iy * W + ix : 0) * C + c, inside ? C - c : 0, al_x);
             }
             const int tap = (ky0 + ky * div) * KW + kx0 + kx * div;
             #pragma unroll
             for (int j = 0; j < NB; j++) {
 #ifdef BT
                 ALONG_K(t + j * NT, k, i);
-                rb[j] = load4(w + ((size_t)tap * O + n0 + i) * C + c0 + k, n0 + i < O ? C - c0 - k : 0, al_w);
+                rb[j] = load(w + ((size_t)tap * O + n0 + i) * C + c0 + k, n0 + i < O ? C - c0 - k : 0, al_w);
 #else
                 ACROSS_K(t + j * NT, k, i, BN);
-                rb[j] = load4(w + ((size_t)tap * C + c0 + k) * O + n0 + i, c0 + k < C ? O - n0 - i : 0, al_w);
+                rb[j] = load(w + ((size_t)tap * C + c0 + k) * O + n0 + i, c0 + k < C ? O - n0 - i : 0, al_w);
 #endif
             }
             c0 += BK;
@@ -297,8 +299,8 @@ void conv_local_dw(TENSOR(x), TENSOR(dy), TENSOR(dw), const int H, const int W, 
     const int n0 = (int)get_group_id(0) * BN, m0 = (int)get_group_id(1) * BM;
     const int tap = (int)get_group_id(2) % taps, split = (int)get_group_id(2) / taps, ky = tap / KW, kx = tap % KW;
     const int from = split * pixels_per_split, to = min(pixels, from + pixels_per_split);
-    const int al_x = I % 4 == 0 && ((size_t)x & 15) == 0, al_y = O % 4 == 0 && ((size_t)dy & 15) == 0;
-    float4 ra[NA], rb[NB];
+    const int al_x = I % VW == 0 && ((size_t)x & (4 * VW - 1)) == 0, al_y = O % VW == 0 && ((size_t)dy & (4 * VW - 1)) == 0;
+    VEC ra[NA], rb[NB];
     TILE_ZERO();
     for (int p0 = from - BK; p0 < to; p0 += BK) {         /* the first turn only loads */
         const int next = p0 + BK;
@@ -322,12 +324,12 @@ void conv_local_dw(TENSOR(x), TENSOR(dy), TENSOR(dw), const int H, const int W, 
                 const int p = next + k, line = p / Q, n = line / P;
                 const int iy = (line - n * P) * stride + ky - pad_y, ix = (p - line * Q) * stride + kx - pad_x;
                 const int inside = p < to && (uint)iy < (uint)H && (uint)ix < (uint)W;
-                ra[j] = load4(x + (size_t)(inside ? (n * H + iy) * W + ix : 0) * I + m0 + i, inside ? I - m0 - i : 0, al_x);
+                ra[j] = load(x + (size_t)(inside ? (n * H + iy) * W + ix : 0) * I + m0 + i, inside ? I - m0 - i : 0, al_x);
             }
             #pragma unroll
             for (int j = 0; j < NB; j++) {
                 ACROSS_K(t + j * NT, k, i, BN);
-                rb[j] = load4(dy + (size_t)(next + k) * O + n0 + i, next + k < to ? O - n0 - i : 0, al_y);
+                rb[j] = load(dy + (size_t)(next + k) * O + n0 + i, next + k < to ? O - n0 - i : 0, al_y);
             }
         }
         if (p0 >= from) {

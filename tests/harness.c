@@ -308,20 +308,22 @@ static void run_variant(struct job *j, const char *variant, bool poison)
     free(second);
 }
 
-/* Every variant name among the nodes of the graph that run on the device. */
-static int variant_names(const struct job *j, const char **names)
+/* Every variant that computes a node of the graph on the device. One that has rows of parameters takes another row with each case: every
+ * one in every case would cost minutes of compiling. */
+static int variant_names(const struct job *j, int turn, char names[MAX_NAMES][BRUME_CHOICE_NAME])
 {
     int n = 0;
     for (int i = 0; i < brume_graph_node_count(j->g); i++) {
         const struct brume_node *node = brume_graph_node(j->g, i);
         for (const struct brume_variant *v = node->op->kernels; v && v->name; v++) {
             if (!brume_variant_runs(v, node, &j->d->caps)) continue;
+            char name[BRUME_CHOICE_NAME];
             int k = 0;
-            while (k < n && strcmp(names[k], v->name)) k++;
-            if (k == n && n < MAX_NAMES) names[n++] = v->name;
+            brume_choice_name((struct brume_choice){ v, v->rows ? 1 + turn % v->rows->n : 0 }, name); /* a row that does not fit: the rule */
+            while (k < n && strcmp(names[k], name)) k++;
+            if (k == n && n < MAX_NAMES) strcpy(names[n++], name);
         }
     }
-    if (n == 0) names[n++] = NULL; /* elementwise only */
     return n;
 }
 
@@ -332,10 +334,11 @@ static void run_case(const struct test_op *op, const struct test_case *k, struct
     if (!build(&j)) {
         result(&j, NULL, false, brume_graph_error(j.g));
     } else {
-        const char *names[MAX_NAMES];
+        char names[MAX_NAMES][BRUME_CHOICE_NAME];
         ask_oracle(&j);
-        const int n = variant_names(&j, names);
+        const int n = variant_names(&j, (int)(k - op->cases), names);
         for (int i = 0; i < n; i++) run_variant(&j, names[i], true);
+        if (n == 0) run_variant(&j, NULL, true); /* elementwise only */
         run_variant(&j, NULL, false);
     }
     for (int i = 0; i < k->n_in; i++) free(j.t.in[i]);

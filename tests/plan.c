@@ -7,6 +7,7 @@
 #include "brume/rng.h"
 #include "check.h"
 #include "plan/arena.h"
+#include "plan/variants.h"
 
 /* Allocations of the whole process are counted: the program's own definitions come before the C library's. Sanitizers bring their
  * own allocator; there the count stays off. */
@@ -302,8 +303,37 @@ static void test_drop_packed(void)
     brume_device_close(d);
 }
 
+/* "NAME:ROW" takes that set of parameters, where the device has room for it; what does not exist is left to the rule. */
+static void test_rows(void)
+{
+    const struct brume_caps gpu = { .opencl = true, .vector_width = 1, .compute_units = 8, .local_bytes = 16384, .max_work_group = 256 };
+    struct brume_caps small = gpu, narrow = gpu;
+    char name[BRUME_CHOICE_NAME];
+    brume_graph *g = brume_graph_new();
+    const brume_tensor a = brume_input(g, "a", BRUME_F32, BRUME_SHAPE(64, 64)), y = brume_matmul(g, a, a, 0, 0);
+    const struct brume_node *n = brume_value_of(g, y)->producer;
+    small.local_bytes = 4096;
+    narrow.max_work_group = 64;
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "local:128x128x8"), name), "local:128x128x8");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &narrow, "local:128x128x8"), name), "local");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &narrow, "local:32x32x16"), name), "local:32x32x16");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &small, "local:32x32x16"), name), "any");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "local:1x1"), name), "local");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "tile:6x2"), name), "tile:6x2");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "tile:14x2"), name), "tile");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "nothing"), name), "local");
+    CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, NULL), name), "local");
+    for (const struct brume_variant *v = n->op->kernels; v->name; v++) /* every row fits what every GPU has, and is found by its name */
+        for (int row = 1; v->rows && !strcmp(v->name, "local") && row <= v->rows->n; row++) {
+            CHECK(v->rows->fits(row, &gpu));
+            CHECK_INT(brume_variant_choose(n, &gpu, brume_choice_name((struct brume_choice){ v, row }, name)).row, row);
+        }
+    brume_graph_free(g);
+}
+
 int main(void)
 {
+    test_rows();
     test_errors();
     test_arena();
     test_fusion();

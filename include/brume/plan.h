@@ -12,7 +12,8 @@ typedef struct brume_plan_options {
     int keep_all;          /* 1: no arena reuse and no fusion, every tensor may be read after a run (comparison, debugging) */
     int no_fusion;         /* 1: one kernel per elementwise node */
     int poison;            /* 1: the arena is NaN before every run, and guard words surround every tensor (tests) */
-    const char *variant;   /* NULL, or the name of the kernel variant to take wherever it fits (tests, tuning) */
+    const char *variant;   /* NULL, or the kernel variant to take wherever it fits (tests, tuning): "NAME", or "NAME:ROW" with one of the sets of
+                              parameters that it has; a row that does not fit the device is left to the variant's rule */
     int repack;            /* 1: packed copies of weights are made before every call, in the arena, as if a node updated them: for weights
                               that change with every run, where copies of all of them at once would only take memory */
     int drop_packed;       /* 1: what is read only to be packed, once, gives its memory back afterwards, where a device can do that (cpu): it

@@ -61,6 +61,17 @@ struct brume_caps {
     size_t local_bytes;          /* OpenCL local memory */
     size_t max_work_group;
     uint64_t max_alloc;          /* bytes in one buffer */
+    int row;                     /* not of the device: which row of the variant's `rows` is asked for, counted from 1; 0: its rule chooses */
+};
+
+/*
+ * What one kernel can be compiled with (tile, results per work-item, vector width, work-group): a table with a row for each set, for
+ * the class of device that the kernel was made for. Rows are counted from 1.
+ */
+struct brume_rows {
+    int n;
+    const char *(*name)(int row);                             /* "64x64x16" */
+    bool (*fits)(int row, const struct brume_caps *c);        /* within the device's limits */
 };
 
 /* What a kernel of the cpu backend gets. Arrays are indexed like the node's inputs and outputs; NULL = absent. */
@@ -84,6 +95,8 @@ struct brume_variant {
     const char *name;
     bool (*fits)(const struct brume_node *n, const struct brume_caps *c);
     bool (*suits)(const struct brume_node *n, const struct brume_caps *c);
+    /* Sets of parameters among which caps->row chooses; NULL: it has none. */
+    const struct brume_rows *rows;
     /* scratch memory of one call; NULL: none */
     size_t (*work_bytes)(const struct brume_node *n, const struct brume_caps *c);
     /* A copy of input `pack_input` in a layout of the variant's own (packed weights). The plan makes it once where the input is

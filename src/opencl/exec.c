@@ -97,12 +97,13 @@ static brume_status collect(const struct brume_cl_device *d, const struct brume_
         if (!step->variant->cl)
             return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': kernel '%s' does not run on OpenCL", step->node->op->name, step->node->name,
                               step->variant->name);
+        const struct brume_caps caps = brume_step_caps(step, &d->base.caps);
         if (step->packed.slot >= 0 && step->variant->cl_pack) {
-            step->variant->cl_pack(step->node, &d->base.caps, &l);
+            step->variant->cl_pack(step->node, &caps, &l);
             s = add_list(p, &l, step, step->pack_once);
             if (s) return s;
         }
-        step->variant->cl(step->node, &d->base.caps, &l);
+        step->variant->cl(step->node, &caps, &l);
         s = add_list(p, &l, step, false);
     }
     return s;

@@ -161,9 +161,9 @@ static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .cpu = cpu_simd },
     { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .cl = cl_winograd },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .work_bytes = tile_work_bytes, .cl = cl_tile },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .work_bytes = tile_work_bytes, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .work_bytes = local_work_bytes, .cl = cl_local },
+    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .work_bytes = local_work_bytes, .cl = cl_local },
     { .name = "any", .work_bytes = any_work_bytes, .cl = cl_any },
     { 0 },
 };

@@ -193,10 +193,10 @@ static const struct brume_variant kernels[] = {
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .pack_input = W,
       .pack_bytes = cl_winograd_pack_bytes, .cl_pack = cl_winograd_pack, .cl = cl_winograd },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
-      .cl = cl_tile },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes,
+      .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
     { 0 },
 };

@@ -41,9 +41,10 @@ bool brume_local_runs(const struct brume_caps *c);
 bool brume_is_absent(struct brume_cl_arg a);
 /* A^T B over many rows is the weight gradient of a 1x1 convolution: few results with long sums, which are split. */
 bool brume_product_as_dw(const struct brume_product *p, struct brume_conv *g);
-/* "tile": vectors of vw floats; mr rows by nv vectors = nr columns. Two vectors of columns; rows as many as the registers hold: 6 with
- * 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
+/* "tile": vectors of vw floats; mr rows by nv vectors = nr columns. The row of parameters that is asked for, else two vectors of columns and
+ * rows as many as the registers hold: 6 with 16 registers (AVX2, SSE), 8 with 32 (AVX-512). */
 struct brume_tile { int vw, mr, nv, nr; };
+extern const struct brume_rows brume_tile_rows, brume_local_rows;
 struct brume_tile brume_tile_of(const struct brume_caps *c);
 struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel, const char *more);
 

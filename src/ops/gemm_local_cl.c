@@ -2,15 +2,18 @@
  * Launches of cl/gemm_local.cl: products and convolutions on GPUs. */
 #include "ops/gemm_cl.h"
 
-/* Tile (bm, bn) of a work-group, terms per turn, results per work-item (tm, tn); how near a large tile comes to the peak, a guess
- * from the ratio of multiply-adds to local memory reads. */
-struct block { int bm, bn, bk, tm, tn; double rate; };
+/* Tile (bm, bn) of a work-group, terms per turn, results per work-item (tm, tn), floats per vector; how near a large tile comes to the
+ * peak, a guess from the ratio of multiply-adds to local memory reads. Rate 0: only tuning takes it. */
+struct block { const char *name; int bm, bn, bk, tm, tn, vw; double rate; };
 
+/* Parameters for GPUs, large tiles first. Work-groups have at most 256 work-items, local memory is at most 16 KiB: what every GPU has. */
 static const struct block blocks[] = {
-    { 128, 128, 8, 8, 8, 1.0 },
-    { 64, 64, 16, 8, 4, 0.85 },
-    { 64, 32, 16, 8, 4, 0.8 },
-    { 32, 32, 16, 4, 4, 0.6 },
+    { "128x128x8", 128, 128, 8, 8, 8, 4, 1.0 },
+    { "128x64x16", 128, 64, 16, 8, 8, 4, 0 },
+    { "64x64x16", 64, 64, 16, 8, 4, 4, 0.85 },
+    { "64x64x16v2", 64, 64, 16, 4, 4, 2, 0 },    /* twice the work-items with half the registers, for drivers that have few */
+    { "64x32x16", 64, 32, 16, 8, 4, 4, 0.8 },
+    { "32x32x16", 32, 32, 16, 4, 4, 4, 0.6 },
 };
 enum { N_BLOCKS = sizeof blocks / sizeof *blocks };
 
@@ -23,13 +26,20 @@ static bool runs(const struct block *b, const struct brume_caps *c)
     return (size_t)threads(b) <= c->max_work_group && (size_t)b->bk * (size_t)(b->bm + b->bn + 8) * sizeof(float) <= c->local_bytes;
 }
 
+static const char *row_name(int row) { return blocks[row - 1].name; }
+static bool row_fits(int row, const struct brume_caps *c) { return runs(&blocks[row - 1], c); }
+
+const struct brume_rows brume_local_rows = { N_BLOCKS, row_name, row_fits };
+
 bool brume_local_runs(const struct brume_caps *c) { return runs(&blocks[N_BLOCKS - 1], c); }
 
-/* The block that promises most for m x n results computed `times` times: useful part of its tiles x its rate x devices kept busy. */
+/* The block that is asked for, else the one that promises most for m x n results computed `times` times: useful part of its tiles x its
+ * rate x devices kept busy. */
 static const struct block *choose(const struct brume_caps *c, int64_t m, int64_t n, int64_t times)
 {
-    const struct block *best = &blocks[N_BLOCKS - 1];
+    const struct block *best = &blocks[c->row ? c->row - 1 : N_BLOCKS - 1];
     double most = 0;
+    if (c->row) return best;
     for (int i = 0; i < N_BLOCKS; i++) {
         const struct block *b = &blocks[i];
         if (!runs(b, c)) continue;
@@ -47,8 +57,8 @@ static const struct block *choose(const struct brume_caps *c, int64_t m, int64_t
 static struct brume_cl_launch *add(struct brume_cl_list *l, const struct block *b, const char *kernel, const char *more, int64_t m,
                                    int64_t n, int64_t times)
 {
-    struct brume_cl_launch *k = brume_cl_add(l, "gemm_local.cl", kernel, "-DBM=%d -DBN=%d -DBK=%d -DTM=%d -DTN=%d%s", b->bm, b->bn,
-                                             b->bk, b->tm, b->tn, more);
+    struct brume_cl_launch *k = brume_cl_add(l, "gemm_local.cl", kernel, "-DBM=%d -DBN=%d -DBK=%d -DTM=%d -DTN=%d -DVW=%d%s", b->bm,
+                                             b->bn, b->bk, b->tm, b->tn, b->vw, more);
     const size_t tx = (size_t)(b->bn / b->tn), ty = (size_t)(b->bm / b->tm);
     brume_cl_size3(k, (size_t)ceil_div(n, b->bn) * tx, (size_t)ceil_div(m, b->bm) * ty, (size_t)times, tx, ty, 1);
     return k;

@@ -2,10 +2,29 @@
  * Launches of cl/gemm_tile.cl: products and convolutions on OpenCL devices of CPU type. */
 #include "ops/gemm_cl.h"
 
+/* Parameters for devices of CPU type: rows of the tile, vectors in a row. 16 vector registers hold the first three (accumulators, a row of
+ * vectors, one scalar), 32 registers also the others. */
+static const struct { const char *name; int mr, nv; } tiles[] = {
+    { "6x2", 6, 2 },
+    { "4x3", 4, 3 },
+    { "12x1", 12, 1 },   /* few columns */
+    { "8x2", 8, 2 },
+    { "14x2", 14, 2 },
+};
+enum { N_TILES = sizeof tiles / sizeof *tiles, TILE_16 = 1, TILE_32 = 4 };
+
+static const char *row_name(int row) { return tiles[row - 1].name; }
+
+/* Without 32 registers the larger ones would spill: right, but of no use. */
+static bool row_fits(int row, const struct brume_caps *c) { return row < TILE_32 || c->vector_width >= 16; }
+
+const struct brume_rows brume_tile_rows = { N_TILES, row_name, row_fits };
+
 struct brume_tile brume_tile_of(const struct brume_caps *c)
 {
     const int vw = c->vector_width >= 16 ? 16 : c->vector_width >= 8 ? 8 : 4;
-    return (struct brume_tile){ vw, vw == 16 ? 8 : 6, 2, 2 * vw };
+    const int row = c->row ? c->row : vw == 16 ? TILE_32 : TILE_16;
+    return (struct brume_tile){ vw, tiles[row - 1].mr, tiles[row - 1].nv, tiles[row - 1].nv * vw };
 }
 
 struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel, const char *more)

@@ -79,10 +79,10 @@ BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
     { .name = "simd", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
-      .cl = cl_tile },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes,
+      .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
     { 0 },
 };

@@ -171,12 +171,13 @@ BRUME_PRODUCT_LAUNCHES(product_of)
 static const struct brume_variant kernels[] = {
     { .name = "simd_dw", .fits = fits_dw, .suits = suits_dw, .work_bytes = dw_work_bytes, .cpu = cpu_dw },
     { .name = "simd", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile_dw", .fits = fits_tile_dw, .suits = brume_suits_cpu, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
-    { .name = "tile", .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B, .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack,
-      .cl = cl_tile },
+    { .name = "tile_dw", .rows = &brume_tile_rows, .fits = fits_tile_dw, .suits = brume_suits_cpu, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B, .pack_bytes = tile_pack_bytes,
+      .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local_dw", .fits = fits_local_dw, .suits = brume_suits_gpu, .work_bytes = local_dw_work_bytes, .cl = cl_local_dw },
-    { .name = "local", .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
+    { .name = "local_dw", .rows = &brume_local_rows, .fits = fits_local_dw, .suits = brume_suits_gpu, .work_bytes = local_dw_work_bytes,
+      .cl = cl_local_dw },
+    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
     { 0 },
 };

@@ -31,6 +31,7 @@ struct brume_fused {
 struct brume_step {
     const struct brume_node *node;        /* for a chain: its last node */
     const struct brume_variant *variant;  /* NULL for a chain */
+    int row;                              /* of the variant's parameters; 0: its rule chooses */
     const struct brume_fused *fused;      /* NULL for a kernel */
     int n_in, n_out;
     const struct brume_place *in;
@@ -39,6 +40,14 @@ struct brume_step {
     bool pack_once;                       /* packed input is constant: packed by brume_backend.pack, not by run */
     bool drop;                            /* pack_once, and nobody else reads that input: its memory may be given back after packing */
 };
+
+/* What the device offers, and the row of parameters that the step takes: for the functions of its variant. */
+static inline struct brume_caps brume_step_caps(const struct brume_step *s, const struct brume_caps *device)
+{
+    struct brume_caps c = *device;
+    c.row = s->row;
+    return c;
+}
 
 struct brume_exec;                        /* a backend's compiled steps */
 

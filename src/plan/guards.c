@@ -31,8 +31,9 @@ brume_status brume_plan_make_guards(struct brume_plan *p)
         const struct brume_step *st = &p->steps[i];
         const struct brume_variant *v = st->variant;
         const brume_tensor t = st->n_out ? st->node->out[0] : BRUME_NONE;
-        if (st->work.slot >= 0) add_guard(p, st->work.slot, st->work.offset + v->work_bytes(st->node, &p->device->caps), t);
-        if (st->packed.slot >= 0) add_guard(p, st->packed.slot, st->packed.offset + v->pack_bytes(st->node, &p->device->caps), t);
+        const struct brume_caps caps = brume_step_caps(st, &p->device->caps);
+        if (st->work.slot >= 0) add_guard(p, st->work.slot, st->work.offset + v->work_bytes(st->node, &caps), t);
+        if (st->packed.slot >= 0) add_guard(p, st->packed.slot, st->packed.offset + v->pack_bytes(st->node, &caps), t);
     }
     return BRUME_OK;
 }

@@ -92,7 +92,9 @@ static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s,
         s->n_in = f->n_in;
         return st;
     }
-    s->variant = brume_variant_choose(n, &p->device->caps, p->options.variant);
+    const struct brume_choice k = brume_variant_choose(n, &p->device->caps, p->options.variant);
+    s->variant = k.variant;
+    s->row = k.row;
     if (!s->variant)
         return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name, p->device->backend->kind);
     s->n_in = n->n_in;
@@ -221,14 +223,15 @@ static brume_status place_arena(struct brume_plan *p)
     for (int s = 0; s < p->n_steps; s++) {
         struct brume_step *st = &p->steps[s];
         const struct brume_variant *v = st->variant;
-        const uint64_t work = v && v->work_bytes ? v->work_bytes(st->node, &p->device->caps) : 0;
-        const uint64_t pack = v && v->pack_bytes ? v->pack_bytes(st->node, &p->device->caps) : 0;
+        const struct brume_caps caps = brume_step_caps(st, &p->device->caps);
+        const uint64_t work = v && v->work_bytes ? v->work_bytes(st->node, &caps) : 0;
+        const uint64_t pack = v && v->pack_bytes ? v->pack_bytes(st->node, &caps) : 0;
         const int first = all ? 0 : s, last = all ? p->n_steps : s;
         if (work) {
             st->work.slot = 0;
             blocks[n++] = (struct brume_block){ .bytes = work + 2 * guard, .first = first, .last = last };
         }
-        if (pack && constant_weight(p, st->node->in[v->pack_input]) && !(v->pack_cheap && v->pack_cheap(st->node, &p->device->caps))) {
+        if (pack && constant_weight(p, st->node->in[v->pack_input]) && !(v->pack_cheap && v->pack_cheap(st->node, &caps))) {
             st->pack_once = true;
             st->drop = may_drop(p, st->node->in[v->pack_input]);
             st->packed.offset = packed;
