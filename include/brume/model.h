@@ -8,6 +8,8 @@
 #include "brume/plan.h"
 #include "brume/sampler.h"
 #include "brume/schedule.h"
+#include "brume/text_encoder.h"
+#include "brume/tokenizer.h"
 #include "brume/unet2d.h"
 
 typedef struct brume_model {
@@ -17,6 +19,8 @@ typedef struct brume_model {
     int64_t n_params;
     float *params;                    /**< n_params values laid out like the slab of brume_unet2d() */
     brume_autoencoder *autoencoder;   /**< of latent diffusion, in vae/, owned; or NULL: the U-Net makes images itself */
+    brume_text_model *text_encoder;   /**< in text_encoder/, owned; or NULL */
+    brume_tokenizer *tokenizer;       /**< in tokenizer/, owned; or NULL. After loading its texts are no longer than the text encoder takes */
     char note[1536];                  /**< what was ignored while loading, or "" */
 } brume_model;
 
@@ -33,7 +37,8 @@ brume_status brume_model_load(const char *folder, const char *variant, brume_mod
 
 /**
  * Writes a pipeline folder that diffusers loads: model_index.json, unet/config.json, unet/diffusion_pytorch_model.safetensors,
- * scheduler/scheduler_config.json, and the other parts that m has, in vae/. Folders are created; each file is whole or as it was before.
+ * scheduler/scheduler_config.json, and the other parts that m has, in vae/, text_encoder/ and tokenizer/.
+ * With all of these and a UNet2DConditionModel it is a StableDiffusionPipeline; with some a "BrumePipeline", whose parts load one by one. Folders are created; each file is whole or as it was before.
  */
 brume_status brume_model_save(const brume_model *m, const char *folder);
 void brume_model_free(brume_model *m);

@@ -64,4 +64,17 @@ brume_status brume_text_encoder_load(const char *folder, const char *variant, br
 /** Writes config.json and model.safetensors, which transformers loads; the folder is created. */
 brume_status brume_text_encoder_save(const char *folder, const brume_text_encoder_config *c, const float *params);
 
+/** A text encoder on the host, as a part of a pipeline. */
+typedef struct brume_text_model {
+    brume_text_encoder_config config;
+    int64_t n_params;
+    float *params;                   /**< n_params values as brume_text_encoder_new() lays them out */
+} brume_text_model;
+
+/** Fresh parameters as brume_text_encoder_new(). */
+brume_status brume_text_model_new(const brume_text_encoder_config *c, uint64_t seed, brume_text_model **out);
+/** Loads a folder as brume_text_encoder_load(). */
+brume_status brume_text_model_load(const char *folder, const char *variant, brume_text_model **out, char note[1024]);
+void brume_text_model_free(brume_text_model *m);
+
 #endif

@@ -178,7 +178,7 @@ static brume_status write_index(const brume_model *m, const char *path)
     const char *scheduler = m->scheduler.class_name;
     brume_json_begin_object(w, NULL);
     brume_json_put_string(w, "_class_name", m->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "BrumeClassifierPipeline"
-                                            : brume_components_count(m) ? "BrumePipeline"
+                                            : brume_components_pipeline(m) ? brume_components_pipeline(m)
                                             : strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
     brume_json_begin_array(w, "scheduler", 1);

@@ -12,7 +12,8 @@ brume_status brume_components_load(brume_model *m, const char *folder, const cha
 brume_status brume_components_save(const brume_model *m, const char *folder);
 /* Their entries of model_index.json. */
 void brume_components_write(const brume_model *m, brume_json_writer *w);
-int brume_components_count(const brume_model *m);
+/* The class of a pipeline with components; NULL without any. */
+const char *brume_components_pipeline(const brume_model *m);
 void brume_components_free(brume_model *m);
 
 /* Appends to m->note. */

@@ -83,3 +83,39 @@ brume_status brume_text_encoder_save(const char *folder, const brume_text_encode
     free(weights);
     return s;
 }
+
+static brume_status model_alloc(brume_text_model **out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for a text encoder");
+}
+
+static brume_status model_made(brume_status s, brume_text_model **out)
+{
+    if (s == BRUME_OK) return s;
+    brume_text_model_free(*out);
+    *out = NULL;
+    return s;
+}
+
+brume_status brume_text_model_new(const brume_text_encoder_config *c, uint64_t seed, brume_text_model **out)
+{
+    brume_status s = model_alloc(out);
+    if (s != BRUME_OK) return s;
+    (*out)->config = *c;
+    return model_made(brume_text_encoder_new(c, seed, &(*out)->params, &(*out)->n_params), out);
+}
+
+brume_status brume_text_model_load(const char *folder, const char *variant, brume_text_model **out, char note[1024])
+{
+    brume_status s = model_alloc(out);
+    if (s != BRUME_OK) return s;
+    return model_made(brume_text_encoder_load(folder, variant, &(*out)->config, &(*out)->params, &(*out)->n_params, note), out);
+}
+
+void brume_text_model_free(brume_text_model *m)
+{
+    if (!m) return;
+    free(m->params);
+    free(m);
+}
