@@ -495,9 +495,9 @@ static void test_folders(void)
     CHECK_FAILS(brume_model_load(in_dir("flat"), NULL, &back), BRUME_E_FORMAT, "conv_out.bias");
     CHECK(strstr(brume_error(), "conv_in.weight ([8, 2, 3, 3] expected, [2, 8, 3, 3] found)") != NULL);
     rewrite(in_dir("pipeline/unet/diffusion_pytorch_model.safetensors"), in_dir("flat/diffusion_pytorch_model.safetensors"), keep, NULL);
-    const char *other = "{\"unet\": [\"diffusers\", \"UNet2DConditionModel\"]}";
+    const char *other = "{\"unet\": [\"diffusers\", \"UNet1DModel\"]}";
     CHECK_OK(brume_file_write(in_dir("flat/model_index.json"), other, strlen(other)));
-    CHECK_FAILS(brume_model_load(in_dir("flat"), NULL, &back), BRUME_E_UNSUPPORTED, "UNet2DConditionModel");
+    CHECK_FAILS(brume_model_load(in_dir("flat"), NULL, &back), BRUME_E_UNSUPPORTED, "UNet1DModel");
     CHECK_FAILS(brume_model_load(in_dir("nothing"), NULL, &back), BRUME_E_IO, "nothing");
     CHECK(back == NULL);
     CHECK_OK(brume_make_folders(in_dir("empty")));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Models on disk: diffusers folders with a UNet2DModel, its weights and its scheduler; and a network as a denoiser for samplers. */
+ * Models on disk: diffusers folders with a UNet2DModel or UNet2DConditionModel, its weights and its scheduler; and a network as a denoiser for samplers. */
 #ifndef BRUME_MODEL_H
 #define BRUME_MODEL_H
 
@@ -60,6 +60,10 @@ typedef struct brume_unet2d_denoiser_options {
     brume_prediction prediction_type;
     const int32_t *labels;     /**< N class numbers, or NULL for an unconditional model; copied */
     int32_t null_label;        /**< the class that stands for "no class" in guidance (by custom the last row), or the negative condition */
+    const float *context;      /**< (N, tokens, brume_unet2d_context_dim()) for a model with cross-attention, else NULL; copied */
+    int64_t tokens;            /**< rows of the context per image, >= 1 */
+    const float *null_context; /**< with guidance: the context that stands for "none", or the negative one; copied */
+    bool null_context_each;    /**< false: null_context is (tokens, X), the same for all images; true: (N, tokens, X) */
     brume_guidance guidance;
     brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
                                     and every call sees its values of that time */
@@ -83,6 +87,8 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
 void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n);
 /** Other labels (N) for the next run. */
 brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const int32_t *labels);
+/** Other contexts for the next run, laid out as in the options; null_context may be NULL without guidance. */
+brume_status brume_unet2d_denoiser_set_context(brume_unet2d_denoiser *n, const float *context, const float *null_context, bool null_context_each);
 /** Memory and work of one network call. */
 void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_stats *stats);
 /** The plan of one network call, for profiles; owned by n. Its inputs are those of the last call. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The U-Net of Ho et al. (2020) and its variants: diffusers' UNet2DModel, described by its config.json. */
+ * The U-Net of Ho et al. (2020) and its variants: diffusers' UNet2DModel and UNet2DConditionModel, described by their config.json. */
 #ifndef BRUME_UNET2D_H
 #define BRUME_UNET2D_H
 
@@ -19,7 +19,9 @@ typedef enum brume_unet2d_block {
     BRUME_BLOCK_RESNET_RESAMPLE, /**< "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D": resnets; always resampled by a resnet */
     /* NCSN++ (Song et al. 2021): residuals over sqrt 2, FIR resampling, and the image itself carried along. 3 channels in and out. */
     BRUME_BLOCK_SKIP,            /**< "SkipDownBlock2D", "SkipUpBlock2D" */
-    BRUME_BLOCK_ATTENTION_SKIP   /**< "AttnSkipDownBlock2D", "AttnSkipUpBlock2D" */
+    BRUME_BLOCK_ATTENTION_SKIP,  /**< "AttnSkipDownBlock2D", "AttnSkipUpBlock2D" */
+    BRUME_BLOCK_CROSS_ATTENTION  /**< "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", of UNet2DConditionModel: a transformer after each resnet,
+                                      which reads the context; always resampled by a convolution */
 } brume_unet2d_block;
 
 typedef enum brume_time_embedding { BRUME_TIME_POSITIONAL = 0, BRUME_TIME_FOURIER, BRUME_TIME_LEARNED } brume_time_embedding;
@@ -29,7 +31,9 @@ typedef enum brume_class_embedding {
     BRUME_CLASS_NONE = 0,        /**< no labels */
     BRUME_CLASS_TABLE,           /**< num_class_embeds rows of width E, chosen by labels i32 (N) */
     BRUME_CLASS_TIMESTEP,        /**< labels (N), of the type of t, pass through the time projection and two linear layers */
-    BRUME_CLASS_IDENTITY         /**< labels are embeddings f32 (N, E) */
+    BRUME_CLASS_IDENTITY,        /**< labels are embeddings f32 (N, E) */
+    BRUME_CLASS_PROJECTION,      /**< of UNet2DConditionModel: labels f32 (N, projection_class_embeddings_input_dim) through two linear layers */
+    BRUME_CLASS_SIMPLE_PROJECTION /**< of UNet2DConditionModel: the same through one linear layer */
 } brume_class_embedding;
 
 /** What the config describes: the U-Net; or, brume's own, a residual multilayer perceptron for points of the plane, or a classifier of noisy images. */
@@ -41,6 +45,8 @@ typedef enum brume_architecture {
     BRUME_ARCHITECTURE_CLASSIFIER, /**< "BrumeNoisyClassifier": the way down and the middle of the U-Net, then norm, mean over the pixels and a
                                       linear layer to out_channels classes (Dhariwal & Nichol 2021, sec. 4); no class embedding, no
                                       up_block_types; a Fourier embedding of sigma does not divide the result */
+    BRUME_ARCHITECTURE_CONDITION /**< "UNet2DConditionModel" of Stable Diffusion 1.x and 2.x (Rombach et al. 2022): blocks RESNET and
+                                      CROSS_ATTENTION, positional time embedding, images of any height and width */
 } brume_architecture;
 
 /** Keys of config.json under their own names; defaults are those of diffusers. 0 stands for null where "0 = null" is said. */
@@ -73,10 +79,28 @@ typedef struct brume_unet2d_config {
     brume_class_embedding class_embed_type; /**< NONE; TABLE is spelt null with num_class_embeds set */
     int32_t num_class_embeds;          /**< 0 = null */
     int32_t num_train_timesteps;       /**< 0 = null; rows of the learned time embedding */
+
+    /* Of BRUME_ARCHITECTURE_CONDITION alone. There attention_head_dim is the NUMBER of heads, and act_fn follows the time embedding and the last
+     * norm, too. level_...[i] overrides the one number for level i of the way down (the way up reads the list backwards, the mid block the last
+     * entry); 0: no override. */
+    int32_t cross_attention_dim, level_cross_attention_dim[BRUME_UNET2D_MAX_LEVELS];                   /**< 1280; width X of the context */
+    int32_t level_attention_heads[BRUME_UNET2D_MAX_LEVELS];                                            /**< of attention_head_dim */
+    int32_t level_layers[BRUME_UNET2D_MAX_LEVELS];                                                     /**< of layers_per_block */
+    int32_t transformer_layers_per_block, level_transformer_layers[BRUME_UNET2D_MAX_LEVELS];           /**< 1 */
+    bool only_cross_attention[BRUME_UNET2D_MAX_LEVELS]; /**< false; true: the first attention of a transformer reads the context, too */
+    bool use_linear_projection;        /**< false: a transformer begins and ends with 1x1 convolutions; the same numbers, other shapes in files */
+    bool mid_cross_attention;          /**< true: "UNetMidBlock2DCrossAttn"; false: "UNetMidBlock2D", which is one resnet here */
+    int32_t projection_class_embeddings_input_dim; /**< 0 = null; width of labels for the class types of projections */
+    int32_t conv_in_kernel, conv_out_kernel;       /**< 3; odd */
 } brume_unet2d_config;
 
-/** Fills the defaults above; the lists stay empty (levels 0). */
+/** Fills the defaults of UNet2DModel above; the lists stay empty (levels 0). */
 void brume_unet2d_config_default(brume_unet2d_config *c);
+/**
+ * The defaults of UNet2DConditionModel: 4 channels in and out, four levels of 320, 640, 1280, 1280 channels with cross-attention in all but the
+ * last. Stable Diffusion 1.x is this with cross_attention_dim 768.
+ */
+void brume_unet2d_condition_config_default(brume_unet2d_config *c);
 
 /**
  * Checks that a model can be built: lists of one length, groups that divide every width they meet, positive sizes.
@@ -99,7 +123,9 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
 
 /** Width E of the time embedding: time_embedding_dim, or 4 block_out_channels[0]. */
 int64_t brume_unet2d_embedding_dim(const brume_unet2d_config *c);
-/** Height and width of inputs must be multiples of this: 2^(L-1). */
+/** Width of the context that cross-attention reads; 0 of a model without any. */
+int64_t brume_unet2d_context_dim(const brume_unet2d_config *c);
+/** Height and width of inputs must be multiples of this: 2^(L-1); 1 for UNet2DConditionModel. */
 int64_t brume_unet2d_multiple(const brume_unet2d_config *c);
 
 /** Where dropout takes its random numbers. Each resnet uses a stream of its own: first_stream, first_stream + 1, ... */
@@ -111,10 +137,10 @@ typedef struct brume_dropout_source {
 
 /** What a network is given. Tensors that its config does not know are BRUME_NONE, all others are there. */
 typedef struct brume_unet2d_inputs {
-    brume_tensor x;         /**< (N, H, W, in_channels) f32; H and W multiples of 2^(L-1), else BRUME_E_SHAPE */
+    brume_tensor x;         /**< (N, H, W, in_channels) f32; H and W multiples of brume_unet2d_multiple(), else BRUME_E_SHAPE */
     brume_tensor t;         /**< (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding */
     brume_tensor labels;    /**< see brume_class_embedding */
-    brume_tensor context;   /**< (N, S, cross_attention_dim) f32: what cross-attention reads, say the text encoder's result */
+    brume_tensor context;   /**< (N, S, brume_unet2d_context_dim()) f32: what cross-attention reads, say the text encoder's result */
 } brume_unet2d_inputs;
 
 /** Adds an input to g for everything that the config takes, named x, t, labels, context, for n images of height x width and tokens rows of context. */

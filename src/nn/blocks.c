@@ -104,11 +104,11 @@ brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_te
     return y;
 }
 
-brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width)
+brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width, brume_act act)
 {
     char path[BRUME_NN_PATH];
     snprintf(path, sizeof path, "%s.linear_1", prefix);
-    const brume_tensor h = brume_silu(m->g, brume_nn_linear(m, path, x, width));
+    const brume_tensor h = brume_activation(m->g, brume_nn_linear(m, path, x, width), act);
     snprintf(path, sizeof path, "%s.linear_2", prefix);
     return brume_nn_linear(m, path, h, width);
 }
@@ -196,14 +196,20 @@ brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_t
     return conv(m, AT("conv"), x, channels(m, x), 3, &p, BRUME_NONE, BRUME_NONE);
 }
 
-brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x)
+brume_tensor brume_nn_upsample_to(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t height, int64_t width)
 {
     char path[BRUME_NN_PATH];
     brume_segment_begin(m->g);
     brume_scope_push(m->g, "%s", prefix);
-    x = resample(m, x, BRUME_NN_UP);
+    x = brume_upsample_nearest(m->g, x, height, width);
     brume_scope_pop(m->g);
     x = brume_nn_conv(m, AT("conv"), x, channels(m, x), 3, BRUME_NONE, BRUME_NONE);
     brume_segment_end(m->g);
     return x;
+}
+
+brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x)
+{
+    const brume_shape s = brume_tensor_shape(m->g, x);
+    return s.ndim == 4 ? brume_nn_upsample_to(m, prefix, x, 2 * s.d[1], 2 * s.d[2]) : BRUME_NONE; /* after an error */
 }

@@ -17,6 +17,7 @@ struct brume_nn {
     bool scale_shift;
     bool declared;                      /* the slab holds all parameters already: they are found by name */
     brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once; BRUME_NONE: there is no time */
+    brume_tensor context;               /* (N, S, X), or BRUME_NONE: what cross-attention reads */
     const brume_dropout_source *train;  /* NULL: evaluation */
     uint32_t stream;                    /* of the next dropout */
 };
@@ -25,7 +26,7 @@ enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP, BRUME_NN_FIR_DOW
 
 /* PREFIX.weight and PREFIX.bias, (I, O) and (O); y = x w + b. */
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
-/* Square kernel (1 or 3, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result; or BRUME_NONE. */
+/* Square kernel (odd, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result; or BRUME_NONE. */
 brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int kernel, brume_tensor bias_add,
                            brume_tensor residual);
 brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act);
@@ -36,8 +37,8 @@ brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows
 /* PREFIX.weight (I, O) without a bias: y = x w. */
 brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
 brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps);
-/* linear_2(silu(linear_1(x))) */
-brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width);
+/* linear_2(act(linear_1(x))) */
+brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width, brume_act act);
 
 /* Variations of ResnetBlock2D. */
 struct brume_nn_resnet {
@@ -49,9 +50,18 @@ struct brume_nn_resnet {
 brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, const struct brume_nn_resnet *r);
 /* Self-attention over pixels, with residual. head_dim 0: one head. groups 0: no normalisation. The result is divided by scale. */
 brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale);
+
+/* Transformer2D: self-attention, attention to the context and a gated feed-forward, in that order and depth times, over pixels. */
+struct brume_nn_transformer {
+    int groups, heads, depth;
+    bool linear;              /* projections are stored as linear layers, not as 1x1 convolutions */
+    bool only_cross;          /* the first attention reads the context, too */
+};
+brume_tensor brume_nn_transformer2d(struct brume_nn *m, const char *prefix, brume_tensor x, const struct brume_nn_transformer *t);
 /* PREFIX.conv, stride 2; pad 1: all around, 0: bottom and right only. */
 brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_tensor x, int pad);
-/* Nearest x 2, then PREFIX.conv. */
+/* Nearest to height x width, or x 2, then PREFIX.conv. */
+brume_tensor brume_nn_upsample_to(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t height, int64_t width);
 brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x);
 
 /* Residual multilayer perceptron over all values of an image: x (N, H, W, C) to (N, H, W, out); layers blocks of that width. */

@@ -122,8 +122,10 @@ static brume_status check_index(const char *path)
     brume_status s = brume_json_load(path, &root);
     const brume_json *entry = brume_json_find(root, "unet");
     const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
-    if (s == BRUME_OK && entry && name && strcmp(name, "UNet2DModel") && strncmp(name, "Brume", 5)) /* brume's own are told apart in config.json */
-        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel", path,
+    const bool built = !name || !strcmp(name, "UNet2DModel") || !strcmp(name, "UNet2DConditionModel") ||
+                       !strncmp(name, "Brume", 5); /* brume's own are told apart in config.json */
+    if (s == BRUME_OK && entry && !built)
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel and UNet2DConditionModel", path,
                        brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
     if (s == BRUME_OK && !entry)
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has no part called unet", path,
@@ -179,6 +181,7 @@ static brume_status write_index(const brume_model *m, const char *path)
     brume_json_begin_object(w, NULL);
     brume_json_put_string(w, "_class_name", m->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "BrumeClassifierPipeline"
                                             : brume_components_pipeline(m) ? brume_components_pipeline(m)
+                                            : m->unet.architecture == BRUME_ARCHITECTURE_CONDITION ? "BrumePipeline"
                                             : strcmp(scheduler, "DDIMScheduler") ? "DDPMPipeline" : "DDIMPipeline");
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
     brume_json_begin_array(w, "scheduler", 1);
@@ -186,7 +189,7 @@ static brume_status write_index(const brume_model *m, const char *path)
     brume_json_put_string(w, NULL, scheduler);
     brume_json_end(w);
     brume_json_begin_array(w, "unet", 1);
-    brume_json_put_string(w, NULL, m->unet.architecture == BRUME_ARCHITECTURE_UNET ? "diffusers" : "brume");
+    brume_json_put_string(w, NULL, strncmp(brume_unet2d_class_name(&m->unet), "Brume", 5) ? "diffusers" : "brume");
     brume_json_put_string(w, NULL, brume_unet2d_class_name(&m->unet));
     brume_json_end(w);
     brume_components_write(m, w);

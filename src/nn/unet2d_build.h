@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Internals of UNet2DModel shared by its files. */
+ * Internals of UNet2DModel and UNet2DConditionModel shared by their files. */
 #ifndef BRUME_NN_UNET2D_BUILD_H
 #define BRUME_NN_UNET2D_BUILD_H
 
 #include "brume/unet2d.h"
+#include "nn/config_table.h"
 
 #define BRUME_UNET2D_MAX_LAYERS 32
 
@@ -23,7 +24,35 @@ static inline int brume_unet2d_skip_up_groups(brume_unet2d_block b, int64_t prev
     return prev + skip / 4 < 32 ? (int)(prev + skip / 4) : 32;
 }
 
-/* "UNet2DModel", "BrumeMLP" or "BrumeNoisyClassifier"; NULL for an architecture that nobody knows. */
+/* What a level of the way down has, after overrides. */
+static inline int brume_unet2d_layers(const brume_unet2d_config *c, int level)
+{
+    return c->architecture == BRUME_ARCHITECTURE_CONDITION && c->level_layers[level] ? c->level_layers[level] : c->layers_per_block;
+}
+static inline int brume_unet2d_heads(const brume_unet2d_config *c, int level)
+{
+    return c->level_attention_heads[level] ? c->level_attention_heads[level] : c->attention_head_dim;
+}
+static inline int brume_unet2d_depth(const brume_unet2d_config *c, int level)
+{
+    return c->level_transformer_layers[level] ? c->level_transformer_layers[level] : c->transformer_layers_per_block;
+}
+
+/* Words of keys that both models have. */
+extern const struct brume_config_word brume_unet2d_act_names[], brume_unet2d_shift_types[];
+
+/* Keys of UNet2DConditionModel, in unet2d_condition_config.c. */
+extern const struct brume_config_key brume_unet2d_condition_keys[];
+extern const char *const brume_unet2d_condition_other_keys[];
+/* Defaults of the keys that may be lists. */
+void brume_unet2d_condition_level_defaults(brume_unet2d_config *c);
+/* The keys and the lists with an entry per level; what brume does not build is refused by the key's name. Needs c->levels. */
+brume_status brume_unet2d_condition_read(const brume_json *root, brume_unet2d_config *c);
+void brume_unet2d_condition_write(brume_json_writer *w, const brume_unet2d_config *c);
+/* What is special: block types, heads, contexts of one width. After the checks that all share. */
+brume_status brume_unet2d_condition_check(const brume_unet2d_config *c);
+
+/* "UNet2DModel", "BrumeMLP" and so on; NULL for an architecture that nobody knows. */
 const char *brume_unet2d_class_name(const brume_unet2d_config *c);
 
 /* Builds the network for the smallest image and returns its slab: the layout of the parameters. Errors stick to g. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The config.json of UNet2DModel: reading, writing, and checking before anything is built. */
+ * The config.json of UNet2DModel and its relatives: reading, writing, and checking before anything is built. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,21 +7,20 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/json.h"
-#include "nn/config_table.h"
 #include "nn/unet2d_build.h"
 
 static const struct brume_config_word time_types[] = { { "positional", BRUME_TIME_POSITIONAL }, { "fourier", BRUME_TIME_FOURIER }, { "learned", BRUME_TIME_LEARNED },
                                           { 0 } };
 static const struct brume_config_word resample_types[] = { { "conv", BRUME_RESAMPLE_CONV }, { "resnet", BRUME_RESAMPLE_RESNET }, { 0 } };
-static const struct brume_config_word act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU }, { "mish", BRUME_ACT_MISH },
-                                         { "gelu", BRUME_ACT_GELU_ERF }, { "relu", BRUME_ACT_RELU }, { 0 } };
-static const struct brume_config_word shift_types[] = { { "default", BRUME_TIME_DEFAULT }, { "scale_shift", BRUME_TIME_SCALE_SHIFT }, { 0 } };
+const struct brume_config_word brume_unet2d_act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU }, { "mish", BRUME_ACT_MISH },
+                                                           { "gelu", BRUME_ACT_GELU_ERF }, { "relu", BRUME_ACT_RELU }, { 0 } };
+const struct brume_config_word brume_unet2d_shift_types[] = { { "default", BRUME_TIME_DEFAULT }, { "scale_shift", BRUME_TIME_SCALE_SHIFT }, { 0 } };
 static const struct brume_config_word mid_types[] = { { "UNetMidBlock2D", 1 }, { 0 } };
 
 #define AT(field) offsetof(brume_unet2d_config, field)
 #define MAX_WIDTH BRUME_CONFIG_MAX_WIDTH
 static const struct brume_config_key keys[] = {
-    { "act_fn", BRUME_CONFIG_WORD, AT(act_fn), BRUME_ACT_SILU, 0, 0, false, act_names },
+    { "act_fn", BRUME_CONFIG_WORD, AT(act_fn), BRUME_ACT_SILU, 0, 0, false, brume_unet2d_act_names },
     { "add_attention", BRUME_CONFIG_BOOL, AT(add_attention), 1, 0, 1, false, NULL },
     { "attention_head_dim", BRUME_CONFIG_INT, AT(attention_head_dim), 8, 1, MAX_WIDTH, true, NULL },
     { "attn_norm_num_groups", BRUME_CONFIG_INT, AT(attn_norm_num_groups), 0, 1, MAX_WIDTH, true, NULL },
@@ -40,7 +39,7 @@ static const struct brume_config_key keys[] = {
     { "num_class_embeds", BRUME_CONFIG_INT, AT(num_class_embeds), 0, 1, INT_MAX, true, NULL },
     { "num_train_timesteps", BRUME_CONFIG_INT, AT(num_train_timesteps), 0, 1, INT_MAX, true, NULL },
     { "out_channels", BRUME_CONFIG_INT, AT(out_channels), 3, 1, MAX_WIDTH, false, NULL },
-    { "resnet_time_scale_shift", BRUME_CONFIG_WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false, shift_types },
+    { "resnet_time_scale_shift", BRUME_CONFIG_WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false, brume_unet2d_shift_types },
     { "time_embedding_dim", BRUME_CONFIG_INT, AT(time_embedding_dim), 0, 1, MAX_WIDTH, true, NULL },
     { "time_embedding_type", BRUME_CONFIG_WORD, AT(time_embedding_type), BRUME_TIME_POSITIONAL, 0, 0, false, time_types },
     { "upsample_type", BRUME_CONFIG_WORD, AT(upsample_type), BRUME_RESAMPLE_CONV, 0, 0, false, resample_types },
@@ -56,6 +55,7 @@ static const struct block blocks[] = {
     { "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D", BRUME_BLOCK_RESNET_RESAMPLE },
     { "SkipDownBlock2D", "SkipUpBlock2D", BRUME_BLOCK_SKIP },
     { "AttnSkipDownBlock2D", "AttnSkipUpBlock2D", BRUME_BLOCK_ATTENTION_SKIP },
+    { "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", BRUME_BLOCK_CROSS_ATTENTION },
 };
 enum { N_BLOCKS = sizeof blocks / sizeof *blocks };
 
@@ -63,6 +63,8 @@ void brume_unet2d_config_default(brume_unet2d_config *c)
 {
     _Static_assert(sizeof(brume_act) == sizeof(int32_t), "enums are read and written as int32_t");
     memset(c, 0, sizeof *c);
+    brume_config_defaults(brume_unet2d_condition_keys, c); /* for what only it knows */
+    brume_unet2d_condition_level_defaults(c);
     brume_config_defaults(keys, c);
 }
 
@@ -76,10 +78,10 @@ static brume_status divides(const char *key, int groups, int64_t width, const ch
 static brume_status check_groups(const brume_unet2d_config *c)
 {
     static const char key[] = "norm_num_groups", own[] = "the number of groups of NCSN++, min(channels / 4, 32),";
-    const int L = c->levels, n = c->layers_per_block;
+    const int L = c->levels;
     const int32_t *ch = c->block_out_channels;
     char where[64];
-    const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER;
+    const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER, condition = c->architecture == BRUME_ARCHITECTURE_CONDITION;
     brume_status s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, classifier ? L - 1 : 0), ch[classifier ? L - 1 : 0],
                              classifier ? "norm_out" : "conv_norm_out");
     if (s == BRUME_OK && c->mid_block) s = divides(c->norm_num_groups ? key : own, brume_unet2d_groups(c, L - 1), ch[L - 1], "mid_block");
@@ -94,6 +96,7 @@ static brume_status check_groups(const brume_unet2d_config *c)
         const brume_unet2d_block type = c->up_block_types[i];
         const bool skip = brume_unet2d_is_skip(type);
         const int64_t out = ch[L - 1 - i], prev = i ? ch[L - i] : ch[L - 1], next = ch[L - 2 - i > 0 ? L - 2 - i : 0];
+        const int n = brume_unet2d_layers(c, L - 1 - i);
         for (int j = 0; j <= n && s == BRUME_OK; j++) {
             const int64_t x = j == 0 ? prev : out, beside = j == n ? next : out;
             snprintf(where, sizeof where, "up_blocks.%d.resnets.%d.norm1", i, j);
@@ -103,7 +106,7 @@ static brume_status check_groups(const brume_unet2d_config *c)
         if (s == BRUME_OK) s = divides(skip ? own : key, skip ? brume_unet2d_quarter(out) : c->norm_num_groups, out, where);
         if (s == BRUME_OK && type == BRUME_BLOCK_ATTENTION_SKIP) s = divides("the number of groups of NCSN++'s attention", 32, out, where);
     }
-    if (s == BRUME_OK && c->mid_block && c->add_attention && c->attn_norm_num_groups)
+    if (s == BRUME_OK && c->mid_block && !condition && c->add_attention && c->attn_norm_num_groups)
         s = divides("attn_norm_num_groups", c->attn_norm_num_groups, ch[L - 1], "mid_block.attentions.0");
     return s;
 }
@@ -129,12 +132,31 @@ static brume_status check_head_dim(const brume_unet2d_config *c, int level, cons
                       c->block_out_channels[level], where);
 }
 
-static const char *const class_names[] = { "UNet2DModel", "BrumeMLP", "BrumeNoisyClassifier" }; /* order of brume_architecture */
+static const char *const class_names[] = { "UNet2DModel", "BrumeMLP", "BrumeNoisyClassifier", "UNet2DConditionModel" }; /* order of brume_architecture */
 enum { ARCHITECTURES = sizeof class_names / sizeof *class_names };
 
 const char *brume_unet2d_class_name(const brume_unet2d_config *c)
 {
     return (unsigned)c->architecture < ARCHITECTURES ? class_names[c->architecture] : NULL;
+}
+
+static const struct brume_config_key *keys_of(const brume_unet2d_config *c)
+{
+    return c->architecture == BRUME_ARCHITECTURE_CONDITION ? brume_unet2d_condition_keys : keys;
+}
+
+/* What only UNet2DConditionModel has. */
+static brume_status check_others(const brume_unet2d_config *c)
+{
+    for (int i = 0; i < c->levels; i++)
+        if (c->down_block_types[i] == BRUME_BLOCK_CROSS_ATTENTION || c->up_block_types[i] == BRUME_BLOCK_CROSS_ATTENTION)
+            return brume_fail(BRUME_E_UNSUPPORTED, "CrossAttnDownBlock2D and CrossAttnUpBlock2D are blocks of UNet2DConditionModel; this is a %s",
+                              brume_unet2d_class_name(c));
+    if (c->conv_in_kernel != 3 || c->conv_out_kernel != 3)
+        return brume_fail(BRUME_E_ARG, "conv_in_kernel and conv_out_kernel must be 3 of a %s, got %d and %d", brume_unet2d_class_name(c),
+                          c->conv_in_kernel, c->conv_out_kernel);
+    if (c->class_embed_type < BRUME_CLASS_PROJECTION) return BRUME_OK;
+    return brume_fail(BRUME_E_UNSUPPORTED, "class_embed_type is a projection, which only UNet2DConditionModel has");
 }
 
 static brume_status check_classifier(const brume_unet2d_config *c)
@@ -151,7 +173,8 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
     if (c->levels < 1 || c->levels > BRUME_UNET2D_MAX_LEVELS)
         return brume_fail(BRUME_E_ARG, "block_out_channels, down_block_types and up_block_types need 1 to %d entries, got %d", BRUME_UNET2D_MAX_LEVELS,
                           c->levels);
-    brume_status s = brume_config_check(keys, c);
+    if (!brume_unet2d_class_name(c)) return brume_fail(BRUME_E_ARG, "architecture holds %d, which stands for nothing", (int)c->architecture);
+    brume_status s = brume_config_check(keys_of(c), c);
     if (s != BRUME_OK) return s;
     if (!(c->dropout < 1)) return brume_fail(BRUME_E_ARG, "dropout must be below 1, got %g", c->dropout);
     for (int i = 0; i < c->levels; i++)
@@ -160,7 +183,7 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
     for (int i = 0; i < c->levels; i++)
         if ((unsigned)c->down_block_types[i] >= N_BLOCKS || (unsigned)c->up_block_types[i] >= N_BLOCKS)
             return brume_fail(BRUME_E_ARG, "down_block_types[%d] or up_block_types[%d] holds a number that stands for no block", i, i);
-    if ((unsigned)c->class_embed_type > BRUME_CLASS_IDENTITY)
+    if ((unsigned)c->class_embed_type > BRUME_CLASS_SIMPLE_PROJECTION)
         return brume_fail(BRUME_E_ARG, "class_embed_type holds %d, which stands for nothing", (int)c->class_embed_type);
     const int half = c->block_out_channels[0] / 2;
     if (c->time_embedding_type == BRUME_TIME_POSITIONAL && (half < 1 || half - c->freq_shift == 0))
@@ -169,17 +192,19 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
         return brume_fail(BRUME_E_ARG, "time_embedding_type is learned, so num_train_timesteps must say how many rows its table has");
     if (c->class_embed_type == BRUME_CLASS_TABLE && c->num_class_embeds == 0)
         return brume_fail(BRUME_E_ARG, "a class embedding table needs num_class_embeds >= 1");
-    if (!brume_unet2d_class_name(c)) return brume_fail(BRUME_E_ARG, "architecture holds %d, which stands for nothing", (int)c->architecture);
+    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION;
+    s = condition ? brume_unet2d_condition_check(c) : check_others(c);
+    if (s != BRUME_OK) return s;
     if (c->architecture == BRUME_ARCHITECTURE_MLP)
         return c->levels == 1 ? BRUME_OK : brume_fail(BRUME_E_ARG, "BrumeMLP takes one width in block_out_channels, got %d", c->levels);
     const bool classifier = c->architecture == BRUME_ARCHITECTURE_CLASSIFIER;
     s = classifier ? check_classifier(c) : check_skip(c);
     if (s == BRUME_OK) s = check_groups(c);
-    for (int i = 0; i < c->levels && s == BRUME_OK; i++) {
+    for (int i = 0; i < c->levels && s == BRUME_OK && !condition; i++) {
         if (attends(c->down_block_types[i])) s = check_head_dim(c, i, "a down block");
         if (s == BRUME_OK && !classifier && attends(c->up_block_types[i])) s = check_head_dim(c, c->levels - 1 - i, "an up block");
     }
-    if (s == BRUME_OK && c->mid_block && c->add_attention) s = check_head_dim(c, c->levels - 1, "the mid block");
+    if (s == BRUME_OK && c->mid_block && !condition && c->add_attention) s = check_head_dim(c, c->levels - 1, "the mid block");
     return s;
 }
 
@@ -199,6 +224,7 @@ static brume_status read_block(const brume_json *v, bool down, brume_unet2d_bloc
 static brume_status read_blocks(const brume_json *root, const char *key, bool down, brume_unet2d_config *c, brume_unet2d_block *out)
 {
     const brume_json *list = brume_json_find(root, key);
+    if (!list && c->architecture == BRUME_ARCHITECTURE_CONDITION && c->levels == 4) return BRUME_OK; /* its defaults */
     if (brume_json_typeof(list) != BRUME_JSON_ARRAY)
         return brume_fail(BRUME_E_FORMAT, "%s %s must be a list of block types", brume_json_where(root), key);
     const int64_t n = brume_json_count(list);
@@ -218,8 +244,8 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
     int n = 0;
     brume_status s = brume_json_get_ints(root, "block_out_channels", BRUME_UNET2D_MAX_LEVELS, 1, MAX_WIDTH, widths, &n);
     if (s != BRUME_OK) return s;
-    if (n == 0) return brume_fail(BRUME_E_FORMAT, "%s block_out_channels is missing", brume_json_where(root));
-    c->levels = n;
+    if (n == 0 && c->levels == 0) return brume_fail(BRUME_E_FORMAT, "%s block_out_channels is missing", brume_json_where(root));
+    if (n > 0) c->levels = n;
     for (int i = 0; i < n; i++) c->block_out_channels[i] = (int32_t)widths[i];
     s = read_blocks(root, "down_block_types", true, c, c->down_block_types);
     if (s == BRUME_OK && c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) s = read_blocks(root, "up_block_types", false, c, c->up_block_types);
@@ -231,10 +257,13 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
     return s;
 }
 
+static const struct brume_config_word class_types[] = { { "timestep", BRUME_CLASS_TIMESTEP }, { "identity", BRUME_CLASS_IDENTITY },
+                                                        { "projection", BRUME_CLASS_PROJECTION },
+                                                        { "simple_projection", BRUME_CLASS_SIMPLE_PROJECTION }, { 0 } };
+
 static brume_status read_class_type(const brume_json *root, brume_unet2d_config *c)
 {
-    static const struct brume_config_word types[] = { { "timestep", BRUME_CLASS_TIMESTEP }, { "identity", BRUME_CLASS_IDENTITY }, { 0 } };
-    static const struct brume_config_key key = { .name = "class_embed_type", .null_is_0 = true, .words = types };
+    static const struct brume_config_key key = { .name = "class_embed_type", .null_is_0 = true, .words = class_types };
     const brume_json *v = brume_json_find(root, key.name);
     int type = c->num_class_embeds ? BRUME_CLASS_TABLE : BRUME_CLASS_NONE;
     const brume_status s = brume_json_is_null(v) ? BRUME_OK : brume_config_read_word(&key, v, &type);
@@ -251,14 +280,16 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     while (known < ARCHITECTURES && strcmp(class_name, class_names[known])) known++;
     c->architecture = known < ARCHITECTURES ? (brume_architecture)known : BRUME_ARCHITECTURE_UNET;
     if (known == ARCHITECTURES && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel")) /* names of old files */
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel", brume_json_where(root), class_name);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel and UNet2DConditionModel", brume_json_where(root), class_name);
+    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION;
+    if (condition) brume_unet2d_condition_config_default(c);
     brume_status s = read_lists(root, c);
-    if (s == BRUME_OK) s = brume_config_read(root, keys, c);
+    if (s == BRUME_OK) s = condition ? brume_unet2d_condition_read(root, c) : brume_config_read(root, keys, c);
     if (s == BRUME_OK) s = read_class_type(root, c);
     if (s != BRUME_OK) return s;
     s = brume_unet2d_config_check(c);
     if (s != BRUME_OK) return brume_fail(s, "%s %s", brume_json_where(root), brume_error());
-    if (note) brume_config_note_unknown(root, keys, other_keys, note);
+    if (note) brume_config_note_unknown(root, keys_of(c), condition ? brume_unet2d_condition_other_keys : other_keys, note);
     return BRUME_OK;
 }
 
@@ -293,7 +324,8 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
     brume_json_begin_object(w, NULL);
     brume_json_put_string(w, "_class_name", brume_unet2d_class_name(c));
     brume_json_put_string(w, "_diffusers_version", "0.42.1");
-    brume_config_write(w, keys, c);
+    brume_config_write(w, keys_of(c), c);
+    if (c->architecture == BRUME_ARCHITECTURE_CONDITION) brume_unet2d_condition_write(w, c);
     brume_json_begin_array(w, "block_out_channels", 1);
     for (int i = 0; i < c->levels; i++) brume_json_put_int(w, NULL, c->block_out_channels[i]);
     brume_json_end(w);
@@ -305,11 +337,10 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
         for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->up_block_types[i]].up);
         brume_json_end(w);
     }
-    const brume_class_embedding type = c->class_embed_type;
-    if (type == BRUME_CLASS_TIMESTEP || type == BRUME_CLASS_IDENTITY)
-        brume_json_put_string(w, "class_embed_type", type == BRUME_CLASS_TIMESTEP ? "timestep" : "identity");
-    else
-        brume_json_put_null(w, "class_embed_type");
+    const struct brume_config_word *type = class_types;
+    while (type->text && type->value != (int)c->class_embed_type) type++;
+    if (type->text) brume_json_put_string(w, "class_embed_type", type->text);
+    else brume_json_put_null(w, "class_embed_type");
     if (c->sample_size[0] == 0) brume_json_put_null(w, "sample_size");
     else if (c->sample_size[0] == c->sample_size[1]) brume_json_put_int(w, "sample_size", c->sample_size[0]);
     else {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A UNet2DModel as the denoiser of a sampler, with classifier-free guidance and learned variances. */
+ * A U-Net as the denoiser of a sampler, with classifier-free guidance and learned variances. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ struct network {
     brume_graph *g;
     brume_plan *p;
     int64_t rows;
-    brume_tensor slab, x, t, labels, weights, out, variance; /* BRUME_NONE: not there */
+    brume_tensor slab, x, t, labels, context, weights, out, variance; /* BRUME_NONE: not there */
     brume_tensor v, product;                                 /* of the derivative: out^T v by x */
 };
 
@@ -29,6 +29,7 @@ struct brume_unet2d_denoiser {
     brume_buffer *params;         /* NULL where the one network owns them, or the caller */
     int64_t images;
     int32_t null_label;
+    int64_t context_row;       /* values of the context per image, 0: none */
     void *times;               /* 2 N f32, or i32 for a learned time embedding */
     void *label_rows;          /* 2 N labels in the network's type, [null, label]; NULL without */
 };
@@ -109,6 +110,26 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
     return s;
 }
 
+brume_status brume_unet2d_denoiser_set_context(brume_unet2d_denoiser *n, const float *context, const float *null_context, bool null_context_each)
+{
+    if (!n->context_row) return brume_fail(BRUME_E_ARG, "a context given, but the model has no cross-attention");
+    if (!context) return brume_fail(BRUME_E_ARG, "the model has cross-attention, so a context must be given");
+    if (n->guided.p && !null_context)
+        return brume_fail(BRUME_E_ARG, "guidance compares a context with null_context, say of an empty prompt, which must be given");
+    const size_t row = (size_t)n->context_row * sizeof *context, all = row * (size_t)n->images;
+    brume_status s = BRUME_OK;
+    if (n->guided.p) { /* [uncond, cond] */
+        brume_buffer *to = brume_plan_buffer(n->guided.p, n->guided.context);
+        for (int64_t i = 0; i < n->images && s == BRUME_OK; i++)
+            s = brume_buffer_write(to, row * (size_t)i, null_context + (null_context_each ? i * n->context_row : 0), row);
+        if (s == BRUME_OK) s = brume_buffer_write(to, all, context, all);
+    }
+    struct network *const alone[] = { &n->plain, &n->adjoint };
+    for (int i = 0; i < 2 && s == BRUME_OK; i++)
+        if (alone[i]->p) s = brume_plan_write(alone[i]->p, alone[i]->context, context, all);
+    return s;
+}
+
 /* Guidance at some noise levels alone takes two networks, and the derivative one of its own: they read one copy of the parameters. */
 static bool both(const brume_unet2d_denoiser_options *o) { return o->guidance.scale != 1 && o->guidance.sigma_hi > 0; }
 static bool shared_weights(const brume_unet2d_denoiser_options *o) { return o->weights || o->derivative || both(o); }
@@ -126,11 +147,12 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     w->slab = brume_slab(g, "params");
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->t = brume_input(g, "t", time_type, BRUME_SHAPE(w->rows));
-    w->labels = w->variance = w->weights = w->v = w->product = BRUME_NONE;
+    w->labels = w->context = w->variance = w->weights = w->v = w->product = BRUME_NONE;
     if (n->label_rows) w->labels = brume_input(g, "labels", c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : time_type, BRUME_SHAPE(w->rows));
+    if (n->context_row) w->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(w->rows, o->tokens, brume_unet2d_context_dim(c)));
     if (guided) w->weights = brume_input(g, "guidance", BRUME_F32, BRUME_SHAPE(2));
     const brume_tensor x = guided ? brume_concat(g, 2, (brume_tensor[]){ w->x, w->x }, 0) : w->x;
-    const brume_unet2d_inputs in = { .x = x, .t = w->t, .labels = w->labels, .context = BRUME_NONE };
+    const brume_unet2d_inputs in = { .x = x, .t = w->t, .labels = w->labels, .context = w->context };
     brume_tensor y = brume_unet2d(g, c, w->slab, &in, NULL);
     if (n->denoiser.has_variance) { /* channels [prediction, variance]; guidance leaves the conditional variance alone */
         brume_tensor v = brume_slice(g, y, 3, c->in_channels, c->in_channels);
@@ -198,22 +220,27 @@ static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, cons
 static brume_status check(const brume_unet2d_config *c, brume_shape images, const brume_unet2d_denoiser_options *o)
 {
     if (images.ndim != 4) return brume_fail(BRUME_E_SHAPE, "a denoiser's images must be (N, H, W, C)");
+    const brume_status s = brume_unet2d_config_check(c);
+    if (s != BRUME_OK) return s;
     if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER)
         return brume_fail(BRUME_E_ARG, "the model is a classifier of noisy images, which draws nothing itself: give it to brume sample as --classifier");
     if (c->out_channels != c->in_channels && c->out_channels != 2 * c->in_channels)
         return brume_fail(BRUME_E_UNSUPPORTED, "the model has %d input and %d output channels; a denoiser needs the same number, or twice with a learned "
                                                "variance", c->in_channels, c->out_channels);
-    if (c->class_embed_type == BRUME_CLASS_IDENTITY)
-        return brume_fail(BRUME_E_UNSUPPORTED, "a denoiser takes class numbers; this model's class embedding is \"identity\"");
+    if (c->class_embed_type == BRUME_CLASS_IDENTITY || c->class_embed_type >= BRUME_CLASS_PROJECTION)
+        return brume_fail(BRUME_E_UNSUPPORTED, "a denoiser takes class numbers; this model's class embedding takes vectors (\"identity\" or a projection)");
     if (c->class_embed_type != BRUME_CLASS_NONE && !o->labels)
         return brume_fail(BRUME_E_ARG, "the model has a class embedding, so labels must be given");
     if (c->class_embed_type == BRUME_CLASS_NONE && o->labels) return brume_fail(BRUME_E_ARG, "labels given, but the model has no class embedding");
-    if (c->class_embed_type == BRUME_CLASS_NONE && o->guidance.scale != 1.0)
-        return brume_fail(BRUME_E_ARG, "guidance needs a model with a class embedding; this one is unconditional");
+    const bool reads = brume_unet2d_context_dim(c) > 0;
+    if (reads && !o->context) return brume_fail(BRUME_E_ARG, "the model has cross-attention, so a context must be given");
+    if (!reads && o->context) return brume_fail(BRUME_E_ARG, "a context given, but the model has no cross-attention");
+    if (reads && o->tokens < 1) return brume_fail(BRUME_E_ARG, "a context needs at least one token per image, got %lld", (long long)o->tokens);
+    if (c->class_embed_type == BRUME_CLASS_NONE && !reads && o->guidance.scale != 1.0)
+        return brume_fail(BRUME_E_ARG, "guidance needs a model with a class embedding or cross-attention; this one is unconditional");
     if (o->derivative && o->guidance.scale != 1.0)
         return brume_fail(BRUME_E_UNSUPPORTED, "the derivative is that of a network without guidance; its scale must be 1, got %g", o->guidance.scale);
-    const brume_status s = brume_guidance_check(&o->guidance);
-    return s == BRUME_OK ? brume_unet2d_config_check(c) : s;
+    return brume_guidance_check(&o->guidance);
 }
 
 brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_config *c, const float *params, brume_shape images,
@@ -228,6 +255,7 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     n->guidance = o->guidance;
     n->null_label = o->null_label;
     n->images = images.d[0];
+    n->context_row = o->tokens * brume_unet2d_context_dim(c);
     n->denoiser = (brume_denoiser){ .self = n, .predict = predict, .prediction_type = o->prediction_type,
                                     .has_variance = c->out_channels == 2 * c->in_channels, .vjp = o->derivative ? vjp : NULL };
     n->times = calloc((size_t)(2 * n->images), 4);
@@ -238,6 +266,7 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
     if (s == BRUME_OK && o->derivative) s = build(n, &n->adjoint, d, images, o);
     if (s == BRUME_OK) s = write_params(n, d, params, o);
     if (s == BRUME_OK && o->labels) s = brume_unet2d_denoiser_set_labels(n, o->labels);
+    if (s == BRUME_OK && o->context) s = brume_unet2d_denoiser_set_context(n, o->context, o->null_context, o->null_context_each);
     if (s != BRUME_OK) brume_unet2d_denoiser_free(n);
     else *out = n;
     return s;
