@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ * Training of autoencoders: reconstruction and KL divergence (Rombach et al. 2022; Kingma & Welling 2014). */
+#include "brume/autoencoder_train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "brume/params.h"
+#include "brume/rng.h"
+#include "train/trainer.h"
+
+struct brume_autoencoder_trainer {
+    brume_train_config config;
+    brume_autoencoder_config autoencoder;
+    brume_loader *loader;
+    brume_graph *graph;
+    brume_plan *plan;
+    brume_tensor x, eps, slab, loss, reconstruction, kl;
+    struct brume_update update;
+    int64_t done, n_params, latent, image;  /* values of a latent and of an image */
+    float *images, *noise;
+};
+
+/* |x|, whose gradient is 0 at 0 */
+static brume_tensor magnitude(brume_graph *g, brume_tensor x)
+{
+    return brume_add(g, brume_relu(g, x), brume_relu(g, brume_affine(g, x, -1.0f, 0.0f)));
+}
+
+static brume_status build(brume_autoencoder_trainer *t, brume_device *d, const brume_autoencoder_objective *o, brume_shape images)
+{
+    brume_graph *g = t->graph = brume_graph_new();
+    const brume_autoencoder_config *c = &t->autoencoder;
+    const int64_t f = brume_autoencoder_factor(c);
+    if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory for training");
+    t->slab = brume_slab(g, "params");
+    t->x = brume_input(g, "x", BRUME_F32, images);
+    t->eps = brume_input(g, "eps", BRUME_F32, BRUME_SHAPE(images.d[0], images.d[1] / f, images.d[2] / f, c->latent_channels));
+    const brume_tensor moments = brume_autoencoder_encode(g, c, t->slab, t->x);
+    const brume_tensor y = brume_autoencoder_decode(g, c, t->slab, brume_autoencoder_sample(g, moments, t->eps)), e = brume_sub(g, y, t->x);
+    t->reconstruction = brume_mean(g, o->reconstruction == BRUME_RECONSTRUCTION_L1 ? magnitude(g, e) : brume_square(g, e), 15, 0);
+    t->kl = brume_mean(g, brume_autoencoder_kl(g, moments), 1, 0);
+    t->loss = brume_add(g, t->reconstruction, brume_affine(g, t->kl, (float)(o->kl_weight / (double)t->image), 0.0f));
+    brume_output(g, t->reconstruction, "reconstruction");
+    brume_output(g, t->kl, "kl");
+    brume_output(g, t->loss, "loss");
+    brume_update_build(&t->update, g, &t->config, t->slab, brume_grad_slab(g, t->loss, t->slab));
+    if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
+    t->n_params = brume_params_numel(g, t->slab);
+    const brume_status s = brume_plan_new(d, g, NULL, &t->plan);
+    t->update.plan = t->plan;
+    return s;
+}
+
+/* The average begins at the parameters, as if they had always been there. */
+static brume_status start(brume_autoencoder_trainer *t, const brume_autoencoder *init)
+{
+    brume_autoencoder *fresh = NULL;
+    brume_status s = init ? BRUME_OK : brume_autoencoder_new(&t->autoencoder, t->config.seed, &fresh);
+    const brume_autoencoder *a = init ? init : fresh;
+    if (s == BRUME_OK && a->n_params != t->n_params)
+        s = brume_fail(BRUME_E_ARG, "training begins from %lld parameters, the autoencoder to be trained has %lld", (long long)a->n_params, (long long)t->n_params);
+    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->slab, a->params, (size_t)t->n_params * 4);
+    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->update.ema, a->params, (size_t)t->n_params * 4);
+    brume_autoencoder_free(fresh);
+    return s;
+}
+
+static brume_status check(const brume_train_config *c, const brume_autoencoder_config *ac, const brume_autoencoder_objective *o, const brume_dataset *data)
+{
+    const brume_status s = brume_autoencoder_config_check(ac);
+    if (s != BRUME_OK) return s;
+    const long long f = brume_autoencoder_factor(ac);
+    const int32_t height = brume_dataset_height(data), width = brume_dataset_width(data), channels = brume_dataset_channels(data);
+    if (height % f || width % f)
+        return brume_fail(BRUME_E_ARG, "an autoencoder of %d levels needs images whose sides are multiples of %lld, got %d x %d", ac->levels, f, height, width);
+    if (ac->in_channels != channels || ac->out_channels != channels)
+        return brume_fail(BRUME_E_ARG, "images have %d channels, the autoencoder takes %d and gives %d", channels, ac->in_channels, ac->out_channels);
+    if (!(o->kl_weight >= 0) || (unsigned)o->reconstruction > BRUME_RECONSTRUCTION_L2)
+        return brume_fail(BRUME_E_ARG, "training an autoencoder: the weight of KL must be 0 or more, the reconstruction L1 or L2");
+    return c->batch >= 1 ? BRUME_OK : brume_fail(BRUME_E_ARG, "batch must be 1 or more, got %d", c->batch);
+}
+
+brume_status brume_autoencoder_trainer_new(brume_device *d, const brume_train_config *c, const brume_autoencoder_config *ac,
+                                           const brume_autoencoder_objective *o, const brume_dataset *data, const brume_autoencoder *init,
+                                           brume_autoencoder_trainer **out)
+{
+    *out = NULL;
+    brume_status s = check(c, ac, o, data);
+    if (s != BRUME_OK) return s;
+    brume_autoencoder_trainer *t = calloc(1, sizeof *t);
+    if (!t) return brume_fail(BRUME_E_MEMORY, "out of memory for training");
+    const brume_shape images = BRUME_SHAPE(c->batch, brume_dataset_height(data), brume_dataset_width(data), brume_dataset_channels(data));
+    const int64_t f = brume_autoencoder_factor(ac);
+    t->config = *c;
+    t->config.storage = BRUME_STORAGE_F32;
+    t->autoencoder = *ac;
+    t->image = images.d[1] * images.d[2] * images.d[3];
+    t->latent = images.d[1] / f * (images.d[2] / f) * ac->latent_channels;
+    t->images = malloc((size_t)(c->batch * t->image) * 4);
+    t->noise = malloc((size_t)(c->batch * t->latent) * 4);
+    if (!t->images || !t->noise) s = brume_fail(BRUME_E_MEMORY, "out of memory for a batch");
+    if (s == BRUME_OK) s = brume_loader_new(data, c->seed, &t->loader);
+    if (s == BRUME_OK) s = build(t, d, o, images);
+    if (s == BRUME_OK) s = start(t, init);
+    if (s != BRUME_OK) brume_autoencoder_trainer_free(t);
+    else *out = t;
+    return s;
+}
+
+void brume_autoencoder_trainer_free(brume_autoencoder_trainer *t)
+{
+    if (!t) return;
+    brume_plan_free(t->plan);
+    brume_graph_free(t->graph);
+    brume_loader_free(t->loader);
+    free(t->images);
+    free(t->noise);
+    free(t);
+}
+
+brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_autoencoder_result *r)
+{
+    const int64_t n = t->config.batch, first = t->done * n;
+    *r = (brume_autoencoder_result){ .lr = brume_learning_rate(&t->config, t->done) };
+    brume_status s = brume_loader_read(t->loader, first, n, t->images, NULL, NULL);
+    for (int64_t i = 0; i < n && s == BRUME_OK; i++)
+        brume_fill_normal(brume_seed_mix(t->config.seed, (uint64_t)(first + i)), BRUME_STREAM_TRAIN_NOISE, 0, 0, t->latent, t->noise + i * t->latent);
+    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->x, t->images, (size_t)(n * t->image) * 4);
+    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->eps, t->noise, (size_t)(n * t->latent) * 4);
+    if (s == BRUME_OK) s = brume_update_write(&t->update, &t->config, t->done, r->lr);
+    if (s == BRUME_OK) s = brume_plan_run(t->plan);
+    const struct { brume_tensor from; double *to; } results[] = {
+        { t->loss, &r->loss }, { t->reconstruction, &r->reconstruction }, { t->kl, &r->kl }, { t->update.grad_norm, &r->grad_norm } };
+    for (int i = 0; i < 4 && s == BRUME_OK; i++) {
+        float value = 0;
+        s = brume_plan_read(t->plan, results[i].from, &value, sizeof value);
+        *results[i].to = (double)value;
+    }
+    if (s != BRUME_OK) return s;
+    t->done++;
+    if (isfinite(r->loss) && isfinite(r->grad_norm)) return BRUME_OK;
+    return brume_fail(BRUME_E_NUMERIC, "training: step %lld has a loss of %g and a gradient of norm %g; a smaller learning rate may help", (long long)t->done,
+                      r->loss, r->grad_norm);
+}
+
+brume_status brume_autoencoder_trainer_get(brume_autoencoder_trainer *t, int ema, brume_autoencoder **out)
+{
+    brume_autoencoder *a = NULL;
+    *out = NULL;
+    brume_status s = brume_autoencoder_new(&t->autoencoder, 0, &a);
+    if (s == BRUME_OK) s = brume_plan_read(t->plan, ema ? t->update.ema : t->slab, a->params, (size_t)t->n_params * 4);
+    if (s != BRUME_OK) brume_autoencoder_free(a);
+    else *out = a;
+    return s;
+}
+
+brume_status brume_autoencoder_estimate_scaling(brume_device *d, brume_autoencoder *a, const brume_dataset *data, int64_t images, uint64_t seed)
+{
+    const int64_t f = brume_autoencoder_factor(&a->config), h = brume_dataset_height(data) / f, w = brume_dataset_width(data) / f;
+    const int64_t latent = h * w * a->config.latent_channels, image = h * f * w * f * a->config.in_channels;
+    const brume_autoencoder_objective any = { 0 };
+    brume_train_config one = { .batch = 1 };
+    brume_status s = check(&one, &a->config, &any, data);
+    if (s != BRUME_OK) return s;
+    brume_latent_coder *coder = NULL;
+    float *x = malloc((size_t)image * 4), *z = malloc((size_t)latent * 4);
+    double sum = 0, squares = 0;
+    a->config.scaling_factor = 1;
+    a->config.shift_factor = 0;
+    s = x && z ? brume_latent_coder_new(d, a, h, w, NULL, &coder) : brume_fail(BRUME_E_MEMORY, "out of memory for an image");
+    if (images > brume_dataset_count(data)) images = brume_dataset_count(data);
+    for (int64_t i = 0; i < images && s == BRUME_OK; i++) {
+        const uint64_t own = brume_seed_mix(seed, (uint64_t)i);
+        s = brume_dataset_get(data, i, x, NULL);
+        if (s == BRUME_OK) s = brume_latent_coder_encode(coder, x, 1, &own, z);
+        for (int64_t k = 0; k < latent && s == BRUME_OK; k++) {
+            sum += (double)z[k];
+            squares += (double)z[k] * (double)z[k];
+        }
+    }
+    const double n = (double)(images * latent), variance = squares / n - sum / n * (sum / n);
+    if (s == BRUME_OK && !(variance > 1e-12 && isfinite(variance)))
+        s = brume_fail(BRUME_E_NUMERIC, "latents of %lld images have a variance of %g, so that no factor brings it to 1", (long long)images, variance);
+    if (s == BRUME_OK) a->config.scaling_factor = 1 / sqrt(variance);
+    brume_latent_coder_free(coder);
+    free(x);
+    free(z);
+    return s;
+}
