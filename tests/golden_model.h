@@ -46,5 +46,7 @@ int golden_ok(struct golden_run *r, const char *what, brume_status s);
 void golden_unet2d(const char *folder, const char *name, const struct test_devices *devices);
 void golden_text_encoder(const char *folder, const char *name, const struct test_devices *devices);
 void golden_autoencoder(const char *folder, const char *name, const struct test_devices *devices);
+/* A complete text-to-image pipeline with io.json. */
+void golden_pipeline(const char *folder, const char *name, const struct test_devices *devices);
 
 #endif

@@ -17,6 +17,7 @@ struct kind {
     void (*run)(const char *folder, const char *name, const struct test_devices *devices);
 };
 static const struct kind kinds[] = {
+    { "model_index.json", "StableDiffusionPipeline", golden_pipeline },
     { "unet/config.json", NULL, golden_unet2d },
     { "config.json", "CLIPTextModel", golden_text_encoder },
     { "config.json", "CLIPTextModelWithProjection", golden_text_encoder },
