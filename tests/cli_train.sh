@@ -177,6 +177,13 @@ refused 1 "weight expects 4 dimensions" "$brume" bench ops --op conv2d --shape 2
 refused 2 "give a model" "$brume" bench ops --device cpu
 refused 2 "give either" "$brume" plan --device cpu
 
+# An autoencoder for latent diffusion, and one that goes on from it.
+ok "train an autoencoder" "$brume" train --task autoencoder --data shapes --size 16 --count 64 --batch 4 --steps 3 --device cpu --out ae
+ok "which has a scaling factor" grep -q '"scaling_factor": [0-9]' ae/config.json
+ok "go on from it" "$brume" train --task autoencoder --init ae --data shapes --size 16 --count 64 --batch 4 --steps 2 --device cpu --out ae2
+refused 2 "keeps no training state" "$brume" train --task autoencoder --resume --out ae
+refused 2 "adds no noise" "$brume" train --task autoencoder --objective v --out ae
+
 # The same run on an OpenCL device.
 if "$brume" devices | grep -q '^opencl:'; then
     ok "train on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --samples 6 --device opencl --out o --steps 6

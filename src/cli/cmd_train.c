@@ -10,6 +10,7 @@
 #include "options.h"
 #include "progress.h"
 #include "train_args.h"
+#include "train_autoencoder.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -124,6 +125,11 @@ int cmd_train(int argc, char **argv)
     char note[512];
     const int status = train_args_parse(argc, argv, &a);
     if (status != CLI_GO_ON) return status;
+    if (a.task == TRAIN_AUTOENCODER) {
+        signal(SIGINT, on_interrupt);
+        signal(SIGTERM, on_interrupt);
+        return train_autoencoder(&a, &interrupted);
+    }
     const char *preset = a.preset ? a.preset : brume_preset_for_data(a.data);
     brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);
     if (s == BRUME_OK && a.init) s = brume_train_config_schedule(a.init, &c, note);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const tasks[] = { "denoiser", "classifier", NULL };
+static const char *const tasks[] = { "denoiser", "classifier", "autoencoder", NULL };
+static const char *const reconstructions[] = { "l1", "l2", NULL }; /* order of brume_reconstruction */
 static const char *const conds[] = { "auto", "none", "class", NULL };
 static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
 static const char *const variances[] = { "fixed-small", "fixed-large", "learned-range", NULL }; /* order of brume_variance */
@@ -61,6 +62,13 @@ static int check(struct train_args *a)
     if (a->times && !brume_time_sampling_find(a->times)) return cli_wrong(u, "--time-sampling: there is no '%s'; %s", a->times, samplings);
     if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_wrong(u, "--lr-schedule: there is no '%s'; %s", a->lr_schedule, lr_schedules);
     if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
+    if (a->task == TRAIN_AUTOENCODER) {
+        if (a->resume) return cli_wrong(u, "--task autoencoder keeps no training state: --init goes on from its weights");
+        if (a->preset || a->micro_batch || a->storage || a->recompute || a->memory_limit)
+            return cli_wrong(u, "--task autoencoder knows no --preset, --micro-batch, --storage, --recompute and --memory-limit");
+        for (int i = 0; i <= TRAIN_WEIGHTING; i++)
+            if (a->given[i]) return cli_wrong(u, "--task autoencoder adds no noise to images: it knows none of the options of noise and objective");
+    }
     if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
     return CLI_GO_ON;
 }
@@ -77,14 +85,14 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     };
     brume_train_config c;
     brume_train_config_default(&c);
-    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .data = "shapes", .save_every = 1000, .sample_every = 500, .samples = 60, .guidance = 2,
+    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .samples = 60, .guidance = 2,
                               .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
                               .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
                               .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
                               .p2_gamma = c.objective.p2_gamma, .p2_k = c.objective.p2_k };
     struct cli_option options[] = {
         OPT_GROUP("What to learn"),
-        OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, or a classifier of noisy images, which guides one that draws"),
+        OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, a classifier of noisy images, which guides one that draws, or an autoencoder for latent diffusion"),
         OPT_STRING("data", &a->data, "WHAT", "shapes (built in), or a folder of IDX files (MNIST) or CIFAR batches"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out"),
@@ -120,6 +128,10 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("time-mean", &a->time_mean, -100, 100, "X", "mean of logit-normal and lognormal; default: 0 and -1.2"),
         OPT_FLOAT("time-std", &a->time_std, 0, 100, "X", "their standard deviation; 0: 1 and 1.2"),
         OPT_FLOAT("offset-noise", &a->offset_noise, 0, 100, "X", "noise added to whole channels of eps, such as 0.1"),
+
+        OPT_GROUP("Of an autoencoder"),
+        OPT_CHOICE("reconstruction", &a->reconstruction, reconstructions, "mean distance of images and what is decoded: absolute or squared"),
+        OPT_FLOAT("kl-weight", &a->kl_weight, 0, 1e6, "X", "weight of the KL divergence of latents from unit normal ones"),
 
         OPT_GROUP("Steps"),
         OPT_INT("steps", &a->steps, 0, 1e12, "N", "optimizer steps in all; 0: as the preset says"),
@@ -213,7 +225,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->sigma_max > 0) k->sigma_max = a->sigma_max;
     if (a->given[TRAIN_SIGMA_DATA]) k->sigma_data = a->sigma_data;
     apply_objective(a, c);
-    if (a->task || c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) brume_train_config_classifier(c); /* or a run that is one */
+    if (a->task == TRAIN_CLASSIFIER || c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) brume_train_config_classifier(c); /* or a run that is one */
     if (a->steps) c->steps = a->steps;
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;

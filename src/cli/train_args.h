@@ -13,13 +13,15 @@ enum train_option { /* numbers of options whose absence matters; see train_args.
     TRAIN_WARMUP, TRAIN_CLIP, TRAIN_EMA, TRAIN_DROP, TRAIN_DROPOUT, TRAIN_TIME_MEAN, TRAIN_OPTIONS
 };
 
+enum { TRAIN_DENOISER, TRAIN_CLASSIFIER, TRAIN_AUTOENCODER }; /* train_args.task */
+
 struct train_args {
     struct cli_device device;
     const char *limit, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
-    int task, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
+    int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     uint64_t memory_limit;
-    double lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
+    double kl_weight, lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
     double sigma_min, sigma_max, sigma_data, snr_gamma, p2_gamma, p2_k, time_mean, time_std, offset_noise, lr_end;
     int given[TRAIN_OPTIONS];
 };
