@@ -2,7 +2,7 @@
  * Host side of the random numbers: the functions of brume/rng.h over cl/philox.h. */
 #include "brume/rng.h"
 
-#include "cl/philox.h"
+#include "base/philox_lanes.h"
 
 void brume_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -23,24 +23,44 @@ static void words(uint64_t seed, uint32_t stream, uint32_t step, uint64_t block,
     BRUME_PHILOX((uint32_t)block, (uint32_t)(block >> 32), stream, step, (uint32_t)seed, (uint32_t)(seed >> 32), out);
 }
 
-static void fill(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, float *out, float (*f)(uint32_t))
-{
-    uint32_t r[4];
-    for (int64_t i = 0; i < n; i++) {
-        const uint64_t at = first + (uint64_t)i;
-        if (i == 0 || at % 4 == 0) words(seed, stream, step, at / 4, r);
-        out[i] = f(r[at % 4]);
+/* Elements up to the next whole counter one by one, then many counters at a time. */
+#define FILL(name, f)                                                                                                          \
+    static void name(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, float *out)                     \
+    {                                                                                                                          \
+        uint32_t r[4 * BRUME_PX_BLOCKS];                                                                                       \
+        int64_t i = 0;                                                                                                         \
+        if (n > 0 && first % 4) words(seed, stream, step, first / 4, r);                                                       \
+        for (; i < n && (first + (uint64_t)i) % 4; i++) out[i] = f(r[(first + (uint64_t)i) % 4]);                              \
+        while (i < n) {                                                                                                        \
+            const int64_t len = n - i < 4 * BRUME_PX_BLOCKS ? n - i : 4 * BRUME_PX_BLOCKS;                                     \
+            const uint64_t block = (first + (uint64_t)i) / 4;                                                                  \
+            if (len > 4) brume_px_words(seed, stream, step, block, r);                                                         \
+            else words(seed, stream, step, block, r);                                                                          \
+            for (int64_t k = 0; k < len; k++) out[i + k] = f(r[k]);                                                            \
+            i += len;                                                                                                          \
+        }                                                                                                                      \
     }
-}
+
+FILL(normal_any, brume_px_normal)
+FILL(uniform_any, brume_px_uniform)
+
+/* The same for wider vectors, which have the product of 32-bit integers that the smallest x86-64 lacks. */
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) FILL(normal_avx2, brume_px_normal)
+__attribute__((target("avx2"))) FILL(uniform_avx2, brume_px_uniform)
+#define CHOOSE(f) (__builtin_cpu_supports("avx2") ? f##_avx2 : f##_any)
+#else
+#define CHOOSE(f) f##_any
+#endif
 
 void brume_fill_normal(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, float *out)
 {
-    fill(seed, stream, step, first, n, out, brume_px_normal);
+    CHOOSE(normal)(seed, stream, step, first, n, out);
 }
 
 void brume_fill_uniform(uint64_t seed, uint32_t stream, uint32_t step, uint64_t first, int64_t n, float *out)
 {
-    fill(seed, stream, step, first, n, out, brume_px_uniform);
+    CHOOSE(uniform)(seed, stream, step, first, n, out);
 }
 
 uint32_t brume_rng_u32(brume_rng *r)

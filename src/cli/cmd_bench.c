@@ -20,12 +20,13 @@ struct bench_args {
     double begin_ms;     /* when the program began */
 };
 
-/* What the first step costs: from the beginning of the program to its end, and the OpenCL programs that it needed. */
-struct startup { double ms; int compiled, cached; };
+/* What the first step costs: from the beginning of the program to its first kernel and to its end, and the OpenCL programs that it needed. */
+struct startup { double first_ms, ms; int compiled, cached; };
 
 /* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs); two runs before do not count. */
 static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t, struct startup *first)
 {
+    first->first_ms = bench_now_ms() - a->begin_ms;
     for (int i = 0; i < 2; i++) {
         const brume_status st = s->step(s);
         if (st != BRUME_OK) return st;
@@ -101,6 +102,7 @@ static void report(const struct bench_args *a, const struct bench_subject *s, co
     cli_report_float(&r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
     cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
     cli_report_float(&r, "gflops", "speed", stats.flops / median / 1e6, "GFLOP/s");
+    cli_report_float(&r, "first_kernel_ms", "start to the first kernel", first->first_ms, "ms");
     cli_report_float(&r, "start_ms", "start to end of the first run", first->ms, "ms");
     cli_report_int(&r, "programs_compiled", "OpenCL programs compiled", first->compiled);
     cli_report_int(&r, "programs_cached", "OpenCL programs from the disk", first->cached);

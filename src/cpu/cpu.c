@@ -18,6 +18,9 @@
 
 #define PEAK_STEPS 500000 /* a few milliseconds */
 #define PEAK_RUNS 20
+#define PAGE 4096          /* alignment of buffers */
+#define TAIL 256           /* bytes behind them */
+#define COPY_TASK (1 << 20) /* bytes that one thread copies at a time */
 
 struct cpu_device {
     struct brume_device base;
@@ -27,7 +30,8 @@ struct cpu_device {
 
 struct cpu_buffer {
     struct brume_buffer base;
-    unsigned char *bytes;
+    void *block;           /* what the system gave */
+    unsigned char *bytes;  /* within, at the begin of a page */
 };
 
 struct brume_exec {
@@ -110,13 +114,15 @@ void brume_cpu_describe(brume_device_info *out)
 static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out)
 {
     struct cpu_buffer *b = malloc(sizeof *b);
-    /* Page aligned; the tail lets whole vectors be loaded at the end of the last tensor. */
-    void *p = NULL;
-    if (!b || posix_memalign(&p, 4096, bytes + 256)) {
+    /* Page aligned; the tail lets whole vectors be loaded at the end of the last tensor. calloc() gives large blocks as the system does,
+     * of zeros that take no time (nor memory) before they are touched. */
+    unsigned char *block = bytes < SIZE_MAX - PAGE - TAIL ? calloc(1, bytes + PAGE + TAIL) : NULL;
+    if (!b || !block) {
         free(b);
+        free(block);
         return brume_fail(BRUME_E_MEMORY, "cpu: cannot allocate %.1f MiB", (double)bytes / 1048576);
     }
-    *b = (struct cpu_buffer){ { d, bytes }, p };
+    *b = (struct cpu_buffer){ { d, bytes }, block, block + (PAGE - (uintptr_t)block % PAGE) % PAGE };
     *out = &b->base;
     return BRUME_OK;
 }
@@ -124,7 +130,7 @@ static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_b
 static void cpu_buffer_free(brume_buffer *b)
 {
     if (!b) return;
-    free(((struct cpu_buffer *)b)->bytes);
+    free(((struct cpu_buffer *)b)->block);
     free(b);
 }
 
@@ -134,11 +140,24 @@ static brume_status in_range(const brume_buffer *b, size_t offset, size_t bytes)
     return brume_fail(BRUME_E_ARG, "cpu: bytes %zu to %zu of a buffer of %zu", offset, offset + bytes, b->bytes);
 }
 
+struct copying { unsigned char *to; const unsigned char *from; size_t bytes; };
+
+static void copy_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct copying *c = ctx;
+    const size_t first = (size_t)task * COPY_TASK, rest = c->bytes - first;
+    memcpy(c->to + first, c->from + first, rest < COPY_TASK ? rest : COPY_TASK);
+}
+
+/* All threads copy: where the memory is new, getting its pages takes far longer than the copy. */
 static brume_status cpu_write(brume_buffer *b, size_t offset, const void *src, size_t bytes)
 {
-    brume_status s = in_range(b, offset, bytes);
-    if (s == BRUME_OK) memcpy(((struct cpu_buffer *)b)->bytes + offset, src, bytes);
-    return s;
+    const brume_status s = in_range(b, offset, bytes);
+    if (s != BRUME_OK || !bytes) return s;
+    struct copying c = { ((struct cpu_buffer *)b)->bytes + offset, src, bytes };
+    brume_pool_run(((struct cpu_device *)b->device)->pool, (int64_t)((bytes - 1) / COPY_TASK + 1), copy_task, &c);
+    return BRUME_OK;
 }
 
 static brume_status cpu_read(brume_buffer *b, size_t offset, void *dst, size_t bytes)
@@ -292,7 +311,7 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 }
 
 static const struct brume_backend backend = {
-    .kind = "cpu", .drops = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
+    .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
     .scratch_bytes = cpu_scratch_bytes, .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
 };

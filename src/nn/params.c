@@ -9,32 +9,48 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/pool.h"
 #include "brume/rng.h"
 
 int64_t brume_params_numel(const brume_graph *g, brume_tensor slab) { return brume_shape_numel(brume_tensor_shape(g, slab)); }
 
+#define TASK 65536 /* values that a task draws */
+
+/* A parameter and its number, whose values tasks draw. */
+struct drawing { const brume_param_info *param; uint64_t seed; uint32_t stream; float *host; };
+
+static void draw(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct drawing *d = ctx;
+    const brume_param_info *p = d->param;
+    const int64_t first = task * TASK, rest = brume_shape_numel(p->shape) - first, n = rest < TASK ? rest : TASK;
+    float *x = d->host + p->offset + first;
+    switch (p->init) {
+    case BRUME_INIT_ZERO: memset(x, 0, (size_t)n * sizeof *x); break;
+    case BRUME_INIT_ONE: for (int64_t k = 0; k < n; k++) x[k] = 1.0f; break;
+    case BRUME_INIT_UNIFORM_FAN_IN: {
+        const float b = p->init_scale / (float)sqrt((double)p->fan_in);
+        brume_fill_uniform(d->seed, d->stream, 0, (uint64_t)first, n, x);
+        for (int64_t k = 0; k < n; k++) x[k] = (2.0f * x[k] - 1.0f) * b;
+        break;
+    }
+    case BRUME_INIT_NORMAL:
+        brume_fill_normal(d->seed, d->stream, 0, (uint64_t)first, n, x);
+        for (int64_t k = 0; k < n; k++) x[k] *= p->init_scale;
+        break;
+    }
+}
+
 void brume_params_init(const brume_graph *g, brume_tensor slab, uint64_t seed, float *host)
 {
-    const int n = brume_param_count(g, slab);
-    for (int i = 0; i < n; i++) {
-        const brume_param_info *p = brume_param_at(g, slab, i);
-        const int64_t count = brume_shape_numel(p->shape);
-        float *x = host + p->offset;
-        switch (p->init) {
-        case BRUME_INIT_ZERO: memset(x, 0, (size_t)count * sizeof *x); break;
-        case BRUME_INIT_ONE: for (int64_t k = 0; k < count; k++) x[k] = 1.0f; break;
-        case BRUME_INIT_UNIFORM_FAN_IN: {
-            const float b = p->init_scale / (float)sqrt((double)p->fan_in);
-            brume_fill_uniform(seed, (uint32_t)i, 0, 0, count, x);
-            for (int64_t k = 0; k < count; k++) x[k] = (2.0f * x[k] - 1.0f) * b;
-            break;
-        }
-        case BRUME_INIT_NORMAL:
-            brume_fill_normal(seed, (uint32_t)i, 0, 0, count, x);
-            for (int64_t k = 0; k < count; k++) x[k] *= p->init_scale;
-            break;
-        }
+    brume_pool *pool = NULL; /* without threads it only takes longer */
+    if (brume_params_numel(g, slab) > 4 * TASK && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL;
+    for (int i = 0; i < brume_param_count(g, slab); i++) {
+        struct drawing d = { brume_param_at(g, slab, i), seed, (uint32_t)i, host };
+        brume_pool_run(pool, (brume_shape_numel(d.param->shape) + TASK - 1) / TASK, draw, &d);
     }
+    brume_pool_free(pool);
 }
 
 brume_shape brume_param_file_shape(const brume_param_info *info)

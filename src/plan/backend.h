@@ -54,6 +54,7 @@ struct brume_exec;                        /* a backend's compiled steps */
 struct brume_backend {
     const char *kind;                     /* "cpu", "opencl" */
     bool drops;                           /* gives memory of dropped inputs back */
+    bool zeroed;                          /* new buffers hold zeros */
     void (*close)(struct brume_device *d);
     void (*info)(const struct brume_device *d, brume_device_info *out);
     brume_status (*buffer_new)(struct brume_device *d, size_t bytes, brume_buffer **out);

@@ -33,7 +33,7 @@ static brume_status allocate(struct brume_plan *p)
         if (s != BRUME_OK) return brume_fail_in(s, "plan: allocating %.1f MiB", (double)bytes / 1048576);
         p->buffers[i] = p->slots[i].own;
         /* Persistent tensors and inputs start at zero, the arena at nothing (at NaN in tests: see guards.c). */
-        if (i >= p->n_segments && i != p->packed_slot) s = b->fill(p->slots[i].own, 0, bytes, 0);
+        if (!b->zeroed && i >= p->n_segments && i != p->packed_slot) s = b->fill(p->slots[i].own, 0, bytes, 0);
         if (s != BRUME_OK) return s;
     }
     return BRUME_OK;
