@@ -148,6 +148,17 @@ static void generator(void)
     brume_fill_uniform(3, 4, 5, 0, 9, f);
     for (int i = 0; i < 9; i++) g[i] = brume_rng_uniform(&r);
     CHECK(!memcmp(f, g, sizeof f));
+    /* any cut of a long sample: begins within a counter, ends within a batch of them */
+    static float cut[2000];
+    int equal = 1;
+    for (int first = 0; first < 6; first++) {
+        for (int n = 1; n <= 2000; n = 3 * n + 1) {
+            r.next = (uint64_t)first + 0xfffffff0u * 4ull; /* the counter's low word overflows on the way */
+            brume_fill_uniform(3, 4, 5, r.next, n, cut);
+            for (int i = 0; i < n; i++) equal = equal && cut[i] == brume_rng_uniform(&r);
+        }
+    }
+    CHECK(equal);
     r.next = 2;
     brume_fill_normal(3, 4, 5, 2, 5, f);
     for (int i = 0; i < 5; i++) g[i] = brume_rng_normal(&r);
