@@ -14,6 +14,8 @@
 #include "brume/objective.h"
 #include "brume/plan.h"
 #include "brume/schedule.h"
+#include "brume/text_encoder.h"
+#include "brume/tokenizer.h"
 #include "brume/unet2d.h"
 
 /** Philox streams used with the seed of a training example; dropout layers count up from the last. */
@@ -31,6 +33,16 @@ typedef struct brume_lr_schedule {
 } brume_lr_schedule;
 const brume_lr_schedule *brume_lr_schedule_row(int i);
 const brume_lr_schedule *brume_lr_schedule_find(const char *name);
+
+/**
+ * What captions pass through on their way to the network's cross-attention. Tokenizer and params belong to the caller and must outlive trainers.
+ */
+typedef struct brume_train_text {
+    const brume_tokenizer *tokenizer;  /**< NULL: no captions */
+    brume_text_encoder_config encoder;
+    const float *params;               /**< of an encoder that stays as it is (see brume_text_encoder_load()): texts are encoded once and kept, up to
+                                            1 GiB. NULL: it learns with the network; its parameters come first in the slab, named "text_encoder." */
+} brume_train_text;
 
 typedef struct brume_train_config {
     brume_unet2d_config unet;
@@ -50,7 +62,8 @@ typedef struct brume_train_config {
     double lr_end;                    /**< learning rate of the last step; inverse-sqrt: the smallest one */
     double clip;                      /**< largest gradient norm; 0: no clipping */
     double ema_decay;                 /**< d of ema = d ema + (1 - d) param; warm start min(d, (1 + k) / (10 + k)) */
-    double cond_drop;                 /**< probability of training an example without its class (Ho & Salimans 2022), class models only */
+    brume_train_text text;            /**< how captions are read, for networks with cross-attention; the data set then must have captions */
+    double cond_drop;                 /**< probability of training an example without its class, or with the empty text (Ho & Salimans 2022) */
     uint64_t seed;
 } brume_train_config;
 
@@ -159,6 +172,20 @@ int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channe
  * Images whose sides the model's levels do not divide are refused with the sizes that would do.
  */
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional);
+
+/**
+ * Makes what reads captions, for a network with cross-attention: a tokenizer of at most 512 merges, learnt from the captions of the data (of the
+ * first 65536 items), whose texts are as long as the longest of these needs, 77 ids at most; and the config of an encoder of 2 layers as wide as
+ * the network's cross_attention_dim. *tokenizer belongs to the caller and must outlive trainers.
+ * BRUME_E_ARG: the network has no cross-attention; else see brume_dataset_check_captions().
+ */
+brume_status brume_train_config_text(brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer);
+/**
+ * Takes tokenizer and encoder of a folder instead: of a pipeline (text_encoder/ and tokenizer/), or with both in one. params NULL: the config of
+ * the encoder alone, which is to learn; else its parameters, which stay as they are: *params belongs to the caller. Networks whose width of
+ * cross-attention is not the encoder's are refused when a trainer is made.
+ */
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, float **params);
 
 /**
  * The config's network becomes a classifier of noisy images: the way down of its U-Net (see BRUME_ARCHITECTURE_CLASSIFIER). Trained by

@@ -2,6 +2,7 @@
  * brume train: trains a diffusion model on a data set. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "brume/model.h"
@@ -64,7 +65,7 @@ static void introduce(const brume_train_config *c, const brume_dataset *data, co
     fprintf(stderr, "data    %s: %lld images of %dx%dx%d, %d classes\n", brume_dataset_kind(data), (long long)brume_dataset_count(data),
             brume_dataset_width(data), brume_dataset_height(data), brume_dataset_channels(data), brume_dataset_classes(data));
     fprintf(stderr, "model   %lld parameters%s\n", (long long)brume_trainer_param_count(t),
-            c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional" : "");
+            c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional" : c->text.tokenizer ? ", told by captions" : "");
     introduce_noise(c);
     fprintf(stderr, "step    batch %d, %.2f GFLOP, %.1f MiB on the device\n", c->batch, stats.flops / 1e9,
             (double)(stats.arena_bytes + stats.persistent_bytes + stats.input_bytes + stats.packed_bytes) / 1048576);
@@ -76,6 +77,16 @@ static brume_status init_from(brume_trainer *t, const char *folder)
     brume_status s = brume_model_load(folder, NULL, &m);
     if (s == BRUME_OK) s = brume_trainer_set_params(t, m->params, m->n_params);
     brume_model_free(m);
+    return s;
+}
+
+/* What reads captions: a folder's, the run's own, or one made for the data. */
+static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, float **params)
+{
+    if (!a->text_encoder && !a->resume) return brume_train_config_text(c, data, tokenizer);
+    brume_status s = brume_dataset_check_captions(data);
+    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->out, tokenizer, a->text_encoder ? params : NULL);
+    if (s == BRUME_OK && !a->model && !a->init && !a->resume) c->unet.cross_attention_dim = c->text.encoder.hidden_size;
     return s;
 }
 
@@ -91,10 +102,13 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     };
     brume_status s = brume_dataset_open(a->data, &data_options, &data);
     if (s != BRUME_OK) return s;
-    const int conditional = a->cond == 2 || (a->cond == 0 && brume_dataset_classes(data) > 1);
+    const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1);
+    brume_tokenizer *tokenizer = NULL;
+    float *text_params = NULL;
     s = train_args_apply(a, c);
     if (s == BRUME_OK) s = train_args_ladder(a, c, data);
     if (s == BRUME_OK) s = brume_train_config_fit(c, data, conditional);
+    if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &text_params);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
     if (s == BRUME_OK && a->init && !a->resume) s = init_from(t, a->init);
@@ -115,6 +129,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_trainer_free(t);
     brume_device_close(d);
     brume_dataset_free(data);
+    brume_tokenizer_free(tokenizer);
+    free(text_params);
     return s;
 }
 
@@ -130,7 +146,7 @@ int cmd_train(int argc, char **argv)
         signal(SIGTERM, on_interrupt);
         return train_autoencoder(&a, &interrupted);
     }
-    const char *preset = a.preset ? a.preset : brume_preset_for_data(a.data);
+    const char *preset = a.preset ? a.preset : a.cond == TRAIN_COND_TEXT ? "shapes-text" : brume_preset_for_data(a.data);
     brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);
     if (s == BRUME_OK && a.init) s = brume_train_config_schedule(a.init, &c, note);
     if (s == BRUME_OK && a.resume) s = brume_train_config_schedule(a.out, &c, note);

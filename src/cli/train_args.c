@@ -8,7 +8,7 @@
 
 static const char *const tasks[] = { "denoiser", "classifier", "autoencoder", NULL };
 static const char *const reconstructions[] = { "l1", "l2", NULL }; /* order of brume_reconstruction */
-static const char *const conds[] = { "auto", "none", "class", NULL };
+static const char *const conds[] = { "auto", "none", "class", "text", NULL };
 static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
 static const char *const variances[] = { "fixed-small", "fixed-large", "learned-range", NULL }; /* order of brume_variance */
 static const char *const bounds[] = { "none", "hybrid", "vlb", NULL };                           /* order of brume_bound */
@@ -16,6 +16,7 @@ static const char *const bounds[] = { "none", "hybrid", "vlb", NULL };          
 static const char *const examples[] = {
     "brume train --data shapes --out runs/shapes",
     "brume train --data mnist-folder --preset mnist --out runs/mnist --minutes 15",
+    "brume train --data shapes --cond text --out runs/text  # for brume sample runs/text --prompt \"a small red circle left of a blue square\"",
     "brume train --data shapes --out runs/shapes --resume  # goes on after Ctrl-C",
     "brume train --data mnist-folder --out runs/ncsn --schedule ncsn --cond none  # scores, sampled by annealed Langevin dynamics",
     "brume train --data mnist-folder --out runs/judge --task classifier  # for brume sample MODEL --classifier runs/judge",
@@ -93,14 +94,16 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     struct cli_option options[] = {
         OPT_GROUP("What to learn"),
         OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, a classifier of noisy images, which guides one that draws, or an autoencoder for latent diffusion"),
-        OPT_STRING("data", &a->data, "WHAT", "shapes (built in), or a folder of IDX files (MNIST) or CIFAR batches"),
+        OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches or pictures"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out"),
-        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, mnist; default: by the data"),
+        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points; default: by the data"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder"),
-        OPT_CHOICE("cond", &a->cond, conds, "condition on the class; auto: where the data has classes"),
-        OPT_FLOAT("cond-drop", &a->drop, 0, 1, "P", "part of the examples trained without their class, for guidance"),
+        OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),
+        OPT_STRING("text-encoder", &a->text_encoder, "DIR", "read captions by the text encoder and tokenizer of that folder, which stay as they are; "
+                   "default: small ones that learn"),
+        OPT_FLOAT("cond-drop", &a->drop, 0, 1, "P", "part of the examples trained without their class or caption, for guidance"),
         OPT_INT("size", &a->size, 0, 1024, "N", "height and width of shapes; 0: the model's"),
         OPT_INT("channels", &a->channels, 0, 3, "N", "1 or 3, of shapes; 0: the model's"),
         OPT_INT("count", &a->count, 0, 1e9, "N", "use that many items of the data; 0: all"),
@@ -153,7 +156,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_INT("save-every", &a->save_every, 0, 1e12, "N", "steps between checkpoints; 0: only at the end"),
         OPT_INT("sample-every", &a->sample_every, 0, 1e12, "N", "steps between pictures; 0: only at the end"),
         OPT_INT("samples", &a->samples, 0, 1024, "N", "images in such a picture; 0: none"),
-        OPT_FLOAT("guidance", &a->guidance, -100, 100, "S", "guidance scale of such a picture (class models)"),
+        OPT_FLOAT("guidance", &a->guidance, -100, 100, "S", "guidance scale of such a picture (class and text models)"),
 
         OPT_GROUP("Machine"),
         OPT_STRING("memory-limit", &a->limit, "BYTES", "refuse to start with more memory than that on the device, say what would fit; 800M, 2G; "
@@ -166,6 +169,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     list_rows();
     const int status = cli_parse(&usage, options, argc, argv, NULL, NULL);
     if (status != CLI_GO_ON) return status;
+    if (a->cond == TRAIN_COND_AUTO && !strcmp(a->data, "shapes-text")) a->cond = TRAIN_COND_TEXT;
+    if (a->cond == TRAIN_COND_TEXT && !strcmp(a->data, "shapes")) a->data = "shapes-text";
     for (int i = 0; i < TRAIN_OPTIONS; i++) a->given[i] = cli_given(options, watched[i]);
     return check(a);
 }

@@ -15,9 +15,11 @@ enum train_option { /* numbers of options whose absence matters; see train_args.
 
 enum { TRAIN_DENOISER, TRAIN_CLASSIFIER, TRAIN_AUTOENCODER }; /* train_args.task */
 
+enum train_cond { TRAIN_COND_AUTO, TRAIN_COND_NONE, TRAIN_COND_CLASS, TRAIN_COND_TEXT };
+
 struct train_args {
     struct cli_device device;
-    const char *limit, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
+    const char *limit, *text_encoder, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
     int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     uint64_t memory_limit;

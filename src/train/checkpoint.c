@@ -54,7 +54,8 @@ static void objective_text(const brume_train_config *c, char text[256])
     const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
-    const int n = snprintf(text, 256, "%sweighting %s, bound %s, times %s", brume_trainer_classifies(c) ? "classifier, " : "", weighting, brume_bound_name(o->bound), times);
+    const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.params ? "captions by a frozen encoder, " : "captions, ";
+    const int n = snprintf(text, 256, "%sweighting %s, bound %s, times %s", what, weighting, brume_bound_name(o->bound), times);
     char *more = text + n;
     size_t left = 256 - (size_t)n;
     if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);
@@ -101,12 +102,21 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
 
 static brume_status save_model(struct brume_trainer *t, const char *folder)
 {
-    brume_model m = { .unet = t->config.unet, .scheduler = t->config.scheduler, .has_scheduler = 1, .n_params = t->n_params };
-    m.params = malloc((size_t)t->n_params * sizeof *m.params);
-    if (!m.params) return brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
-    brume_status s = brume_trainer_get_params(t, 1, m.params);
+    const brume_train_text *text = &t->config.text;
+    const int64_t n_text = t->text.n_params;
+    brume_text_model encoder = { .config = text->encoder, .n_params = n_text };
+    brume_model m = { .unet = t->config.unet, .scheduler = t->config.scheduler, .has_scheduler = 1, .n_params = t->n_params - n_text };
+    float *params = malloc((size_t)t->n_params * sizeof *params);
+    if (!params) return brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
+    m.params = params + n_text;
+    if (text->tokenizer) {
+        encoder.params = text->params ? (float *)(uintptr_t)text->params : params; /* which saving only reads */
+        m.text_encoder = &encoder;
+        m.tokenizer = (brume_tokenizer *)(uintptr_t)text->tokenizer;
+    }
+    brume_status s = brume_trainer_get_params(t, 1, params);
     if (s == BRUME_OK) s = brume_model_save(&m, folder);
-    free(m.params);
+    free(params);
     return s;
 }
 

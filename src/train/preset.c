@@ -42,6 +42,23 @@ static void fill_mnist(brume_train_config *c)
     c->steps = 6000;
 }
 
+/* Pictures that captions ask for. */
+static void fill_shapes_text(brume_train_config *c)
+{
+    brume_unet2d_condition_config_default(&c->unet);
+    memset(c->unet.down_block_types, 0, sizeof c->unet.down_block_types);
+    memset(c->unet.up_block_types, 0, sizeof c->unet.up_block_types);
+    memset(c->unet.block_out_channels, 0, sizeof c->unet.block_out_channels);
+    levels(&c->unet, 2, (const int32_t[]){ 32, 64 }, (const brume_unet2d_block[]){ R, BRUME_BLOCK_CROSS_ATTENTION });
+    c->unet.layers_per_block = 1;
+    c->unet.norm_num_groups = 8;
+    c->unet.attention_head_dim = 4;
+    c->unet.cross_attention_dim = 64;
+    c->batch = 32;
+    c->steps = 8000;
+    c->lr = 2e-3;
+}
+
 /* Points of the plane: a minute of training. */
 static void fill_points(brume_train_config *c)
 {
@@ -57,6 +74,7 @@ static void fill_points(brume_train_config *c)
 
 static const brume_preset rows[] = {
     { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3 },
+    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3 },
     { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0 },
     { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2 },
 };
@@ -74,7 +92,7 @@ const char *brume_preset_for_data(const char *data)
 {
     for (int i = 0; brume_planar_name(i); i++)
         if (!strcmp(data, brume_planar_name(i))) return "points";
-    return strcmp(data, "shapes") ? "mnist" : "shapes";
+    return !strcmp(data, "shapes") ? "shapes" : !strcmp(data, "shapes-text") ? "shapes-text" : "mnist";
 }
 
 static brume_status from_preset(const char *name, brume_train_config *c)

@@ -57,11 +57,12 @@ static brume_status build(struct brume_trainer *t)
     t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
     t->params = brume_slab(g, "params");
+    const brume_tensor context = brume_trainer_text_build(&t->text, &c->text, g, t->params, B);
 
     const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
     const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
-    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = BRUME_NONE };
+    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context };
     const brume_tensor out = brume_unet2d(g, &c->unet, t->params, &in, &dropout);
     if (brume_trainer_classifies(c)) {
         brume_classify_build(t, out);
@@ -134,7 +135,7 @@ static brume_status check(const brume_train_config *c)
                           c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
     if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
         return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
-    return BRUME_OK;
+    return brume_trainer_text_check(c);
 }
 
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n)
@@ -207,6 +208,8 @@ static brume_status allocate_batch(struct brume_trainer *t)
         !t->own_times || !t->importance || !t->losses)
         return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
+    const brume_status s = brume_trainer_text_allocate(&t->text, t->device, t->part);
+    if (s != BRUME_OK) return s;
     return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
 }
 
@@ -237,6 +240,7 @@ void brume_trainer_free(brume_trainer *t)
     brume_plan_free(t->plan);
     brume_graph_free(t->graph);
     brume_loader_free(t->loader);
+    brume_trainer_text_free(&t->text);
     brume_time_sampler_free(t->time_sampler);
     brume_process_free(t->process);
     brume_scheduler_config_clear(&t->config.scheduler);
@@ -254,9 +258,9 @@ void brume_trainer_free(brume_trainer *t)
     free(t);
 }
 
-/* Seed, noise level and label of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position)
+/* Seed, noise level and label or caption of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position)
  * and, where times follow the losses, of the losses before. */
-static void draw_examples(struct brume_trainer *t, int32_t first)
+static brume_status draw_examples(struct brume_trainer *t, int32_t first)
 {
     const brume_train_config *c = &t->config;
     const int32_t null_label = c->unet.num_class_embeds - 1;
@@ -273,7 +277,10 @@ static void draw_examples(struct brume_trainer *t, int32_t first)
         t->time_index[i] = (int32_t)u;
         const bool dropped = !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop;
         t->label_values[i] = dropped ? null_label : (int32_t)t->classes[i];
+        const brume_status s = brume_trainer_text_set(&t->text, t->data, i, dropped);
+        if (s != BRUME_OK) return s;
     }
+    return BRUME_OK;
 }
 
 static brume_status write_inputs(struct brume_trainer *t, int32_t first)
@@ -297,17 +304,16 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
         brume_status s = brume_plan_write(t->plan, writes[i].to, writes[i].from, writes[i].bytes);
         if (s != BRUME_OK) return s;
     }
-    return BRUME_OK;
+    return brume_trainer_text_write(&t->text, t->plan, t->part);
 }
 
 /* Loss and gradient (with one part: and the update) of `part` images from number `first` of the batch on. */
 static brume_status run_part(struct brume_trainer *t, int32_t first, double *loss)
 {
     float mean = 0;
-    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * t->config.batch + first, t->part, t->images, t->classes, NULL) : BRUME_OK;
+    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * t->config.batch + first, t->part, t->images, t->classes, t->text.items) : BRUME_OK;
     if (s != BRUME_OK) return s;
-    draw_examples(t, first);
-    if ((s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
+    if ((s = draw_examples(t, first)) != BRUME_OK || (s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
     s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
     *loss += (double)mean * t->part / t->config.batch;
     if (s == BRUME_OK && brume_trainer_classifies(&t->config)) return brume_classify_tally(t, &t->last);

@@ -4,6 +4,7 @@
 #define BRUME_TRAIN_TRAINER_H
 
 #include "brume/train.h"
+#include "train/text.h"
 
 /* Of the loss with f16 storage: at the beginning, and good steps after which it is doubled. */
 #define BRUME_LOSS_SCALE 65536.0
@@ -37,6 +38,7 @@ struct brume_trainer {
     brume_tensor x0, coef, t, labels, seeds, step, keep, share, params;
     brume_loss loss;
     brume_tensor logits;     /* of a classifier */
+    struct brume_trainer_text text;
     struct brume_update update;
     int64_t n_params, done;
     brume_process *process;
@@ -73,7 +75,7 @@ brume_status brume_classify_check(const brume_train_config *c, const brume_datas
 brume_status brume_classify_tally(struct brume_trainer *t, struct brume_tally *tally);
 void brume_tally_text(const struct brume_tally *tally, char *text, size_t size);
 double brume_tally_accuracy(const struct brume_tally *tally);
-/* preview.c: draws count images of the EMA model (classes in turn) into a PNG. */
+/* preview.c: draws count images of the EMA model (classes, or captions of the data, in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 
 #endif

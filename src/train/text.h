@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ * Captions on their way into a training step: to token ids, and through a text encoder that learns with the network or stays as it is. */
+#ifndef BRUME_TRAIN_TEXT_H
+#define BRUME_TRAIN_TEXT_H
+
+#include "brume/plan.h"
+#include "brume/train.h"
+
+/* An encoder with weights of its own, planned for one text. */
+struct brume_encoder_run {
+    brume_graph *graph;
+    brume_plan *plan;
+    brume_tensor slab, ids, hidden;
+};
+
+/* Results of the frozen encoder by token ids; open addressing, a power of two of places. */
+struct brume_text_cache {
+    int64_t room, used;
+    int32_t *ids;       /* room x S */
+    float **hidden;     /* S x H each, NULL: free place */
+};
+
+struct brume_trainer_text {
+    const brume_train_text *config; /* of the trainer's config; tokenizer NULL: no text */
+    int32_t tokens, width;          /* S and H */
+    int64_t n_params;               /* of the encoder in the trainer's slab, where it comes first */
+    brume_tensor ids, context;      /* inputs: of an encoder that learns; of one that does not; else BRUME_NONE */
+    int64_t *items;                 /* of a part: which items of the data set it holds */
+    int32_t *id_values;             /* of a part */
+    float *context_values;
+    struct brume_encoder_run frozen;
+    struct brume_text_cache cache;
+};
+
+brume_status brume_encoder_run_new(brume_device *d, const brume_text_encoder_config *c, int32_t tokens, const float *params, struct brume_encoder_run *r);
+/* ids: S numbers; hidden: S x H. */
+brume_status brume_encoder_run_text(struct brume_encoder_run *r, const int32_t *ids, float *hidden);
+void brume_encoder_run_free(struct brume_encoder_run *r);
+
+/* Captions that no network reads, a network without them, another width than the encoder's. */
+brume_status brume_trainer_text_check(const brume_train_config *c);
+/* What the network's cross-attention reads, for n examples: appended to g, parameters into slab. BRUME_NONE without text. */
+brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g, brume_tensor slab, int64_t n);
+/* Host memory for n examples, and the plan of a frozen encoder. */
+brume_status brume_trainer_text_allocate(struct brume_trainer_text *x, brume_device *d, int64_t n);
+void brume_trainer_text_free(struct brume_trainer_text *x);
+/* Ids or context of example i: of item items[i], or of the empty text. */
+brume_status brume_trainer_text_set(struct brume_trainer_text *x, const brume_dataset *data, int32_t i, bool dropped);
+brume_status brume_trainer_text_write(const struct brume_trainer_text *x, brume_plan *plan, int64_t n);
+
+#endif
