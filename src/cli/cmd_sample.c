@@ -69,7 +69,7 @@ static void introduce(const struct drawing *d)
     const int32_t calls = brume_sampler_calls(d->sampler);
     fprintf(stderr, "sampler %s", d->sampler_name);
     if (calls) fprintf(stderr, ", %d network calls", (int)calls);
-    if (d->conditional && a->guidance != 1)
+    if ((d->conditional || d->prompts) && a->guidance != 1)
         fprintf(stderr, ", guidance e = e_u + %g (e_c - e_u) = %g e_c - %g e_u", a->guidance, a->guidance, a->guidance - 1);
     if (d->classifier) fprintf(stderr, ", guided by %g times the gradient of a classifier", a->classifier_scale);
     fprintf(stderr, "\n");
@@ -149,7 +149,9 @@ static brume_status write_grid(const struct drawing *d)
     if (st == BRUME_OK) st = brume_image_set_text(grid, "sampler", d->sampler_name);
     if (st == BRUME_OK) st = set_number(grid, "steps", steps);
     if (st == BRUME_OK) st = set_number(grid, "seed", (double)a->seed);
-    if (st == BRUME_OK && d->conditional) st = set_number(grid, "guidance_scale", a->guidance);
+    if (st == BRUME_OK && (d->conditional || d->prompts)) st = set_number(grid, "guidance_scale", a->guidance);
+    if (st == BRUME_OK && a->prompt) st = brume_image_set_text(grid, "prompt", a->prompt);
+    if (st == BRUME_OK && a->negative_prompt) st = brume_image_set_text(grid, "negative", a->negative_prompt);
     if (st == BRUME_OK && d->classifier) st = set_number(grid, "classifier_scale", a->classifier_scale);
     if (st == BRUME_OK && a->classes) st = brume_image_set_text(grid, "class", a->classes);
     if (st == BRUME_OK) st = brume_png_write(a->out, grid);
@@ -221,6 +223,7 @@ int cmd_sample(int argc, char **argv)
         status = sampler_table(&d, u, a.samplers, a.steps_list ? a.steps_list : "", a.reference_steps, a.table);
     } else if (status == CLI_GO_ON) {
         brume_status st = draw(&d, &w);
+        if (st == BRUME_OK) st = drawing_decode(&d);
         if (st == BRUME_OK) st = outputs(&d, &w);
         status = st == BRUME_OK ? CLI_DONE : cli_failed();
     }

@@ -20,7 +20,10 @@ static int parse_classes(struct drawing *d, const struct cli_usage *u)
     d->conditional = c->class_embed_type == BRUME_CLASS_TABLE;
     const int rows = d->conditional ? c->num_class_embeds : d->judge ? d->judge->unet.out_channels : 0;
     if (!rows && text) return cli_wrong(u, "--class: this model knows no classes");
-    if (!d->conditional && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
+    const bool reads = brume_unet2d_context_dim(c) > 0;
+    if (reads && !d->a->prompt) return cli_wrong(u, "this model draws what a text says: give --prompt TEXT");
+    if (!reads && d->a->prompt) return cli_wrong(u, "--prompt: this model reads no text");
+    if (!d->conditional && !reads && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
     if (d->a->negative >= (d->conditional ? rows : 0)) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
     if (!rows) return CLI_GO_ON;
     int32_t *list = malloc((size_t)rows * sizeof *list);
@@ -100,8 +103,14 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     const brume_unet2d_config *c = &d->model->unet;
     d->n = a->n;
     d->c = c->in_channels;
-    d->h = a->size ? a->size : c->sample_size[0];
-    d->w = a->size ? a->size : c->sample_size[1];
+    const int64_t factor = d->model->autoencoder ? brume_autoencoder_factor(&d->model->autoencoder->config) : 1;
+    if (a->size % factor) return cli_wrong(u, "--size: this model's images are multiples of %lld", (long long)factor);
+    if (d->model->autoencoder && (a->strip || a->x0_strip || a->forward_strip || a->film || a->table || a->interpolate))
+        return cli_wrong(u, "this model draws latents: strips, films, --table and --interpolate are for models that draw images themselves");
+    if (d->model->autoencoder && d->model->autoencoder->config.latent_channels != c->in_channels)
+        return cli_wrong(u, "the autoencoder has %d latent channels, the U-Net %d", d->model->autoencoder->config.latent_channels, c->in_channels);
+    d->h = a->size ? a->size / factor : c->sample_size[0];
+    d->w = a->size ? a->size / factor : c->sample_size[1];
     if (a->init_noise) {
         if (!noise || noise->ndim != 4 || noise->shape[1] != d->c)
             return cli_wrong(u, "--init-noise: expected a tensor 'noise' of shape (N, %lld, H, W) in %s", (long long)d->c, a->init_noise);
@@ -109,7 +118,7 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
         d->h = noise->shape[2];
         d->w = noise->shape[3];
     }
-    if (d->n < 1) d->n = a->interpolate ? 8 : 16;
+    if (d->n < 1) d->n = a->prompt ? 1 : a->interpolate ? 8 : 16;
     if (d->h < 1 || d->w < 1) return cli_wrong(u, "the model has no sample_size; give --size");
     if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) 
         return cli_wrong(u, "this model is a classifier of noisy images, which draws nothing itself: give it as --classifier to one that does");
@@ -130,16 +139,40 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     return parse_classes(d, u);
 }
 
+/* The prompt's context for every image of a batch; allocated. */
+static brume_status make_context(struct drawing *d, float **context)
+{
+    const char *const prompts[] = { d->a->prompt, d->a->negative_prompt ? d->a->negative_prompt : "" };
+    *context = NULL;
+    if (!d->a->prompt) return BRUME_OK;
+    const brume_status st = brume_prompt_encode(d->device, d->model, prompts, 2, &d->prompts);
+    if (st != BRUME_OK) return st;
+    for (int i = 0; i < 2; i++)
+        if (d->prompts->n_cut[i])
+            fprintf(stderr, "note: the last %lld tokens of the %s do not fit and were cut off\n", (long long)d->prompts->n_cut[i], i ? "negative prompt" : "prompt");
+    const size_t row = (size_t)(d->prompts->tokens * d->prompts->width);
+    *context = malloc(row * (size_t)d->batch * sizeof **context);
+    if (!*context) return BRUME_E_MEMORY;
+    for (int64_t i = 0; i < d->batch; i++) memcpy(*context + row * (size_t)i, d->prompts->context, row * sizeof **context);
+    return BRUME_OK;
+}
+
 static brume_status make_denoiser(struct drawing *d)
 {
     const struct sample_args *a = d->a;
+    float *context;
+    brume_status st = make_context(d, &context);
+    if (st != BRUME_OK) return st;
     const brume_unet2d_denoiser_options o = {
         .prediction_type = d->model->scheduler.prediction_type, .labels = d->conditional ? d->labels : NULL,
         .null_label = a->negative >= 0 ? (int32_t)a->negative : d->model->unet.num_class_embeds - 1,
-        .guidance = { .scale = d->conditional ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
+        .guidance = { .scale = d->conditional || context ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
         .storage = (brume_storage)a->storage,
+        .context = context, .tokens = context ? d->prompts->tokens : 0,
+        .null_context = context ? d->prompts->context + d->prompts->tokens * d->prompts->width : NULL,
     };
-    const brume_status st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
+    st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
+    free(context);
     if (!d->a->field) brume_model_drop_params(d->model); /* the field is drawn by a second network */
     return st;
 }
@@ -204,6 +237,7 @@ void drawing_close(struct drawing *d)
     brume_model_free(d->model);
     brume_model_free(d->judge);
     brume_scheduler_config_clear(&d->scheduler);
+    brume_prompt_context_free(d->prompts);
     free(d->labels);
     free(d->seeds);
     free(d->noise);
@@ -278,5 +312,22 @@ brume_status drawing_draw(struct drawing *d)
     brume_status st = BRUME_OK;
     d->calls_done = d->batches_done = 0;
     for (int64_t b = 0; st == BRUME_OK && b < batches(d); b++) st = draw_batch(d, b * d->batch);
+    return st;
+}
+
+brume_status drawing_decode(struct drawing *d)
+{
+    const brume_autoencoder *a = d->model->autoencoder;
+    if (!a) return BRUME_OK;
+    const int64_t f = brume_autoencoder_factor(&a->config), c = a->config.out_channels;
+    char note[256];
+    float *images = malloc((size_t)(d->n * f * d->h * f * d->w * c) * sizeof *images);
+    if (!images) return BRUME_E_MEMORY;
+    const brume_status st = brume_latents_decode(d->device, a, d->images, BRUME_SHAPE(d->n, d->h, d->w, d->c), NULL, images, note);
+    free(d->images);
+    d->images = images;
+    d->h *= f;
+    d->w *= f;
+    d->c = c;
     return st;
 }

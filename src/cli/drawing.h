@@ -4,7 +4,7 @@
 #define BRUME_CLI_DRAWING_H
 
 #include "brume/classifier.h"
-#include "brume/model.h"
+#include "brume/pipeline.h"
 #include "brume/safetensors.h"
 #include "sample_args.h"
 
@@ -22,6 +22,7 @@ struct drawing {
     brume_buffer *x, *known, *mask;
     int64_t n, batch, h, w, c;         /* images as (n, h, w, c) */
     int32_t *labels;                   /* n, or NULL */
+    brume_prompt_context *prompts;     /* [prompt, negative], or NULL */
     int conditional;                   /* the model itself knows the labels; else the classifier alone */
     int64_t *seeds;                    /* n rounded up to whole batches */
     float *noise;                      /* given start noise (n, h, w, c), or NULL */
@@ -42,8 +43,10 @@ void drawing_close(struct drawing *d);
 brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps);
 /* Network calls of drawing everything; 0 if that is not known before. */
 int64_t drawing_calls(const struct drawing *d);
-/* Draws all images into d->images. */
+/* Draws all images into d->images, of a latent diffusion model their latents. */
 brume_status drawing_draw(struct drawing *d);
+/* Of a latent diffusion model: d->images from latents to images, h, w and c with them. Else nothing. */
+brume_status drawing_decode(struct drawing *d);
 /* (N, H, W, C) <-> the (N, C, H, W) of files: back = 1 for the way to the file. */
 void drawing_reorder(const struct drawing *d, const float *from, float *to, int64_t n, int back);
 

@@ -20,6 +20,7 @@ static const char *const final_sigmas[] = { "zero", "sigma-min", NULL };
 static const char *const examples[] = {
     "brume sample runs/shapes --out samples.png",
     "brume sample runs/mnist --out digits.png --class all --n 100 --guidance 2 --sampler dpmpp-2m --steps 20",
+    "brume sample stable-diffusion-v1-5 --out fox.png --prompt \"a painting of a red fox\" --negative blurry --steps 30",
     "brume sample ddpm-cifar10-32 --out cars.png --n 16 --strip strip.png --film film.gif",
     "brume sample runs/mnist --n 9 --samplers ddpm,ddim,heun,dpmpp-2m,unipc --steps 5,10,20,50 --table samplers.html",
     "brume sample runs/moons --n 2000 --out points.svg --trajectories ways.svg --field field.svg --strip-columns 5",
@@ -65,6 +66,8 @@ static int check(struct sample_args *a, const struct cli_option *o)
     }
     if (cli_given(o, "guidance") && cli_given(o, "guidance-w")) return cli_wrong(u, "--guidance S and --guidance-w W say the same, S = 1 + W; give one");
     if (cli_given(o, "guidance-w")) a->guidance = brume_guidance_from_w(a->guidance_w);
+    else if (a->prompt && !cli_given(o, "guidance")) a->guidance = 7.5;
+    if (a->negative_prompt && !a->prompt) return cli_wrong(u, "--negative needs --prompt");
     if (a->guidance_interval && list_of(a->guidance_interval, a->interval, 2) != 2)
         return cli_wrong(u, "--guidance-interval: expected LO,HI, two noise levels sigma; got '%s'", a->guidance_interval);
     if (a->respacing) {
@@ -89,6 +92,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
     struct cli_option options[] = {
         OPT_GROUP("What to draw"),
         OPT_INT("n", &a->n, 0, 1000000, "N", "number of images; 0: 16, or all of --init-noise"),
+        OPT_STRING("prompt", &a->prompt, "TEXT", "what the images show, for models with a text encoder"),
         OPT_STRING("class", &a->classes, "K", "class numbers separated by commas, or all (the default); one column of the grid each"),
         OPT_INT("seed", &a->seed, 0, 9e15, "N", "the noise of image i depends on the seed and i alone, not on the batch"),
         OPT_INT("size", &a->size, 0, 4096, "N", "height and width; 0: the model's"),
@@ -134,8 +138,9 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_INT("jump-samples", &a->jump_n_sample, 0, 1000, "N", "repaint: times that each part is drawn; 0: 10"),
 
         OPT_GROUP("Guidance"),
-        OPT_FLOAT("guidance", &a->guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none"),
+        OPT_FLOAT("guidance", &a->guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none; default: 1, with --prompt 7.5"),
         OPT_FLOAT("guidance-w", &a->guidance_w, -1000, 1000, "W", "the same as Ho & Salimans (2022) write it: (1 + W) e_c - W e_u, S = 1 + W"),
+        OPT_STRING("negative", &a->negative_prompt, "TEXT", "guide away from this text instead of from the empty one"),
         OPT_INT("negative-class", &a->negative, -1, 1e9, "K", "guide away from this class instead of from \"no class\""),
         OPT_FLOAT("guidance-rescale", &a->rescale, 0, 1, "PHI", "bring that part of the result back to the deviation of e_c (Lin et al. 2023)"),
         OPT_STRING("guidance-interval", &a->guidance_interval, "LO,HI", "guide only at noise levels sigma within (Kynkaanniemi et al. 2024)"),

@@ -56,6 +56,9 @@ static brume_status check(const brume_model *m, const char *const *prompts, int6
 {
     if (!m->tokenizer || !m->text_encoder)
         return brume_fail(BRUME_E_UNSUPPORTED, "the model has no %s, so it reads no prompts", m->tokenizer ? "text encoder" : "tokenizer");
+    const int64_t reads = brume_unet2d_context_dim(&m->unet), makes = m->text_encoder->config.hidden_size;
+    if (reads && reads != makes)
+        return brume_fail(BRUME_E_SHAPE, "the U-Net reads contexts of width %lld, the text encoder makes %lld", (long long)reads, (long long)makes);
     if (n < 1) return brume_fail(BRUME_E_ARG, "expected at least one prompt, got %lld", (long long)n);
     for (int64_t i = 0; i < n; i++)
         if (!prompts[i]) return brume_fail(BRUME_E_ARG, "prompt %lld is missing; the empty prompt is \"\"", (long long)i);
