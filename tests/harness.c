@@ -308,8 +308,9 @@ static void run_variant(struct job *j, const char *variant, bool poison)
     free(second);
 }
 
-/* Every variant that computes a node of the graph on the device. One that has rows of parameters takes another row with each case: every
- * one in every case would cost minutes of compiling. */
+/* Every variant that computes a node of the graph on the device. One that has rows of parameters takes another row with every
+ * ROW_EVERY-th case: every one in every case would cost many minutes of compiling. */
+enum { ROW_EVERY = 4 };
 static int variant_names(const struct job *j, int turn, char names[MAX_NAMES][BRUME_CHOICE_NAME])
 {
     int n = 0;
@@ -319,7 +320,8 @@ static int variant_names(const struct job *j, int turn, char names[MAX_NAMES][BR
             if (!brume_variant_runs(v, node, &j->d->caps)) continue;
             char name[BRUME_CHOICE_NAME];
             int k = 0;
-            brume_choice_name((struct brume_choice){ v, v->rows ? 1 + turn % v->rows->n : 0 }, name); /* a row that does not fit: the rule */
+            const int row = v->rows && turn % ROW_EVERY == 0 ? 1 + turn / ROW_EVERY % v->rows->n : 0; /* 0, or one that does not fit: the rule */
+            brume_choice_name((struct brume_choice){ v, row }, name);
             while (k < n && strcmp(names[k], name)) k++;
             if (k == n && n < MAX_NAMES) strcpy(names[n++], name);
         }
