@@ -244,7 +244,7 @@ static void test_folders(void)
                 brume_autoencoder_free(b);
             }
         a->config.latent_channels = 5;
-        CHECK_FAILS(brume_autoencoder_save(a, vae), BRUME_E_ARG, "the autoencoder holds");
+        CHECK_FAILS(brume_autoencoder_save(a, vae), BRUME_E_ARG, "the config describes");
     }
     CHECK_FAILS(brume_autoencoder_load(nothing, NULL, &b, note), BRUME_E_IO, "vae/config.json");
     CHECK(b == NULL);

@@ -52,18 +52,16 @@ static void run(const char *folder, const char *name, const brume_text_encoder_c
 
 static void try(const char *folder, const char *model, const char *name, const struct test_devices *devices)
 {
-    brume_text_encoder_config c;
-    float *params;
-    int64_t n;
-    char note[1024];
-    if (brume_text_encoder_load(model, NULL, &c, &params, &n, note) != BRUME_OK) {
+    brume_text_model *m;
+    char note[1100];
+    if (brume_text_model_load(model, NULL, &m, note) != BRUME_OK) {
         printf("FAILED  %s: %s\n", name, brume_error());
         check_failed++;
         return;
     }
     if (note[0]) printf("note    %s: %s\n", name, note);
-    for (int i = 0; i < devices->n; i++) run(folder, name, &c, params, n, devices->at[i].device, devices->at[i].where);
-    free(params);
+    for (int i = 0; i < devices->n; i++) run(folder, name, &m->config, m->params, m->n_params, devices->at[i].device, devices->at[i].where);
+    brume_text_model_free(m);
 }
 
 void golden_text_encoder(const char *folder, const char *name, const struct test_devices *devices)

@@ -38,35 +38,35 @@ static brume_text_encoder_config small(void)
 static void test_files(void)
 {
     for (int projection = 0; projection < 2; projection++) {
-        brume_text_encoder_config c = small(), back;
+        brume_text_encoder_config c = small();
         c.projection = projection;
-        float *params, *again;
-        int64_t n, m;
-        char note[1024];
-        if (!CHECK_OK(brume_text_encoder_new(&c, 5, &params, &n))) continue;
-        CHECK_INT(n, 12 * (30 + 9) + 2 * (4 * 12 * 13 + 2 * 12 * 20 + 20 + 12 + 4 * 12) + 24 + projection * 7 * 12);
-        CHECK_OK(brume_text_encoder_save(folder, &c, params));
-        if (CHECK_OK(brume_text_encoder_load(folder, NULL, &back, &again, &m, note))) {
-            CHECK(m == n && !memcmp(params, again, (size_t)n * sizeof *params));
-            CHECK(!memcmp(&back, &c, sizeof c));
+        brume_text_model *m, *again;
+        char note[1100];
+        if (!CHECK_OK(brume_text_model_new(&c, 5, &m))) continue;
+        CHECK_INT(m->n_params, 12 * (30 + 9) + 2 * (4 * 12 * 13 + 2 * 12 * 20 + 20 + 12 + 4 * 12) + 24 + projection * 7 * 12);
+        CHECK_OK(brume_text_model_save(m, folder));
+        if (CHECK_OK(brume_text_model_load(folder, NULL, &again, note))) {
+            CHECK(again->n_params == m->n_params && !memcmp(again->params, m->params, (size_t)m->n_params * sizeof *m->params));
+            CHECK(!memcmp(&again->config, &c, sizeof c));
             CHECK_STR(note, "");
-            free(again);
+            brume_text_model_free(again);
         }
         c.num_hidden_layers = 3;
         CHECK_OK(brume_text_encoder_config_write(in_folder("config.json"), &c));
-        CHECK_FAILS(brume_text_encoder_load(folder, NULL, &back, &again, &m, note), BRUME_E_FORMAT, "text_model.encoder.layers.2");
+        CHECK_FAILS(brume_text_model_load(folder, NULL, &again, note), BRUME_E_FORMAT, "text_model.encoder.layers.2");
         CHECK(!again);
-        free(params);
+        m->n_params--;
+        CHECK_FAILS(brume_text_model_save(m, folder), BRUME_E_ARG, "describes");
+        brume_text_model_free(m);
     }
 }
 
 static void test_refusals(void)
 {
     brume_text_encoder_config c = small();
-    float *params;
-    int64_t n;
+    brume_text_model *m;
     c.num_attention_heads = 5;
-    CHECK_FAILS(brume_text_encoder_new(&c, 1, &params, &n), BRUME_E_ARG, "num_attention_heads");
+    CHECK_FAILS(brume_text_model_new(&c, 1, &m), BRUME_E_ARG, "num_attention_heads");
     static const struct { const char *text, *says; brume_status status; } cases[] = {
         { "{\"architectures\": [\"BertModel\"]}", "BertModel", BRUME_E_UNSUPPORTED },
         { "{\"hidden_act\": \"tanh\"}", "tanh", BRUME_E_UNSUPPORTED },
@@ -76,7 +76,7 @@ static void test_refusals(void)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         CHECK_OK(brume_file_write(in_folder("config.json"), cases[i].text, strlen(cases[i].text)));
-        CHECK_FAILS(brume_text_encoder_load(folder, NULL, &c, &params, &n, NULL), cases[i].status, cases[i].says);
+        CHECK_FAILS(brume_text_model_load(folder, NULL, &m, NULL), cases[i].status, cases[i].says);
     }
     /* Longer than there are positions. */
     c = small();
@@ -104,21 +104,21 @@ static void test_run(void)
     static const int32_t ids[8] = { 1, 2, 3, 4, 1, 2, 3, 5 }, row[2] = { 3, 7 };
     brume_text_encoder_config c = small();
     c.projection = true;
-    float *params, hidden[2][4][12], embeds[2][7];
-    int64_t n;
+    float hidden[2][4][12], embeds[2][7];
+    brume_text_model *m;
     brume_device *d = NULL;
     brume_plan *plan = NULL;
-    if (!CHECK_OK(brume_text_encoder_new(&c, 5, &params, &n)) || !CHECK_OK(brume_device_open("cpu", NULL, &d))) return;
+    if (!CHECK_OK(brume_text_model_new(&c, 5, &m)) || !CHECK_OK(brume_device_open("cpu", NULL, &d))) return;
     brume_graph *g = brume_graph_new();
     const brume_tensor slab = brume_slab(g, "params"), in = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(2, 4));
     const brume_tensor rows = brume_input(g, "rows", BRUME_I32, BRUME_SHAPE(2)), y = brume_text_encoder(g, &c, slab, "text_encoder.", in);
     const brume_tensor z = brume_text_encoder_project(g, &c, slab, "text_encoder.", brume_text_encoder_pooled(g, y, rows));
     brume_output(g, y, "hidden");
     brume_output(g, z, "embeds");
-    CHECK_INT(brume_params_numel(g, slab), n);
+    CHECK_INT(brume_params_numel(g, slab), m->n_params);
     CHECK_STR(brume_param_at(g, slab, 0)->name, "text_encoder.text_model.embeddings.token_embedding.weight");
     if (CHECK_OK(brume_plan_new(d, g, NULL, &plan))) {
-        CHECK_OK(brume_plan_write(plan, slab, params, (size_t)n * sizeof *params));
+        CHECK_OK(brume_plan_write(plan, slab, m->params, (size_t)m->n_params * sizeof *m->params));
         CHECK_OK(brume_plan_write(plan, in, ids, sizeof ids));
         CHECK_OK(brume_plan_write(plan, rows, row, sizeof row));
         CHECK_OK(brume_plan_run(plan));
@@ -126,7 +126,7 @@ static void test_run(void)
         CHECK_OK(brume_plan_read(plan, z, embeds, sizeof embeds));
         CHECK(!memcmp(hidden[0], hidden[1], 3 * sizeof hidden[0][0]));
         CHECK(memcmp(hidden[0][3], hidden[1][3], sizeof hidden[0][0]) != 0);
-        const float *w = params + n - 7 * 12; /* (I, O): the last parameter */
+        const float *w = m->params + m->n_params - 7 * 12; /* (I, O): the last parameter */
         for (int t = 0; t < 2; t++)
             for (int o = 0; o < 7; o++) {
                 double sum = 0;
@@ -137,7 +137,7 @@ static void test_run(void)
     brume_plan_free(plan);
     brume_graph_free(g);
     brume_device_close(d);
-    free(params);
+    brume_text_model_free(m);
 }
 
 int main(void)

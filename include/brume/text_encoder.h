@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/ops.h"
 
@@ -53,28 +54,33 @@ brume_tensor brume_text_encoder_pooled(brume_graph *g, brume_tensor hidden, brum
 brume_tensor brume_text_encoder_project(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
                                         brume_tensor pooled);
 
-/** Fresh parameters: *params (*n values, laid out like the slab of brume_text_encoder(), then the projection) is allocated; free() it. */
-brume_status brume_text_encoder_new(const brume_text_encoder_config *c, uint64_t seed, float **params, int64_t *n);
-/**
- * Loads a folder with config.json and model.safetensors (or shards, or the variant's file), names with and without "text_model.".
- * *params is allocated; free() it. note may be NULL: what was ignored.
- */
-brume_status brume_text_encoder_load(const char *folder, const char *variant, brume_text_encoder_config *c, float **params, int64_t *n,
-                                     char note[1024]);
-/** Writes config.json and model.safetensors, which transformers loads; the folder is created. */
-brume_status brume_text_encoder_save(const char *folder, const brume_text_encoder_config *c, const float *params);
-
-/** A text encoder on the host, as a part of a pipeline. */
+/** A text encoder on the host. */
 typedef struct brume_text_model {
     brume_text_encoder_config config;
     int64_t n_params;
-    float *params;                   /**< n_params values as brume_text_encoder_new() lays them out */
+    float *params; /**< laid out like the slab of brume_text_encoder(), then the projection */
 } brume_text_model;
 
-/** Fresh parameters as brume_text_encoder_new(). */
+/** Fresh parameters. */
 brume_status brume_text_model_new(const brume_text_encoder_config *c, uint64_t seed, brume_text_model **out);
-/** Loads a folder as brume_text_encoder_load(). */
-brume_status brume_text_model_load(const char *folder, const char *variant, brume_text_model **out, char note[1024]);
+/**
+ * Loads a folder with config.json and model.safetensors (or shards, or the variant's file), names with and without "text_model.".
+ * note may be NULL: what was ignored.
+ */
+brume_status brume_text_model_load(const char *folder, const char *variant, brume_text_model **out, char note[1100]);
+/** Writes config.json and model.safetensors, which transformers loads; the folder is created. */
+brume_status brume_text_model_save(const brume_text_model *m, const char *folder);
+/** Frees; NULL is fine. */
 void brume_text_model_free(brume_text_model *m);
+
+/** A text encoder planned on a device for one text at a time: what a text becomes depends on no other. */
+typedef struct brume_text_run brume_text_run;
+
+/** params as brume_text_model has them, copied to the device; tokens: S of every text, at most max_position_embeddings. */
+brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens, brume_text_run **out);
+/** ids: S numbers below vocab_size; hidden: (S, H). */
+brume_status brume_text_run_encode(brume_text_run *r, const int32_t *ids, float *hidden);
+/** Frees; NULL is fine. */
+void brume_text_run_free(brume_text_run *r);
 
 #endif

@@ -35,13 +35,13 @@ const brume_lr_schedule *brume_lr_schedule_row(int i);
 const brume_lr_schedule *brume_lr_schedule_find(const char *name);
 
 /**
- * What captions pass through on their way to the network's cross-attention. Tokenizer and params belong to the caller and must outlive trainers.
+ * What captions pass through on their way to the network's cross-attention. Tokenizer and encoder belong to the caller and must outlive trainers.
  */
 typedef struct brume_train_text {
     const brume_tokenizer *tokenizer;  /**< NULL: no captions */
     brume_text_encoder_config encoder;
-    const float *params;               /**< of an encoder that stays as it is (see brume_text_encoder_load()): texts are encoded once and kept, up to
-                                            1 GiB. NULL: it learns with the network; its parameters come first in the slab, named "text_encoder." */
+    const brume_text_model *frozen;    /**< one that stays as it is: texts are encoded once and kept, up to 1 GiB. NULL: the encoder learns with
+                                            the network; its parameters come first in the slab, named "text_encoder." */
 } brume_train_text;
 
 typedef struct brume_train_config {
@@ -181,11 +181,11 @@ brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *
  */
 brume_status brume_train_config_text(brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer);
 /**
- * Takes tokenizer and encoder of a folder instead: of a pipeline (text_encoder/ and tokenizer/), or with both in one. params NULL: the config of
- * the encoder alone, which is to learn; else its parameters, which stay as they are: *params belongs to the caller. Networks whose width of
- * cross-attention is not the encoder's are refused when a trainer is made.
+ * Takes tokenizer and encoder of a folder instead: of a pipeline (text_encoder/ and tokenizer/), or with both in one. frozen NULL: the config of
+ * the encoder alone, which is to learn; else the encoder, which stays as it is: *frozen belongs to the caller and must outlive trainers. Networks
+ * whose width of cross-attention is not the encoder's are refused when a trainer is made.
  */
-brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, float **params);
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen);
 
 /**
  * The config's network becomes a classifier of noisy images: the way down of its U-Net (see BRUME_ARCHITECTURE_CLASSIFIER). Trained by

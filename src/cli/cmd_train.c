@@ -81,11 +81,11 @@ static brume_status init_from(brume_trainer *t, const char *folder)
 }
 
 /* What reads captions: a folder's, the run's own, or one made for the data. */
-static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, float **params)
+static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, brume_text_model **frozen)
 {
     if (!a->text_encoder && !a->resume) return brume_train_config_text(c, data, tokenizer);
     brume_status s = brume_dataset_check_captions(data);
-    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->out, tokenizer, a->text_encoder ? params : NULL);
+    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->out, tokenizer, a->text_encoder ? frozen : NULL);
     if (s == BRUME_OK && !a->model && !a->init && !a->resume) c->unet.cross_attention_dim = c->text.encoder.hidden_size;
     return s;
 }
@@ -104,11 +104,11 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s != BRUME_OK) return s;
     const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1);
     brume_tokenizer *tokenizer = NULL;
-    float *text_params = NULL;
+    brume_text_model *frozen = NULL;
     s = train_args_apply(a, c);
     if (s == BRUME_OK) s = train_args_ladder(a, c, data);
     if (s == BRUME_OK) s = brume_train_config_fit(c, data, conditional);
-    if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &text_params);
+    if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
     if (s == BRUME_OK && a->init && !a->resume) s = init_from(t, a->init);
@@ -130,7 +130,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_device_close(d);
     brume_dataset_free(data);
     brume_tokenizer_free(tokenizer);
-    free(text_params);
+    brume_text_model_free(frozen);
     return s;
 }
 

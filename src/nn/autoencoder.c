@@ -72,15 +72,20 @@ static brume_tensor decoder_up(struct brume_nn *m, const brume_autoencoder_confi
     return brume_nn_conv(m, "decoder.conv_out", x, c->out_channels, 3, BRUME_NONE, BRUME_NONE);
 }
 
-brume_tensor brume_autoencoder_on_paper(brume_graph *g, const brume_autoencoder_config *c)
+static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab)
 {
+    const brume_autoencoder_config *c = config;
+    const brume_status s = brume_autoencoder_config_check(c);
+    if (s != BRUME_OK) return s;
     const int64_t side = brume_autoencoder_factor(c);
-    const brume_tensor slab = brume_slab(g, "params");
-    struct brume_nn m = network(g, c, slab);
+    *slab = brume_slab(g, "params");
+    struct brume_nn m = network(g, c, *slab);
     encoder(&m, c, brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, side, side, c->in_channels)));
     decoder_up(&m, c, decoder_middle(&m, c, brume_input(g, "z", BRUME_F32, BRUME_SHAPE(1, 1, 1, c->latent_channels))));
-    return slab;
+    return BRUME_OK;
 }
+
+const struct brume_network_kind brume_autoencoder_network = { "an autoencoder", "diffusion_pytorch_model", on_paper };
 
 /* Gives every parameter its place, whichever half is built first. */
 static void declare(brume_graph *g, const brume_autoencoder_config *c, brume_tensor slab)
@@ -92,8 +97,9 @@ static void declare(brume_graph *g, const brume_autoencoder_config *c, brume_ten
         brume_graph_fail(g, BRUME_E_MEMORY, "autoencoder: out of memory");
         return;
     }
-    const brume_tensor whole = brume_autoencoder_on_paper(paper, c);
-    if (brume_graph_status(paper) != BRUME_OK) brume_graph_fail(g, brume_graph_status(paper), "%s", brume_graph_error(paper));
+    brume_tensor whole = BRUME_NONE;
+    if (on_paper(paper, c, &whole) != BRUME_OK) brume_graph_fail(g, BRUME_E_ARG, "%s", brume_error());
+    else if (brume_graph_status(paper) != BRUME_OK) brume_graph_fail(g, brume_graph_status(paper), "%s", brume_graph_error(paper));
     for (int i = 0; i < brume_param_count(paper, whole); i++) brume_param(g, slab, brume_param_at(paper, whole, i));
     brume_graph_free(paper);
 }
@@ -170,17 +176,4 @@ brume_tensor brume_autoencoder_kl(brume_graph *g, brume_tensor moments)
     return brume_affine(g, brume_sum(g, terms, 1u << 1 | 1u << 2 | 1u << 3, 0), 0.5f, 0.0f);
 }
 
-int64_t brume_autoencoder_param_count(const brume_autoencoder_config *c)
-{
-    if (brume_autoencoder_config_check(c) != BRUME_OK) return 0;
-    brume_graph *g = brume_graph_new();
-    if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory while counting parameters"), 0;
-    const brume_tensor slab = brume_autoencoder_on_paper(g, c);
-    int64_t count = brume_shape_numel(brume_tensor_shape(g, slab));
-    if (brume_graph_status(g) != BRUME_OK) {
-        count = 0;
-        brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
-    }
-    brume_graph_free(g);
-    return count;
-}
+int64_t brume_autoencoder_param_count(const brume_autoencoder_config *c) { return brume_network_count(&brume_autoencoder_network, c); }

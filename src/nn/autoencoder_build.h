@@ -4,8 +4,9 @@
 #define BRUME_NN_AUTOENCODER_BUILD_H
 
 #include "brume/autoencoder.h"
+#include "nn/network_file.h"
 
-/* Builds both halves for the smallest image and returns their slab: the layout of the parameters. Errors stick to g. */
-brume_tensor brume_autoencoder_on_paper(brume_graph *g, const brume_autoencoder_config *c);
+/* Both halves; its config is a brume_autoencoder_config. */
+extern const struct brume_network_kind brume_autoencoder_network;
 
 #endif

@@ -6,10 +6,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
-#include "brume/params.h"
 #include "nn/autoencoder_build.h"
-
-static const char weights_stem[] = "diffusion_pytorch_model";
 
 void brume_autoencoder_free(brume_autoencoder *a)
 {
@@ -18,34 +15,27 @@ void brume_autoencoder_free(brume_autoencoder *a)
     free(a);
 }
 
-/* Room for the parameters, and the graph whose slab lays them out. */
-static brume_status layout(const brume_autoencoder_config *c, brume_autoencoder **out, brume_graph **g, brume_tensor *slab)
+static brume_status alloc(const brume_autoencoder_config *c, brume_autoencoder **out)
 {
-    brume_status s = brume_autoencoder_config_check(c);
-    if (s != BRUME_OK) return s;
-    *g = brume_graph_new();
-    brume_autoencoder *a = *out = calloc(1, sizeof *a);
-    if (!*g || !a) return brume_fail(BRUME_E_MEMORY, "out of memory for an autoencoder");
-    a->config = *c;
-    *slab = brume_autoencoder_on_paper(*g, c);
-    if (brume_graph_status(*g) != BRUME_OK) return brume_fail(brume_graph_status(*g), "%s", brume_graph_error(*g));
-    a->n_params = brume_params_numel(*g, *slab);
-    a->params = calloc((size_t)a->n_params, sizeof *a->params);
-    return a->params ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for %lld parameters of an autoencoder", (long long)a->n_params);
+    *out = calloc(1, sizeof **out);
+    if (!*out) return brume_fail(BRUME_E_MEMORY, "out of memory for an autoencoder");
+    (*out)->config = *c;
+    return BRUME_OK;
+}
+
+static brume_status made(brume_status s, brume_autoencoder **out)
+{
+    if (s == BRUME_OK) return s;
+    brume_autoencoder_free(*out);
+    *out = NULL;
+    return s;
 }
 
 brume_status brume_autoencoder_new(const brume_autoencoder_config *c, uint64_t seed, brume_autoencoder **out)
 {
-    brume_autoencoder *a = NULL;
-    brume_graph *g = NULL;
-    brume_tensor slab = BRUME_NONE;
-    *out = NULL;
-    const brume_status s = layout(c, &a, &g, &slab);
-    if (s == BRUME_OK) brume_params_init(g, slab, seed, a->params);
-    brume_graph_free(g);
-    if (s != BRUME_OK) brume_autoencoder_free(a);
-    else *out = a;
-    return s;
+    brume_status s = alloc(c, out);
+    if (s == BRUME_OK) s = brume_network_new(&brume_autoencoder_network, c, seed, &(*out)->params, &(*out)->n_params);
+    return made(s, out);
 }
 
 /* config.json in the folder itself or in vae/; both allocated. */
@@ -65,40 +55,19 @@ static brume_status find_config(const char *folder, char **where, char **config)
 brume_status brume_autoencoder_load(const char *folder, const char *variant, brume_autoencoder **out, char note[1100])
 {
     brume_autoencoder_config c;
-    brume_autoencoder *a = NULL;
-    brume_graph *g = NULL;
-    brume_tensor slab = BRUME_NONE;
-    brume_weights *w = NULL;
-    char *where = NULL, *config = NULL, keys_note[512] = "", weights_note[512] = "";
+    char *where = NULL, *config = NULL, keys[512] = "", weights[512] = "";
     *out = NULL;
     brume_status s = find_config(folder, &where, &config);
-    if (s == BRUME_OK) s = brume_autoencoder_config_read(config, &c, keys_note);
-    if (s == BRUME_OK) s = layout(&c, &a, &g, &slab);
-    if (s == BRUME_OK) s = brume_weights_open(where, weights_stem, variant, &w);
-    if (s == BRUME_OK) s = brume_params_load(g, slab, w, a->params, weights_note);
-    if (note) snprintf(note, 1100, "%s%s%s", keys_note, keys_note[0] && weights_note[0] ? "; " : "", weights_note);
-    brume_weights_close(w);
-    brume_graph_free(g);
+    if (s == BRUME_OK) s = brume_autoencoder_config_read(config, &c, keys);
+    if (s == BRUME_OK) s = alloc(&c, out);
+    if (s == BRUME_OK) s = brume_network_load(&brume_autoencoder_network, &c, where, variant, &(*out)->params, &(*out)->n_params, weights);
+    if (note) {
+        snprintf(note, 1100, "%s", keys);
+        brume_note_add(note, 1100, weights);
+    }
     free(config);
     free(where);
-    if (s != BRUME_OK) brume_autoencoder_free(a);
-    else *out = a;
-    return s;
-}
-
-static brume_status save_weights(const brume_autoencoder *a, const char *path)
-{
-    brume_graph *g = brume_graph_new();
-    if (!g) return brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
-    const brume_tensor slab = brume_autoencoder_on_paper(g, &a->config);
-    brume_status s = brume_graph_status(g);
-    if (s != BRUME_OK) s = brume_fail(s, "%s", brume_graph_error(g));
-    else if (brume_params_numel(g, slab) != a->n_params)
-        s = brume_fail(BRUME_E_ARG, "%s: the config describes %lld parameters, the autoencoder holds %lld", path,
-                       (long long)brume_params_numel(g, slab), (long long)a->n_params);
-    else s = brume_params_save(g, slab, a->params, path);
-    brume_graph_free(g);
-    return s;
+    return made(s, out);
 }
 
 brume_status brume_autoencoder_save(const brume_autoencoder *a, const char *folder)
@@ -107,7 +76,7 @@ brume_status brume_autoencoder_save(const brume_autoencoder *a, const char *fold
     brume_status s = config && weights ? brume_autoencoder_config_check(&a->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = brume_make_folders(folder);
     if (s == BRUME_OK) s = brume_autoencoder_config_write(config, &a->config);
-    if (s == BRUME_OK) s = save_weights(a, weights);
+    if (s == BRUME_OK) s = brume_network_save(&brume_autoencoder_network, &a->config, a->params, a->n_params, weights);
     free(config);
     free(weights);
     return s;

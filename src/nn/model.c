@@ -9,17 +9,10 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/json.h"
-#include "brume/params.h"
 #include "nn/model_components.h"
 #include "nn/unet2d_build.h"
 
-static const char weights_stem[] = "diffusion_pytorch_model";
-
-void brume_model_add_note(brume_model *m, const char *text)
-{
-    const size_t used = strlen(m->note);
-    if (text[0]) snprintf(m->note + used, sizeof m->note - used, "%s%s", used ? "; " : "", text);
-}
+void brume_model_add_note(brume_model *m, const char *text) { brume_note_add(m->note, sizeof m->note, text); }
 
 void brume_model_free(brume_model *m)
 {
@@ -47,35 +40,18 @@ static brume_status model_alloc(brume_model **out)
     return BRUME_OK;
 }
 
-/* The graph whose slab lays the parameters out, and room for them. */
-static brume_status layout(brume_model *m, brume_graph **g, brume_tensor *slab)
-{
-    *g = brume_graph_new();
-    if (!*g) return brume_fail(BRUME_E_MEMORY, "out of memory for a model");
-    *slab = brume_unet2d_on_paper(*g, &m->unet);
-    if (brume_graph_status(*g) != BRUME_OK) return brume_fail(brume_graph_status(*g), "%s", brume_graph_error(*g));
-    m->n_params = brume_params_numel(*g, *slab);
-    m->params = calloc((size_t)m->n_params, sizeof *m->params);
-    return m->params ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for %lld parameters", (long long)m->n_params);
-}
-
 brume_status brume_model_new(const brume_unet2d_config *c, const brume_scheduler_config *scheduler, uint64_t seed, brume_model **out)
 {
-    brume_graph *g = NULL;
-    brume_tensor slab = BRUME_NONE;
     brume_model *m = NULL;
     *out = NULL;
-    brume_status s = brume_unet2d_config_check(c);
-    if (s == BRUME_OK) s = model_alloc(&m);
+    brume_status s = model_alloc(&m);
     if (s != BRUME_OK) return s;
     m->unet = *c;
     if (scheduler) {
         s = brume_scheduler_config_copy(&m->scheduler, scheduler);
         m->has_scheduler = 1;
     }
-    if (s == BRUME_OK) s = layout(m, &g, &slab);
-    if (s == BRUME_OK) brume_params_init(g, slab, seed, m->params);
-    brume_graph_free(g);
+    if (s == BRUME_OK) s = brume_network_new(&brume_unet2d_network, c, seed, &m->params, &m->n_params);
     if (s != BRUME_OK) brume_model_free(m);
     else *out = m;
     return s;
@@ -136,16 +112,9 @@ static brume_status check_index(const char *path)
 
 static brume_status load_weights(brume_model *m, const char *folder, const char *variant)
 {
-    brume_graph *g = NULL;
-    brume_weights *w = NULL;
-    brume_tensor slab = BRUME_NONE;
     char note[512] = "";
-    brume_status s = layout(m, &g, &slab);
-    if (s == BRUME_OK) s = brume_weights_open(folder, weights_stem, variant, &w);
-    if (s == BRUME_OK) s = brume_params_load(g, slab, w, m->params, note);
+    const brume_status s = brume_network_load(&brume_unet2d_network, &m->unet, folder, variant, &m->params, &m->n_params, note);
     brume_model_add_note(m, note);
-    brume_weights_close(w);
-    brume_graph_free(g);
     return s;
 }
 
@@ -199,21 +168,6 @@ static brume_status write_index(const brume_model *m, const char *path)
     return s;
 }
 
-static brume_status save_weights(const brume_model *m, const char *path)
-{
-    brume_graph *g = brume_graph_new();
-    if (!g) return brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
-    const brume_tensor slab = brume_unet2d_on_paper(g, &m->unet);
-    brume_status s = brume_graph_status(g);
-    if (s != BRUME_OK) s = brume_fail(s, "%s", brume_graph_error(g));
-    else if (brume_params_numel(g, slab) != m->n_params)
-        s = brume_fail(BRUME_E_ARG, "%s: the config describes %lld parameters, the model holds %lld", path, (long long)brume_params_numel(g, slab),
-                       (long long)m->n_params);
-    else s = brume_params_save(g, slab, m->params, path);
-    brume_graph_free(g);
-    return s;
-}
-
 /* Makes folder/sub and calls write for folder/sub/file. */
 static brume_status write_part(const brume_model *m, const char *folder, const char *sub, const char *file,
                                brume_status (*write)(const brume_model *m, const char *path))
@@ -227,13 +181,17 @@ static brume_status write_part(const brume_model *m, const char *folder, const c
 }
 
 static brume_status write_config(const brume_model *m, const char *path) { return brume_unet2d_config_write(path, &m->unet); }
+static brume_status write_weights(const brume_model *m, const char *path)
+{
+    return brume_network_save(&brume_unet2d_network, &m->unet, m->params, m->n_params, path);
+}
 static brume_status write_scheduler(const brume_model *m, const char *path) { return brume_scheduler_config_write(path, &m->scheduler); }
 
 /* model_index.json comes last: a folder that has it is complete. */
 brume_status brume_model_save(const brume_model *m, const char *folder)
 {
     brume_status s = write_part(m, folder, "unet", "config.json", write_config);
-    if (s == BRUME_OK) s = write_part(m, folder, "unet", "diffusion_pytorch_model.safetensors", save_weights);
+    if (s == BRUME_OK) s = write_part(m, folder, "unet", "diffusion_pytorch_model.safetensors", write_weights);
     if (s == BRUME_OK) s = write_part(m, folder, "scheduler", "scheduler_config.json", write_scheduler);
     if (s == BRUME_OK) s = brume_components_save(m, folder);
     if (s == BRUME_OK) s = write_part(m, folder, "", "model_index.json", write_index);

@@ -38,15 +38,12 @@ static const char *text_encoder_class(const brume_model *m)
 }
 static brume_status load_text_encoder(brume_model *m, const char *folder, const char *variant)
 {
-    char note[1024];
+    char note[1100];
     const brume_status s = brume_text_model_load(folder, variant, &m->text_encoder, note);
     if (s == BRUME_OK) brume_model_add_note(m, note);
     return s;
 }
-static brume_status save_text_encoder(const brume_model *m, const char *folder)
-{
-    return brume_text_encoder_save(folder, &m->text_encoder->config, m->text_encoder->params);
-}
+static brume_status save_text_encoder(const brume_model *m, const char *folder) { return brume_text_model_save(m->text_encoder, folder); }
 static void free_text_encoder(brume_model *m)
 {
     brume_text_model_free(m->text_encoder);

@@ -3,40 +3,10 @@
 #include "brume/pipeline.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/fail.h"
-#include "brume/params.h"
 
-/* The text encoder for one prompt at a time: what a prompt becomes depends on nothing else. */
-struct encoder {
-    brume_graph *g;
-    brume_plan *plan;
-    brume_tensor ids, hidden;
-};
-
-static void encoder_close(struct encoder *e)
-{
-    brume_plan_free(e->plan);
-    brume_graph_free(e->g);
-}
-
-static brume_status encoder_open(struct encoder *e, brume_device *d, const brume_text_model *m, int64_t tokens)
-{
-    *e = (struct encoder){ .g = brume_graph_new() };
-    if (!e->g) return brume_fail(BRUME_E_MEMORY, "out of memory for a text encoder");
-    const brume_tensor slab = brume_slab(e->g, "params");
-    e->ids = brume_input(e->g, "ids", BRUME_I32, BRUME_SHAPE(1, tokens));
-    e->hidden = brume_text_encoder(e->g, &m->config, slab, "", e->ids);
-    brume_output(e->g, e->hidden, "context");
-    brume_status s = brume_graph_status(e->g);
-    if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(e->g));
-    s = brume_plan_new(d, e->g, NULL, &e->plan);
-    /* A projection lies behind the parameters that this graph reads. */
-    return s == BRUME_OK ? brume_plan_write(e->plan, slab, m->params, (size_t)brume_params_numel(e->g, slab) * sizeof *m->params) : s;
-}
-
-static brume_status encode(const struct encoder *e, const brume_model *m, const char *prompt, int64_t i, brume_prompt_context *p)
+static brume_status encode(brume_text_run *e, const brume_model *m, const char *prompt, int64_t i, brume_prompt_context *p)
 {
     brume_encoding fit;
     int32_t *ids = p->ids + i * p->tokens;
@@ -46,10 +16,7 @@ static brume_status encode(const struct encoder *e, const brume_model *m, const 
     for (int64_t k = 0; k < p->tokens; k++)
         if (ids[k] >= m->text_encoder->config.vocab_size)
             return brume_fail(BRUME_E_ARG, "the tokenizer makes id %d, but the text encoder has a vocab_size of %d", ids[k], m->text_encoder->config.vocab_size);
-    s = brume_plan_write(e->plan, e->ids, ids, (size_t)p->tokens * sizeof *ids);
-    if (s == BRUME_OK) s = brume_plan_run(e->plan);
-    const size_t row = (size_t)(p->tokens * p->width);
-    return s == BRUME_OK ? brume_plan_read(e->plan, e->hidden, p->context + row * (size_t)i, row * sizeof *p->context) : s;
+    return brume_text_run_encode(e, ids, p->context + p->tokens * p->width * i);
 }
 
 static brume_status check(const brume_model *m, const char *const *prompts, int64_t n)
@@ -80,14 +47,14 @@ static brume_status context_new(const brume_model *m, int64_t n, brume_prompt_co
 
 brume_status brume_prompt_encode(brume_device *d, const brume_model *m, const char *const *prompts, int64_t n, brume_prompt_context **out)
 {
-    struct encoder e = { 0 };
+    brume_text_run *e = NULL;
     *out = NULL;
     brume_status s = check(m, prompts, n);
     if (s != BRUME_OK) return s;
     s = context_new(m, n, out);
-    if (s == BRUME_OK) s = encoder_open(&e, d, m->text_encoder, (*out)->tokens);
-    for (int64_t i = 0; i < n && s == BRUME_OK; i++) s = encode(&e, m, prompts[i], i, *out);
-    encoder_close(&e);
+    if (s == BRUME_OK) s = brume_text_run_new(d, &m->text_encoder->config, m->text_encoder->params, (int32_t)(*out)->tokens, &e);
+    for (int64_t i = 0; i < n && s == BRUME_OK; i++) s = encode(e, m, prompts[i], i, *out);
+    brume_text_run_free(e);
     if (s != BRUME_OK) {
         brume_prompt_context_free(*out);
         *out = NULL;

@@ -347,24 +347,20 @@ brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet
     return in;
 }
 
-brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c)
+static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab)
 {
+    const brume_unet2d_config *c = config;
+    const brume_status s = brume_unet2d_config_check(c);
+    if (s != BRUME_OK) return s;
     const int64_t side = shrinks_by(c); /* the weights of the MLP alone depend on the size of the image */
     const bool fixed = c->architecture == BRUME_ARCHITECTURE_MLP && c->sample_size[0];
     const int64_t height = fixed ? c->sample_size[0] : side, width = fixed ? c->sample_size[1] : side;
-    const brume_tensor slab = brume_slab(g, "params");
+    *slab = brume_slab(g, "params");
     const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, c, 1, height, width, 1);
-    brume_unet2d(g, c, slab, &in, NULL);
-    return slab;
+    brume_unet2d(g, c, *slab, &in, NULL);
+    return BRUME_OK;
 }
 
-int64_t brume_unet2d_param_count(const brume_unet2d_config *c)
-{
-    if (brume_unet2d_config_check(c) != BRUME_OK) return 0;
-    brume_graph *g = brume_graph_new();
-    if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory while counting parameters"), 0;
-    const brume_tensor slab = brume_unet2d_on_paper(g, c);
-    const int64_t count = brume_graph_status(g) == BRUME_OK ? brume_shape_numel(brume_tensor_shape(g, slab)) : 0;
-    brume_graph_free(g);
-    return count;
-}
+const struct brume_network_kind brume_unet2d_network = { "a U-Net", "diffusion_pytorch_model", on_paper };
+
+int64_t brume_unet2d_param_count(const brume_unet2d_config *c) { return brume_network_count(&brume_unet2d_network, c); }

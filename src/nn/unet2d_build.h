@@ -5,6 +5,7 @@
 
 #include "brume/unet2d.h"
 #include "nn/config_table.h"
+#include "nn/network_file.h"
 
 #define BRUME_UNET2D_MAX_LAYERS 32
 
@@ -55,7 +56,7 @@ brume_status brume_unet2d_condition_check(const brume_unet2d_config *c);
 /* "UNet2DModel", "BrumeMLP" and so on; NULL for an architecture that nobody knows. */
 const char *brume_unet2d_class_name(const brume_unet2d_config *c);
 
-/* Builds the network for the smallest image and returns its slab: the layout of the parameters. Errors stick to g. */
-brume_tensor brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c);
+/* Its config is a brume_unet2d_config. */
+extern const struct brume_network_kind brume_unet2d_network;
 
 #endif

@@ -36,13 +36,16 @@ const struct brume_config_key brume_unet2d_condition_keys[] = {
 };
 
 /* Keys that hold one number, or a list with one per level. */
-static const struct { const char *name; size_t one, list; int fallback, hi; } level_keys[] = {
-    { "attention_head_dim", AT(attention_head_dim), AT(level_attention_heads), 8, MAX_WIDTH },
-    { "cross_attention_dim", AT(cross_attention_dim), AT(level_cross_attention_dim), 1280, MAX_WIDTH },
-    { "layers_per_block", AT(layers_per_block), AT(level_layers), 2, BRUME_UNET2D_MAX_LAYERS },
-    { "transformer_layers_per_block", AT(transformer_layers_per_block), AT(level_transformer_layers), 1, 64 },
-};
-enum { LEVEL_KEYS = sizeof level_keys / sizeof *level_keys };
+#define LEVEL_KEYS(ROW) \
+    ROW("attention_head_dim", AT(attention_head_dim), AT(level_attention_heads), 8, MAX_WIDTH) \
+    ROW("cross_attention_dim", AT(cross_attention_dim), AT(level_cross_attention_dim), 1280, MAX_WIDTH) \
+    ROW("layers_per_block", AT(layers_per_block), AT(level_layers), 2, BRUME_UNET2D_MAX_LAYERS) \
+    ROW("transformer_layers_per_block", AT(transformer_layers_per_block), AT(level_transformer_layers), 1, 64)
+#define AS_ROW(...) { __VA_ARGS__ },
+#define AS_NAME(name, ...) name,
+
+static const struct { const char *name; size_t one, list; int fallback, hi; } level_keys[] = { LEVEL_KEYS(AS_ROW) };
+enum { N_LEVEL_KEYS = sizeof level_keys / sizeof *level_keys };
 
 static int32_t *one(brume_unet2d_config *c, int k) { return (int32_t *)(void *)((char *)c + level_keys[k].one); }
 static int32_t *list(brume_unet2d_config *c, int k) { return (int32_t *)(void *)((char *)c + level_keys[k].list); }
@@ -53,21 +56,18 @@ static const int32_t *get_list(const brume_unet2d_config *c, int k)
 }
 
 /* Keys of models beyond Stable Diffusion 2.x, and the value with which they say nothing: false for false, 0 and null, else a number or a word. */
-static const struct { const char *name, *word; double number; } refused[] = {
-    { "addition_embed_type", NULL, 0 }, { "attention_type", "default", 0 }, { "class_embeddings_concat", NULL, 0 }, { "cross_attention_norm", NULL, 0 },
-    { "dual_cross_attention", NULL, 0 }, { "encoder_hid_dim", NULL, 0 }, { "encoder_hid_dim_type", NULL, 0 }, { "num_attention_heads", NULL, 0 },
-    { "resnet_out_scale_factor", NULL, 1 }, { "resnet_skip_time_act", NULL, 0 }, { "reverse_transformer_layers_per_block", NULL, 0 },
-    { "time_cond_proj_dim", NULL, 0 }, { "time_embedding_act_fn", NULL, 0 }, { "timestep_post_act", NULL, 0 },
-};
-enum { REFUSED = sizeof refused / sizeof *refused };
+#define REFUSED(ROW) \
+    ROW("addition_embed_type", NULL, 0) ROW("attention_type", "default", 0) ROW("class_embeddings_concat", NULL, 0) ROW("cross_attention_norm", NULL, 0) \
+    ROW("dual_cross_attention", NULL, 0) ROW("encoder_hid_dim", NULL, 0) ROW("encoder_hid_dim_type", NULL, 0) ROW("num_attention_heads", NULL, 0) \
+    ROW("resnet_out_scale_factor", NULL, 1) ROW("resnet_skip_time_act", NULL, 0) ROW("reverse_transformer_layers_per_block", NULL, 0) \
+    ROW("time_cond_proj_dim", NULL, 0) ROW("time_embedding_act_fn", NULL, 0) ROW("timestep_post_act", NULL, 0)
+static const struct { const char *name, *word; double number; } refused[] = { REFUSED(AS_ROW) };
+enum { N_REFUSED = sizeof refused / sizeof *refused };
 
-/* After these the keys that are inert here: for parts that are refused, or of arithmetic in half precision. */
+/* The last line: keys that are inert here, for parts that are refused or of arithmetic in half precision. */
 const char *const brume_unet2d_condition_other_keys[] = {
     "block_out_channels", "class_embed_type", "down_block_types", "mid_block_type", "only_cross_attention", "sample_size", "up_block_types",
-    "attention_head_dim", "cross_attention_dim", "layers_per_block", "transformer_layers_per_block",
-    "addition_embed_type", "attention_type", "class_embeddings_concat", "cross_attention_norm", "dual_cross_attention", "encoder_hid_dim",
-    "encoder_hid_dim_type", "num_attention_heads", "resnet_out_scale_factor", "resnet_skip_time_act", "reverse_transformer_layers_per_block",
-    "time_cond_proj_dim", "time_embedding_act_fn", "timestep_post_act",
+    LEVEL_KEYS(AS_NAME) REFUSED(AS_NAME)
     "addition_embed_type_num_heads", "addition_time_embed_dim", "mid_block_only_cross_attention", "upcast_attention", NULL };
 
 void brume_unet2d_condition_config_default(brume_unet2d_config *c)
@@ -85,7 +85,7 @@ void brume_unet2d_condition_config_default(brume_unet2d_config *c)
 
 void brume_unet2d_condition_level_defaults(brume_unet2d_config *c)
 {
-    for (int k = 0; k < LEVEL_KEYS; k++) *one(c, k) = level_keys[k].fallback;
+    for (int k = 0; k < N_LEVEL_KEYS; k++) *one(c, k) = level_keys[k].fallback;
     c->mid_cross_attention = true;
 }
 
@@ -115,7 +115,7 @@ static bool is_plain(brume_unet2d_block b) { return b == BRUME_BLOCK_RESNET || i
 
 brume_status brume_unet2d_condition_check(const brume_unet2d_config *c)
 {
-    for (int k = 0; k < LEVEL_KEYS; k++)
+    for (int k = 0; k < N_LEVEL_KEYS; k++)
         for (int i = -1; i < c->levels; i++) {
             const int32_t v = i < 0 ? get_one(c, k) : get_list(c, k)[i];
             if (v < (i < 0) || v > level_keys[k].hi)
@@ -144,7 +144,7 @@ brume_status brume_unet2d_condition_check(const brume_unet2d_config *c)
 
 static brume_status refuse(const brume_json *root)
 {
-    for (int k = 0; k < REFUSED; k++) {
+    for (int k = 0; k < N_REFUSED; k++) {
         const brume_json *v = brume_json_find(root, refused[k].name);
         const brume_json_type type = brume_json_typeof(v);
         const char *text = brume_json_string(v, NULL);
@@ -218,7 +218,7 @@ brume_status brume_unet2d_condition_read(const brume_json *root, brume_unet2d_co
 {
     brume_status s = refuse(root);
     if (s == BRUME_OK) s = brume_config_read(root, brume_unet2d_condition_keys, c);
-    for (int k = 0; k < LEVEL_KEYS && s == BRUME_OK; k++) s = read_level_key(root, c, k);
+    for (int k = 0; k < N_LEVEL_KEYS && s == BRUME_OK; k++) s = read_level_key(root, c, k);
     if (s == BRUME_OK) s = read_only_cross(root, c);
     return s == BRUME_OK ? read_mid(root, c) : s;
 }
@@ -236,7 +236,7 @@ static void write_level_key(brume_json_writer *w, const brume_unet2d_config *c, 
 void brume_unet2d_condition_write(brume_json_writer *w, const brume_unet2d_config *c)
 {
     int only = 0;
-    for (int k = 0; k < LEVEL_KEYS; k++) write_level_key(w, c, k);
+    for (int k = 0; k < N_LEVEL_KEYS; k++) write_level_key(w, c, k);
     if (c->mid_block) brume_json_put_string(w, "mid_block_type", mid_types[!c->mid_cross_attention].text);
     else brume_json_put_null(w, "mid_block_type");
     for (int i = 0; i < c->levels; i++) only += c->only_cross_attention[i];

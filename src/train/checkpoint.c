@@ -54,7 +54,7 @@ static void objective_text(const brume_train_config *c, char text[256])
     const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
-    const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.params ? "captions by a frozen encoder, " : "captions, ";
+    const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.frozen ? "captions by a frozen encoder, " : "captions, ";
     const int n = snprintf(text, 256, "%sweighting %s, bound %s, times %s", what, weighting, brume_bound_name(o->bound), times);
     char *more = text + n;
     size_t left = 256 - (size_t)n;
@@ -110,8 +110,8 @@ static brume_status save_model(struct brume_trainer *t, const char *folder)
     if (!params) return brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
     m.params = params + n_text;
     if (text->tokenizer) {
-        encoder.params = text->params ? (float *)(uintptr_t)text->params : params; /* which saving only reads */
-        m.text_encoder = &encoder;
+        encoder.params = params;
+        m.text_encoder = text->frozen ? (brume_text_model *)(uintptr_t)text->frozen : &encoder; /* which saving only reads */
         m.tokenizer = (brume_tokenizer *)(uintptr_t)text->tokenizer;
     }
     brume_status s = brume_trainer_get_params(t, 1, params);

@@ -89,26 +89,26 @@ static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_
 {
     const struct brume_trainer_text *x = &t->text;
     const int64_t row = (int64_t)x->tokens * x->width;
-    struct brume_encoder_run own = { 0 };
+    brume_text_run *own = NULL;
     int32_t *ids = malloc((size_t)x->tokens * sizeof *ids);
     told->context = malloc((size_t)(count * row) * sizeof *told->context);
     told->null_context = malloc((size_t)row * sizeof *told->null_context);
-    if (!x->config->params) told->params = malloc((size_t)t->n_params * sizeof *told->params);
+    if (!x->config->frozen) told->params = malloc((size_t)t->n_params * sizeof *told->params);
     brume_status s = BRUME_OK;
-    if (!ids || !told->context || !told->null_context || (!x->config->params && !told->params)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    if (!ids || !told->context || !told->null_context || (!x->config->frozen && !told->params)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     if (s == BRUME_OK && told->params) s = brume_trainer_get_params(t, 1, told->params);
-    if (s == BRUME_OK && told->params) s = brume_encoder_run_new(t->device, &x->config->encoder, x->tokens, told->params, &own);
+    if (s == BRUME_OK && told->params) s = brume_text_run_new(t->device, &x->config->encoder, told->params, x->tokens, &own);
     for (int32_t i = -1; s == BRUME_OK && i < captions; i++) { /* -1: the empty text */
         char text[200] = "";
         const int64_t item = i % brume_dataset_count(t->data);
         if (i >= 0) s = brume_dataset_caption(t->data, item, text, sizeof text);
         if (s == BRUME_OK) s = brume_tokenizer_encode(x->config->tokenizer, text, ids, NULL);
-        if (s == BRUME_OK) s = brume_encoder_run_text(told->params ? &own : &t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
+        if (s == BRUME_OK) s = brume_text_run_encode(told->params ? own : t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
         if (i >= 0) snprintf(prompts + strlen(prompts), bytes - strlen(prompts), "%s%s", i ? "\n" : "", text);
     }
     for (int32_t i = captions; s == BRUME_OK && i < count; i++)
         memcpy(told->context + i * row, told->context + (i % captions) * row, (size_t)row * sizeof *told->context);
-    brume_encoder_run_free(&own);
+    brume_text_run_free(own);
     free(ids);
     return s;
 }

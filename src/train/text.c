@@ -14,35 +14,6 @@
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory for captions"); }
 
-brume_status brume_encoder_run_new(brume_device *d, const brume_text_encoder_config *c, int32_t tokens, const float *params, struct brume_encoder_run *r)
-{
-    brume_graph *g = r->graph = brume_graph_new();
-    if (!g) return no_memory();
-    r->slab = brume_slab(g, "params");
-    r->ids = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(1, tokens));
-    r->hidden = brume_text_encoder(g, c, r->slab, "", r->ids);
-    brume_output(g, r->hidden, "hidden");
-    brume_status s = brume_graph_status(g);
-    if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
-    const brume_plan_options options = { .drop_packed = true };
-    if ((s = brume_plan_new(d, g, &options, &r->plan)) != BRUME_OK) return s;
-    return brume_plan_write(r->plan, r->slab, params, (size_t)brume_params_numel(g, r->slab) * sizeof *params);
-}
-
-brume_status brume_encoder_run_text(struct brume_encoder_run *r, const int32_t *ids, float *hidden)
-{
-    brume_status s = brume_plan_write(r->plan, r->ids, ids, (size_t)brume_shape_numel(brume_tensor_shape(r->graph, r->ids)) * sizeof *ids);
-    if (s == BRUME_OK) s = brume_plan_run(r->plan);
-    return s == BRUME_OK ? brume_plan_read(r->plan, r->hidden, hidden, (size_t)brume_shape_numel(brume_tensor_shape(r->graph, r->hidden)) * sizeof *hidden) : s;
-}
-
-void brume_encoder_run_free(struct brume_encoder_run *r)
-{
-    brume_plan_free(r->plan);
-    brume_graph_free(r->graph);
-    *r = (struct brume_encoder_run){ 0 };
-}
-
 brume_status brume_trainer_text_check(const brume_train_config *c)
 {
     const long long width = (long long)brume_unet2d_context_dim(&c->unet);
@@ -66,7 +37,7 @@ brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_
     if (!config->tokenizer) return BRUME_NONE;
     x->tokens = brume_tokenizer_max_length(config->tokenizer);
     x->width = config->encoder.hidden_size;
-    if (config->params) return x->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, x->tokens, x->width));
+    if (config->frozen) return x->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, x->tokens, x->width));
     x->ids = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(n, x->tokens));
     const brume_tensor hidden = brume_text_encoder(g, &config->encoder, slab, "text_encoder.", x->ids);
     x->n_params = brume_graph_status(g) == BRUME_OK ? brume_params_numel(g, slab) : 0;
@@ -79,10 +50,10 @@ brume_status brume_trainer_text_allocate(struct brume_trainer_text *x, brume_dev
     x->items = calloc((size_t)n, sizeof *x->items);
     x->id_values = calloc((size_t)(n * x->tokens), sizeof *x->id_values);
     if (!x->items || !x->id_values) return no_memory();
-    if (!x->config->params) return BRUME_OK;
+    if (!x->config->frozen) return BRUME_OK;
     x->context_values = calloc((size_t)(n * x->tokens * x->width), sizeof *x->context_values);
     if (!x->context_values) return no_memory();
-    return brume_encoder_run_new(d, &x->config->encoder, x->tokens, x->config->params, &x->frozen);
+    return brume_text_run_new(d, &x->config->encoder, x->config->frozen->params, x->tokens, &x->frozen);
 }
 
 void brume_trainer_text_free(struct brume_trainer_text *x)
@@ -93,7 +64,7 @@ void brume_trainer_text_free(struct brume_trainer_text *x)
     free(x->items);
     free(x->id_values);
     free(x->context_values);
-    brume_encoder_run_free(&x->frozen);
+    brume_text_run_free(x->frozen);
 }
 
 /* The place of a text, or the free one where it belongs. */
@@ -139,7 +110,7 @@ static brume_status encode_frozen(struct brume_trainer_text *x, const int32_t *i
         memcpy(hidden, c->hidden[at], (size_t)bytes);
         return BRUME_OK;
     }
-    if ((s = brume_encoder_run_text(&x->frozen, ids, hidden)) != BRUME_OK || (c->used + 1) * bytes > CACHE_BYTES) return s;
+    if ((s = brume_text_run_encode(x->frozen, ids, hidden)) != BRUME_OK || (c->used + 1) * bytes > CACHE_BYTES) return s;
     if (!(c->hidden[at] = malloc((size_t)bytes))) return no_memory();
     memcpy(c->hidden[at], hidden, (size_t)bytes);
     memcpy(c->ids + at * x->tokens, ids, (size_t)x->tokens * sizeof *ids);

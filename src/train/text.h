@@ -6,13 +6,6 @@
 #include "brume/plan.h"
 #include "brume/train.h"
 
-/* An encoder with weights of its own, planned for one text. */
-struct brume_encoder_run {
-    brume_graph *graph;
-    brume_plan *plan;
-    brume_tensor slab, ids, hidden;
-};
-
 /* Results of the frozen encoder by token ids; open addressing, a power of two of places. */
 struct brume_text_cache {
     int64_t room, used;
@@ -28,14 +21,9 @@ struct brume_trainer_text {
     int64_t *items;                 /* of a part: which items of the data set it holds */
     int32_t *id_values;             /* of a part */
     float *context_values;
-    struct brume_encoder_run frozen;
+    brume_text_run *frozen;
     struct brume_text_cache cache;
 };
-
-brume_status brume_encoder_run_new(brume_device *d, const brume_text_encoder_config *c, int32_t tokens, const float *params, struct brume_encoder_run *r);
-/* ids: S numbers; hidden: S x H. */
-brume_status brume_encoder_run_text(struct brume_encoder_run *r, const int32_t *ids, float *hidden);
-void brume_encoder_run_free(struct brume_encoder_run *r);
 
 /* Captions that no network reads, a network without them, another width than the encoder's. */
 brume_status brume_trainer_text_check(const brume_train_config *c);

@@ -77,27 +77,26 @@ brume_status brume_train_config_text(brume_train_config *c, const brume_dataset 
     }
     fit_encoder(c, *tokenizer, (int32_t)width);
     c->text.tokenizer = *tokenizer;
-    c->text.params = NULL;
+    c->text.frozen = NULL;
     return BRUME_OK;
 }
 
-brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, float **params)
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen)
 {
     char encoder[4096], words[4096], path[4200];
-    int64_t n;
     *tokenizer = NULL;
-    if (params) *params = NULL;
+    if (frozen) *frozen = NULL;
     snprintf(encoder, sizeof encoder, "%s/text_encoder", folder);
     snprintf(words, sizeof words, "%s/tokenizer", folder);
     if (!brume_is_folder(encoder)) snprintf(encoder, sizeof encoder, "%s", folder);
     if (!brume_is_folder(words)) snprintf(words, sizeof words, "%s", folder);
     snprintf(path, sizeof path, "%s/config.json", encoder);
-    brume_status s = params ? brume_text_encoder_load(encoder, NULL, &c->text.encoder, params, &n, NULL)
-                            : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
+    brume_status s = frozen ? brume_text_model_load(encoder, NULL, frozen, NULL) : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
+    if (s == BRUME_OK && frozen) c->text.encoder = (*frozen)->config;
     if (s == BRUME_OK) s = brume_tokenizer_load(words, tokenizer);
     if (s == BRUME_OK && brume_tokenizer_max_length(*tokenizer) > c->text.encoder.max_position_embeddings)
         s = brume_tokenizer_set_max_length(*tokenizer, c->text.encoder.max_position_embeddings);
     c->text.tokenizer = *tokenizer;
-    c->text.params = params ? *params : NULL;
+    c->text.frozen = frozen ? *frozen : NULL;
     return s;
 }
