@@ -90,14 +90,29 @@ ok "goes on" "$brume" train $train --out learned --steps 3 --samples 2 --resume
 ok "predicts twice the channels" grep -q '"out_channels": 2' learned/unet/config.json
 ok "and draws with it" "$brume" sample learned --sampler ddpm --steps 5 --n 2 --device cpu --quiet --out learned.png
 ok "weights and times" "$brume" train $train --out weighed --steps 2 --samples 0 --objective v --weighting min-snr --time-sampling stratified --offset-noise 0.1
-refused 1 "trained with weighting min-snr" "$brume" train $train --out weighed --steps 3 --samples 0 --resume
+refused 1 "trained with weighting min-snr" "$brume" train --out weighed --steps 3 --resume --weighting simple
+# A run knows how it was asked for: no option is needed to go on, and another run is the same when asked for by its file.
+ok "go on without options" "$brume" train --out weighed --steps 4 --resume
+ok "the same from its options" "$brume" train --config weighed/training/run.json --out again
+same weighed/unet/diffusion_pytorch_model.safetensors again/unet/diffusion_pytorch_model.safetensors
+same weighed/training/run.json again/training/run.json
+rm -r again/training/state.safetensors again/unet # as if killed before the first checkpoint
+ok "begin again" sh -c '"$@" 2>&1 | grep "no checkpoint yet"' train "$brume" train --out again --resume
+same weighed/unet/diffusion_pytorch_model.safetensors again/unet/diffusion_pytorch_model.safetensors
+echo '{"_why": 1, "stepz": 4}' >wrong.json
+refused 2 "wrong.json: stepz: there is no option --stepz; did you mean --steps" "$brume" train --config wrong.json --out c
+echo '{"steps": "4"}' >wrong.json
+refused 2 "wrong.json: steps: expected an integer" "$brume" train --config wrong.json --out c
+echo '{"steps": 4' >wrong.json
+refused 1 "wrong.json" "$brume" train --config wrong.json --out c
+refused 1 "nowhere.json" "$brume" train --config nowhere.json --out c
 refused 2 "there is no 'min'" "$brume" train $train --out c --weighting min
 refused 2 "there is no 'noise'" "$brume" train $train --out c --objective noise
 refused 1 "needs a discrete schedule" "$brume" train $train --out c --schedule vp --bound vlb
 
 # A classifier of noisy images: trains, goes on, tells its accuracy, and guides a model that knows no classes.
 ok "train a classifier" sh -c '"$@" 2>&1 | grep "accuracy at sigma"' train "$brume" train $train --out judge --task classifier --steps 4
-ok "resume it" "$brume" train $train --out judge --steps 6 --resume --task classifier
+ok "resume it" "$brume" train --out judge --steps 6 --resume
 ok "accuracy in the log" grep -q '"step": 6,.*"accuracy": .*"correct": ' judge/training/log.jsonl
 refused 2 "give it as --classifier" "$brume" sample judge --device cpu --out x.png
 for sampler in ddpm ddim dpmpp_2m; do

@@ -196,6 +196,7 @@ void brume_train_config_classifier(brume_train_config *c);
 /** A whole run. Progress is told after every step. */
 typedef struct brume_run_options {
     const char *folder;             /**< made if missing; gets the pipeline, training/log.jsonl, training/samples/ */
+    const char *config;             /**< text of training/run.json, written once the run has begun: how it was asked for; may be NULL */
     int resume;                     /**< 1: go on from the folder's checkpoint; 0: the folder must not hold one */
     int64_t save_every, sample_every; /**< steps; 0: only at the end */
     int32_t sample_count;           /**< images of a preview grid */

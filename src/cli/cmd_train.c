@@ -115,7 +115,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
-            .folder = a->out, .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .sample_count = (int32_t)a->samples,
+            .folder = a->out, .config = brume_json_writer_text(a->run), .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,
         };
@@ -134,31 +134,31 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     return s;
 }
 
-int cmd_train(int argc, char **argv)
+/* Network, noise and settings before the options: of the preset, --model or --init; a run that goes on has a network and noise of its own. */
+static brume_status start_config(const struct train_args *a, brume_train_config *c)
 {
-    struct train_args a;
-    brume_train_config c, run;
+    brume_train_config run;
     char note[512];
-    const int status = train_args_parse(argc, argv, &a);
-    if (status != CLI_GO_ON) return status;
-    if (a.task == TRAIN_AUTOENCODER) {
-        signal(SIGINT, on_interrupt);
-        signal(SIGTERM, on_interrupt);
-        return train_autoencoder(&a, &interrupted);
+    const char *preset = a->preset ? a->preset : a->cond == TRAIN_COND_TEXT ? "shapes-text" : brume_preset_for_data(a->data);
+    const char *model = a->model ? a->model : a->init;
+    brume_status s = brume_train_config_load(a->resume && model ? a->out : model, preset, (int32_t)a->size, c, note);
+    if (s == BRUME_OK && a->resume && !model) {
+        s = brume_train_config_load(a->out, NULL, (int32_t)a->size, &run, note);
+        c->unet = run.unet;
     }
-    const char *preset = a.preset ? a.preset : a.cond == TRAIN_COND_TEXT ? "shapes-text" : brume_preset_for_data(a.data);
-    brume_status s = brume_train_config_load(a.model ? a.model : a.init, preset, (int32_t)a.size, &c, note);
-    if (s == BRUME_OK && a.init) s = brume_train_config_schedule(a.init, &c, note);
-    if (s == BRUME_OK && a.resume) s = brume_train_config_schedule(a.out, &c, note);
-    if (s == BRUME_OK && a.resume && !a.model && !a.init) { /* the network, too, is the run's */
-        s = brume_train_config_load(a.out, NULL, (int32_t)a.size, &run, note);
-        c.unet = run.unet;
-    }
-    if (s == BRUME_OK) s = train(&a, &c);
+    if (s == BRUME_OK && (a->resume || a->init)) s = brume_train_config_schedule(a->resume ? a->out : a->init, c, note);
+    return s;
+}
+
+static int train_denoiser(const struct train_args *a)
+{
+    brume_train_config c;
+    brume_status s = start_config(a, &c);
+    if (s == BRUME_OK) s = train(a, &c);
     brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {
-        if (!a.quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
-                                             : "done: brume sample %s --out samples.png draws from it\n", a.out);
+        if (!a->quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
+                                              : "done: brume sample %s --out samples.png draws from it\n", a->out);
         return CLI_DONE;
     }
     if (s == BRUME_E_STOPPED) {
@@ -166,4 +166,19 @@ int cmd_train(int argc, char **argv)
         return interrupted ? CLI_FAILED : CLI_DONE; /* --minutes is an end, Ctrl-C falls short */
     }
     return cli_failed();
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct train_args a;
+    int status = train_args_parse(argc, argv, &a);
+    if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER) {
+        signal(SIGINT, on_interrupt);
+        signal(SIGTERM, on_interrupt);
+        status = train_autoencoder(&a, &interrupted);
+    } else if (status == CLI_GO_ON) {
+        status = train_denoiser(&a);
+    }
+    train_args_clear(&a);
+    return status;
 }

@@ -152,14 +152,14 @@ static void help(const struct cli_usage *u, const struct cli_option *options)
     for (const char *const *e = u->examples; e && *e; e++) printf("  %s\n", *e);
 }
 
-static struct cli_option *find(struct cli_option *o, const char *name, size_t length)
+struct cli_option *cli_find(struct cli_option *o, const char *name, size_t length)
 {
     for (; o->type; o++)
         if (o->type != CLI_GROUP && strlen(o->name) == length && !strncmp(o->name, name, length)) return o;
     return NULL;
 }
 
-static int unknown(const struct cli_usage *u, const struct cli_option *options, const char *name, size_t length)
+int cli_unknown(const struct cli_usage *u, const struct cli_option *options, const char *name, size_t length, const char *where)
 {
     const char *names[128] = { "help" };
     char wrong[LONGEST + 1];
@@ -168,8 +168,9 @@ static int unknown(const struct cli_usage *u, const struct cli_option *options, 
         if (o->type != CLI_GROUP) names[n++] = o->name;
     snprintf(wrong, sizeof wrong, "%.*s", (int)(length < LONGEST ? length : LONGEST), name);
     const char *near = cli_nearest(wrong, names, n);
-    if (near) return cli_wrong(u, "there is no option --%.*s; did you mean --%s?", (int)length, name, near);
-    return cli_wrong(u, "there is no option --%.*s", (int)length, name);
+    const char *colon = where[0] ? ": " : "";
+    if (near) return cli_wrong(u, "%s%sthere is no option --%.*s; did you mean --%s?", where, colon, (int)length, name, near);
+    return cli_wrong(u, "%s%sthere is no option --%.*s", where, colon, (int)length, name);
 }
 
 static int out_of_range(const struct cli_usage *u, const struct cli_option *o, const char *text, const char *kind)
@@ -179,7 +180,7 @@ static int out_of_range(const struct cli_usage *u, const struct cli_option *o, c
     return cli_wrong(u, "--%s %s: expected %s from %.15g to %.15g", o->name, text, kind, o->lo, o->hi);
 }
 
-static int set(const struct cli_usage *u, struct cli_option *o, const char *text)
+int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
 {
     const int any = o->lo == 0 && o->hi == 0;
     char *end;
@@ -217,22 +218,22 @@ static int take(const struct cli_usage *u, struct cli_option *options, int argc,
 {
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');
     const size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    struct cli_option *o = find(options, name, length);
+    struct cli_option *o = cli_find(options, name, length);
     int on = 1;
-    if (!o && length > 3 && !strncmp(name, "no-", 3) && (o = find(options, name + 3, length - 3))) {
+    if (!o && length > 3 && !strncmp(name, "no-", 3) && (o = cli_find(options, name + 3, length - 3))) {
         if (o->type != CLI_FLAG) o = NULL;
         on = 0;
     }
-    if (!o) return unknown(u, options, name, length);
+    if (!o) return cli_unknown(u, options, name, length, "");
     o->given = 1;
     if (o->type == CLI_FLAG) {
         if (equals) return cli_wrong(u, "--%s takes no value", o->name);
         *(int *)o->to = on;
         return CLI_GO_ON;
     }
-    if (equals) return set(u, o, equals + 1);
+    if (equals) return cli_set(u, o, equals + 1);
     if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2)) return cli_wrong(u, "--%s needs a value: --%s %s", o->name, o->name, o->value);
-    return set(u, o, argv[++*i]);
+    return cli_set(u, o, argv[++*i]);
 }
 
 int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args)

@@ -3,6 +3,7 @@
 #ifndef BRUME_CLI_OPTIONS_H
 #define BRUME_CLI_OPTIONS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Exit status of the program. */
@@ -53,6 +54,13 @@ int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, c
 
 /* "1500000", "800M", "1.5G" (powers of 1024) into bytes. Returns 0 if it is none of these. */
 int cli_bytes(const char *text, uint64_t *bytes);
+
+/* The option of that name, which need not end with 0; or NULL. */
+struct cli_option *cli_find(struct cli_option *options, const char *name, size_t length);
+/* Sets what is no flag from a text. Returns CLI_GO_ON, or CLI_USAGE after a message. */
+int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text);
+/* The message about a name that is no option, with the nearest that is; where: the place in a file, or "". Returns CLI_USAGE. */
+int cli_unknown(const struct cli_usage *u, const struct cli_option *options, const char *name, size_t length, const char *where);
 
 /* 1 if the option was on the command line. */
 int cli_given(const struct cli_option *options, const char *name);

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "options_file.h"
 
 static const char *const tasks[] = { "denoiser", "classifier", "autoencoder", NULL };
 static const char *const reconstructions[] = { "l1", "l2", NULL }; /* order of brume_reconstruction */
@@ -74,6 +78,53 @@ static int check(struct train_args *a)
     return CLI_GO_ON;
 }
 
+static int read_file(const char *path, struct cli_option *options, brume_json **file)
+{
+    return brume_json_load(path, file) == BRUME_OK ? cli_options_read(&usage, options, *file) : cli_failed();
+}
+
+static int exists(const char *folder, const char *name, char path[4096])
+{
+    snprintf(path, 4096, "%s/training/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* A run that ended before its first checkpoint begins again. */
+static int read_files(struct train_args *a, struct cli_option *options)
+{
+    char path[4096];
+    int status = a->config ? read_file(a->config, options, &a->files[0]) : CLI_GO_ON;
+    if (status != CLI_GO_ON || !a->resume || !a->out || !exists(a->out, "run.json", path)) return status;
+    status = read_file(path, options, &a->files[1]);
+    if (exists(a->out, "state.safetensors", path)) return status;
+    if (!a->quiet) fprintf(stderr, "%s has no checkpoint yet; the run begins again\n", a->out);
+    a->resume = 0;
+    return status;
+}
+
+static int write_run(struct train_args *a, const struct cli_option *options)
+{
+    static const char *const not_saved[] = { "out", "resume", "config", "quiet", NULL };
+    a->run = brume_json_writer_new();
+    if (a->run) {
+        brume_json_begin_object(a->run, NULL);
+        brume_json_put_string(a->run, "_brume", BRUME_VERSION);
+        brume_json_put_string(a->run, "_command", usage.name);
+        cli_options_write(a->run, options, not_saved);
+        brume_json_end(a->run);
+        if (brume_json_writer_text(a->run)) return CLI_GO_ON;
+    }
+    fprintf(stderr, "brume train: out of memory\n");
+    return CLI_FAILED;
+}
+
+void train_args_clear(struct train_args *a)
+{
+    brume_json_free(a->files[0]);
+    brume_json_free(a->files[1]);
+    brume_json_writer_free(a->run);
+}
+
 int train_args_parse(int argc, char **argv, struct train_args *a)
 {
     static const char *const watched[TRAIN_OPTIONS] = {
@@ -96,7 +147,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, a classifier of noisy images, which guides one that draws, or an autoencoder for latent diffusion"),
         OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches or pictures"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
-        OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out"),
+        OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
+        OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
         OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points; default: by the data"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder"),
@@ -167,7 +219,9 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
         { 0 } };
     list_rows();
-    const int status = cli_parse(&usage, options, argc, argv, NULL, NULL);
+    int status = cli_parse(&usage, options, argc, argv, NULL, NULL);
+    if (status == CLI_GO_ON) status = read_files(a, options);
+    if (status == CLI_GO_ON) status = write_run(a, options);
     if (status != CLI_GO_ON) return status;
     if (a->cond == TRAIN_COND_AUTO && !strcmp(a->data, "shapes-text")) a->cond = TRAIN_COND_TEXT;
     if (a->cond == TRAIN_COND_TEXT && !strcmp(a->data, "shapes")) a->data = "shapes-text";
@@ -177,7 +231,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
 
 static brume_status apply_process(const struct train_args *a, brume_train_config *c)
 {
-    const int network_given = a->model || a->init;
+    const int network_given = a->model || a->init || a->resume;
     const brume_process_preset *process = brume_process_preset_find(a->schedule);
     brume_status s = BRUME_OK;
     if (a->given[TRAIN_SCHEDULE] && process) s = brume_train_config_process(c, process, network_given);
@@ -219,7 +273,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
         }
     if (a->given[TRAIN_SCHEDULE] && brume_schedule_find(a->schedule))
         snprintf(k->beta_schedule, sizeof k->beta_schedule, "%s", brume_schedule_find(a->schedule)->name);
-    if (a->given[TRAIN_OBJECTIVE]) brume_train_config_objective(c, brume_objective_find(a->objective), a->model || a->init);
+    if (a->given[TRAIN_OBJECTIVE]) brume_train_config_objective(c, brume_objective_find(a->objective), a->model || a->init || a->resume);
     if (a->given[TRAIN_TIMESTEPS]) k->num_train_timesteps = (int32_t)a->timesteps;
     if (a->given[TRAIN_BETA_START]) k->beta_start = a->beta_start;
     if (a->given[TRAIN_BETA_END]) k->beta_end = a->beta_end;

@@ -3,6 +3,7 @@
 #ifndef BRUME_CLI_TRAIN_ARGS_H
 #define BRUME_CLI_TRAIN_ARGS_H
 
+#include "brume/json.h"
 #include "brume/train.h"
 #include "device_options.h"
 #include "options.h"
@@ -19,17 +20,23 @@ enum train_cond { TRAIN_COND_AUTO, TRAIN_COND_NONE, TRAIN_COND_CLASS, TRAIN_COND
 
 struct train_args {
     struct cli_device device;
-    const char *limit, *text_encoder, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
+    const char *config, *limit, *text_encoder, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
     int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     uint64_t memory_limit;
     double kl_weight, lr, decay, beta1, beta2, eps, clip, ema, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
     double sigma_min, sigma_max, sigma_data, snr_gamma, p2_gamma, p2_k, time_mean, time_std, offset_noise, lr_end;
     int given[TRAIN_OPTIONS];
+    brume_json *files[2];   /* what strings point into: of --config, of the run */
+    brume_json_writer *run; /* the options, as the run folder keeps them */
 };
 
-/* Parses the command line into a. Returns CLI_GO_ON or the exit status. */
+/*
+ * Parses the command line into a; what it does not say is said by --config, and with --resume by the run. Returns CLI_GO_ON or the exit status.
+ * Free what it holds by train_args_clear(), either way.
+ */
 int train_args_parse(int argc, char **argv, struct train_args *a);
+void train_args_clear(struct train_args *a);
 /* What the options say over what preset, model or run say. */
 brume_status train_args_apply(const struct train_args *a, brume_train_config *c);
 /* The part of that for which the data are asked: noise levels by NCSNv2's rules, where none are given. */

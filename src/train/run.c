@@ -130,6 +130,14 @@ static brume_status loop(struct run *r)
     return s;
 }
 
+static brume_status write_config(const brume_run_options *o)
+{
+    char path[4096];
+    if (!o->config) return BRUME_OK;
+    const brume_status s = join(path, sizeof path, o->folder, "training/run.json");
+    return s == BRUME_OK ? brume_file_write(path, o->config, strlen(o->config)) : s;
+}
+
 brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o)
 {
     struct run r = { .t = t, .c = c, .o = o, .started = now() };
@@ -144,6 +152,7 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
     if (s == BRUME_OK && o->resume) s = brume_trainer_resume(t, o->folder, &log_bytes);
     else if (s == BRUME_OK && brume_is_file(path))
         s = brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
+    if (s == BRUME_OK) s = write_config(o);
     if (s == BRUME_OK) s = open_log(&r, log_bytes);
     if (s == BRUME_OK) s = loop(&r);
     if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ * The options of a command line in a JSON file. */
+#include "options_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int wrong_type(const struct cli_usage *u, const struct cli_option *o, const brume_json *v)
+{
+    static const char *const expected[] = { [CLI_FLAG] = "true or false", [CLI_INT] = "an integer", [CLI_FLOAT] = "a number", [CLI_STRING] = "a string",
+                                            [CLI_CHOICE] = "a string" };
+    return cli_wrong(u, "%s: expected %s", brume_json_where(v), expected[o->type]);
+}
+
+static int set(const struct cli_usage *u, struct cli_option *o, const brume_json *v)
+{
+    const brume_json_type type = brume_json_typeof(v);
+    const char *text = brume_json_string(v, NULL);
+    char number[64];
+    switch (o->type) {
+    case CLI_FLAG:
+        if (type != BRUME_JSON_TRUE && type != BRUME_JSON_FALSE) return wrong_type(u, o, v);
+        *(int *)o->to = type == BRUME_JSON_TRUE;
+        return CLI_GO_ON;
+    case CLI_INT:
+        if (type != BRUME_JSON_INT) return wrong_type(u, o, v);
+        snprintf(number, sizeof number, "%lld", (long long)brume_json_integer(v, 0));
+        return cli_set(u, o, number);
+    case CLI_FLOAT:
+        if (type != BRUME_JSON_INT && type != BRUME_JSON_REAL) return wrong_type(u, o, v);
+        snprintf(number, sizeof number, "%.17g", brume_json_number(v, 0));
+        return cli_set(u, o, number);
+    default:
+        return text ? cli_set(u, o, text) : wrong_type(u, o, v);
+    }
+}
+
+int cli_options_read(const struct cli_usage *u, struct cli_option *options, const brume_json *object)
+{
+    if (brume_json_typeof(object) != BRUME_JSON_OBJECT) return cli_wrong(u, "%s: expected an object with an option in each member", brume_json_where(object));
+    for (int64_t i = 0; i < brume_json_count(object); i++) {
+        const brume_json *v = brume_json_at(object, i);
+        const char *name = brume_json_key(v);
+        if (name[0] == '_') continue;
+        struct cli_option *o = cli_find(options, name, strlen(name));
+        if (!o) return cli_unknown(u, options, name, strlen(name), brume_json_where(v));
+        if (o->given) continue;
+        const int status = set(u, o, v);
+        if (status != CLI_GO_ON) return status;
+        o->given = 1;
+    }
+    return CLI_GO_ON;
+}
+
+/* Words such as the names of built-in data have no '/', and stay what they are even if a file of that name is about. */
+static void put_text(brume_json_writer *w, const struct cli_option *o, const char *text)
+{
+    char *whole = strchr(text, '/') ? realpath(text, NULL) : NULL;
+    brume_json_put_string(w, o->name, whole ? whole : text);
+    free(whole);
+}
+
+void cli_options_write(brume_json_writer *w, const struct cli_option *options, const char *const *not_saved)
+{
+    for (const struct cli_option *o = options; o->type; o++) {
+        const char *const *skip = not_saved;
+        while (*skip && strcmp(*skip, o->name)) skip++;
+        if (o->type == CLI_GROUP || !o->given || *skip) continue;
+        if (o->type == CLI_FLAG) brume_json_put_bool(w, o->name, *(int *)o->to);
+        else if (o->type == CLI_INT) brume_json_put_int(w, o->name, *(int64_t *)o->to);
+        else if (o->type == CLI_FLOAT) brume_json_put_double(w, o->name, *(double *)o->to);
+        else if (o->type == CLI_CHOICE) brume_json_put_string(w, o->name, o->choices[*(int *)o->to]);
+        else put_text(w, o, *(const char **)o->to);
+    }
+}
