@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * Files that are whole or as they were before. */
+ * Files that are whole or as they were before, and what tells them apart. */
 #ifndef BRUME_FILE_H
 #define BRUME_FILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "brume/status.h"
 
@@ -12,5 +13,8 @@
  * (/dev/null, a pipe) is written directly.
  */
 brume_status brume_file_write(const char *path, const void *data, size_t bytes);
+
+/** 64 bits that tell whether a file (or device) holds the same bytes as another; no protection against forgery. BRUME_E_IO. */
+brume_status brume_file_fingerprint(const char *path, uint64_t *out);
 
 #endif

@@ -42,6 +42,11 @@ brume_status brume_model_load(const char *folder, const char *variant, brume_mod
  */
 brume_status brume_model_save(const brume_model *m, const char *folder);
 void brume_model_free(brume_model *m);
+/**
+ * 64 bits that tell whether all weights (U-Net, autoencoder, text encoder) equal those of another model, whatever files they came from;
+ * no protection against forgery. params must be there. The configs do not count but for the sizes.
+ */
+uint64_t brume_model_fingerprint(const brume_model *m);
 /** Frees the parameters alone, once they are on a device: params becomes NULL. */
 void brume_model_drop_params(brume_model *m);
 

@@ -123,6 +123,8 @@ typedef struct brume_sampler brume_sampler;
 brume_status brume_sampler_new(brume_device *d, const brume_sampler_options *o, brume_shape shape, brume_sampler **out);
 void brume_sampler_free(brume_sampler *s);
 
+/** Steps of a run as brume_sampler_options.steps counts them, the default filled in. */
+int32_t brume_sampler_steps(const brume_sampler *s);
 /** Times of the grid, in order; *n values owned by the sampler (multi-stage samplers ask at times between as well). */
 const double *brume_sampler_timesteps(const brume_sampler *s, int32_t *n);
 /** s / a of the grid and its end: *n values (one more than times where an end is appended), owned by the sampler. */

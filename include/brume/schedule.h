@@ -122,6 +122,8 @@ brume_status brume_scheduler_config_read(const char *path, brume_scheduler_confi
  * on failure, untouched.
  */
 brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c);
+/** The same as an object of a document under construction; name: its key, or NULL for the root. */
+brume_status brume_scheduler_config_put(brume_json_writer *w, const char *name, const brume_scheduler_config *c);
 
 /** A schedule as a row: brume_schedule_row(i) for i = 0, 1, ... until NULL. */
 typedef struct brume_schedule_kind {

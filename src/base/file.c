@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fail.h"
+#include "base/hash.h"
 
 #define CHUNK ((size_t)1 << 20)
 
@@ -263,4 +264,19 @@ brume_status brume_file_write(const char *path, const void *data, size_t bytes)
     if (s == BRUME_OK) return brume_atomic_commit(a);
     brume_atomic_abort(a);
     return s;
+}
+
+brume_status brume_file_fingerprint(const char *path, uint64_t *out)
+{
+    unsigned char block[1 << 15];
+    uint64_t h = 0, total = 0;
+    FILE *f = fopen(path, "rb");
+    *out = 0;
+    if (!f) return brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0; total += n) h = brume_hash_words(h, block, n);
+    const int failed = ferror(f);
+    fclose(f);
+    if (failed) return brume_fail(BRUME_E_IO, "%s: cannot read: %s", path, strerror(errno));
+    *out = brume_hash_words(h, &total, sizeof total);
+    return BRUME_OK;
 }

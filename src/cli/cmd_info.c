@@ -11,10 +11,12 @@
 #include "brume/weights.h"
 #include "commands.h"
 #include "options.h"
+#include "record.h"
 
 struct report {
     brume_json_writer *w; /* with --json, else NULL */
     int all;              /* list every tensor */
+    int *status;          /* set where a message has been printed already */
 };
 
 /* Text from a file must not steer the terminal: control characters are shown as '?'. Valid until the next call but one. */
@@ -145,10 +147,16 @@ static brume_status info_png(const struct report *r, const char *path)
     put_int(r, "channels", im->channels);
     if (r->w) brume_json_begin_object(r->w, "text");
     for (int i = 0; i < im->n_text; i++) {
+        if (!strcmp(im->text[2 * i], "brume")) continue; /* the record: below */
         if (r->w) brume_json_put_string(r->w, im->text[2 * i], im->text[2 * i + 1]);
         else printf("%-12s%s = %s\n", "text", plain(im->text[2 * i]), plain(im->text[2 * i + 1]));
     }
     if (r->w) brume_json_end(r->w);
+    struct record record;
+    *r->status = record_read(im, path, &record);
+    if (*r->status == CLI_GO_ON && r->w) record_put(&record, r->w);
+    else if (*r->status == CLI_GO_ON) record_print(&record);
+    record_free(&record);
     brume_image_free(im);
     return BRUME_OK;
 }
@@ -246,11 +254,11 @@ static brume_status info(const struct report *r, const char *what)
 
 int cmd_info(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume info RUN", "brume info model.safetensors --tensors", "brume info samples.png  # how it was made",
+    static const char *const examples[] = { "brume info RUN", "brume info model.safetensors --tensors", "brume info samples.png  # how it was drawn",
                                             "brume info shapes       # the built-in data set", NULL };
     const struct cli_usage u = { "info", "FILE|FOLDER", "Shows what a model folder, a .safetensors file, a .png file or a data set holds.", examples, 1, 1 };
-    int json = 0;
-    struct report r = { 0 };
+    int json = 0, told = CLI_GO_ON;
+    struct report r = { .status = &told };
     struct cli_option options[] = { OPT_FLAG("tensors", &r.all, "list every tensor"), OPT_FLAG("json", &json, "print JSON"), { 0 } };
     const char *what;
     const int status = cli_parse(&u, options, argc, argv, &what, NULL);
@@ -267,8 +275,9 @@ int cmd_info(int argc, char **argv)
     if (r.w) {
         brume_json_end(r.w);
         const char *text = brume_json_writer_text(r.w);
-        if (s == BRUME_OK && text) puts(text);
+        if (s == BRUME_OK && told == CLI_GO_ON && text) puts(text);
         brume_json_writer_free(r.w);
     }
+    if (told != CLI_GO_ON) return told;
     return s == BRUME_OK ? CLI_DONE : cli_failed();
 }

@@ -11,6 +11,7 @@
 #include "film.h"
 #include "plane.h"
 #include "progress.h"
+#include "replay.h"
 #include "sampler_table.h"
 #include "strips.h"
 
@@ -51,7 +52,7 @@ static brume_status watch_begin(struct watch *w, struct drawing *d)
     if (a->strip) st = strip_begin(&w->strip, rows, a->strip_columns, d->h, d->w, d->c);
     if (st == BRUME_OK && a->x0_strip) st = strip_begin(&w->x0_strip, rows, a->strip_columns, d->h, d->w, d->c);
     if (st == BRUME_OK && a->film) st = film_begin(&w->film, a->film, rows, d->h, d->w, d->c, (int)a->frame_ms);
-    d->observe_x0 = a->film || a->x0_strip;
+    d->observe_x0 = a->film || a->x0_strip || a->keep_x0;
     return st;
 }
 
@@ -129,34 +130,31 @@ static brume_status draw(struct drawing *d, struct watch *w)
     return st;
 }
 
-static brume_status set_number(brume_image *im, const char *key, double x)
-{
-    char number[64];
-    snprintf(number, sizeof number, "%.9g", x);
-    return brume_image_set_text(im, key, number);
-}
-
 static brume_status write_grid(const struct drawing *d)
 {
     const struct sample_args *a = d->a;
     brume_image *grid = NULL;
-    int32_t steps;
-    brume_sampler_timesteps(d->sampler, &steps);
     int64_t columns = a->columns ? a->columns : a->interpolate ? d->n : d->n_classes > 1 && d->n > d->n_classes ? d->n_classes : 0;
     if (columns > d->n) columns = d->n;
-    brume_status st = brume_image_grid(d->images, d->n, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, (int32_t)columns, (int32_t)a->scale, &grid);
-    if (st == BRUME_OK) st = brume_image_set_text(grid, "Software", "brume");
-    if (st == BRUME_OK) st = brume_image_set_text(grid, "sampler", d->sampler_name);
-    if (st == BRUME_OK) st = set_number(grid, "steps", steps);
-    if (st == BRUME_OK) st = set_number(grid, "seed", (double)a->seed);
-    if (st == BRUME_OK && (d->conditional || d->prompts)) st = set_number(grid, "guidance_scale", a->guidance);
-    if (st == BRUME_OK && a->prompt) st = brume_image_set_text(grid, "prompt", a->prompt);
-    if (st == BRUME_OK && a->negative_prompt) st = brume_image_set_text(grid, "negative", a->negative_prompt);
-    if (st == BRUME_OK && d->classifier) st = set_number(grid, "classifier_scale", a->classifier_scale);
-    if (st == BRUME_OK && a->classes) st = brume_image_set_text(grid, "class", a->classes);
-    if (st == BRUME_OK) st = brume_png_write(a->out, grid);
-    brume_image_free(grid);
-    return st;
+    const brume_status st = brume_image_grid(d->images, d->n, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, (int32_t)columns, (int32_t)a->scale, &grid);
+    return st == BRUME_OK ? replay_write(d, "out", a->out, grid) : st;
+}
+
+static brume_status write_strip(const struct drawing *d, const struct strip *s, const char *picture, const char *path)
+{
+    brume_image *im = NULL;
+    const brume_status st = path ? strip_picture(s, &im) : BRUME_OK;
+    return path && st == BRUME_OK ? replay_write(d, picture, path, im) : st;
+}
+
+static brume_status write_forward(const struct drawing *d)
+{
+    const struct sample_args *a = d->a;
+    brume_image *im = NULL;
+    if (!a->forward_strip) return BRUME_OK;
+    const brume_status st = strip_forward(brume_sampler_process(d->sampler), d->images, d->seeds, d->n < a->strip_images ? d->n : a->strip_images, d->h,
+                                          d->w, d->c, a->strip_columns, &im);
+    return st == BRUME_OK ? replay_write(d, "forward-strip", a->forward_strip, im) : st;
 }
 
 static brume_status save_tensors(const struct drawing *d)
@@ -175,12 +173,10 @@ static brume_status pictures(const struct drawing *d, struct watch *w)
 {
     const struct sample_args *a = d->a;
     brume_status st = a->out ? write_grid(d) : BRUME_OK;
-    if (st == BRUME_OK && a->strip) st = strip_write(&w->strip, a->strip);
-    if (st == BRUME_OK && a->x0_strip) st = strip_write(&w->x0_strip, a->x0_strip);
+    if (st == BRUME_OK) st = write_strip(d, &w->strip, "strip", a->strip);
+    if (st == BRUME_OK) st = write_strip(d, &w->x0_strip, "x0-strip", a->x0_strip);
     if (st == BRUME_OK) st = film_end(&w->film);
-    if (st == BRUME_OK && a->forward_strip)
-        st = strip_forward(brume_sampler_process(d->sampler), d->images, d->seeds, d->n < a->strip_images ? d->n : a->strip_images, d->h, d->w, d->c,
-                           a->strip_columns, a->forward_strip);
+    if (st == BRUME_OK) st = write_forward(d);
     return st;
 }
 
@@ -217,8 +213,12 @@ int cmd_sample(int argc, char **argv)
     const struct cli_usage *u;
     const char *folder = NULL;
     int status = sample_args_parse(argc, argv, &a, &u, &folder);
-    if (status != CLI_GO_ON) return status;
+    if (status != CLI_GO_ON) {
+        sample_args_free(&a);
+        return status;
+    }
     status = drawing_open(&d, &a, u, folder);
+    if (status == CLI_GO_ON) replay_compare(&d);
     if (status == CLI_GO_ON && a.table) {
         status = sampler_table(&d, u, a.samplers, a.steps_list ? a.steps_list : "", a.reference_steps, a.table);
     } else if (status == CLI_GO_ON) {
@@ -229,5 +229,6 @@ int cmd_sample(int argc, char **argv)
     }
     watch_free(&w);
     drawing_close(&d);
+    sample_args_free(&a);
     return status;
 }

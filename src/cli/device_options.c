@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+const char *const cli_clblasts[] = { "auto", "off", "on", NULL }, *const cli_storages[] = { "f32", "f16", NULL };
+
 #define LINE 5 /* seconds between two lines where there is no terminal */
 
 static struct { char device[128]; const char *what; time_t told; int terminal; } preparing;

@@ -7,6 +7,8 @@
 
 #include "brume/device.h"
 
+extern const char *const cli_clblasts[], *const cli_storages[]; /* choices */
+
 struct cli_device { const char *spec; int64_t threads; int clblast, cache; };
 
 /* Defaults; then rows of an option table: OPT_DEVICE(&d). */
@@ -14,12 +16,12 @@ struct cli_device { const char *spec; int64_t threads; int clblast, cache; };
 #define OPT_DEVICE(d)                                                                                                                        \
     OPT_STRING("device", &(d)->spec, "D", "auto, cpu, opencl or opencl:PLATFORM.DEVICE (see brume devices)"),                                \
         OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
-        OPT_CHOICE("clblast", &(d)->clblast, ((const char *const[]){ "auto", "off", "on", NULL }), "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
+        OPT_CHOICE("clblast", &(d)->clblast, cli_clblasts, "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
         OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)")
 
 /* Row of an option table for a storage: int *. */
 #define OPT_STORAGE(to) \
-    OPT_CHOICE("storage", to, ((const char *const[]){ "f32", "f16", NULL }), "what waits in memory (arithmetic is f32): f16 takes half as much, rounded to 11 bits")
+    OPT_CHOICE("storage", to, cli_storages, "what waits in memory (arithmetic is f32): f16 takes half as much, rounded to 11 bits")
 
 /* Opens the device and, unless quiet, says on stderr which, and how far its preparations at the first use are. */
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out);

@@ -203,11 +203,13 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     brume_safetensors *file = NULL;
     const brume_st_tensor *noise = NULL;
     int status = CLI_GO_ON;
-    *d = (struct drawing){ .a = a };
+    *d = (struct drawing){ .a = a, .folder = folder };
     brume_scheduler_config_default(&d->scheduler);
     brume_status st = brume_model_load(folder, a->weights, &d->model);
     if (st == BRUME_OK && d->model->note[0] && !a->quiet) fprintf(stderr, "%s\n", d->model->note);
     if (st == BRUME_OK && a->classifier) st = brume_model_load(a->classifier, NULL, &d->judge);
+    if (st == BRUME_OK) d->fingerprint = brume_model_fingerprint(d->model);
+    if (st == BRUME_OK && d->judge) d->judge_fingerprint = brume_model_fingerprint(d->judge);
     if (st == BRUME_OK && a->init_noise) st = brume_safetensors_open(a->init_noise, &file);
     if (file) noise = brume_safetensors_find(file, "noise");
     if (st == BRUME_OK) status = prepare(d, u, noise);

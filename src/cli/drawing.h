@@ -10,10 +10,13 @@
 
 struct drawing {
     const struct sample_args *a;
+    const char *folder;                /* of the model */
     brume_model *model;
+    uint64_t fingerprint;              /* of its weights */
     brume_device *device;
     brume_unet2d_denoiser *denoiser;
     brume_model *judge;                /* of --classifier, or NULL */
+    uint64_t judge_fingerprint;
     brume_classifier *classifier;
     brume_classifier_gradient gradient;
     brume_sampler *sampler;

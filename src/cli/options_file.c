@@ -13,7 +13,7 @@ static int wrong_type(const struct cli_usage *u, const struct cli_option *o, con
     return cli_wrong(u, "%s: expected %s", brume_json_where(v), expected[o->type]);
 }
 
-static int set(const struct cli_usage *u, struct cli_option *o, const brume_json *v)
+int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume_json *v)
 {
     const brume_json_type type = brume_json_typeof(v);
     const char *text = brume_json_string(v, NULL);
@@ -46,11 +46,20 @@ int cli_options_read(const struct cli_usage *u, struct cli_option *options, cons
         struct cli_option *o = cli_find(options, name, strlen(name));
         if (!o) return cli_unknown(u, options, name, strlen(name), brume_json_where(v));
         if (o->given) continue;
-        const int status = set(u, o, v);
+        const int status = cli_option_read(u, o, v);
         if (status != CLI_GO_ON) return status;
         o->given = 1;
     }
     return CLI_GO_ON;
+}
+
+void cli_option_write(brume_json_writer *w, const struct cli_option *o)
+{
+    if (o->type == CLI_FLAG) brume_json_put_bool(w, o->name, *(int *)o->to);
+    else if (o->type == CLI_INT) brume_json_put_int(w, o->name, *(int64_t *)o->to);
+    else if (o->type == CLI_FLOAT) brume_json_put_double(w, o->name, *(double *)o->to);
+    else if (o->type == CLI_CHOICE) brume_json_put_string(w, o->name, o->choices[*(int *)o->to]);
+    else brume_json_put_string(w, o->name, *(const char **)o->to);
 }
 
 /* Words such as the names of built-in data have no '/', and stay what they are even if a file of that name is about. */
@@ -67,10 +76,7 @@ void cli_options_write(brume_json_writer *w, const struct cli_option *options, c
         const char *const *skip = not_saved;
         while (*skip && strcmp(*skip, o->name)) skip++;
         if (o->type == CLI_GROUP || !o->given || *skip) continue;
-        if (o->type == CLI_FLAG) brume_json_put_bool(w, o->name, *(int *)o->to);
-        else if (o->type == CLI_INT) brume_json_put_int(w, o->name, *(int64_t *)o->to);
-        else if (o->type == CLI_FLOAT) brume_json_put_double(w, o->name, *(double *)o->to);
-        else if (o->type == CLI_CHOICE) brume_json_put_string(w, o->name, o->choices[*(int *)o->to]);
-        else put_text(w, o, *(const char **)o->to);
+        if (o->type == CLI_STRING) put_text(w, o, *(const char **)o->to);
+        else cli_option_write(w, o);
     }
 }

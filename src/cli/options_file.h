@@ -6,6 +6,11 @@
 #include "brume/json.h"
 #include "options.h"
 
+/* Sets one option from a value of its type. Returns CLI_GO_ON, or CLI_USAGE after a message that names the place. */
+int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume_json *v);
+/* The value of an option (of a choice: one that was made) as a member of the writer's innermost object, strings as they are. */
+void cli_option_write(brume_json_writer *w, const struct cli_option *o);
+
 /*
  * Sets options from the members of an object; those on the command line (given) stay, keys that begin with '_' say nothing. Strings go on belonging
  * to the object. Returns CLI_GO_ON, or CLI_USAGE after a message that names the place.

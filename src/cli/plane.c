@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "canvas.h"
+#include "replay.h"
 
 enum { SIDE = 320, MARGIN = 8, CAPTION = 22, FIELD = 21, MOST_PATHS = 120 };
 static const double reach = 1.6; /* panels show [-reach, reach] */
@@ -40,6 +41,12 @@ static void points(struct canvas *c, const struct drawing *d, int64_t panel, con
         if (fabsf(xy[2 * i]) < reach && fabsf(xy[2 * i + 1]) < reach) canvas_disc(c, px(panel, xy[2 * i]), py(xy[2 * i + 1]), 1.2, colour_of(d, i));
 }
 
+static brume_status finish(struct canvas *c, const struct drawing *d, const char *picture, const char *path)
+{
+    const brume_status s = c->image ? replay_record(d, picture, c->image) : BRUME_OK;
+    return s == BRUME_OK ? canvas_write(c, path) : s;
+}
+
 brume_status plane_scatter(const struct drawing *d, const char *path)
 {
     struct canvas c;
@@ -48,7 +55,7 @@ brume_status plane_scatter(const struct drawing *d, const char *path)
     char text[80];
     snprintf(text, sizeof text, "%s, %lld points", d->sampler_name, (long long)d->n);
     canvas_text(&c, MARGIN + SIDE / 2.0, SIDE + MARGIN + 16, 13, text);
-    if (s == BRUME_OK) s = canvas_write(&c, path);
+    if (s == BRUME_OK) s = finish(&c, d, "out", path);
     canvas_free(&c);
     return s;
 }
@@ -105,7 +112,7 @@ static brume_status write_strip(const struct plane_watch *w, const struct drawin
     struct canvas c;
     brume_status s = panels_begin(&c, w->columns, canvas_is_vector(w->strip));
     for (int64_t k = 0; s == BRUME_OK && k < w->columns; k++) points(&c, d, k, w->panels + k * w->points * 2, w->points);
-    if (s == BRUME_OK) s = canvas_write(&c, w->strip);
+    if (s == BRUME_OK) s = finish(&c, d, "strip", w->strip);
     canvas_free(&c);
     return s;
 }
@@ -124,7 +131,7 @@ static brume_status write_trajectories(const struct plane_watch *w, const struct
         const float *end = w->tracks + ((w->moments - 1) * w->paths + i) * 2;
         canvas_disc(&c, px(0, end[0]), py(end[1]), 2, colour_of(d, i));
     }
-    if (s == BRUME_OK) s = canvas_write(&c, w->trajectories);
+    if (s == BRUME_OK) s = finish(&c, d, "trajectories", w->trajectories);
     canvas_free(&c);
     return s;
 }
@@ -210,7 +217,7 @@ brume_status plane_field(const struct drawing *d, const char *path, int64_t colu
     if (s == BRUME_OK) s = brume_buffer_new(d->device, FIELD * FIELD * 2 * sizeof(float), &m);
     if (s == BRUME_OK) s = panels_begin(&c, columns, canvas_is_vector(path));
     if (s == BRUME_OK) s = draw_field(d, &c, brume_unet2d_denoiser_get(n), x, m, columns);
-    if (s == BRUME_OK) s = canvas_write(&c, path);
+    if (s == BRUME_OK) s = finish(&c, d, "field", path);
     canvas_free(&c);
     brume_buffer_free(x);
     brume_buffer_free(m);

@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "brume/model.h"
+#include "replay.h"
 
 static const char *const variances[] = { "small", "large", "learned-range", "learned", NULL };
 static const char *const automatic[] = { "auto", "off", "on", NULL };
+static const char *const off_on[] = { "off", "on", NULL };
 static const char *const spacings[] = { "leading", "linspace", "trailing", NULL };
 static const char *const sigma_grids[] = { "table", "karras", "exponential", "lu", NULL }; /* order of brume_sigmas */
 static const char *const solver_types[] = { "midpoint", "heun", "bh1", "bh2", NULL };      /* order of brume_solver_type */
@@ -21,12 +23,13 @@ static const char *const examples[] = {
     "brume sample runs/shapes --out samples.png",
     "brume sample runs/mnist --out digits.png --class all --n 100 --guidance 2 --sampler dpmpp-2m --steps 20",
     "brume sample stable-diffusion-v1-5 --out fox.png --prompt \"a painting of a red fox\" --negative blurry --steps 30",
+    "brume sample --replay fox.png --out again.png  # the same picture once more: PNGs hold what drew them",
     "brume sample ddpm-cifar10-32 --out cars.png --n 16 --strip strip.png --film film.gif",
     "brume sample runs/mnist --n 9 --samplers ddpm,ddim,heun,dpmpp-2m,unipc --steps 5,10,20,50 --table samplers.html",
     "brume sample runs/moons --n 2000 --out points.svg --trajectories ways.svg --field field.svg --strip-columns 5",
     "brume sample runs/shapes --out other.png --init-image mine.png --strength 0.6  # from a picture",
     "brume sample runs/shapes --out mended.png --init-image mine.png --mask hole.png --sampler repaint", NULL };
-static const struct cli_usage usage = { "sample", "MODEL", "Draws images from a model folder (of brume or diffusers).", examples, 1, 1 };
+static const struct cli_usage usage = { "sample", "[MODEL]", "Draws images from a model folder (of brume or diffusers).", examples, 0, 1 };
 
 static char samplers[1024]; /* "how to get from noise to image: ddpm, ddim, ..." */
 
@@ -56,7 +59,7 @@ static int check(struct sample_args *a, const struct cli_option *o)
 {
     const struct cli_usage *u = &usage;
     double list[64];
-    if (!a->out && !a->save_tensors && !a->table) return cli_wrong(u, "give --out FILE.png, --save-tensors FILE or --table FILE.html");
+    if (!a->out && !a->save_tensors && !a->table && !a->replay) return cli_wrong(u, "give --out FILE.png, --save-tensors FILE or --table FILE.html");
     if ((a->samplers != NULL) != (a->table != NULL)) return cli_wrong(u, "--samplers A,B,... and --table FILE.html go together");
     if (a->steps_list && !a->table) {
         char *end;
@@ -101,6 +104,8 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_FLOAT("strength", &a->strength, 0, 1, "X", "part of the way that the picture is noised and drawn anew (SDEdit)"),
         OPT_STRING("mask", &a->mask, "FILE", "inpainting: white keeps --init-image, black is drawn; by replacement, or better --sampler repaint"),
         OPT_STRING("interpolate", &a->interpolate, "FILE", "a second picture: draws the way from --init-image to it through their DDIM inversions"),
+        OPT_STRING("replay", &a->replay, "FILE.png", "draw this picture of brume sample again, to --out or FILE-replay.png; MODEL is the one that drew it unless "
+                   "given, and other options change what they name"),
         OPT_STRING("weights", &a->weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
 
         OPT_GROUP("Sampler"),
@@ -132,7 +137,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_FLAG("probability-flow", &a->probability_flow, "pc: follow the ODE instead of the SDE"),
         OPT_FLOAT("rtol", &a->rtol, 0, 1, "X", "ode: relative error allowed in a step; 0: 1e-5"),
         OPT_FLOAT("atol", &a->atol, 0, 1, "X", "ode: absolute error allowed in a step; 0: 1e-5"),
-        OPT_CHOICE("denoise-last", &a->denoise_last, (((const char *const[]){ "off", "on", NULL })), "ald, pc, ode: one step without noise in the end; default: the sampler's"),
+        OPT_CHOICE("denoise-last", &a->denoise_last, off_on, "ald, pc, ode: one step without noise in the end; default: the sampler's"),
         OPT_FLOAT("flow-mu", &a->flow_mu, -100, 100, "X", "flow: dynamic shift of the noise levels"),
         OPT_INT("jump-length", &a->jump_length, 0, 100000, "N", "repaint: steps of a jump back; 0: 10"),
         OPT_INT("jump-samples", &a->jump_n_sample, 0, 1000, "N", "repaint: times that each part is drawn; 0: 10"),
@@ -178,8 +183,20 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
     int n = 0;
     *u = &usage;
     list_samplers();
-    const int status = cli_parse(&usage, options, argc, argv, folder, &n);
-    return status == CLI_GO_ON ? check(a, options) : status;
+    if (!(a->options = malloc(sizeof options))) return cli_wrong(&usage, "out of memory");
+    memcpy(a->options, options, sizeof options);
+    int status = cli_parse(&usage, a->options, argc, argv, folder, &n);
+    if (status == CLI_GO_ON && a->replay) status = replay_apply(a, &usage, folder);
+    else if (status == CLI_GO_ON && !*folder) status = cli_wrong(&usage, "an argument is missing: brume sample MODEL");
+    return status == CLI_GO_ON ? check(a, a->options) : status;
+}
+
+void sample_args_free(struct sample_args *a)
+{
+    for (int i = 0; i < a->n_texts; i++) free(a->texts[i]);
+    free(a->texts);
+    free(a->options);
+    record_free(&a->record);
 }
 
 void sample_args_apply(const struct sample_args *a, brume_scheduler_config *c, brume_sampler_options *o)

@@ -6,6 +6,7 @@
 #include "brume/sampler.h"
 #include "device_options.h"
 #include "options.h"
+#include "record.h"
 
 struct sample_args {
     struct cli_device device;
@@ -20,10 +21,17 @@ struct sample_args {
     double eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
     int denoise_last, probability_flow;
     int32_t sections[64], n_sections;
+    const char *replay;          /* a picture to draw again, with its record */
+    struct record record;
+    int keep_x0;                 /* estimates of x0 are formed as in the drawing that is repeated */
+    struct cli_option *options;  /* the table that was parsed */
+    char **texts;                /* values that came from the record */
+    int n_texts;
 };
 
-/* Parses the command line into a; *folder is the model. Returns CLI_GO_ON or the exit status. */
+/* Parses the command line into a; *folder is the model. Returns CLI_GO_ON or the exit status. Free a in any case. */
 int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct cli_usage **u, const char **folder);
+void sample_args_free(struct sample_args *a);
 /* What the options say over the scheduler's config, and to the sampler. o->name and o->scheduler are left to the caller. */
 void sample_args_apply(const struct sample_args *a, brume_scheduler_config *c, brume_sampler_options *o);
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "brume/image.h"
 #include "brume/rng.h"
 #include "brume/sampler.h"
 
@@ -34,17 +33,13 @@ brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0
     return BRUME_OK;
 }
 
-brume_status strip_write(const struct strip *s, const char *path)
+brume_status strip_picture(const struct strip *s, brume_image **out)
 {
-    brume_image *picture = NULL;
-    brume_status st = brume_image_grid(s->cells, s->rows * s->columns, (int32_t)s->h, (int32_t)s->w, (int32_t)s->c, (int32_t)s->columns, 0, &picture);
-    if (st == BRUME_OK) st = brume_png_write(path, picture);
-    brume_image_free(picture);
-    return st;
+    return brume_image_grid(s->cells, s->rows * s->columns, (int32_t)s->h, (int32_t)s->w, (int32_t)s->c, (int32_t)s->columns, 0, out);
 }
 
 brume_status strip_forward(const brume_process *process, const float *x0, const int64_t *seeds, int64_t n, int64_t h, int64_t w, int64_t c,
-                           int64_t columns, const char *path)
+                           int64_t columns, brume_image **out)
 {
     struct strip s;
     const int64_t pixels = h * w * c;
@@ -61,7 +56,7 @@ brume_status strip_forward(const brume_process *process, const float *x0, const 
             for (int64_t p = 0; p < pixels; p++) cell[p] = a * x0[r * pixels + p] + b * eps[p];
         }
     }
-    if (st == BRUME_OK) st = strip_write(&s, path);
+    if (st == BRUME_OK) st = strip_picture(&s, out);
     strip_free(&s);
     free(eps);
     return st;

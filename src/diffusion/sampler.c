@@ -195,6 +195,7 @@ const double *brume_sampler_sigmas(const brume_sampler *s, int32_t *n)
     return s->grid.sigma;
 }
 
+int32_t brume_sampler_steps(const brume_sampler *s) { return grid_steps(s); }
 double brume_sampler_start_scale(const brume_sampler *s) { return s->grid.start_scale; }
 const brume_process *brume_sampler_process(const brume_sampler *s) { return s->process; }
 void brume_sampler_get_stats(const brume_sampler *s, brume_sampler_stats *stats) { *stats = s->stats; }

@@ -550,7 +550,7 @@ static void put_key(brume_json_writer *w, const struct key *k, const brume_json 
     put_default(w, k->name, wanted);
 }
 
-brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c)
+brume_status brume_scheduler_config_put(brume_json_writer *w, const char *name, const brume_scheduler_config *c)
 {
     const struct brume_scheduler_class *class = class_or_unknown(c->class_name);
     const double *betas;
@@ -558,10 +558,8 @@ brume_status brume_scheduler_config_write(const char *path, const brume_schedule
     brume_json *defaults = NULL;
     brume_status s = betas_to_write(c, &betas, &fresh);
     if (s == BRUME_OK) s = parse_defaults(class, &defaults);
-    brume_json_writer *w = s == BRUME_OK ? brume_json_writer_new() : NULL;
-    if (s == BRUME_OK && !w) s = brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
     if (s == BRUME_OK) {
-        brume_json_begin_object(w, NULL);
+        brume_json_begin_object(w, name);
         brume_json_put_string(w, "_class_name", c->class_name);
         brume_json_put_string(w, "_diffusers_version", "0.42.1");
         for (int64_t i = 0; i < brume_json_count(defaults); i++) {
@@ -574,10 +572,18 @@ brume_status brume_scheduler_config_write(const char *path, const brume_schedule
             if (memcmp((const char *)c + k->at, (const char *)&base + k->at, size_of(k))) put_key(w, k, NULL, c, betas);
         }
         brume_json_end(w);
-        s = brume_json_writer_save(w, path);
     }
-    brume_json_writer_free(w);
     brume_json_free(defaults);
     free(fresh);
+    return s;
+}
+
+brume_status brume_scheduler_config_write(const char *path, const brume_scheduler_config *c)
+{
+    brume_json_writer *w = brume_json_writer_new();
+    if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
+    brume_status s = brume_scheduler_config_put(w, NULL, c);
+    if (s == BRUME_OK) s = brume_json_writer_save(w, path);
+    brume_json_writer_free(w);
     return s;
 }

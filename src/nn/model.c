@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "brume/json.h"
 #include "nn/model_components.h"
 #include "nn/unet2d_build.h"
@@ -21,6 +22,19 @@ void brume_model_free(brume_model *m)
     brume_components_free(m);
     free(m->params);
     free(m);
+}
+
+static uint64_t hash_part(uint64_t h, const float *params, int64_t n)
+{
+    h = brume_hash_words(h, &n, sizeof n);
+    return n ? brume_hash_words(h, params, (size_t)n * sizeof *params) : h;
+}
+
+uint64_t brume_model_fingerprint(const brume_model *m)
+{
+    uint64_t h = hash_part(0, m->params, m->n_params);
+    h = hash_part(h, m->autoencoder ? m->autoencoder->params : NULL, m->autoencoder ? m->autoencoder->n_params : 0);
+    return hash_part(h, m->text_encoder ? m->text_encoder->params : NULL, m->text_encoder ? m->text_encoder->n_params : 0);
 }
 
 void brume_model_drop_params(brume_model *m)
