@@ -191,6 +191,10 @@ refused 2 "go together" "$brume" bench ops --op conv2d --device cpu
 refused 1 "weight expects 4 dimensions" "$brume" bench ops --op conv2d --shape 2x8x8x16,3x3 --device cpu
 refused 2 "give a model" "$brume" bench ops --device cpu
 refused 2 "give either" "$brume" plan --device cpu
+refused 2 "are for --mode infer and a preset" "$brume" bench config.json --part vae --device cpu
+ok "bench with weights in f16" sh -c "'$brume' bench config.json --storage f16 --repeat 1 --device cpu"
+ok "plan of a large preset" sh -c "'$brume' plan --preset sd15 --storage f16 --device cpu --json >sd15.json"
+ok "plan counts its parameters" grep -q '"parameters": 859520964' sd15.json
 
 # An autoencoder for latent diffusion, and one that goes on from it.
 ok "train an autoencoder" "$brume" train --task autoencoder --data shapes --size 16 --count 64 --batch 4 --steps 3 --device cpu --out ae

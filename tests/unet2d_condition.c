@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * UNet2DConditionModel: its config written and read back, what is refused, the published size, and denoisers with a context. */
+#include <math.h>
 #include <unistd.h>
 
 #include "brume/model.h"
+#include "brume/rng.h"
 #include "check.h"
 
 static brume_device *cpu;
@@ -95,6 +97,37 @@ static void ask(const brume_model *m, const brume_unet2d_denoiser_options *o, co
     brume_buffer_free(out);
 }
 
+/* Parameters that are made one by one are those of the model; in f16 they are rounded, no less and no more. */
+static void test_source(void)
+{
+    brume_unet2d_config c = tiny();
+    brume_model *m = NULL;
+    float x[PIXELS], context[N * ROW], want[PIXELS], got[PIXELS], rounded[PIXELS];
+    uint64_t seed = 5;
+    if (!CHECK_OK(brume_model_new(&c, NULL, seed, &m))) return;
+    brume_fill_normal(1, 0, 0, 0, PIXELS, x);
+    brume_fill_normal(1, 1, 0, 0, N * ROW, context);
+    brume_unet2d_denoiser_options o = { .context = context, .tokens = S, .guidance.scale = 1 };
+    const brume_model none = { .unet = c };
+    brume_unet2d_denoiser *d = NULL;
+    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, NULL, BRUME_SHAPE(N, H, W, 4), &o, &d), BRUME_E_ARG, "needs parameters");
+    for (int half = 0; half < 2; half++) {
+        o.storage = half ? BRUME_STORAGE_F16 : BRUME_STORAGE_F32;
+        o.source = (brume_params_source){ 0 };
+        for (int64_t i = 0; i < m->n_params; i++)
+            if (half) m->params[i] = brume_f16_to_f32(brume_f32_to_f16(m->params[i]));
+        ask(m, &o, x, want);
+        o.source = (brume_params_source){ &seed, brume_params_fresh };
+        ask(&none, &o, x, got);
+        CHECK(memcmp(want, got, sizeof want) == 0);
+    }
+    o.storage = BRUME_STORAGE_F32;
+    o.source = (brume_params_source){ 0 };
+    ask(m, &o, x, rounded); /* only weights wait in f16 in so small a network: the arithmetic is f32 */
+    for (int i = 0; i < PIXELS; i++) CHECK(fabsf(rounded[i] - got[i]) <= 1e-5f * (1 + fabsf(got[i])));
+    brume_model_free(m);
+}
+
 /* Guidance is the sum of two denoisers without; a null context for all is the same as one copy for each. Odd sizes. */
 static void test_denoiser(void)
 {
@@ -128,6 +161,7 @@ int main(void)
     test_config();
     test_refusals();
     test_denoiser();
+    test_source();
     brume_device_close(cpu);
     return check_report();
 }

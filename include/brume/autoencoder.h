@@ -10,6 +10,7 @@
 #include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/ops.h"
+#include "brume/plan.h"
 
 #define BRUME_AUTOENCODER_MAX_LEVELS 10
 
@@ -121,6 +122,8 @@ brume_status brume_latent_coder_new(brume_device *d, const brume_autoencoder *a,
 void brume_latent_coder_free(brume_latent_coder *c);
 /** "" or that and how images are decoded in tiles, to be told to the user. Owned by c. */
 const char *brume_latent_coder_note(const brume_latent_coder *c);
+/** Memory and work of decoding one image (plans are made if none has been decoded yet): arena_bytes of the largest plan, flops of all tiles. */
+brume_status brume_latent_coder_get_stats(brume_latent_coder *c, brume_plan_stats *stats);
 /** n latents (n, h, w, Z), as a diffusion model makes them, to images (n, f h, f w, out_channels): decode(latents / scaling_factor + shift_factor). */
 brume_status brume_latent_coder_decode(brume_latent_coder *c, const float *latents, int64_t n, float *images);
 /**

@@ -5,6 +5,7 @@
 
 #include "brume/autoencoder.h"
 #include "brume/device.h"
+#include "brume/params.h"
 #include "brume/plan.h"
 #include "brume/sampler.h"
 #include "brume/schedule.h"
@@ -72,6 +73,7 @@ typedef struct brume_unet2d_denoiser_options {
     brume_guidance guidance;
     brume_buffer *weights;     /**< NULL, or a buffer of d that holds the parameters and outlives the denoiser: no copy is made, params is ignored,
                                     and every call sees its values of that time */
+    brume_params_source source; /**< where parameters come from, one by one, if params is NULL */
     brume_storage storage;     /**< f16: weights (where they are a copy) and what waits within the network, see brume_store_half() */
     const brume_plan *arena;   /**< see brume_plan_options.arena */
     bool derivative;           /**< plans the product with the Jacobian, too (brume_denoiser.vjp: likelihoods); no guidance then */
@@ -84,7 +86,7 @@ double brume_guidance_from_w(double w);
 
 /**
  * Plans the network for images (N, H, W, C). params: the slab on the host (copied to the device: the caller may free it), see
- * brume_model.params.
+ * brume_model.params; NULL where options name another origin.
  * d must outlive it.
  */
 brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_config *c, const float *params, brume_shape images,

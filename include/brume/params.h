@@ -16,6 +16,17 @@ int64_t brume_params_numel(const brume_graph *g, brume_tensor slab);
  */
 void brume_params_init(const brume_graph *g, brume_tensor slab, uint64_t seed, float *host);
 
+/**
+ * Where the parameters of a slab come from, one at a time, so that no copy of all of them need be on the host.
+ * read: values of p, number i of the slab, laid out as inside
+ */
+typedef struct brume_params_source {
+    void *ctx;
+    brume_status (*read)(void *ctx, const brume_param_info *p, int i, float *to);
+} brume_params_source;
+/** read of fresh values, those of brume_params_init(): seed points at an uint64_t. */
+brume_status brume_params_fresh(void *seed, const brume_param_info *p, int i, float *to);
+
 /** One parameter from the file's layout to the one inside (see brume_layout), and back. Arrays of numel(info->shape) that do not overlap. */
 void brume_param_from_file(const brume_param_info *info, const float *file, float *inside);
 void brume_param_to_file(const brume_param_info *info, const float *inside, float *file);

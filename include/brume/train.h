@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 
+#include "brume/autoencoder.h"
 #include "brume/data.h"
 #include "brume/device.h"
 #include "brume/objective.h"
@@ -125,6 +126,7 @@ typedef struct brume_preset {
     const char *name, *data, *what; /**< what: one line for the help */
     void (*fill)(brume_train_config *c);
     int32_t size, channels;         /**< of "shapes"; of files: as they are */
+    void (*fill_parts)(brume_text_encoder_config *text, brume_autoencoder_config *vae); /**< what a pipeline has beside the network; NULL: nothing */
 } brume_preset;
 const brume_preset *brume_preset_row(int i);
 const brume_preset *brume_preset_find(const char *name);

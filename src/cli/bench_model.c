@@ -5,6 +5,9 @@
 #include "bench.h"
 #include "brume/model.h"
 #include "brume/params.h"
+#include "brume/rng.h"
+
+#define TOKENS 77 /* of a context: what CLIP makes */
 
 static brume_status train_step(struct bench_subject *s)
 {
@@ -23,18 +26,24 @@ static brume_status open_denoiser(const brume_train_config *c, struct bench_subj
 {
     const brume_unet2d_config *u = &c->unet;
     const brume_shape shape = BRUME_SHAPE(c->batch, u->sample_size[0], u->sample_size[1], u->in_channels);
-    const size_t bytes = (size_t)brume_shape_numel(shape) * sizeof(float);
+    const int64_t pixels = brume_shape_numel(shape), wide = brume_unet2d_context_dim(u), context = c->batch * TOKENS * wide;
+    const size_t bytes = (size_t)pixels * sizeof(float);
+    uint64_t seed = c->seed;
     int32_t *labels = calloc((size_t)c->batch, sizeof *labels);
-    float *zeros = calloc(1, bytes);
-    const brume_unet2d_denoiser_options o = { .labels = u->class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance.scale = 1, .storage = c->storage };
-    brume_status st = labels && zeros ? brume_model_new(u, NULL, c->seed, &s->model) : BRUME_E_MEMORY;
-    if (st == BRUME_OK) st = brume_unet2d_denoiser_new(s->device, u, s->model->params, shape, &o, &s->denoiser);
-    if (s->model) brume_model_drop_params(s->model);
+    float *values = malloc((size_t)(pixels > context ? pixels : context) * sizeof *values); /* of the image, then of the context */
+    brume_status st = labels && values ? BRUME_OK : BRUME_E_MEMORY;
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes, &s->x);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes / (size_t)u->in_channels * (size_t)u->out_channels, &s->out);
-    if (st == BRUME_OK) st = brume_buffer_write(s->x, 0, zeros, bytes);
+    if (st == BRUME_OK) brume_fill_normal(seed, 0, 0, 0, pixels, values);
+    if (st == BRUME_OK) st = brume_buffer_write(s->x, 0, values, bytes);
+    if (st == BRUME_OK) brume_fill_normal(seed, 1, 0, 0, context, values);
+    const brume_unet2d_denoiser_options o = {
+        .labels = u->class_embed_type == BRUME_CLASS_TABLE ? labels : NULL, .guidance.scale = 1, .storage = c->storage,
+        .context = wide ? values : NULL, .tokens = wide ? TOKENS : 0, .source = { &seed, brume_params_fresh } };
+    if (st == BRUME_OK) st = brume_unet2d_denoiser_new(s->device, u, NULL, shape, &o, &s->denoiser);
+    if (st == BRUME_OK) brume_unet2d_denoiser_get_stats(s->denoiser, &s->stats);
     free(labels);
-    free(zeros);
+    free(values);
     return st;
 }
 
@@ -44,6 +53,7 @@ brume_status bench_model(brume_device *d, int mode, const brume_train_config *c,
     brume_status st;
     if (mode == BENCH_TRAIN) {
         if ((st = brume_trainer_new(d, c, NULL, &s->trainer)) == BRUME_OK) s->plan = brume_trainer_plan(s->trainer);
+        if (st == BRUME_OK) brume_trainer_get_stats(s->trainer, &s->stats);
     } else if ((st = open_denoiser(c, s)) == BRUME_OK) {
         s->plan = brume_unet2d_denoiser_plan(s->denoiser);
     }
@@ -57,6 +67,9 @@ void bench_subject_free(struct bench_subject *s)
     brume_buffer_free(s->x);
     brume_buffer_free(s->out);
     brume_unet2d_denoiser_free(s->denoiser);
-    brume_model_free(s->model);
     brume_trainer_free(s->trainer);
+    brume_latent_coder_free(s->coder);
+    free(s->latents);
+    free(s->pictures);
+    *s = (struct bench_subject){ 0 };
 }

@@ -16,18 +16,26 @@ struct bench_args {
     const char *preset;
     int64_t batch, micro_batch, size, repeat, seed;
     double seconds;
-    int mode, recompute, storage, json, quiet;
+    int mode, part, recompute, storage, json, quiet;
+    const char *limit;
+    uint64_t memory_limit;
     double begin_ms;     /* when the program began */
 };
 
 /* What the first step costs: from the beginning of the program to its first kernel and to its end, and the OpenCL programs that it needed. */
 struct startup { double first_ms, ms; int compiled, cached; };
 
-/* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs); two runs before do not count. */
+enum part { PART_ALL, PART_UNET, PART_TEXT_ENCODER, PART_VAE };
+
+/* What measuring one part gave. */
+struct result { brume_plan_stats stats; struct bench_times times; struct startup first; double peak; char kernels[2048], note[256]; };
+
+/* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs). Runs before that do not count: two, or a long one. */
 static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t, struct startup *first)
 {
     first->first_ms = bench_now_ms() - a->begin_ms;
-    for (int i = 0; i < 2; i++) {
+    const double warm = bench_now_ms();
+    for (int i = 0; i < 2 && (i == 0 || bench_now_ms() - warm < 1e3 * a->seconds); i++) {
         const brume_status st = s->step(s);
         if (st != BRUME_OK) return st;
         if (i > 0) continue;
@@ -82,33 +90,85 @@ void bench_report_device(struct cli_report *r, const brume_device *d)
     cli_report_int(r, "compute_units", info.is_opencl ? "compute units" : "threads", info.compute_units);
 }
 
-static void report(const struct bench_args *a, const struct bench_subject *s, const struct bench_times *t, const struct startup *first)
+/* Measures and frees the subject. opened: how opening it went. */
+static brume_status measure_part(const struct bench_args *a, struct bench_subject *s, brume_status opened, struct result *r)
+{
+    brume_status st = opened;
+    if (st == BRUME_OK) st = measure(a, s, &r->times, &r->first);
+    r->stats = s->stats;
+    r->peak = cli_peak();
+    if (st == BRUME_OK && s->plan) kernels_text(s->plan, r->kernels, sizeof r->kernels);
+    if (st == BRUME_OK && s->coder) snprintf(r->note, sizeof r->note, "%s", brume_latent_coder_note(s->coder));
+    bench_subject_free(s);
+    return st;
+}
+
+static void report_unet(const struct bench_args *a, const struct result *p, struct cli_report *r)
+{
+    const double median = bench_median(&p->times);
+    cli_report_text(r, "mode", "mode", a->mode ? "train" : "infer");
+    cli_report_int(r, "batch", "batch", a->batch);
+    cli_report_int(r, "runs", "runs", p->times.n);
+    cli_report_float(r, "median_ms", "median", median, "ms");
+    cli_report_float(r, "min_ms", "fastest", p->times.ms[0], "ms");
+    cli_report_float(r, "max_ms", "slowest", p->times.ms[p->times.n - 1], "ms");
+    cli_report_float(r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
+    cli_report_float(r, "gflop", "arithmetic of one run", p->stats.flops / 1e9, "GFLOP");
+    cli_report_float(r, "gflops", "speed", p->stats.flops / median / 1e6, "GFLOP/s");
+    cli_report_float(r, "first_kernel_ms", "start to the first kernel", p->first.first_ms, "ms");
+    cli_report_float(r, "start_ms", "start to end of the first run", p->first.ms, "ms");
+    cli_report_int(r, "programs_compiled", "OpenCL programs compiled", p->first.compiled);
+    cli_report_int(r, "programs_cached", "OpenCL programs from the disk", p->first.cached);
+    cli_report_float(r, "peak_mib", "largest memory of the process", p->peak / 1048576, "MiB");
+    cli_report_text(r, "kernels", "kernels chosen", p->kernels);
+}
+
+/* key and what begin the names of the values. */
+static void report_part(const struct result *p, const char *key, const char *what, struct cli_report *r)
+{
+    static const struct { const char *key, *what, *unit; } rows[] = { { "ms", "median", "ms" }, { "min_ms", "fastest", "ms" }, { "max_ms", "slowest", "ms" },
+        { "gflop", "arithmetic", "GFLOP" }, { "gflops", "speed", "GFLOP/s" }, { "peak_mib", "largest memory", "MiB" } };
+    const double ms = bench_median(&p->times);
+    const double values[] = { ms, p->times.ms[0], p->times.ms[p->times.n - 1], p->stats.flops / 1e9, p->stats.flops / ms / 1e6, p->peak / 1048576 };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char k[64], w[64];
+        snprintf(k, sizeof k, "%s_%s", key, rows[i].key);
+        snprintf(w, sizeof w, "%s: %s", what, rows[i].what);
+        cli_report_float(r, k, w, values[i], rows[i].unit);
+    }
+    if (*p->note) cli_report_text(r, "vae_note", what, p->note);
+}
+
+/* The parts of the preset's pipeline that were asked for, one after the other, so that each has the memory for itself. */
+static brume_status bench_all(const struct bench_args *a, const brume_preset *preset, brume_train_config *c, brume_device *d)
 {
     struct cli_report r;
-    brume_plan_stats stats;
-    char kernels[2048];
-    if (s->trainer) brume_trainer_get_stats(s->trainer, &stats);
-    else brume_plan_get_stats(s->plan, &stats);
-    kernels_text(s->plan, kernels, sizeof kernels);
-    const double median = bench_median(t);
-    if (!cli_report_begin(&r, a->json)) return;
-    bench_report_device(&r, s->device);
-    cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
-    cli_report_int(&r, "batch", "batch", a->batch);
-    cli_report_int(&r, "runs", "runs", t->n);
-    cli_report_float(&r, "median_ms", "median", median, "ms");
-    cli_report_float(&r, "min_ms", "fastest", t->ms[0], "ms");
-    cli_report_float(&r, "max_ms", "slowest", t->ms[t->n - 1], "ms");
-    cli_report_float(&r, "images_per_s", "images per second", 1e3 * (double)a->batch / median, "");
-    cli_report_float(&r, "gflop", "arithmetic of one run", stats.flops / 1e9, "GFLOP");
-    cli_report_float(&r, "gflops", "speed", stats.flops / median / 1e6, "GFLOP/s");
-    cli_report_float(&r, "first_kernel_ms", "start to the first kernel", first->first_ms, "ms");
-    cli_report_float(&r, "start_ms", "start to end of the first run", first->ms, "ms");
-    cli_report_int(&r, "programs_compiled", "OpenCL programs compiled", first->compiled);
-    cli_report_int(&r, "programs_cached", "OpenCL programs from the disk", first->cached);
-    cli_report_float(&r, "peak_mib", "largest memory of the process", cli_peak() / 1048576, "MiB");
-    cli_report_text(&r, "kernels", "kernels chosen", kernels);
-    cli_report_end(&r);
+    struct bench_subject subject = { 0 };
+    struct result *p = calloc(3, sizeof *p), *const unet = p, *const text = p + 1, *const vae = p + 2;
+    brume_text_encoder_config text_config;
+    brume_autoencoder_config vae_config;
+    const bool parts = preset && preset->fill_parts;
+    const bool run_text = parts && (a->part == PART_ALL || a->part == PART_TEXT_ENCODER), run_vae = parts && (a->part == PART_ALL || a->part == PART_VAE);
+    const bool run_unet = a->part == PART_ALL || a->part == PART_UNET;
+    if (!p) return BRUME_E_MEMORY;
+    if (parts) preset->fill_parts(&text_config, &vae_config);
+    brume_status s = BRUME_OK;
+    if (run_text) s = measure_part(a, &subject, bench_text_encoder(d, &text_config, a->batch, c->seed, &subject), text);
+    cli_peak_reset();
+    if (s == BRUME_OK && run_vae)
+        s = measure_part(a, &subject, bench_decoder(d, &vae_config, a->batch, c->unet.sample_size[0], a->memory_limit, c->seed, &subject), vae);
+    cli_peak_reset();
+    if (s == BRUME_OK && run_unet) s = measure_part(a, &subject, bench_model(d, a->mode, c, &subject), unet);
+    if (s == BRUME_OK && cli_report_begin(&r, a->json)) {
+        bench_report_device(&r, d);
+        if (run_text) report_part(text, "text_encoder", "text encoder", &r);
+        if (run_vae) report_part(vae, "vae", "latents to images", &r);
+        if (run_unet) report_unet(a, unet, &r);
+        cli_report_end(&r);
+    }
+    for (int i = 0; i < 3; i++) free(p[i].times.ms);
+    free(p);
+    return s;
 }
 
 static brume_status bench(const struct bench_args *a, const char *model)
@@ -116,9 +176,6 @@ static brume_status bench(const struct bench_args *a, const char *model)
     char note[512];
     brume_train_config c;
     brume_device *d = NULL;
-    struct bench_times t = { 0 };
-    struct bench_subject subject = { 0 };
-    struct startup first = { 0 };
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet || a->json, &d);
     if (s != BRUME_OK) return s;
@@ -128,11 +185,7 @@ static brume_status bench(const struct bench_args *a, const char *model)
     c.storage = (brume_storage)a->storage;
     c.seed = (uint64_t)a->seed;
     c.lr = 1e-4;
-    s = bench_model(d, a->mode, &c, &subject);
-    if (s == BRUME_OK) s = measure(a, &subject, &t, &first);
-    if (s == BRUME_OK) report(a, &subject, &t, &first);
-    free(t.ms);
-    bench_subject_free(&subject);
+    s = bench_all(a, a->preset ? brume_preset_find(a->preset) : NULL, &c, d);
     brume_device_close(d);
     return s;
 }
@@ -140,18 +193,21 @@ static brume_status bench(const struct bench_args *a, const char *model)
 int cmd_bench(int argc, char **argv)
 {
     static const char *const examples[] = { "brume bench --preset mnist --mode train --batch 64", "brume bench examples/unet_mnist.json --mode infer --batch 1 --json",
+                                            "brume bench --preset sd15 --storage f16 --part unet",
                                             "brume bench ops examples/unet_mnist.json  # every operator alone; see brume bench ops --help", NULL };
     if (argc > 1 && !strcmp(argv[1], "ops")) return bench_ops_command(argc - 1, argv + 1);
-    static const char *const modes[] = { "infer", "train", NULL };
+    static const char *const modes[] = { "infer", "train", NULL }, *const parts[] = { "all", "unet", "text-encoder", "vae", NULL };
     const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1 };
     struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5, .begin_ms = bench_now_ms() };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist"),
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, sd15"),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
+        OPT_CHOICE("part", &a.part, parts, "of preset sd15, infer: all, unet, text-encoder, or vae (from latents to images)"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
         OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
+        OPT_STRING("memory-limit", &a.limit, "BYTES", "of decoding's activations, as 300M or 1G: beyond, it goes in tiles; default: no limit"),
         OPT_INT("repeat", &a.repeat, 0, 1000000, "N", "runs to measure; 0: as many as fit in --seconds, at least 3"),
         OPT_FLOAT("seconds", &a.seconds, 0.01, 3600, "S", "how long to measure"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
@@ -165,5 +221,9 @@ int cmd_bench(int argc, char **argv)
     const int status = cli_parse(&u, options, argc, argv, &model, &n);
     if (status != CLI_GO_ON) return status;
     if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
+    if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
+    const brume_preset *const preset = a.preset ? brume_preset_find(a.preset) : NULL;
+    if ((a.part > PART_UNET || a.limit) && (a.mode || !preset || !preset->fill_parts))
+        return cli_wrong(&u, "--part and --memory-limit are for --mode infer and a preset with more than a U-Net: sd15");
     return bench(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
 }

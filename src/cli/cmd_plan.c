@@ -25,8 +25,8 @@ static void print_line(void *ctx, const char *text)
     printf("%s\n", text);
 }
 
-/* The network alone, evaluated once. */
-static brume_status plan_infer(brume_device *d, const struct plan_args *a, const brume_train_config *c, brume_plan_stats *stats)
+/* The network alone, evaluated once. copy: values that are on the host while parameters are made or read, one after the other. */
+static brume_status plan_infer(brume_device *d, const struct plan_args *a, const brume_train_config *c, brume_plan_stats *stats, int64_t *copy)
 {
     const brume_unet2d_config *u = &c->unet;
     brume_plan *plan = NULL;
@@ -35,6 +35,10 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
     const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, u, a->batch, u->sample_size[0], u->sample_size[1], 77);
     brume_output(g, brume_unet2d(g, u, slab, &in, NULL), "prediction");
     if (a->storage == BRUME_STORAGE_F16) brume_store_half(g, slab);
+    for (int i = 0; i < brume_param_count(g, slab); i++) {
+        const int64_t n = brume_shape_numel(brume_param_at(g, slab, i)->shape);
+        if (n > *copy) *copy = n;
+    }
     const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
     const brume_status s = brume_plan_new(d, g, &options, &plan);
     if (s == BRUME_OK) {
@@ -48,14 +52,14 @@ static brume_status plan_infer(brume_device *d, const struct plan_args *a, const
 
 /*
  * Largest resident set of a process that trains or evaluates; of a device with memory of its own, without what lies there.
- * base: of the process before. Weights come through a copy on the host that is freed before anything runs,
+ * base: of the process before. Weights come through `values` values on the host that are freed before anything runs,
  * and then those that are needed packed alone are dropped.
  */
-static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, double base, int64_t params)
+static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, double base, int64_t values)
 {
     /* What PoCL keeps for a network's programs, and per kernel object with its code: measured. */
     const double driver = d->is_opencl ? 6 * 1048576.0 + 8192.0 * s->prepared : 0;
-    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)params + (double)s->dropped_bytes, device = (double)s->persistent_bytes;
+    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)values + (double)s->dropped_bytes, device = (double)s->persistent_bytes;
     const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
     if (!d->is_cpu_type) return host + copy;
     return host + device + (run > copy ? run : copy);
@@ -63,7 +67,8 @@ static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, 
 
 static double device_bytes(const brume_plan_stats *s) { return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes); }
 
-static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base, const char *advice)
+static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base, int64_t copy,
+                   const char *advice)
 {
     struct cli_report r;
     const double mib = 1048576;
@@ -82,7 +87,7 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     cli_report_float(&r, "packed_mib", "packed weights", (double)s->packed_bytes / mib, "MiB");
     cli_report_float(&r, "total_mib", "all of it on the device", device_bytes(s) / mib, "MiB");
     cli_report_float(&r, "base_mib", "program, libraries and driver", base / mib, "MiB");
-    cli_report_float(&r, "peak_mib", "largest memory of the process", peak_bytes(s, info, base, params) / mib, "MiB");
+    cli_report_float(&r, "peak_mib", "largest memory of the process", peak_bytes(s, info, base, copy) / mib, "MiB");
     cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
     if (info->max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
     cli_report_int(&r, "fits", "it fits (1: yes)", *advice == 0);
@@ -98,6 +103,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     brume_device *d = NULL;
     brume_device_info info;
     double base = 0;
+    int64_t copy = 0;
     char advice[1024] = "";
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s != BRUME_OK) return s;
@@ -108,13 +114,14 @@ static brume_status plan(const struct plan_args *a, const char *model)
     c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
-    s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats);
+    s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats, &copy);
+    if (a->mode) copy = brume_unet2d_param_count(&c.unet);
     if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);
     if (s == BRUME_OK && a->mode && brume_train_check_memory(d, &c) == BRUME_E_MEMORY) snprintf(advice, sizeof advice, "%s", brume_error());
     if (s == BRUME_OK && !a->mode && info.memory_bytes && device_bytes(&stats) > (double)info.memory_bytes)
         snprintf(advice, sizeof advice, "this does not fit; use a smaller --batch");
-    if (s == BRUME_OK) report(a, &c, &info, &stats, base, advice);
+    if (s == BRUME_OK) report(a, &c, &info, &stats, base, copy, advice);
     brume_device_close(d);
     return s;
 }
@@ -127,7 +134,7 @@ int cmd_plan(int argc, char **argv)
                                  "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1 };
     struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist"),
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, sd15"),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),

@@ -27,6 +27,14 @@ double cli_peak(void)
 #endif
 }
 
+void cli_peak_reset(void)
+{
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (!f) return;
+    fputs("5", f);
+    fclose(f);
+}
+
 brume_status cli_base(brume_device *d, double *bytes)
 {
     brume_plan *plan = NULL;

@@ -7,6 +7,8 @@
 
 /* Largest resident set of this process so far, in bytes. */
 double cli_peak(void);
+/* Lets cli_peak() begin anew, where the system can (Linux). */
+void cli_peak_reset(void);
 
 /*
  * Resident set in bytes of a process that has opened the device and run one small kernel: program, libraries, driver and compiler, but no model.

@@ -43,8 +43,9 @@ static void network_free(struct network *n)
     *n = (struct network){ 0 };
 }
 
-/* height and width: of latents. dry: to be measured only. */
-static brume_status network_new(struct network *n, brume_device *d, const brume_autoencoder_config *c, enum part part, int64_t height, int64_t width, int dry)
+/* height and width: of latents. dry: to be measured only. arena: NULL, or a plan whose arena may be used, too. */
+static brume_status network_new(struct network *n, brume_device *d, const brume_autoencoder_config *c, enum part part, int64_t height, int64_t width,
+                                const brume_plan *arena, int dry)
 {
     const int64_t f = brume_autoencoder_factor(c), wide = c->block_out_channels[c->levels - 1];
     *n = (struct network){ .g = brume_graph_new(), .eps = BRUME_NONE };
@@ -67,16 +68,17 @@ static brume_status network_new(struct network *n, brume_device *d, const brume_
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
     const brume_tensor elsewhere[] = { n->slab, BRUME_NONE };
-    const brume_plan_options options = { .elsewhere = elsewhere, .dry = dry };
+    const brume_plan_options options = { .elsewhere = elsewhere, .dry = dry, .arena = arena };
     return brume_plan_new(d, g, &options, &n->p);
 }
 
-/* Makes a network on its first use. */
+/* Makes a network on its first use. The way up has the larger arena, which the middle uses, too. */
 static brume_status need(brume_latent_coder *k, struct network *n, enum part part)
 {
     if (n->p) return BRUME_OK;
     network_free(n);
-    brume_status s = network_new(n, k->device, &k->c, part, part == UP ? k->y.size : k->height, part == UP ? k->x.size : k->width, 0);
+    brume_status s = network_new(n, k->device, &k->c, part, part == UP ? k->y.size : k->height, part == UP ? k->x.size : k->width,
+                                 part == MIDDLE ? k->up.p : NULL, 0);
     if (s == BRUME_OK) s = brume_plan_bind(n->p, n->slab, k->params);
     if (s != BRUME_OK) network_free(n);
     return s;
@@ -95,7 +97,7 @@ static brume_status measure(brume_device *d, const brume_autoencoder_config *c, 
 {
     struct network n;
     brume_plan_stats stats = { 0 };
-    const brume_status s = network_new(&n, d, c, part, height, width, 1);
+    const brume_status s = network_new(&n, d, c, part, height, width, NULL, 1);
     if (s == BRUME_OK) brume_plan_get_stats(n.p, &stats);
     *bytes = stats.arena_bytes;
     network_free(&n);
@@ -239,8 +241,8 @@ static void blend(const brume_latent_coder *k, int64_t i, int64_t j, float *imag
 static brume_status decode_tiles(brume_latent_coder *k, const float *latent, float *image)
 {
     const int64_t f = brume_autoencoder_factor(&k->c), wide = k->c.block_out_channels[k->c.levels - 1];
-    brume_status s = need(k, &k->middle, MIDDLE);
-    if (s == BRUME_OK) s = need(k, &k->up, UP);
+    brume_status s = need(k, &k->up, UP);
+    if (s == BRUME_OK) s = need(k, &k->middle, MIDDLE);
     if (s == BRUME_OK) s = run(&k->middle, latent, k->features);
     memset(image, 0, (size_t)(k->height * f * k->width * f * k->c.out_channels) * 4);
     for (int64_t i = 0; i < k->y.tiles && s == BRUME_OK; i++)
@@ -251,6 +253,23 @@ static brume_status decode_tiles(brume_latent_coder *k, const float *latent, flo
             if (s == BRUME_OK) blend(k, i, j, image);
         }
     return s;
+}
+
+brume_status brume_latent_coder_get_stats(brume_latent_coder *k, brume_plan_stats *stats)
+{
+    brume_status s = tiled(k) ? need(k, &k->up, UP) : need(k, &k->whole, WHOLE);
+    if (s == BRUME_OK && tiled(k)) s = need(k, &k->middle, MIDDLE);
+    if (s != BRUME_OK) return s;
+    brume_plan_get_stats(tiled(k) ? k->up.p : k->whole.p, stats);
+    stats->persistent_bytes = (uint64_t)brume_autoencoder_param_count(&k->c) * 4;
+    if (!tiled(k)) return BRUME_OK;
+    brume_plan_stats middle;
+    brume_plan_get_stats(k->middle.p, &middle);
+    stats->arena_bytes += middle.arena_bytes; /* beyond what it borrows */
+    stats->packed_bytes += middle.packed_bytes;
+    stats->input_bytes += middle.input_bytes;
+    stats->flops = middle.flops + (double)(k->y.tiles * k->x.tiles) * stats->flops;
+    return BRUME_OK;
 }
 
 brume_status brume_latent_coder_decode(brume_latent_coder *k, const float *latents, int64_t n, float *images)

@@ -17,7 +17,7 @@ int64_t brume_params_numel(const brume_graph *g, brume_tensor slab) { return bru
 #define TASK 65536 /* values that a task draws */
 
 /* A parameter and its number, whose values tasks draw. */
-struct drawing { const brume_param_info *param; uint64_t seed; uint32_t stream; float *host; };
+struct drawing { const brume_param_info *param; uint64_t seed; uint32_t stream; float *values; };
 
 static void draw(void *ctx, int64_t task, int thread)
 {
@@ -25,7 +25,7 @@ static void draw(void *ctx, int64_t task, int thread)
     const struct drawing *d = ctx;
     const brume_param_info *p = d->param;
     const int64_t first = task * TASK, rest = brume_shape_numel(p->shape) - first, n = rest < TASK ? rest : TASK;
-    float *x = d->host + p->offset + first;
+    float *x = d->values + first;
     switch (p->init) {
     case BRUME_INIT_ZERO: memset(x, 0, (size_t)n * sizeof *x); break;
     case BRUME_INIT_ONE: for (int64_t k = 0; k < n; k++) x[k] = 1.0f; break;
@@ -42,15 +42,34 @@ static void draw(void *ctx, int64_t task, int thread)
     }
 }
 
-void brume_params_init(const brume_graph *g, brume_tensor slab, uint64_t seed, float *host)
+static void draw_param(const brume_param_info *p, int i, uint64_t seed, float *values, brume_pool *pool)
+{
+    struct drawing d = { p, seed, (uint32_t)i, values };
+    brume_pool_run(pool, (brume_shape_numel(p->shape) + TASK - 1) / TASK, draw, &d);
+}
+
+static brume_pool *pool_for(int64_t values)
 {
     brume_pool *pool = NULL; /* without threads it only takes longer */
-    if (brume_params_numel(g, slab) > 4 * TASK && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL;
+    return values > 4 * TASK && brume_pool_new(0, &pool) == BRUME_OK ? pool : NULL;
+}
+
+void brume_params_init(const brume_graph *g, brume_tensor slab, uint64_t seed, float *host)
+{
+    brume_pool *pool = pool_for(brume_params_numel(g, slab));
     for (int i = 0; i < brume_param_count(g, slab); i++) {
-        struct drawing d = { brume_param_at(g, slab, i), seed, (uint32_t)i, host };
-        brume_pool_run(pool, (brume_shape_numel(d.param->shape) + TASK - 1) / TASK, draw, &d);
+        const brume_param_info *p = brume_param_at(g, slab, i);
+        draw_param(p, i, seed, host + p->offset, pool);
     }
     brume_pool_free(pool);
+}
+
+brume_status brume_params_fresh(void *seed, const brume_param_info *p, int i, float *to)
+{
+    brume_pool *pool = pool_for(brume_shape_numel(p->shape));
+    draw_param(p, i, *(const uint64_t *)seed, to, pool);
+    brume_pool_free(pool);
+    return BRUME_OK;
 }
 
 brume_shape brume_param_file_shape(const brume_param_info *info)

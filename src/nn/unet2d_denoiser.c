@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/pool.h"
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/plan.h"
@@ -188,17 +189,56 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     return s == BRUME_OK && guided ? brume_plan_write(w->p, w->weights, weights, sizeof weights) : s;
 }
 
-/* In pieces: no second copy of all weights on the host. */
-static brume_status write_half(brume_buffer *to, const float *params, int64_t count)
+#define PIECE (1 << 20) /* values that are made f16 at a time */
+#define NARROW 65536    /* by one task */
+
+struct narrowing { const float *x; uint16_t *y; int64_t n; };
+
+static void narrow(void *ctx, int64_t task, int thread)
 {
-    uint16_t half[8192];
-    const int64_t piece = (int64_t)(sizeof half / sizeof *half);
+    (void)thread;
+    const struct narrowing *j = ctx;
+    const int64_t end = (task + 1) * NARROW < j->n ? (task + 1) * NARROW : j->n;
+    for (int64_t i = task * NARROW; i < end; i++) j->y[i] = brume_f32_to_f16(j->x[i]);
+}
+
+/* In pieces: no second copy of all weights on the host. */
+static brume_status write_half(brume_buffer *to, const brume_param_info *p, const float *x, uint16_t *half, brume_pool *pool)
+{
+    const int64_t count = brume_shape_numel(p->shape);
     brume_status s = BRUME_OK;
-    for (int64_t i = 0; i < count && s == BRUME_OK; i += piece) {
-        const int64_t m = count - i < piece ? count - i : piece;
-        for (int64_t k = 0; k < m; k++) half[k] = brume_f32_to_f16(params[i + k]);
-        s = brume_buffer_write(to, (size_t)i * sizeof *half, half, (size_t)m * sizeof *half);
+    for (int64_t i = 0; i < count && s == BRUME_OK; i += PIECE) {
+        struct narrowing j = { x + i, half, count - i < PIECE ? count - i : PIECE };
+        brume_pool_run(pool, (j.n + NARROW - 1) / NARROW, narrow, &j);
+        s = brume_buffer_write(to, (size_t)(p->offset + i) * sizeof *half, half, (size_t)j.n * sizeof *half);
     }
+    return s;
+}
+
+/* One parameter after the other, so that a source needs room for the largest only. */
+static brume_status fill(const struct network *any, brume_buffer *to, const float *params, const brume_unet2d_denoiser_options *o)
+{
+    const int count = brume_param_count(any->g, any->slab);
+    int64_t most = 1;
+    for (int i = 0; i < count; i++) {
+        const int64_t n = brume_shape_numel(brume_param_at(any->g, any->slab, i)->shape);
+        if (n > most) most = n;
+    }
+    float *one = params ? NULL : malloc((size_t)most * sizeof *one);
+    uint16_t *half = half_weights(o) ? malloc(PIECE * sizeof *half) : NULL;
+    brume_pool *pool = NULL; /* without threads it only takes longer */
+    if (half && most > PIECE && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL;
+    brume_status s = (params || one) && (!half_weights(o) || half) ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser's parameters");
+    for (int i = 0; i < count && s == BRUME_OK; i++) {
+        const brume_param_info *p = brume_param_at(any->g, any->slab, i);
+        const float *x = params ? params + p->offset : one;
+        if (!params) s = o->source.read(o->source.ctx, p, i, one);
+        if (s != BRUME_OK) break;
+        s = half ? write_half(to, p, x, half, pool) : brume_buffer_write(to, (size_t)p->offset * sizeof *x, x, (size_t)brume_shape_numel(p->shape) * sizeof *x);
+    }
+    brume_pool_free(pool);
+    free(half);
+    free(one);
     return s;
 }
 
@@ -206,12 +246,10 @@ static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, cons
 {
     struct network *const all[] = { &n->plain, &n->guided, &n->adjoint };
     struct network *any = n->guided.p ? &n->guided : &n->plain;
-    const int64_t count = brume_params_numel(any->g, any->slab);
-    const size_t bytes = (size_t)count * (half_weights(o) ? sizeof(uint16_t) : sizeof *params);
-    if (!shared_weights(o) && half_weights(o)) return write_half(brume_plan_buffer(any->p, any->slab), params, count);
-    if (!shared_weights(o)) return brume_plan_write(any->p, any->slab, params, bytes);
+    if (!shared_weights(o)) return fill(any, brume_plan_buffer(any->p, any->slab), params, o);
+    const size_t bytes = (size_t)brume_params_numel(any->g, any->slab) * (half_weights(o) ? sizeof(uint16_t) : sizeof *params);
     brume_status s = o->weights ? BRUME_OK : brume_buffer_new(d, bytes, &n->params);
-    if (s == BRUME_OK && !o->weights) s = half_weights(o) ? write_half(n->params, params, count) : brume_buffer_write(n->params, 0, params, bytes);
+    if (s == BRUME_OK && !o->weights) s = fill(any, n->params, params, o);
     for (int i = 0; i < 3 && s == BRUME_OK; i++)
         if (all[i]->p) s = brume_plan_bind(all[i]->p, all[i]->slab, o->weights ? o->weights : n->params);
     return s;
@@ -248,6 +286,8 @@ brume_status brume_unet2d_denoiser_new(brume_device *d, const brume_unet2d_confi
 {
     *out = NULL;
     brume_status s = check(c, images, o);
+    if (s == BRUME_OK && !params && !o->weights && !o->source.read)
+        s = brume_fail(BRUME_E_ARG, "a denoiser needs parameters: on the host, in a buffer or from a source");
     if (s != BRUME_OK) return s;
     brume_unet2d_denoiser *n = calloc(1, sizeof *n);
     if (!n) return brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser");

@@ -72,11 +72,34 @@ static void fill_points(brume_train_config *c)
     c->ema_decay = 0.995;
 }
 
+/* Rombach et al. 2022, as published in version 1.5: for measurements. */
+static void fill_sd15(brume_train_config *c)
+{
+    brume_unet2d_condition_config_default(&c->unet);
+    c->unet.cross_attention_dim = 768;
+    c->batch = 1;
+}
+
+static void fill_sd15_parts(brume_text_encoder_config *text, brume_autoencoder_config *vae)
+{
+    static const int32_t wide[] = { 128, 256, 512, 512 };
+    brume_text_encoder_config_default(text);
+    text->hidden_size = text->projection_dim = 768; /* ViT-L/14 */
+    text->intermediate_size = 3072;
+    text->num_attention_heads = 12;
+    brume_autoencoder_config_default(vae);
+    vae->levels = 4;
+    memcpy(vae->block_out_channels, wide, sizeof wide);
+    vae->layers_per_block = 2;
+    vae->sample_size = 512;
+}
+
 static const brume_preset rows[] = {
-    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3 },
-    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3 },
-    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0 },
-    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2 },
+    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL },
+    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL },
+    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL },
+    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL },
+    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts },
 };
 
 const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }
