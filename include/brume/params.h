@@ -3,6 +3,8 @@
 #ifndef BRUME_PARAMS_H
 #define BRUME_PARAMS_H
 
+#include <stdbool.h>
+
 #include "brume/graph.h"
 #include "brume/weights.h"
 
@@ -39,6 +41,11 @@ brume_shape brume_param_file_shape(const brume_param_info *info);
  * note   may be NULL; receives a sentence on tensors of the file that the model does not have (they are ignored), or ""
  */
 brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512]);
+
+/** The tensor of a file that holds a parameter, under its name or an older one (see above); NULL: none. Its shape is not looked at. */
+const brume_st_tensor *brume_params_find(const brume_weights *w, const char *name);
+/** Whether a tensor of published files says nothing about the models that brume builds. */
+bool brume_params_idle(const char *name);
 
 /** Writes a safetensors file of f32 tensors, named and laid out as diffusers expects. Whole or absent, never torn. */
 brume_status brume_params_save(const brume_graph *g, brume_tensor slab, const float *host, const char *path);

@@ -102,6 +102,9 @@ void brume_unet2d_config_default(brume_unet2d_config *c);
  */
 void brume_unet2d_condition_config_default(brume_unet2d_config *c);
 
+/** "UNet2DModel", "BrumeMLP" and so on; NULL for an architecture that nobody knows. */
+const char *brume_unet2d_class_name(const brume_unet2d_config *c);
+
 /**
  * Checks that a model can be built: lists of one length, groups that divide every width they meet, positive sizes.
  * BRUME_E_ARG with a text that names the key, what was expected and what it holds.

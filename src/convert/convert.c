@@ -3,12 +3,10 @@
 #include "brume/convert.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "brume/json.h"
-#include "brume/schedule.h"
+#include "convert/folder.h"
+#include "convert/single.h"
 #include "convert/unet.h"
 
 /* A layout is recognised by a tensor that only it has, behind one of the prefixes that training programs put in front. */
@@ -41,26 +39,6 @@ static brume_status refuse_lucidrains(const brume_weights *w, const char *root)
                       "normalises behind each convolution, UNet2DModel before it", brume_weights_file(w, 0), t ? t->name : "downs.0.0.block1");
 }
 
-static brume_status write_index(const char *path, const char *scheduler)
-{
-    static const char *const parts[][2] = { { "scheduler", NULL }, { "unet", "UNet2DModel" } };
-    brume_json_writer *w = brume_json_writer_new();
-    if (!w) return brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing", path);
-    brume_json_begin_object(w, NULL);
-    brume_json_put_string(w, "_class_name", "DDPMPipeline");
-    brume_json_put_string(w, "_diffusers_version", "0.42.1");
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        brume_json_begin_array(w, parts[i][0], 1);
-        brume_json_put_string(w, NULL, "diffusers");
-        brume_json_put_string(w, NULL, parts[i][1] ? parts[i][1] : scheduler);
-        brume_json_end(w);
-    }
-    brume_json_end(w);
-    const brume_status s = brume_json_writer_save(w, path);
-    brume_json_writer_free(w);
-    return s;
-}
-
 /* The schedule is not in the file. A network with twice the channels has learned its variance between the two fixed ones. */
 static brume_status scheduler_for(const brume_unet2d_config *u, const brume_convert_options *o, brume_scheduler_config *c)
 {
@@ -71,24 +49,9 @@ static brume_status scheduler_for(const brume_unet2d_config *u, const brume_conv
     return brume_scheduler_config_parse(text, strlen(text), "scheduler", c, NULL);
 }
 
-/* model_index.json comes last: a folder that has it is complete. */
-static brume_status write_folder(const struct brume_renaming *r, const brume_unet2d_config *u, const brume_scheduler_config *scheduler, const char *folder)
+static bool holds_single(const brume_weights *w)
 {
-    enum { UNET, SCHEDULER, CONFIG, WEIGHTS, SCHEDULER_CONFIG, INDEX, N };
-    static const char *const names[N] = { "unet", "scheduler", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-                                          "scheduler/scheduler_config.json", "model_index.json" };
-    char *path[N] = { 0 };
-    brume_status s = BRUME_OK;
-    for (int i = 0; i < N; i++)
-        if (!(path[i] = brume_path_join(folder, names[i]))) s = brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
-    if (s == BRUME_OK) s = brume_make_folders(path[UNET]);
-    if (s == BRUME_OK) s = brume_make_folders(path[SCHEDULER]);
-    if (s == BRUME_OK) s = brume_unet2d_config_write(path[CONFIG], u);
-    if (s == BRUME_OK) s = brume_renaming_write(r, path[WEIGHTS]);
-    if (s == BRUME_OK) s = brume_scheduler_config_write(path[SCHEDULER_CONFIG], scheduler);
-    if (s == BRUME_OK) s = write_index(path[INDEX], scheduler->class_name);
-    for (int i = 0; i < N; i++) free(path[i]);
-    return s;
+    return brume_weights_find(w, BRUME_CONVERT_SINGLE_UNET "input_blocks.0.0.weight") || brume_weights_find(w, BRUME_CONVERT_SINGLE_UNET "time_embed.0.weight");
 }
 
 static brume_status convert_unet(const brume_weights *w, const char *root, const char *folder, const brume_convert_options *o, char note[512])
@@ -100,7 +63,10 @@ static brume_status convert_unet(const brume_weights *w, const char *root, const
     if (brume_renaming_begin(&r, w, "guided-diffusion", root) == BRUME_OK) brume_convert_unet2d(&r, o, &u);
     brume_status s = r.status;
     if (s == BRUME_OK) s = scheduler_for(&u, o, &scheduler);
-    if (s == BRUME_OK) s = write_folder(&r, &u, &scheduler, folder);
+    if (s == BRUME_OK) {
+        const struct brume_convert_pipeline p = { .unet = &u, .unet_weights = &r, .scheduler = &scheduler };
+        s = brume_convert_write_folder(&p, folder);
+    }
     if (s == BRUME_OK)
         snprintf(note, 512, "read as guided-diffusion: %d levels, %d layers, %d to %d channels%s; %s schedule of %d steps%s, %s%s", u.levels,
                  u.layers_per_block, u.in_channels, u.out_channels, u.num_class_embeds ? ", classes" : "", scheduler.beta_schedule,
@@ -116,15 +82,16 @@ brume_status brume_convert_to_folder(const char *file, const char *folder, const
     brume_weights *w = NULL;
     const char *root;
     note[0] = 0;
-    if (o->heads < 0 || o->head_channels < 0 || o->image_size < 0 || o->timesteps < 0 || (o->heads && o->head_channels))
+    if (o->heads < 0 || o->head_channels < 0 || o->text_heads < 0 || o->image_size < 0 || o->timesteps < 0 || (o->heads && o->head_channels))
         return brume_fail(BRUME_E_ARG, "heads, channels of a head, image size and time steps must not be negative, and heads are given one way");
     brume_status s = brume_weights_open(file, "model", NULL, &w);
     if (s != BRUME_OK) return s;
-    if ((root = root_of(w, "input_blocks.0.0.weight"))) s = convert_unet(w, root, folder, o, note);
+    if (holds_single(w)) s = brume_convert_single(w, folder, o, note);
+    else if ((root = root_of(w, "input_blocks.0.0.weight"))) s = convert_unet(w, root, folder, o, note);
     else if ((root = root_of(w, "downs.0.0.block1.proj.weight")) || (root = root_of(w, "downs.0.0.block1.block.0.weight"))) s = refuse_lucidrains(w, root);
     else
-        s = brume_fail(BRUME_E_FORMAT, "%s: not a layout that brume knows; looked for 'input_blocks.0.0.weight' (guided-diffusion, improved-diffusion) and "
-                                       "'downs.0.0.block1.proj.weight' (denoising-diffusion-pytorch)", file);
+        s = brume_fail(BRUME_E_FORMAT, "%s: not a layout that brume knows; looked for 'input_blocks.0.0.weight' (guided-diffusion, improved-diffusion), "
+                                       "'model.diffusion_model.input_blocks.0.0.weight' (latent-diffusion, Stable Diffusion) and 'downs.0.0.block1.proj.weight' (denoising-diffusion-pytorch)", file);
     brume_weights_close(w);
     return s;
 }

@@ -116,7 +116,7 @@ static const struct { const char *now, *then; } old_names[] = {
     { ".to_q.", ".query." }, { ".to_k.", ".key." }, { ".to_v.", ".value." }, { ".to_out.0.", ".proj_attn." },
 };
 
-static const brume_st_tensor *find(const brume_weights *w, const char *name)
+const brume_st_tensor *brume_params_find(const brume_weights *w, const char *name)
 {
     static const char prefix[] = "text_model."; /* of text encoders; transformers 5 writes fresh ones without */
     const brume_st_tensor *t = brume_weights_find(w, name);
@@ -131,9 +131,8 @@ static const brume_st_tensor *find(const brume_weights *w, const char *name)
     return t;
 }
 
-/* Tensors of published files that say nothing about the model at hand: the Fourier table again, in older files; what CLIP has beside the text
- * encoder. */
-static bool is_idle(const char *name)
+/* The Fourier table again, in older files; what CLIP has beside the text encoder. */
+bool brume_params_idle(const char *name)
 {
     static const char *const names[] = { "time_proj.W", "text_model.embeddings.position_ids", "embeddings.position_ids", "vision_model.",
                                          "visual_projection.", "text_projection.", "logit_scale" };
@@ -200,7 +199,7 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
 
     for (int i = 0; i < n && s == BRUME_OK; i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
-        const brume_st_tensor *t = used[i] = find(w, p->name);
+        const brume_st_tensor *t = used[i] = brume_params_find(w, p->name);
         if (!t) {
             complain(&missing, p->name);
         } else if (!shape_matches(p, t)) {
@@ -222,7 +221,7 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
     }
     for (int64_t k = 0; k < brume_weights_count(w) && s == BRUME_OK && note; k++) {
         const brume_st_tensor *t = brume_weights_at(w, k);
-        bool known = is_idle(t->name);
+        bool known = brume_params_idle(t->name);
         for (int i = 0; i < n && !known; i++) known = used[i] == t;
         if (!known) complain(&extra, t->name);
     }

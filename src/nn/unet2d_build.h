@@ -53,9 +53,6 @@ void brume_unet2d_condition_write(brume_json_writer *w, const brume_unet2d_confi
 /* What is special: block types, heads, contexts of one width. After the checks that all share. */
 brume_status brume_unet2d_condition_check(const brume_unet2d_config *c);
 
-/* "UNet2DModel", "BrumeMLP" and so on; NULL for an architecture that nobody knows. */
-const char *brume_unet2d_class_name(const brume_unet2d_config *c);
-
 /* Its config is a brume_unet2d_config. */
 extern const struct brume_network_kind brume_unet2d_network;
 
