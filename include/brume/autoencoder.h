@@ -131,6 +131,10 @@ brume_status brume_latent_coder_decode(brume_latent_coder *c, const float *laten
  * brume_fill_normal(seeds[i], 0, 0, ...); NULL: z is the mean.
  */
 brume_status brume_latent_coder_encode(brume_latent_coder *c, const float *images, int64_t n, const uint64_t *seeds, float *latents);
+/** n images (n, f h, f w, in_channels) to moments (n, h, w, 2 Z), see brume_autoencoder_encode(). Those of an image have the same bits in any call. */
+brume_status brume_latent_coder_moments(brume_latent_coder *c, const float *images, int64_t n, float *moments);
+/** What encode makes of the moments (pixels, 2 Z): latents (pixels, Z) with noise eps (pixels, Z), or, if that is NULL, of the mean. */
+void brume_latents_sample(const brume_autoencoder_config *c, const float *moments, int64_t pixels, const float *eps, float *latents);
 
 /** All of it at once: latents of shape (N, h, w, Z) to images; note may be NULL, see brume_latent_coder_note(). */
 brume_status brume_latents_decode(brume_device *d, const brume_autoencoder *a, const float *latents, brume_shape shape, const brume_latent_options *options,

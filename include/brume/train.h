@@ -21,7 +21,7 @@
 
 /** Philox streams used with the seed of a training example; dropout layers count up from the last. */
 enum { BRUME_STREAM_TRAIN_NOISE = 0x200, BRUME_STREAM_TRAIN_TIME = 0x201, BRUME_STREAM_TRAIN_DROP = 0x202, BRUME_STREAM_TRAIN_OFFSET = 0x203,
-       BRUME_STREAM_TRAIN_DROPOUT = 0x1000 };
+       BRUME_STREAM_TRAIN_LATENT = 0x204, BRUME_STREAM_TRAIN_DROPOUT = 0x1000 };
 
 typedef enum brume_optimizer { BRUME_ADAMW = 0, BRUME_ADAM, BRUME_SGD } brume_optimizer;
 /** "adamw", "adam", "sgd". */
@@ -63,6 +63,9 @@ typedef struct brume_train_config {
     double lr_end;                    /**< learning rate of the last step; inverse-sqrt: the smallest one */
     double clip;                      /**< largest gradient norm; 0: no clipping */
     double ema_decay;                 /**< d of ema = d ema + (1 - d) param; warm start min(d, (1 + k) / (10 + k)) */
+    const brume_autoencoder *autoencoder; /**< NULL, or what turns images into the latents that are learnt (Rombach et al. 2022): belongs to the
+                                           caller and must outlive trainers. Moments of an item are computed once and kept, up to 1 GiB in
+                                           all; every use of the item takes a fresh sample of them */
     brume_train_text text;            /**< how captions are read, for networks with cross-attention; the data set then must have captions */
     double cond_drop;                 /**< probability of training an example without its class, or with the empty text (Ho & Salimans 2022) */
     uint64_t seed;
@@ -163,7 +166,10 @@ brume_status brume_train_config_process(brume_train_config *c, const brume_proce
  * networks divide their output by sigma; else positional. Networks that do not divide learn the score as eps, score = -eps / s: the same loss.
  */
 void brume_train_config_objective(brume_train_config *c, const brume_objective_kind *objective, int network_given);
-/** NCSNv2's rules (Song & Ermon 2020): sigma_max the largest distance of two images of the data (of 500), levels so that neighbours overlap, 10 at least. */
+/**
+ * NCSNv2's rules (Song & Ermon 2020): sigma_max the largest distance of two images of the data (of 500), levels so that neighbours overlap, 10 at least.
+ * BRUME_E_UNSUPPORTED: a rule is asked for, but c->autoencoder says that latents are learnt.
+ */
 brume_status brume_train_config_ladder(brume_train_config *c, const brume_dataset *data, int sigma_max, int levels);
 
 /** Channels that a model of `channels` predicts: twice as many with a learned variance. */
@@ -171,6 +177,7 @@ int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channe
 
 /**
  * Fits a config to a data set: channels, sample size, and (class_conditional) one row per class and one more for "no class".
+ * With c->autoencoder these are channels and size of its latents, and estimates of x0 are no longer clipped, as latents are not bounded.
  * Images whose sides the model's levels do not divide are refused with the sizes that would do.
  */
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional);

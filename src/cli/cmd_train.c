@@ -47,7 +47,7 @@ static void introduce_noise(const brume_train_config *c)
         break;
     case BRUME_PROCESS_FLOW: snprintf(levels, sizeof levels, "flow"); break;
     }
-    fprintf(stderr, "noise   %s, on images in [-1, 1]\n", levels);
+    fprintf(stderr, "noise   %s, on %s\n", levels, c->autoencoder ? "latents" : "images in [-1, 1]");
     if (c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) {
         fprintf(stderr, "learns  the class of noisy images: cross-entropy\n");
         return;
@@ -64,6 +64,9 @@ static void introduce(const brume_train_config *c, const brume_dataset *data, co
     brume_trainer_get_stats(t, &stats);
     fprintf(stderr, "data    %s: %lld images of %dx%dx%d, %d classes\n", brume_dataset_kind(data), (long long)brume_dataset_count(data),
             brume_dataset_width(data), brume_dataset_height(data), brume_dataset_channels(data), brume_dataset_classes(data));
+    if (c->autoencoder)
+        fprintf(stderr, "latents of %dx%dx%d, times %.5g\n", c->unet.sample_size[1], c->unet.sample_size[0], c->unet.in_channels,
+                c->autoencoder->config.scaling_factor);
     fprintf(stderr, "model   %lld parameters%s\n", (long long)brume_trainer_param_count(t),
             c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional" : c->text.tokenizer ? ", told by captions" : "");
     introduce_noise(c);
@@ -90,18 +93,46 @@ static brume_status read_text(const struct train_args *a, brume_train_config *c,
     return s;
 }
 
+/* What makes latents: that of the run that goes on; else a folder's, or that of the model to start from, if it has one. */
+static brume_status read_autoencoder(const struct train_args *a, brume_train_config *c, brume_autoencoder **out)
+{
+    char path[4096];
+    const char *model = a->resume ? a->out : a->init;
+    *out = NULL;
+    snprintf(path, sizeof path, "%s/vae/config.json", model ? model : "");
+    FILE *own = model ? fopen(path, "r") : NULL;
+    if (own) fclose(own);
+    if (!a->vae && !own) return BRUME_OK;
+    const brume_status s = brume_autoencoder_load(a->vae && !a->resume ? a->vae : model, NULL, out, NULL);
+    c->autoencoder = *out;
+    return s;
+}
+
+/* Height and width of the images: as asked for; else those that the network, or of a preset the autoencoder, was made for. */
+static int64_t image_size(const struct train_args *a, const brume_train_config *c)
+{
+    const int64_t own = c->unet.sample_size[0];
+    if (a->size || !c->autoencoder) return a->size ? a->size : own;
+    return (a->model || a->init || a->resume) && own ? own * brume_autoencoder_factor(&c->autoencoder->config) : c->autoencoder->config.sample_size;
+}
+
 static brume_status train(const struct train_args *a, brume_train_config *c)
 {
     brume_dataset *data = NULL;
     brume_device *d = NULL;
     brume_trainer *t = NULL;
     struct cli_progress bar;
+    brume_autoencoder *autoencoder;
+    brume_status s = read_autoencoder(a, c, &autoencoder);
+    const int32_t channels = autoencoder ? autoencoder->config.in_channels : c->unet.in_channels;
     const brume_dataset_options data_options = {
-        .size = (int32_t)(a->size ? a->size : c->unet.sample_size[0]), .channels = (int32_t)(a->channels ? a->channels : c->unet.in_channels),
-        .count = a->count, .seed = (uint64_t)a->seed,
+        .size = (int32_t)image_size(a, c), .channels = (int32_t)(a->channels ? a->channels : channels), .count = a->count, .seed = (uint64_t)a->seed,
     };
-    brume_status s = brume_dataset_open(a->data, &data_options, &data);
-    if (s != BRUME_OK) return s;
+    if (s == BRUME_OK) s = brume_dataset_open(a->data, &data_options, &data);
+    if (s != BRUME_OK) {
+        brume_autoencoder_free(autoencoder);
+        return s;
+    }
     const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1);
     brume_tokenizer *tokenizer = NULL;
     brume_text_model *frozen = NULL;
@@ -131,6 +162,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_dataset_free(data);
     brume_tokenizer_free(tokenizer);
     brume_text_model_free(frozen);
+    brume_autoencoder_free(autoencoder);
     return s;
 }
 

@@ -74,6 +74,7 @@ static int check(struct train_args *a)
         for (int i = 0; i <= TRAIN_WEIGHTING; i++)
             if (a->given[i]) return cli_wrong(u, "--task autoencoder adds no noise to images: it knows none of the options of noise and objective");
     }
+    if (a->vae && a->task != TRAIN_DENOISER) return cli_wrong(u, "--vae is for denoisers, which then learn latents");
     if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
     return CLI_GO_ON;
 }
@@ -155,6 +156,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),
         OPT_STRING("text-encoder", &a->text_encoder, "DIR", "read captions by the text encoder and tokenizer of that folder, which stay as they are; "
                    "default: small ones that learn"),
+        OPT_STRING("vae", &a->vae, "DIR", "learn latents of that folder's autoencoder (of brume train --task autoencoder, or vae/ of a pipeline) instead of images; "
+                   "--resume takes the run's own"),
         OPT_FLOAT("cond-drop", &a->drop, 0, 1, "P", "part of the examples trained without their class or caption, for guidance"),
         OPT_INT("size", &a->size, 0, 1024, "N", "height and width of shapes; 0: the model's"),
         OPT_INT("channels", &a->channels, 0, 3, "N", "1 or 3, of shapes; 0: the model's"),
@@ -283,6 +286,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->sigma_min > 0) k->sigma_min = a->sigma_min;
     if (a->sigma_max > 0) k->sigma_max = a->sigma_max;
     if (a->given[TRAIN_SIGMA_DATA]) k->sigma_data = a->sigma_data;
+    else if (c->autoencoder && a->given[TRAIN_SCHEDULE] && k->process == BRUME_PROCESS_EDM) k->sigma_data = 1; /* what the scaling factor is for */
     apply_objective(a, c);
     if (a->task == TRAIN_CLASSIFIER || c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER) brume_train_config_classifier(c); /* or a run that is one */
     if (a->steps) c->steps = a->steps;

@@ -20,7 +20,7 @@ enum train_cond { TRAIN_COND_AUTO, TRAIN_COND_NONE, TRAIN_COND_CLASS, TRAIN_COND
 
 struct train_args {
     struct cli_device device;
-    const char *config, *limit, *text_encoder, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
+    const char *config, *limit, *text_encoder, *vae, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
     int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr;
     int64_t steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, samples;
     uint64_t memory_limit;

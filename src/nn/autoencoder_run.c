@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Latents to images and back on a device; images whose activations would not fit are decoded in overlapping tiles. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 /* A plan for one image. */
 struct network {
     brume_graph *g;
-    brume_tensor slab, in, eps, out;
+    brume_tensor slab, in, out;
     brume_plan *p;
 };
 
@@ -48,16 +49,14 @@ static brume_status network_new(struct network *n, brume_device *d, const brume_
                                 const brume_plan *arena, int dry)
 {
     const int64_t f = brume_autoencoder_factor(c), wide = c->block_out_channels[c->levels - 1];
-    *n = (struct network){ .g = brume_graph_new(), .eps = BRUME_NONE };
+    *n = (struct network){ .g = brume_graph_new() };
     brume_graph *g = n->g;
     if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory for an autoencoder");
     n->slab = brume_slab(g, "params");
     n->in = brume_input(g, "in", BRUME_F32, part == ENCODE ? BRUME_SHAPE(1, f * height, f * width, c->in_channels)
                                                            : BRUME_SHAPE(1, height, width, part == UP ? wide : c->latent_channels));
     if (part == ENCODE) {
-        n->eps = brume_input(g, "eps", BRUME_F32, BRUME_SHAPE(1, height, width, c->latent_channels));
-        const brume_tensor z = brume_autoencoder_sample(g, brume_autoencoder_encode(g, c, n->slab, n->in), n->eps);
-        n->out = brume_affine(g, z, (float)c->scaling_factor, (float)(-c->shift_factor * c->scaling_factor));
+        n->out = brume_autoencoder_encode(g, c, n->slab, n->in);
     } else if (part == UP) {
         n->out = brume_autoencoder_decode_up(g, c, n->slab, n->in);
     } else {
@@ -284,17 +283,39 @@ brume_status brume_latent_coder_decode(brume_latent_coder *k, const float *laten
     return s;
 }
 
+brume_status brume_latent_coder_moments(brume_latent_coder *k, const float *images, int64_t n, float *moments)
+{
+    const int64_t f = brume_autoencoder_factor(&k->c), area = k->height * k->width;
+    brume_status s = need(k, &k->encode, ENCODE);
+    for (int64_t i = 0; i < n && s == BRUME_OK; i++)
+        s = run(&k->encode, images + i * area * f * f * k->c.in_channels, moments + i * area * 2 * k->c.latent_channels);
+    return s;
+}
+
+/* The formula of brume_autoencoder_sample() on the host, where moments are kept. */
+void brume_latents_sample(const brume_autoencoder_config *c, const float *moments, int64_t pixels, const float *eps, float *latents)
+{
+    const int64_t channels = c->latent_channels;
+    const float scale = (float)c->scaling_factor, shift = (float)(-c->shift_factor * c->scaling_factor);
+    for (int64_t p = 0; p < pixels; p++, moments += 2 * channels)
+        for (int64_t q = 0; q < channels; q++) {
+            const float logvar = moments[channels + q] < -30.0f ? -30.0f : moments[channels + q] > 20.0f ? 20.0f : moments[channels + q];
+            const float z = eps ? moments[q] + expf(0.5f * logvar) * eps[p * channels + q] : moments[q];
+            latents[p * channels + q] = z * scale + shift;
+        }
+}
+
 brume_status brume_latent_coder_encode(brume_latent_coder *k, const float *images, int64_t n, const uint64_t *seeds, float *latents)
 {
     const int64_t f = brume_autoencoder_factor(&k->c), area = k->height * k->width, count = area * k->c.latent_channels;
-    float *eps = calloc((size_t)count, sizeof *eps);
-    brume_status s = eps ? need(k, &k->encode, ENCODE) : brume_fail(BRUME_E_MEMORY, "out of memory for noise");
+    float *moments = malloc((size_t)(3 * count) * sizeof *moments), *eps = moments ? moments + 2 * count : NULL;
+    brume_status s = moments ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for an image's latents");
     for (int64_t i = 0; i < n && s == BRUME_OK; i++) {
         if (seeds) brume_fill_normal(seeds[i], 0, 0, 0, count, eps);
-        s = brume_plan_write(k->encode.p, k->encode.eps, eps, (size_t)count * 4);
-        if (s == BRUME_OK) s = run(&k->encode, images + i * area * f * f * k->c.in_channels, latents + i * count);
+        s = brume_latent_coder_moments(k, images + i * area * f * f * k->c.in_channels, 1, moments);
+        if (s == BRUME_OK) brume_latents_sample(&k->c, moments, area, seeds ? eps : NULL, latents + i * count);
     }
-    free(eps);
+    free(moments);
     return s;
 }
 

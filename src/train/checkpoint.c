@@ -55,7 +55,9 @@ static void objective_text(const brume_train_config *c, char text[256])
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
     const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.frozen ? "captions by a frozen encoder, " : "captions, ";
-    const int n = snprintf(text, 256, "%sweighting %s, bound %s, times %s", what, weighting, brume_bound_name(o->bound), times);
+    char latents[40] = "";
+    if (c->autoencoder) snprintf(latents, sizeof latents, "latents of autoencoder %08x, ", brume_trainer_latent_hash(c->autoencoder));
+    const int n = snprintf(text, 256, "%s%sweighting %s, bound %s, times %s", latents, what, weighting, brume_bound_name(o->bound), times);
     char *more = text + n;
     size_t left = 256 - (size_t)n;
     if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);
@@ -109,9 +111,10 @@ static brume_status save_model(struct brume_trainer *t, const char *folder)
     float *params = malloc((size_t)t->n_params * sizeof *params);
     if (!params) return brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
     m.params = params + n_text;
+    m.autoencoder = (brume_autoencoder *)(uintptr_t)t->config.autoencoder; /* which saving only reads, as the next two */
     if (text->tokenizer) {
         encoder.params = params;
-        m.text_encoder = text->frozen ? (brume_text_model *)(uintptr_t)text->frozen : &encoder; /* which saving only reads */
+        m.text_encoder = text->frozen ? (brume_text_model *)(uintptr_t)text->frozen : &encoder;
         m.tokenizer = (brume_tokenizer *)(uintptr_t)text->tokenizer;
     }
     brume_status s = brume_trainer_get_params(t, 1, params);

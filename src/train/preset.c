@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/train.h"
+#include "train/latent.h"
 
 static void levels(brume_unet2d_config *u, int n, const int32_t *channels, const brume_unet2d_block *down)
 {
@@ -178,14 +179,19 @@ int32_t brume_train_out_channels(const brume_scheduler_config *c, int32_t channe
 
 brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *data, int class_conditional)
 {
-    const int32_t h = brume_dataset_height(data), w = brume_dataset_width(data), classes = brume_dataset_classes(data);
+    const brume_autoencoder_config *latent = c->autoencoder ? &c->autoencoder->config : NULL;
+    const int32_t f = latent ? (int32_t)brume_autoencoder_factor(latent) : 1, classes = brume_dataset_classes(data);
+    const int32_t h = brume_dataset_height(data) / f, w = brume_dataset_width(data) / f;
     const int64_t multiple = brume_unet2d_multiple(&c->unet);
+    const brume_status s = latent ? brume_trainer_latent_fits(latent, data) : BRUME_OK;
+    if (s != BRUME_OK) return s;
     if (h % multiple || w % multiple)
-        return brume_fail(BRUME_E_SHAPE, "the model has %d levels and needs images whose sides are multiples of %" PRId64 ", those of '%s' are %dx%d; "
-                          "use a model of fewer levels or other images", c->unet.levels, multiple, brume_dataset_kind(data), w, h);
+        return brume_fail(BRUME_E_SHAPE, "the model has %d levels and needs %s whose sides are multiples of %" PRId64 ", those of '%s' are %dx%d; "
+                          "use a model of fewer levels or other images", c->unet.levels, latent ? "latents" : "images", multiple, brume_dataset_kind(data), w, h);
     if (class_conditional && classes < 1)
         return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
-    c->unet.in_channels = brume_dataset_channels(data);
+    c->unet.in_channels = latent ? latent->latent_channels : brume_dataset_channels(data);
+    if (latent) c->scheduler.clip_sample = c->scheduler.thresholding = false;
     const bool classifier = c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
     if (classifier) class_conditional = 0; /* classes are what it says, not what it is told */
     c->unet.out_channels = classifier ? classes : brume_train_out_channels(&c->scheduler, c->unet.in_channels);

@@ -113,6 +113,21 @@ static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_
     return s;
 }
 
+/* Latents become images; their sizes with them. */
+static brume_status decode(struct brume_trainer *t, int32_t count, float **images, int32_t *h, int32_t *w, int32_t *c)
+{
+    const brume_autoencoder_config *a = &t->config.autoencoder->config;
+    const int32_t f = (int32_t)brume_autoencoder_factor(a);
+    float *latents = *images;
+    *h *= f;
+    *w *= f;
+    *c = a->out_channels;
+    *images = malloc((size_t)count * (size_t)(*h * *w * *c) * sizeof **images);
+    const brume_status s = *images ? brume_latent_coder_decode(t->latent.coder, latents, count, *images) : brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    free(latents);
+    return s;
+}
+
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path)
 {
     const brume_shape shape = brume_trainer_image_shape(t, count);
@@ -122,14 +137,16 @@ brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, doubl
     int32_t *labels = classes ? malloc((size_t)count * sizeof *labels) : NULL;
     struct told told = { .labels = labels };
     char prompts[CAPTIONS * 200] = "";
+    const brume_autoencoder *autoencoder = t->config.autoencoder;
+    int32_t h = (int32_t)shape.d[1], w = (int32_t)shape.d[2], c = (int32_t)shape.d[3];
     brume_image *grid = NULL;
     brume_status s = BRUME_OK;
     if (!images || (classes && !labels)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     for (int32_t i = 0; labels && i < count; i++) labels[i] = i % classes;
     if (s == BRUME_OK && captions) s = read_captions(t, count, captions, &told, prompts, sizeof prompts);
     if (s == BRUME_OK) s = draw(t, count, guidance, &told, images);
-    if (s == BRUME_OK)
-        s = brume_image_grid(images, count, (int32_t)shape.d[1], (int32_t)shape.d[2], (int32_t)shape.d[3], captions ? captions : classes, 0, &grid);
+    if (s == BRUME_OK && autoencoder) s = decode(t, count, &images, &h, &w, &c);
+    if (s == BRUME_OK) s = brume_image_grid(images, count, h, w, c, captions ? captions : classes, 0, &grid);
     if (s == BRUME_OK && captions) s = brume_image_set_text(grid, "prompts", prompts);
     if (s == BRUME_OK) s = brume_png_write(path, grid);
     brume_image_free(grid);

@@ -81,6 +81,9 @@ brume_status brume_train_config_ladder(brume_train_config *c, const brume_datase
     brume_scheduler_config *k = &c->scheduler;
     const int64_t dim = (int64_t)brume_dataset_height(data) * brume_dataset_width(data) * brume_dataset_channels(data);
     brume_status s = BRUME_OK;
+    if (c->autoencoder && (sigma_max || levels))
+        return brume_fail(BRUME_E_UNSUPPORTED, "NCSNv2's rules for noise levels look at images; for latents give the largest sigma and the number of levels: "
+                          "--sigma-max 50, and of ladders --timesteps 200, say");
     if (sigma_max) s = largest_distance(data, &k->sigma_max);
     if (s == BRUME_OK && sigma_max) k->sigma_max = ceil(10 * k->sigma_max) / 10; /* a number that reads well */
     if (s != BRUME_OK || !levels) return s;

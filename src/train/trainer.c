@@ -39,7 +39,7 @@ void brume_train_config_default(brume_train_config *c)
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
 {
     const brume_unet2d_config *u = &t->config.unet;
-    if (!t->data) return BRUME_SHAPE(n, u->sample_size[0], u->sample_size[1], u->in_channels);
+    if (!t->data || t->config.autoencoder) return BRUME_SHAPE(n, u->sample_size[0], u->sample_size[1], u->in_channels);
     return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
 }
 
@@ -158,6 +158,7 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
     if (s != BRUME_OK) return s;
     if (!data && (c->unet.sample_size[0] < 1 || c->unet.sample_size[1] < 1))
         return brume_fail(BRUME_E_ARG, "training: without data the config must give sample_size");
+    if ((s = brume_trainer_latent_check(c, data)) != BRUME_OK) return s;
     struct brume_trainer *t = calloc(1, sizeof *t);
     if (!t) return no_memory();
     *out = t;
@@ -208,7 +209,8 @@ static brume_status allocate_batch(struct brume_trainer *t)
         !t->own_times || !t->importance || !t->losses)
         return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
-    const brume_status s = brume_trainer_text_allocate(&t->text, t->device, t->part);
+    brume_status s = brume_trainer_text_allocate(&t->text, t->device, t->part);
+    if (s == BRUME_OK) s = brume_trainer_latent_open(&t->latent, t->device, &t->config, t->data, t->part);
     if (s != BRUME_OK) return s;
     return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
 }
@@ -241,6 +243,7 @@ void brume_trainer_free(brume_trainer *t)
     brume_graph_free(t->graph);
     brume_loader_free(t->loader);
     brume_trainer_text_free(&t->text);
+    brume_trainer_latent_close(&t->latent);
     brume_time_sampler_free(t->time_sampler);
     brume_process_free(t->process);
     brume_scheduler_config_clear(&t->config.scheduler);
@@ -311,7 +314,10 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
 static brume_status run_part(struct brume_trainer *t, int32_t first, double *loss)
 {
     float mean = 0;
-    brume_status s = t->loader ? brume_loader_read(t->loader, t->done * t->config.batch + first, t->part, t->images, t->classes, t->text.items) : BRUME_OK;
+    const int64_t position = t->done * t->config.batch + first;
+    brume_status s = !t->loader ? BRUME_OK
+                     : t->latent.coder ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
+                                       : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
     if (s != BRUME_OK) return s;
     if ((s = draw_examples(t, first)) != BRUME_OK || (s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
     s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);

@@ -4,6 +4,7 @@
 #define BRUME_TRAIN_TRAINER_H
 
 #include "brume/train.h"
+#include "train/latent.h"
 #include "train/text.h"
 
 /* Of the loss with f16 storage: at the beginning, and good steps after which it is doubled. */
@@ -39,6 +40,7 @@ struct brume_trainer {
     brume_loss loss;
     brume_tensor logits;     /* of a classifier */
     struct brume_trainer_text text;
+    struct brume_trainer_latent latent;
     struct brume_update update;
     int64_t n_params, done;
     brume_process *process;
@@ -53,7 +55,7 @@ struct brume_trainer {
     struct brume_tally last, recent; /* of the last step; since the run last told them */
 };
 
-/* The shape of a batch of n images. */
+/* The shape of a batch of n images, or latents of images. */
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n);
 /* update.c: appends the update of params by the gradient to g; numbers of the update go into u. */
 void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params, brume_tensor grad);

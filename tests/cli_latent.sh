@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Latent diffusion from outside: an autoencoder, a denoiser of its latents, pictures drawn by both. Usage: tests/cli_latent.sh path/to/brume.
+# Exit status: 0 all passed, 1 something failed.
+set -u
+brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+cd "$dir" || exit 1
+
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "failed: $*"; cat out 2>/dev/null; }
+
+# expect STATUS TEXT ARGUMENTS...: brume with these; the status must be STATUS and the output (both streams) hold TEXT.
+expect() {
+    want=$1 text=$2
+    shift 2
+    "$brume" "$@" >out 2>&1
+    got=$?
+    if [ "$got" -eq "$want" ] && grep -qF -- "$text" out; then ok; else bad "$*: exit $got, expected $want and '$text'"; fi
+}
+same() { if cmp -s "$1" "$2"; then ok; else bad "$1 and $2 differ"; fi; }
+differ() { if cmp -s "$1" "$2"; then bad "$1 and $2 are the same"; else ok; fi; }
+# size FILE.png WIDTH HEIGHT
+size() {
+    "$brume" info "$1" >out 2>&1
+    if grep -q "^width *$2\$" out && grep -q "^height *$3\$" out; then ok; else bad "$1 is not $2 x $3"; fi
+}
+# finite FILE: tensors without NaN or infinities
+finite() { if od -An -v -tf4 -w4 -j "$(od -An -td8 -N8 "$1" | awk '{ print $1 + 8 }')" "$1" | grep -qi 'nan\|inf'; then bad "$1 is not finite"; else ok; fi; }
+
+cat >ae.json <<'JSON'
+{"_class_name": "AutoencoderKL", "block_out_channels": [8, 16], "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+ "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"], "norm_num_groups": 4, "layers_per_block": 1}
+JSON
+cat >unet.json <<'JSON'
+{"_class_name": "UNet2DModel", "block_out_channels": [8, 16], "norm_num_groups": 4, "layers_per_block": 1, "attention_head_dim": 8,
+ "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"]}
+JSON
+cat >text.json <<'JSON'
+{"_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16], "norm_num_groups": 4, "layers_per_block": 1, "attention_head_dim": 2,
+ "cross_attention_dim": 16, "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}
+JSON
+
+expect 0 "scaling factor" train --task autoencoder --data shapes --size 16 --count 32 --model ae.json --batch 4 --steps 10 --device cpu --out ae
+
+# Classes: a run, the same run in two parts, and what they draw.
+latent="--data shapes --count 32 --batch 4 --samples 4 --device cpu"
+expect 0 "latents of 8x8x4" train $latent --vae ae --model unet.json --steps 4 --out whole
+expect 0 "brume sample parts" train $latent --vae ae --model unet.json --steps 2 --out parts
+mv ae ae.away # the run has its own
+expect 0 "brume sample parts" train $latent --resume --steps 4 --out parts
+mv ae.away ae
+same whole/unet/diffusion_pytorch_model.safetensors parts/unet/diffusion_pytorch_model.safetensors
+same whole/vae/diffusion_pytorch_model.safetensors ae/diffusion_pytorch_model.safetensors
+same whole/training/samples/step-00000004.png parts/training/samples/step-00000004.png
+expect 2 "--vae is for denoisers" train --task classifier --vae ae --out x
+expect 1 "sides are multiples of 2" train $latent --vae ae --model unet.json --size 15 --out x
+expect 1 "for latents give" train $latent --vae ae --schedule ve --cond none --steps 1 --out x
+expect 1 "this is no autoencoder" train $latent --vae nothing --out x
+expect 0 "wrote   s.st" sample whole --n 3 --steps 3 --save-tensors s.st --out s.png --columns 3 --scale 1
+finite s.st
+size s.png 56 20 # 3 x (16 + 2) + 2
+
+# Captions: a StableDiffusionPipeline.
+expect 0 "told by captions" train --data shapes-text --cond text --count 32 --batch 2 --samples 2 --device cpu --vae ae --model text.json --steps 2 --out text
+if grep -q '"StableDiffusionPipeline"' text/model_index.json; then ok; else bad "model_index.json"; fi
+expect 0 "wrote   t.png" sample text --prompt "a red circle" --n 2 --steps 3 --out t.png --columns 2 --scale 1 --save-tensors t.st
+size t.png 38 20
+finite t.st
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
