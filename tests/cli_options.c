@@ -10,6 +10,7 @@ static int flag, colour;
 static int64_t steps;
 static double lr;
 static const char *out;
+static struct cli_list with;
 
 static int parse(const char *line, const char **args, int *n)
 {
@@ -18,10 +19,11 @@ static int parse(const char *line, const char **args, int *n)
     int argc = 1;
     snprintf(words, sizeof words, "%s", line);
     for (char *w = strtok(words, " "); w && argc < 20; w = strtok(NULL, " ")) argv[argc++] = strcmp(w, "EMPTY") ? w : (char *)"";
-    flag = 0, colour = 1, steps = 50, lr = 0.001, out = NULL;
+    flag = 0, colour = 1, steps = 50, lr = 0.001, out = NULL, with.n = 0;
     struct cli_option options[] = {
         OPT_FLAG("quiet", &flag, "says nothing"), OPT_INT("steps", &steps, 1, 1000, "N", "steps"), OPT_FLOAT("lr", &lr, 0, 1, "X", "learning rate"),
-        OPT_STRING("out", &out, "FILE", "where to"), OPT_CHOICE("colour", &colour, colours, "paint"), { 0 },
+        OPT_STRING("out", &out, "FILE", "where to"), OPT_CHOICE("colour", &colour, colours, "paint"),
+        OPT_LIST("with", &with, "FILE", "any number"), { 0 },
     };
     const struct cli_usage u = { "test", "MODEL", "A test.", NULL, 1, 2 };
     return cli_parse(&u, options, argc, argv, args, n);
@@ -40,6 +42,10 @@ int main(void)
     CHECK_INT(parse("-- --steps -", args, &n), CLI_GO_ON);
     CHECK_STR(args[0], "--steps");
     CHECK_INT(parse("- --lr 1e-3", args, &n), CLI_GO_ON);
+    CHECK_INT(parse("--with a m --with=b:0.5", args, &n), CLI_GO_ON);
+    CHECK_INT(with.n, 2);
+    CHECK_STR(with.items[0], "a");
+    CHECK_STR(with.items[1], "b:0.5");
     CHECK_INT(parse("--help", args, &n), CLI_DONE);
     CHECK_INT(parse("--nonsense -h", args, &n), CLI_DONE);
     static const char *const wrong[] = {

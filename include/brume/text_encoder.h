@@ -8,6 +8,7 @@
 
 #include "brume/device.h"
 #include "brume/graph.h"
+#include "brume/lora.h"
 #include "brume/ops.h"
 
 /** The keys of transformers' CLIPTextConfig, with its defaults. */
@@ -43,6 +44,9 @@ brume_status brume_text_encoder_config_write(const char *path, const brume_text_
  * Returns (N, S, H), what cross-attention takes as context, or BRUME_NONE once g holds an error.
  */
 brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids);
+/** The same with adapters on the attention of every layer, named "text_encoder.text_model. ..." whatever the prefix is; NULL: none. */
+brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids,
+                                        const brume_lora *lora);
 /**
  * Row of hidden, taken as (N S, H), that stands for each text: the first eos_token_id, or the largest id where eos_token_id is 2.
  * ids (n, s) on the host; rows (n).

@@ -12,6 +12,7 @@
 #include "brume/autoencoder.h"
 #include "brume/data.h"
 #include "brume/device.h"
+#include "brume/lora.h"
 #include "brume/objective.h"
 #include "brume/plan.h"
 #include "brume/schedule.h"
@@ -45,6 +46,16 @@ typedef struct brume_train_text {
                                             the network; its parameters come first in the slab, named "text_encoder." */
 } brume_train_text;
 
+enum { BRUME_LORA_OF_UNET = 1, BRUME_LORA_OF_TEXT = 2 };
+
+/** Training of low-rank adapters on attention beside weights that stay as they are: those of brume_trainer_set_params(). */
+typedef struct brume_train_lora {
+    int32_t rank;                      /**< 0: none, all weights learn */
+    double alpha;                      /**< the product is scaled by alpha / rank; 0: alpha is the rank */
+    uint32_t targets;                  /**< BRUME_LORA_OF_UNET, BRUME_LORA_OF_TEXT or both; the text encoder must be loaded (brume_train_text.frozen) */
+    brume_lora_format format;          /**< of BRUME_LORA_FILE in the run's folder */
+} brume_train_lora;
+
 typedef struct brume_train_config {
     brume_unet2d_config unet;
     brume_scheduler_config scheduler; /**< noise process, prediction target, and whether the variance is learned */
@@ -67,6 +78,7 @@ typedef struct brume_train_config {
                                            caller and must outlive trainers. Moments of an item are computed once and kept, up to 1 GiB in
                                            all; every use of the item takes a fresh sample of them */
     brume_train_text text;            /**< how captions are read, for networks with cross-attention; the data set then must have captions */
+    brume_train_lora lora;            /**< adapters instead of all weights; rank 0 */
     double cond_drop;                 /**< probability of training an example without its class, or with the empty text (Ho & Salimans 2022) */
     uint64_t seed;
 } brume_train_config;
@@ -91,7 +103,10 @@ typedef struct brume_train_result { double loss, grad_norm, lr, accuracy; int sk
  */
 brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out);
 void brume_trainer_free(brume_trainer *t);
-/** Starts from given parameters (laid out as brume_model.params; n of them) instead of fresh ones; EMA too. */
+/**
+ * Starts from given parameters (laid out as brume_model.params; n of them) instead of fresh ones; EMA too. With adapters these are the weights
+ * that stay as they are, before a resume as well: a checkpoint holds a checksum of them alone.
+ */
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n);
 /** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
@@ -108,7 +123,7 @@ brume_status brume_train_check_memory(brume_device *d, const brume_train_config 
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r);
 /** Steps done since the beginning of the run. */
 int64_t brume_trainer_steps_done(const brume_trainer *t);
-/** Number of parameters; and the EMA (or, if ema is 0, the raw) parameters into host. */
+/** Number of parameters that learn (of the adapters alone, if there are any); and the EMA (or, if ema is 0, the raw) parameters into host. */
 int64_t brume_trainer_param_count(const brume_trainer *t);
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host);
 /** Memory and work of the plan. */
@@ -118,7 +133,7 @@ brume_plan *brume_trainer_plan(brume_trainer *t);
 
 /**
  * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on), then the EMA weights as a diffusers
- * pipeline in FOLDER. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
+ * pipeline in FOLDER; of adapters FOLDER/pytorch_lora_weights.safetensors (EMA) and the scheduler's config. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
  */
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
 /** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. note may be NULL. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "brume/graph.h"
+#include "brume/lora.h"
 #include "brume/ops.h"
 
 #define BRUME_UNET2D_MAX_LEVELS 10
@@ -144,6 +145,7 @@ typedef struct brume_unet2d_inputs {
     brume_tensor t;         /**< (N) f32: time step, may be fractional; sigma > 0 for fourier. i32 0 .. num_train_timesteps - 1 for the learned embedding */
     brume_tensor labels;    /**< see brume_class_embedding */
     brume_tensor context;   /**< (N, S, brume_unet2d_context_dim()) f32: what cross-attention reads, say the text encoder's result */
+    const brume_lora *lora; /**< adapters on every attention, or NULL */
 } brume_unet2d_inputs;
 
 /** Adds an input to g for everything that the config takes, named x, t, labels, context, for n images of height x width and tokens rows of context. */

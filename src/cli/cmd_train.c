@@ -67,7 +67,7 @@ static void introduce(const brume_train_config *c, const brume_dataset *data, co
     if (c->autoencoder)
         fprintf(stderr, "latents of %dx%dx%d, times %.5g\n", c->unet.sample_size[1], c->unet.sample_size[0], c->unet.in_channels,
                 c->autoencoder->config.scaling_factor);
-    fprintf(stderr, "model   %lld parameters%s\n", (long long)brume_trainer_param_count(t),
+    fprintf(stderr, "model   %lld parameters%s%s\n", (long long)brume_trainer_param_count(t), c->lora.rank ? " of adapters that learn" : "",
             c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional" : c->text.tokenizer ? ", told by captions" : "");
     introduce_noise(c);
     fprintf(stderr, "step    batch %d, %.2f GFLOP, %.1f MiB on the device\n", c->batch, stats.flops / 1e9,
@@ -83,12 +83,16 @@ static brume_status init_from(brume_trainer *t, const char *folder)
     return s;
 }
 
+/* Does a run go on from networks of its own folder? One of adapters holds none: they are those of --init still. */
+static int goes_on(const struct train_args *a) { return a->resume && !a->lora; }
+
 /* What reads captions: a folder's, the run's own, or one made for the data. */
 static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, brume_text_model **frozen)
 {
-    if (!a->text_encoder && !a->resume) return brume_train_config_text(c, data, tokenizer);
+    if (!a->text_encoder && !a->resume && !a->lora) return brume_train_config_text(c, data, tokenizer);
     brume_status s = brume_dataset_check_captions(data);
-    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->out, tokenizer, a->text_encoder ? frozen : NULL);
+    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->lora ? a->init : a->out, tokenizer,
+                                                           a->text_encoder || a->lora ? frozen : NULL);
     if (s == BRUME_OK && !a->model && !a->init && !a->resume) c->unet.cross_attention_dim = c->text.encoder.hidden_size;
     return s;
 }
@@ -97,13 +101,13 @@ static brume_status read_text(const struct train_args *a, brume_train_config *c,
 static brume_status read_autoencoder(const struct train_args *a, brume_train_config *c, brume_autoencoder **out)
 {
     char path[4096];
-    const char *model = a->resume ? a->out : a->init;
+    const char *model = goes_on(a) ? a->out : a->init;
     *out = NULL;
     snprintf(path, sizeof path, "%s/vae/config.json", model ? model : "");
     FILE *own = model ? fopen(path, "r") : NULL;
     if (own) fclose(own);
     if (!a->vae && !own) return BRUME_OK;
-    const brume_status s = brume_autoencoder_load(a->vae && !a->resume ? a->vae : model, NULL, out, NULL);
+    const brume_status s = brume_autoencoder_load(a->vae && !goes_on(a) ? a->vae : model, NULL, out, NULL);
     c->autoencoder = *out;
     return s;
 }
@@ -142,7 +146,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
-    if (s == BRUME_OK && a->init && !a->resume) s = init_from(t, a->init);
+    if (s == BRUME_OK && a->init && !goes_on(a)) s = init_from(t, a->init);
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
@@ -173,7 +177,7 @@ static brume_status start_config(const struct train_args *a, brume_train_config 
     char note[512];
     const char *preset = a->preset ? a->preset : a->cond == TRAIN_COND_TEXT ? "shapes-text" : brume_preset_for_data(a->data);
     const char *model = a->model ? a->model : a->init;
-    brume_status s = brume_train_config_load(a->resume && model ? a->out : model, preset, (int32_t)a->size, c, note);
+    brume_status s = brume_train_config_load(goes_on(a) && model ? a->out : model, preset, (int32_t)a->size, c, note);
     if (s == BRUME_OK && a->resume && !model) {
         s = brume_train_config_load(a->out, NULL, (int32_t)a->size, &run, note);
         c->unet = run.unet;
@@ -189,8 +193,9 @@ static int train_denoiser(const struct train_args *a)
     if (s == BRUME_OK) s = train(a, &c);
     brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {
-        if (!a->quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
-                                              : "done: brume sample %s --out samples.png draws from it\n", a->out);
+        if (!a->quiet && a->lora) fprintf(stderr, "done: brume sample %s --lora %s draws with it\n", a->init, a->out);
+        else if (!a->quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
+                                             : "done: brume sample %s --out samples.png draws from it\n", a->out);
         return CLI_DONE;
     }
     if (s == BRUME_E_STOPPED) {

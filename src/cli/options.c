@@ -197,6 +197,11 @@ int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
         *(double *)o->to = x;
     } else if (o->type == CLI_STRING) {
         *(const char **)o->to = text;
+    } else if (o->type == CLI_LIST) {
+        struct cli_list *l = o->to;
+        const int room = (int)(sizeof l->items / sizeof *l->items);
+        if (l->n == room) return cli_wrong(u, "--%s: at most %d of them", o->name, room);
+        l->items[l->n++] = text;
     } else {
         int n = 0;
         while (o->choices[n] && strcmp(o->choices[n], text)) n++;

@@ -9,7 +9,7 @@
 static int wrong_type(const struct cli_usage *u, const struct cli_option *o, const brume_json *v)
 {
     static const char *const expected[] = { [CLI_FLAG] = "true or false", [CLI_INT] = "an integer", [CLI_FLOAT] = "a number", [CLI_STRING] = "a string",
-                                            [CLI_CHOICE] = "a string" };
+                                            [CLI_CHOICE] = "a string", [CLI_LIST] = "a list of strings" };
     return cli_wrong(u, "%s: expected %s", brume_json_where(v), expected[o->type]);
 }
 
@@ -31,6 +31,14 @@ int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume
         if (type != BRUME_JSON_INT && type != BRUME_JSON_REAL) return wrong_type(u, o, v);
         snprintf(number, sizeof number, "%.17g", brume_json_number(v, 0));
         return cli_set(u, o, number);
+    case CLI_LIST:
+        if (type != BRUME_JSON_ARRAY) return wrong_type(u, o, v);
+        for (int64_t i = 0; i < brume_json_count(v); i++) {
+            const char *item = brume_json_string(brume_json_at(v, i), NULL);
+            const int status = item ? cli_set(u, o, item) : wrong_type(u, o, v);
+            if (status != CLI_GO_ON) return status;
+        }
+        return CLI_GO_ON;
     default:
         return text ? cli_set(u, o, text) : wrong_type(u, o, v);
     }
@@ -53,20 +61,29 @@ int cli_options_read(const struct cli_usage *u, struct cli_option *options, cons
     return CLI_GO_ON;
 }
 
+static void put_list(brume_json_writer *w, const struct cli_option *o)
+{
+    const struct cli_list *l = o->to;
+    brume_json_begin_array(w, o->name, 1);
+    for (int i = 0; i < l->n; i++) brume_json_put_string(w, NULL, l->items[i]);
+    brume_json_end(w);
+}
+
 void cli_option_write(brume_json_writer *w, const struct cli_option *o)
 {
     if (o->type == CLI_FLAG) brume_json_put_bool(w, o->name, *(int *)o->to);
     else if (o->type == CLI_INT) brume_json_put_int(w, o->name, *(int64_t *)o->to);
     else if (o->type == CLI_FLOAT) brume_json_put_double(w, o->name, *(double *)o->to);
     else if (o->type == CLI_CHOICE) brume_json_put_string(w, o->name, o->choices[*(int *)o->to]);
+    else if (o->type == CLI_LIST) put_list(w, o);
     else brume_json_put_string(w, o->name, *(const char **)o->to);
 }
 
 /* Words such as the names of built-in data have no '/', and stay what they are even if a file of that name is about. */
-static void put_text(brume_json_writer *w, const struct cli_option *o, const char *text)
+static void put_text(brume_json_writer *w, const char *key, const char *text)
 {
     char *whole = strchr(text, '/') ? realpath(text, NULL) : NULL;
-    brume_json_put_string(w, o->name, whole ? whole : text);
+    brume_json_put_string(w, key, whole ? whole : text);
     free(whole);
 }
 
@@ -76,7 +93,7 @@ void cli_options_write(brume_json_writer *w, const struct cli_option *options, c
         const char *const *skip = not_saved;
         while (*skip && strcmp(*skip, o->name)) skip++;
         if (o->type == CLI_GROUP || !o->given || *skip) continue;
-        if (o->type == CLI_STRING) put_text(w, o, *(const char **)o->to);
+        if (o->type == CLI_STRING) put_text(w, o->name, *(const char **)o->to);
         else cli_option_write(w, o);
     }
 }

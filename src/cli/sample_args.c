@@ -106,6 +106,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_STRING("interpolate", &a->interpolate, "FILE", "a second picture: draws the way from --init-image to it through their DDIM inversions"),
         OPT_STRING("replay", &a->replay, "FILE.png", "draw this picture of brume sample again, to --out or FILE-replay.png; MODEL is the one that drew it unless "
                    "given, and other options change what they name"),
+        OPT_LIST("lora", &a->loras, "FILE[:SCALE]", "add low-rank adapters of diffusers or kohya to the weights, times SCALE; may be given again"),
         OPT_STRING("weights", &a->weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
 
         OPT_GROUP("Sampler"),

@@ -14,6 +14,7 @@ struct sample_args {
     const char *init_image, *mask, *interpolate, *classifier, *prompt, *negative_prompt;
     const char *guidance_interval, *steps_list, *samplers, *table;
     int quiet, storage, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;
+    struct cli_list loras;
     int64_t n, batch, seed, columns, scale, size, strip_images, strip_columns, negative, frame_ms;
     double guidance, guidance_w, rescale, threshold, threshold_max, classifier_scale, rho, sigma_min, sigma_max, interval[2];
     int64_t steps, reference_steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;

@@ -13,6 +13,8 @@
 static const char *const tasks[] = { "denoiser", "classifier", "autoencoder", NULL };
 static const char *const reconstructions[] = { "l1", "l2", NULL }; /* order of brume_reconstruction */
 static const char *const conds[] = { "auto", "none", "class", "text", NULL };
+static const char *const lora_targets[] = { "unet", "text", "both", NULL };  /* one less than BRUME_LORA_OF_... */
+static const char *const lora_formats[] = { "diffusers", "kohya", NULL };    /* order of brume_lora_format */
 static const char *const optimizers[] = { "adamw", "adam", "sgd", NULL };
 static const char *const variances[] = { "fixed-small", "fixed-large", "learned-range", NULL }; /* order of brume_variance */
 static const char *const bounds[] = { "none", "hybrid", "vlb", NULL };                           /* order of brume_bound */
@@ -24,6 +26,7 @@ static const char *const examples[] = {
     "brume train --data shapes --out runs/shapes --resume  # goes on after Ctrl-C",
     "brume train --data mnist-folder --out runs/ncsn --schedule ncsn --cond none  # scores, sampled by annealed Langevin dynamics",
     "brume train --data mnist-folder --out runs/judge --task classifier  # for brume sample MODEL --classifier runs/judge",
+    "brume train --init stable-diffusion-v1-5 --lora 8 --data pictures --cond text --out runs/style  # for brume sample ... --lora runs/style",
     "brume train --data shapes --out runs/v --objective v --schedule cosine --weighting min-snr", NULL };
 static const struct cli_usage usage = { "train", "", "Trains a denoising diffusion model (Ho et al. 2020). --out becomes a model folder that diffusers can "
                                         "load, with the training state beside it.", examples, 0, 0 };
@@ -75,6 +78,8 @@ static int check(struct train_args *a)
             if (a->given[i]) return cli_wrong(u, "--task autoencoder adds no noise to images: it knows none of the options of noise and objective");
     }
     if (a->vae && a->task != TRAIN_DENOISER) return cli_wrong(u, "--vae is for denoisers, which then learn latents");
+    if (a->lora && !a->init) return cli_wrong(u, "--lora learns beside a model's weights: give it as --init");
+    if (a->lora && a->task != TRAIN_DENOISER) return cli_wrong(u, "--lora is for --task denoiser");
     if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
     return CLI_GO_ON;
 }
@@ -186,6 +191,13 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("time-mean", &a->time_mean, -100, 100, "X", "mean of logit-normal and lognormal; default: 0 and -1.2"),
         OPT_FLOAT("time-std", &a->time_std, 0, 100, "X", "their standard deviation; 0: 1 and 1.2"),
         OPT_FLOAT("offset-noise", &a->offset_noise, 0, 100, "X", "noise added to whole channels of eps, such as 0.1"),
+
+        OPT_GROUP("Low-rank adapters (LoRA)"),
+        OPT_INT("lora", &a->lora, 0, BRUME_LORA_MAX_RANK, "RANK", "learn adapters of that rank on the attention of --init's model, whose weights stay as they are; "
+                "0: learn all weights"),
+        OPT_FLOAT("lora-alpha", &a->lora_alpha, 0, 1e6, "A", "adapters count A / RANK times; 0: once"),
+        OPT_CHOICE("lora-targets", &a->lora_targets, lora_targets, "whose attention"),
+        OPT_CHOICE("lora-format", &a->lora_format, lora_formats, "names in the run's " BRUME_LORA_FILE),
 
         OPT_GROUP("Of an autoencoder"),
         OPT_CHOICE("reconstruction", &a->reconstruction, reconstructions, "mean distance of images and what is decoded: absolute or squared"),
@@ -308,6 +320,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->given[TRAIN_DROP]) c->cond_drop = a->drop;
     if (a->given[TRAIN_DROPOUT]) c->unet.dropout = (float)a->dropout;
     c->optimizer = (brume_optimizer)a->optimizer;
+    c->lora = (brume_train_lora){ (int32_t)a->lora, a->lora_alpha, (uint32_t)a->lora_targets + 1, (brume_lora_format)a->lora_format };
     c->seed = (uint64_t)a->seed;
     return BRUME_OK;
 }

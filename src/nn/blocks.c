@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nn/lora.h"
+
 /* PREFIX.leaf in the slab. scale: of the initial value. */
 static brume_tensor param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
                           int64_t fan_in)
@@ -82,6 +84,12 @@ brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tenso
     const brume_tensor y = brume_linear(m->g, x, w, BRUME_NONE);
     brume_scope_pop(m->g);
     return y;
+}
+
+brume_tensor brume_nn_projection(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, bool bias)
+{
+    const brume_tensor y = bias ? brume_nn_linear(m, prefix, x, out) : brume_nn_matrix(m, prefix, x, out);
+    return m->lora ? brume_nn_lora(m, prefix, x, y) : y;
 }
 
 brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps)
@@ -174,13 +182,13 @@ brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_te
 
     brume_tensor h = groups ? brume_nn_group_norm(m, AT("group_norm"), x, groups, BRUME_ACT_NONE) : x;
     h = brume_reshape(g, h, BRUME_SHAPE(s.d[0], s.d[1] * s.d[2], c));
-    const brume_tensor q = brume_nn_linear(m, AT("to_q"), h, inner);
-    const brume_tensor k = brume_nn_linear(m, AT("to_k"), h, inner);
-    const brume_tensor v = brume_nn_linear(m, AT("to_v"), h, inner);
+    const brume_tensor q = brume_nn_projection(m, AT("to_q"), h, inner, true);
+    const brume_tensor k = brume_nn_projection(m, AT("to_k"), h, inner, true);
+    const brume_tensor v = brume_nn_projection(m, AT("to_v"), h, inner, true);
     brume_scope_push(g, "%s", prefix);
     h = brume_sdpa(g, q, k, v, (int)heads, 0, (float)(1.0 / sqrt((double)d)));
     brume_scope_pop(g);
-    h = brume_nn_linear(m, AT("to_out.0"), h, c);
+    h = brume_nn_projection(m, AT("to_out.0"), h, c, true);
     brume_scope_push(g, "%s", prefix);
     h = brume_add(g, brume_reshape(g, h, s), x);
     if (scale != 1.0f) h = brume_affine(g, h, 1.0f / scale, 0.0f);

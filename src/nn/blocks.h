@@ -3,6 +3,7 @@
 #ifndef BRUME_NN_BLOCKS_H
 #define BRUME_NN_BLOCKS_H
 
+#include "brume/lora.h"
 #include "brume/unet2d.h"
 
 #define BRUME_NN_PATH 160 /* room for the longest parameter name */
@@ -19,6 +20,8 @@ struct brume_nn {
     brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once; BRUME_NONE: there is no time */
     brume_tensor context;               /* (N, S, X), or BRUME_NONE: what cross-attention reads */
     const brume_dropout_source *train;  /* NULL: evaluation */
+    const brume_lora *lora;             /* adapters of attention's projections, or NULL */
+    const char *lora_root;              /* begins their names: "unet." or "text_encoder." */
     uint32_t stream;                    /* of the next dropout */
 };
 
@@ -36,6 +39,8 @@ brume_tensor brume_nn_embedding(struct brume_nn *m, const char *prefix, brume_te
 brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows, int64_t width);
 /* PREFIX.weight (I, O) without a bias: y = x w. */
 brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
+/* A linear layer of attention, with or without a bias: the one that m->lora adapts. */
+brume_tensor brume_nn_projection(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, bool bias);
 brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps);
 /* linear_2(act(linear_1(x))) */
 brume_tensor brume_nn_time_mlp(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t width, brume_act act);

@@ -15,6 +15,9 @@ struct brume_network_kind {
     brume_status (*on_paper)(brume_graph *g, const void *config, brume_tensor *slab);
 };
 
+/* In text_encoder_files.c; the others are declared with their networks. */
+extern const struct brume_network_kind brume_text_encoder_network;
+
 /* Number of parameters; 0 after an error. */
 int64_t brume_network_count(const struct brume_network_kind *k, const void *config);
 /* Fresh parameters: *params (*n values) is allocated, NULL after an error; free() it. */

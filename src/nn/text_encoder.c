@@ -18,12 +18,12 @@ static brume_tensor attention(struct brume_nn *m, const brume_text_encoder_confi
 {
     char path[BRUME_NN_PATH];
     const int64_t width = c->hidden_size;
-    const brume_tensor q = brume_nn_linear(m, path_of(path, layer, "self_attn.q_proj"), x, width);
-    const brume_tensor k = brume_nn_linear(m, path_of(path, layer, "self_attn.k_proj"), x, width);
-    const brume_tensor v = brume_nn_linear(m, path_of(path, layer, "self_attn.v_proj"), x, width);
+    const brume_tensor q = brume_nn_projection(m, path_of(path, layer, "self_attn.q_proj"), x, width, true);
+    const brume_tensor k = brume_nn_projection(m, path_of(path, layer, "self_attn.k_proj"), x, width, true);
+    const brume_tensor v = brume_nn_projection(m, path_of(path, layer, "self_attn.v_proj"), x, width, true);
     const float scale = 1.0f / sqrtf((float)width / (float)c->num_attention_heads);
     const brume_tensor h = brume_sdpa(m->g, q, k, v, c->num_attention_heads, 1, scale);
-    return brume_nn_linear(m, path_of(path, layer, "self_attn.out_proj"), h, width);
+    return brume_nn_projection(m, path_of(path, layer, "self_attn.out_proj"), h, width, true);
 }
 
 static brume_tensor mlp(struct brume_nn *m, const brume_text_encoder_config *c, const char *layer, brume_tensor x)
@@ -35,8 +35,14 @@ static brume_tensor mlp(struct brume_nn *m, const brume_text_encoder_config *c, 
 
 brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids)
 {
+    return brume_text_encoder_adapted(g, c, slab, prefix, ids, NULL);
+}
+
+brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids,
+                                        const brume_lora *lora)
+{
     char layer[64], path[BRUME_NN_PATH];
-    struct brume_nn m = { .g = g, .slab = slab, .root = prefix, .norm_eps = (float)c->layer_norm_eps };
+    struct brume_nn m = { .g = g, .slab = slab, .root = prefix, .norm_eps = (float)c->layer_norm_eps, .lora = lora, .lora_root = "text_encoder." };
     const brume_shape s = brume_tensor_shape(g, ids);
     /* Positions 0 .. S - 1 are the first rows of their table, the same for each text. */
     brume_tensor x = brume_nn_embedding(&m, "text_model.embeddings.token_embedding", ids, c->vocab_size, c->hidden_size);

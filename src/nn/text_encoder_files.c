@@ -20,7 +20,7 @@ static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *s
     return BRUME_OK;
 }
 
-static const struct brume_network_kind network = { "a text encoder", "model", on_paper };
+const struct brume_network_kind brume_text_encoder_network = { "a text encoder", "model", on_paper };
 
 void brume_text_model_free(brume_text_model *m)
 {
@@ -48,7 +48,7 @@ static brume_status made(brume_status s, brume_text_model **out)
 brume_status brume_text_model_new(const brume_text_encoder_config *c, uint64_t seed, brume_text_model **out)
 {
     brume_status s = alloc(c, out);
-    if (s == BRUME_OK) s = brume_network_new(&network, c, seed, &(*out)->params, &(*out)->n_params);
+    if (s == BRUME_OK) s = brume_network_new(&brume_text_encoder_network, c, seed, &(*out)->params, &(*out)->n_params);
     return made(s, out);
 }
 
@@ -60,7 +60,7 @@ brume_status brume_text_model_load(const char *folder, const char *variant, brum
     *out = NULL;
     brume_status s = path ? brume_text_encoder_config_read(path, &c, keys) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = alloc(&c, out);
-    if (s == BRUME_OK) s = brume_network_load(&network, &c, folder, variant, &(*out)->params, &(*out)->n_params, tensors);
+    if (s == BRUME_OK) s = brume_network_load(&brume_text_encoder_network, &c, folder, variant, &(*out)->params, &(*out)->n_params, tensors);
     if (note) {
         snprintf(note, 1100, "%s", keys);
         brume_note_add(note, 1100, tensors);
@@ -75,7 +75,7 @@ brume_status brume_text_model_save(const brume_text_model *m, const char *folder
     brume_status s = config && weights ? brume_text_encoder_config_check(&m->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = brume_make_folders(folder);
     if (s == BRUME_OK) s = brume_text_encoder_config_write(config, &m->config);
-    if (s == BRUME_OK) s = brume_network_save(&network, &m->config, m->params, m->n_params, weights);
+    if (s == BRUME_OK) s = brume_network_save(&brume_text_encoder_network, &m->config, m->params, m->n_params, weights);
     free(config);
     free(weights);
     return s;

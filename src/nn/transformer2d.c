@@ -18,13 +18,13 @@ static brume_tensor attend(struct brume_nn *m, const char *prefix, const char *n
     char path[BRUME_NN_PATH];
     const brume_tensor h = brume_nn_layer_norm(m, norm, x, layer_norm_eps);
     if (to == BRUME_NONE) to = h;
-    const brume_tensor q = brume_nn_matrix(m, AT("to_q"), h, c);
-    const brume_tensor k = brume_nn_matrix(m, AT("to_k"), to, c);
-    const brume_tensor v = brume_nn_matrix(m, AT("to_v"), to, c);
+    const brume_tensor q = brume_nn_projection(m, AT("to_q"), h, c, false);
+    const brume_tensor k = brume_nn_projection(m, AT("to_k"), to, c, false);
+    const brume_tensor v = brume_nn_projection(m, AT("to_v"), to, c, false);
     brume_scope_push(g, "%s", prefix);
     brume_tensor y = brume_sdpa(g, q, k, v, heads, 0, (float)(1.0 / sqrt((double)(c / heads))));
     brume_scope_pop(g);
-    y = brume_nn_linear(m, AT("to_out.0"), y, c);
+    y = brume_nn_projection(m, AT("to_out.0"), y, c, true);
     brume_scope_push(g, "%s", prefix);
     y = brume_add(g, y, x);
     brume_scope_pop(g);

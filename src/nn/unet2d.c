@@ -318,7 +318,7 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
     brume_tensor x = in->x;
     const int64_t n = brume_tensor_shape(g, x).d[0], c0 = c->block_out_channels[0];
     struct brume_nn m = { .g = g, .slab = slab, .root = "", .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
-                          .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .context = in->context, .train = train,
+                          .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .context = in->context, .train = train, .lora = in->lora, .lora_root = "unet.",
                           .stream = train ? train->first_stream : 0 };
     m.temb = brume_activation(g, embed(&m, c, in->t, in->labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);

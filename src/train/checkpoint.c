@@ -16,6 +16,7 @@
 
 #define STATE_TENSORS 4
 #define CHUNK 65536 /* values read at once: no host copy of a whole slab */
+#define OBJECTIVE_TEXT 400
 #define TIMES "times" /* what the drawing of times has learnt */
 
 struct state { const char *name; brume_tensor tensor; };
@@ -48,29 +49,30 @@ static brume_status read_values(const void *from, int64_t first, int64_t n, void
 }
 
 /* The part of the objective that the model's files do not tell. */
-static void objective_text(const brume_train_config *c, char text[256])
+static void objective_text(const brume_train_config *c, char text[OBJECTIVE_TEXT])
 {
     const brume_objective *o = &c->objective;
     const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
     const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.frozen ? "captions by a frozen encoder, " : "captions, ";
-    char latents[40] = "";
+    char latents[40] = "", adapters[96];
     if (c->autoencoder) snprintf(latents, sizeof latents, "latents of autoencoder %08x, ", brume_trainer_latent_hash(c->autoencoder));
-    const int n = snprintf(text, 256, "%s%sweighting %s, bound %s, times %s", latents, what, weighting, brume_bound_name(o->bound), times);
+    brume_adapters_text(c, adapters);
+    const int n = snprintf(text, OBJECTIVE_TEXT, "%s%s%sweighting %s, bound %s, times %s", adapters, latents, what, weighting, brume_bound_name(o->bound), times);
     char *more = text + n;
-    size_t left = 256 - (size_t)n;
+    size_t left = OBJECTIVE_TEXT - (size_t)n;
     if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);
     if (!strcmp(weighting, "p2")) more += snprintf(more, left, ", gamma %.9g, k %.9g", o->p2_gamma, o->p2_k);
-    left = 256 - (size_t)(more - text);
+    left = OBJECTIVE_TEXT - (size_t)(more - text);
     if (!isnan(o->time_mean) || !isnan(o->time_std)) more += snprintf(more, left, ", mean %.9g, std %.9g", o->time_mean, o->time_std);
-    left = 256 - (size_t)(more - text);
+    left = OBJECTIVE_TEXT - (size_t)(more - text);
     if (o->offset_noise > 0) snprintf(more, left, ", offset noise %.9g", o->offset_noise);
 }
 
 static brume_status save_state(struct brume_trainer *t, const char *folder, int64_t note)
 {
-    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[256], scale[32], good[32], skipped[32];
+    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[OBJECTIVE_TEXT], scale[32], good[32], skipped[32], weights[32];
     struct state st[STATE_TENSORS];
     struct source from[STATE_TENSORS + 1];
     brume_st_item items[STATE_TENSORS + 1];
@@ -95,15 +97,17 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
     snprintf(scale, sizeof scale, "%.0f", t->update.loss_scale);
     snprintf(good, sizeof good, "%" PRId64, t->update.good_steps);
     snprintf(skipped, sizeof skipped, "%" PRId64, t->update.skipped);
+    snprintf(weights, sizeof weights, "%" PRIu64, t->weights_hash);
     const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(t->config.optimizer),
                                "brume.objective", objective, "brume.note", note_text, "brume.loss_scale", scale,
-                               "brume.good_steps", good, "brume.skipped_steps", skipped, NULL };
+                               "brume.good_steps", good, "brume.skipped_steps", skipped, "brume.weights", weights, NULL };
     if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
     return s;
 }
 
 static brume_status save_model(struct brume_trainer *t, const char *folder)
 {
+    if (brume_trainer_adapts(&t->config)) return brume_adapters_save(t, folder);
     const brume_train_text *text = &t->config.text;
     const int64_t n_text = t->text.n_params;
     brume_text_model encoder = { .config = text->encoder, .n_params = n_text };
@@ -158,13 +162,15 @@ static brume_status check_same_run(const struct brume_trainer *t, const brume_sa
     if (!optimizer || strcmp(optimizer, brume_optimizer_name(t->config.optimizer)))
         return brume_fail(BRUME_E_ARG, "%s: this run has optimizer %s, you asked for %s", brume_safetensors_name(f), optimizer ? optimizer : "(none)",
                           brume_optimizer_name(t->config.optimizer));
-    char objective[256];
+    char objective[OBJECTIVE_TEXT];
     const char *old = brume_safetensors_metadata(f, "brume.objective");
     objective_text(&t->config, objective);
     if (!old) old = "weighting simple, bound none, times uniform"; /* states of version 0.1 */
     if (strcmp(old, objective))
         return brume_fail(BRUME_E_ARG, "%s: this run is trained with %s; you asked for %s", brume_safetensors_name(f), old, objective);
-    return BRUME_OK;
+    uint64_t weights = 0;
+    if (!brume_trainer_adapts(&t->config) || (s = number(f, "brume.weights", &weights)) != BRUME_OK || weights == t->weights_hash) return s;
+    return brume_fail(BRUME_E_ARG, "%s: these adapters were trained beside other weights; give the model that the run began with", brume_safetensors_name(f));
 }
 
 static brume_status read_state(struct brume_trainer *t, const brume_safetensors *f)

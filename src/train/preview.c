@@ -84,6 +84,14 @@ done:
     return s;
 }
 
+/* Averaged weights on the host, those of adapters merged. */
+static brume_status read_weights(struct brume_trainer *t, float **weights)
+{
+    *weights = malloc((size_t)t->n_weights * sizeof **weights);
+    if (!*weights) return brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    return brume_trainer_adapts(&t->config) ? brume_adapters_merged(t, *weights) : brume_trainer_get_params(t, 1, *weights);
+}
+
 /* Captions of the first items, in turn; an encoder that learns is asked with its averaged weights. */
 static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_t captions, struct told *told, char *prompts, size_t bytes)
 {
@@ -93,17 +101,16 @@ static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_
     int32_t *ids = malloc((size_t)x->tokens * sizeof *ids);
     told->context = malloc((size_t)(count * row) * sizeof *told->context);
     told->null_context = malloc((size_t)row * sizeof *told->null_context);
-    if (!x->config->frozen) told->params = malloc((size_t)t->n_params * sizeof *told->params);
+    const bool learns = x->context == BRUME_NONE;
     brume_status s = BRUME_OK;
-    if (!ids || !told->context || !told->null_context || (!x->config->frozen && !told->params)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
-    if (s == BRUME_OK && told->params) s = brume_trainer_get_params(t, 1, told->params);
-    if (s == BRUME_OK && told->params) s = brume_text_run_new(t->device, &x->config->encoder, told->params, x->tokens, &own);
+    if (!ids || !told->context || !told->null_context) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    if (s == BRUME_OK && learns) s = brume_text_run_new(t->device, &x->config->encoder, told->params, x->tokens, &own);
     for (int32_t i = -1; s == BRUME_OK && i < captions; i++) { /* -1: the empty text */
         char text[200] = "";
         const int64_t item = i % brume_dataset_count(t->data);
         if (i >= 0) s = brume_dataset_caption(t->data, item, text, sizeof text);
         if (s == BRUME_OK) s = brume_tokenizer_encode(x->config->tokenizer, text, ids, NULL);
-        if (s == BRUME_OK) s = brume_text_run_encode(told->params ? own : t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
+        if (s == BRUME_OK) s = brume_text_run_encode(learns ? own : t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
         if (i >= 0) snprintf(prompts + strlen(prompts), bytes - strlen(prompts), "%s%s", i ? "\n" : "", text);
     }
     for (int32_t i = captions; s == BRUME_OK && i < count; i++)
@@ -143,6 +150,7 @@ brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, doubl
     brume_status s = BRUME_OK;
     if (!images || (classes && !labels)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     for (int32_t i = 0; labels && i < count; i++) labels[i] = i % classes;
+    if (s == BRUME_OK && (brume_trainer_adapts(&t->config) || (captions && t->text.context == BRUME_NONE))) s = read_weights(t, &told.params);
     if (s == BRUME_OK && captions) s = read_captions(t, count, captions, &told, prompts, sizeof prompts);
     if (s == BRUME_OK) s = draw(t, count, guidance, &told, images);
     if (s == BRUME_OK && autoencoder) s = decode(t, count, &images, &h, &w, &c);

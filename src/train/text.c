@@ -30,16 +30,17 @@ brume_status brume_trainer_text_check(const brume_train_config *c)
     return brume_text_encoder_config_check(&c->text.encoder);
 }
 
-brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g, brume_tensor slab, int64_t n)
+brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g, brume_tensor slab,
+                                      const brume_lora *lora, int64_t n)
 {
     x->config = config;
     x->ids = x->context = BRUME_NONE;
     if (!config->tokenizer) return BRUME_NONE;
     x->tokens = brume_tokenizer_max_length(config->tokenizer);
     x->width = config->encoder.hidden_size;
-    if (config->frozen) return x->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, x->tokens, x->width));
+    if (config->frozen && !lora) return x->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, x->tokens, x->width));
     x->ids = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(n, x->tokens));
-    const brume_tensor hidden = brume_text_encoder(g, &config->encoder, slab, "text_encoder.", x->ids);
+    const brume_tensor hidden = brume_text_encoder_adapted(g, &config->encoder, slab, "text_encoder.", x->ids, lora);
     x->n_params = brume_graph_status(g) == BRUME_OK ? brume_params_numel(g, slab) : 0;
     return hidden;
 }
@@ -50,7 +51,7 @@ brume_status brume_trainer_text_allocate(struct brume_trainer_text *x, brume_dev
     x->items = calloc((size_t)n, sizeof *x->items);
     x->id_values = calloc((size_t)(n * x->tokens), sizeof *x->id_values);
     if (!x->items || !x->id_values) return no_memory();
-    if (!x->config->frozen) return BRUME_OK;
+    if (x->context == BRUME_NONE) return BRUME_OK;
     x->context_values = calloc((size_t)(n * x->tokens * x->width), sizeof *x->context_values);
     if (!x->context_values) return no_memory();
     return brume_text_run_new(d, &x->config->encoder, x->config->frozen->params, x->tokens, &x->frozen);

@@ -56,14 +56,17 @@ static brume_status build(struct brume_trainer *t)
     t->labels = has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
     t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
-    t->params = brume_slab(g, "params");
-    const brume_tensor context = brume_trainer_text_build(&t->text, &c->text, g, t->params, B);
+    t->weights = t->params = brume_slab(g, "params");
+    if (brume_trainer_adapts(c)) t->params = brume_slab(g, "adapters");
+    const brume_tensor context = brume_trainer_text_build(&t->text, &c->text, g, t->weights, brume_adapters_for(t, BRUME_LORA_OF_TEXT), B);
 
     const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
     const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
-    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context };
-    const brume_tensor out = brume_unet2d(g, &c->unet, t->params, &in, &dropout);
+    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context,
+                                     .lora = brume_adapters_for(t, BRUME_LORA_OF_UNET) };
+    const brume_tensor out = brume_unet2d(g, &c->unet, t->weights, &in, &dropout);
+    if (brume_trainer_adapts(c) && !brume_param_count(g, t->params)) brume_graph_fail(g, BRUME_E_ARG, "training: the network has no attention to adapt");
     if (brume_trainer_classifies(c)) {
         brume_classify_build(t, out);
     } else {
@@ -101,6 +104,7 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     t->n_params = brume_params_numel(g, t->params);
+    t->n_weights = brume_params_numel(g, t->weights);
     brume_plan_options o = *options;
     o.repack = apart(t);
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
@@ -135,11 +139,13 @@ static brume_status check(const brume_train_config *c)
                           c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
     if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
         return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
-    return brume_trainer_text_check(c);
+    const brume_status s = brume_trainer_text_check(c);
+    return s == BRUME_OK ? brume_adapters_check(c) : s;
 }
 
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n)
 {
+    if (brume_trainer_adapts(&t->config)) return brume_adapters_set_weights(t, params, n);
     if (n != t->n_params)
         return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params, n);
     const size_t bytes = (size_t)n * sizeof *params;
@@ -224,11 +230,13 @@ brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, con
     if (s == BRUME_OK) s = plan_step(d, c, data, 0, &t);
     if (s == BRUME_OK) s = allocate_batch(t);
     if (s == BRUME_OK) s = brume_time_sampler_new(&c->objective, &c->scheduler, t->process, &t->time_sampler);
-    if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_params * sizeof *fresh))) s = no_memory();
+    if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_weights * sizeof *fresh))) s = no_memory();
     if (s == BRUME_OK) {
-        brume_params_init(t->graph, t->params, c->seed, fresh);
-        s = brume_trainer_set_params(t, fresh, t->n_params);
+        brume_params_init(t->graph, t->weights, c->seed, fresh);
+        if (t->text.n_params && c->text.frozen) memcpy(fresh, c->text.frozen->params, (size_t)t->text.n_params * sizeof *fresh);
+        s = brume_trainer_set_params(t, fresh, t->n_weights);
     }
+    if (s == BRUME_OK && brume_trainer_adapts(c)) s = brume_adapters_start(t);
     free(fresh);
     if (s == BRUME_OK) *out = t;
     else brume_trainer_free(t);

@@ -36,13 +36,16 @@ struct brume_trainer {
     brume_graph *graph;      /* loss and gradient of a part */
     brume_plan *plan;
     /* its inputs, and its result */
-    brume_tensor x0, coef, t, labels, seeds, step, keep, share, params;
+    brume_tensor x0, coef, t, labels, seeds, step, keep, share;
+    brume_tensor weights, params; /* slabs: of the networks; of what learns, the same unless those are adapters */
+    brume_lora lora;         /* rank 0: none */
     brume_loss loss;
     brume_tensor logits;     /* of a classifier */
     struct brume_trainer_text text;
     struct brume_trainer_latent latent;
     struct brume_update update;
-    int64_t n_params, done;
+    int64_t n_params, n_weights, done;
+    uint64_t weights_hash;   /* of weights that stay as they are */
     brume_process *process;
     brume_time_sampler *time_sampler;
     /* host copies of a part */
@@ -77,6 +80,16 @@ brume_status brume_classify_check(const brume_train_config *c, const brume_datas
 brume_status brume_classify_tally(struct brume_trainer *t, struct brume_tally *tally);
 void brume_tally_text(const struct brume_tally *tally, char *text, size_t size);
 double brume_tally_accuracy(const struct brume_tally *tally);
+static inline bool brume_trainer_adapts(const brume_train_config *c) { return c->lora.rank != 0; }
+/* adapters.c: which adapters the networks get, or NULL; what config and graph must be for them; alpha and targets for a state's metadata. */
+const brume_lora *brume_adapters_for(struct brume_trainer *t, uint32_t target);
+brume_status brume_adapters_check(const brume_train_config *c);
+void brume_adapters_text(const brume_train_config *c, char text[96]);
+/* adapters.c: weights that stay as they are, n of them; fresh adapters; weights with the averaged adapters merged; the files of a run. */
+brume_status brume_adapters_set_weights(struct brume_trainer *t, const float *weights, int64_t n);
+brume_status brume_adapters_start(struct brume_trainer *t);
+brume_status brume_adapters_merged(struct brume_trainer *t, float *weights);
+brume_status brume_adapters_save(struct brume_trainer *t, const char *folder);
 /* preview.c: draws count images of the EMA model (classes, or captions of the data, in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 
