@@ -61,6 +61,12 @@ for f in p t field ps; do
     expect 0 "wrote   again.png" sample --replay $f.png --out again.png
     same $f.png again.png
 done
+"$brume" train --data shapes --size 8 --count 64 --init run --lora 2 --out lora --steps 2 --batch 4 --samples 0 --quiet >out 2>&1 || bad "training adapters"
+expect 0 "wrote" sample run --lora lora --lora lora:0.5 --n 2 --steps 3 --device cpu --out l.png
+expect 0 "wrote" sample --replay l.png
+silent out warning
+same l.png l-replay.png
+expect 0 "lora                  lora, lora:0.5" info l.png
 if "$brume" devices | grep -q '^opencl:'; then
     expect 0 "wrote" sample run --n 2 --steps 3 --device opencl --out cl.png
     expect 0 "wrote" sample --replay cl.png

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "brume/json.h"
 #include "brume/pipeline.h"
-#include "check.h"
+#include "check_text.h"
 
 static char folder[] = "/tmp/brume-test-XXXXXX";
 
@@ -129,6 +129,7 @@ static void test_prompts(brume_device *d)
 int main(void)
 {
     brume_device *cpu = NULL;
+    if (!check_has_text()) return check_report();
     if (!CHECK(mkdtemp(folder)) || !CHECK_OK(brume_device_open("cpu", NULL, &cpu))) return check_report();
     test_parts();
     test_foreign_tokenizer();

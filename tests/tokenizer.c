@@ -6,7 +6,7 @@
 #include "brume/file.h"
 #include "brume/json.h"
 #include "brume/tokenizer.h"
-#include "check.h"
+#include "check_text.h"
 
 static char folder[] = "/tmp/brume-test-XXXXXX";
 
@@ -307,16 +307,7 @@ static void test_damage(void)
 
 int main(void)
 {
-    brume_tokenizer *t;
-    int32_t ids[8];
-    CHECK_OK(brume_tokenizer_new(NULL, 0, 8, NULL, &t));
-    if (brume_tokenizer_encode(t, "a", ids, NULL) == BRUME_E_UNSUPPORTED) { /* a build without libutf8proc */
-        CHECK(strstr(brume_error(), "libutf8proc"));
-        brume_tokenizer_free(t);
-        check_skip("texts: no libutf8proc");
-        return check_report();
-    }
-    brume_tokenizer_free(t);
+    if (!check_has_text()) return check_report();
     if (!CHECK(mkdtemp(folder))) return check_report();
     test_forms("tests/data/tokenizer", "tests/data/tokenizer/cases.json");
     char cases[512], from[512];

@@ -8,7 +8,7 @@
 
 #include "brume/rng.h"
 #include "brume/train.h"
-#include "check.h"
+#include "check_text.h"
 
 static char folder[400];
 
@@ -140,6 +140,7 @@ int main(void)
     brume_dataset *data = NULL;
     brume_device *d = NULL;
     const brume_dataset_options options = { .size = 16, .count = 64 };
+    if (!check_has_text()) return check_report();
     snprintf(folder, sizeof folder, "%s/brume-train-text-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
     if (CHECK_OK(brume_dataset_open("shapes-text", &options, &data)) && CHECK_OK(brume_device_open("cpu", NULL, &d))) {

@@ -25,7 +25,8 @@ static int parse_classes(struct drawing *d, const struct cli_usage *u)
     if (reads && !d->a->prompt) return cli_wrong(u, "this model draws what a text says: give --prompt TEXT");
     if (!reads && d->a->prompt) return cli_wrong(u, "--prompt: this model reads no text");
     if (!d->conditional && !reads && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
-    if (d->a->negative >= (d->conditional ? rows : 0)) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
+    if (!d->conditional && d->a->negative >= 0) return cli_wrong(u, "--negative-class: this model knows no classes");
+    if (d->a->negative >= rows && d->conditional) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
     if (!rows) return CLI_GO_ON;
     int32_t *list = malloc((size_t)rows * sizeof *list);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);

@@ -178,20 +178,31 @@ static void print_text(const char *text)
     }
 }
 
-static void print_line(const char *key, const brume_json *v)
+static void print_value(const brume_json *v)
 {
-    printf("  %-22s", key);
     switch (brume_json_typeof(v)) {
     case BRUME_JSON_INT: printf("%lld", (long long)brume_json_integer(v, 0)); break;
     case BRUME_JSON_REAL: printf("%.15g", brume_json_number(v, 0)); break;
     case BRUME_JSON_TRUE: printf("on"); break;
     case BRUME_JSON_FALSE: printf("off"); break;
+    case BRUME_JSON_ARRAY:
+        for (int64_t i = 0; i < brume_json_count(v); i++) {
+            if (i) printf(", ");
+            print_value(brume_json_at(v, i));
+        }
+        break;
     default: {
         char *text = record_text(v);
         print_text(text ? text : "");
         free(text);
     }
     }
+}
+
+static void print_line(const char *key, const brume_json *v)
+{
+    printf("  %-22s", key);
+    print_value(v);
     putchar('\n');
 }
 

@@ -240,6 +240,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     if (status != CLI_GO_ON) return status;
     if (a->cond == TRAIN_COND_AUTO && !strcmp(a->data, "shapes-text")) a->cond = TRAIN_COND_TEXT;
     if (a->cond == TRAIN_COND_TEXT && !strcmp(a->data, "shapes")) a->data = "shapes-text";
+    if (a->text_encoder && (a->cond != TRAIN_COND_TEXT || a->task != TRAIN_DENOISER)) return cli_wrong(&usage, "--text-encoder reads captions: it needs --cond text");
+    if (a->cond == TRAIN_COND_TEXT && a->task != TRAIN_DENOISER) return cli_wrong(&usage, "--cond text is for networks that draw images, not for --task %s", tasks[a->task]);
     for (int i = 0; i < TRAIN_OPTIONS; i++) a->given[i] = cli_given(options, watched[i]);
     return check(a);
 }
