@@ -64,11 +64,42 @@ expect 0 "wrote   s.st" sample whole --n 3 --steps 3 --save-tensors s.st --out s
 finite s.st
 size s.png 56 20 # 3 x (16 + 2) + 2
 
+# Pictures and ways: latents are encoded and decoded.
+expect 0 "wrote" sample whole --n 2 --steps 4 --sampler ddim --columns 2 --scale 1 --out a.png --strip strip.png --x0-strip x0.png --forward-strip f.png \
+    --strip-columns 3
+size a.png 38 20
+differ strip.png x0.png
+differ strip.png f.png
+for f in strip x0 f; do # 2 rows of 3 pictures of 16 x 16, enlarged by a whole factor
+    "$brume" info $f.png >out 2>&1
+    w=$(sed -n 's/^width *//p' out) h=$(sed -n 's/^height *//p' out)
+    if [ "$w" -gt 0 ] && [ $(((w - 2) % 3)) -eq 0 ] && [ $(((h - 2) % 2)) -eq 0 ] && [ $(((w - 2) / 3)) -eq $(((h - 2) / 2)) ]; then ok; else bad "$f.png is $w x $h"; fi
+done
+expect 0 "2 network calls" sample whole --n 2 --steps 4 --sampler ddim --init-image s.png --strength 0.5 --out b.png --columns 2 --scale 1
+size b.png 38 20
+expect 0 "wrote" sample whole --n 2 --steps 4 --sampler ddim --init-image s.png --strength 0.5 --batch 1 --out c.png --columns 2 --scale 1 --save-tensors c.st
+finite c.st
+expect 0 "wrote" sample whole --n 2 --steps 4 --sampler ddim --init-image s.png --mask a.png --out d.png --columns 2 --scale 1 --save-tensors d.st
+finite d.st
+differ a.png d.png
+expect 0 "wrote" sample whole --n 2 --init-image s.png --mask a.png --sampler repaint --respacing 6 --jump-length 2 --jump-samples 2 --out e.png
+expect 0 "wrote" sample whole --n 3 --init-image s.png --interpolate a.png --steps 3 --out e.png --columns 3 --scale 1 --save-tensors e.st
+size e.png 56 20
+finite e.st
+expect 2 "give neither" sample whole --init-image s.png --interpolate a.png --strength 0.5 --out x.png
+expect 0 "wrote   t.html" sample whole --n 2 --samplers ddim,heun --steps 2,3 --table t.html --reference-steps 4
+if [ "$(grep -c '<img' t.html)" -eq 5 ]; then ok; else bad "the table has $(grep -c '<img' t.html) pictures, expected 5"; fi
+if "$brume" sample whole --n 1 --steps 2 --out x.png --film f.gif >out 2>&1 && [ "$(head -c 6 f.gif)" = GIF89a ]; then ok
+elif grep -q "writes no GIF" out; then ok
+else bad "film"; fi
+expect 2 "multiples of 2" sample whole --size 15 --out x.png
+
 # Captions: a StableDiffusionPipeline.
 expect 0 "told by captions" train --data shapes-text --cond text --count 32 --batch 2 --samples 2 --device cpu --vae ae --model text.json --steps 2 --out text
 if grep -q '"StableDiffusionPipeline"' text/model_index.json; then ok; else bad "model_index.json"; fi
 expect 0 "wrote   t.png" sample text --prompt "a red circle" --n 2 --steps 3 --out t.png --columns 2 --scale 1 --save-tensors t.st
 size t.png 38 20
+expect 0 "wrote" sample text --prompt "a red circle" --negative "a blue ring" --init-image s.png --strength 0.6 --mask a.png --steps 4 --n 2 --out x.png
 finite t.st
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

@@ -49,9 +49,9 @@ static brume_status watch_begin(struct watch *w, struct drawing *d)
     d->step = step;
     d->ctx = w;
     if (plane_is(d)) return plane_watch_begin(&w->plane, d);
-    if (a->strip) st = strip_begin(&w->strip, rows, a->strip_columns, d->h, d->w, d->c);
-    if (st == BRUME_OK && a->x0_strip) st = strip_begin(&w->x0_strip, rows, a->strip_columns, d->h, d->w, d->c);
-    if (st == BRUME_OK && a->film) st = film_begin(&w->film, a->film, rows, d->h, d->w, d->c, (int)a->frame_ms);
+    if (a->strip) st = strip_begin(&w->strip, &d->view, rows, a->strip_columns);
+    if (st == BRUME_OK && a->x0_strip) st = strip_begin(&w->x0_strip, &d->view, rows, a->strip_columns);
+    if (st == BRUME_OK && a->film) st = film_begin(&w->film, a->film, &d->view, rows, (int)a->frame_ms);
     d->observe_x0 = a->film || a->x0_strip || a->keep_x0;
     return st;
 }
@@ -81,16 +81,13 @@ static brume_status interpolate(struct drawing *d)
 {
     const struct sample_args *a = d->a;
     const int64_t per = d->h * d->w * d->c;
-    brume_image *im = NULL;
-    float *ends = malloc((size_t)(2 * per) * sizeof *ends);
+    float *ends = malloc((size_t)(2 * per) * sizeof *ends), *other = NULL;
     d->noise = malloc((size_t)(d->n * per) * sizeof *d->noise);
     if (!ends || !d->noise) { free(ends); return BRUME_E_MEMORY; }
-    brume_status st = brume_image_read(a->interpolate, &im);
-    if (st == BRUME_OK) {
-        memcpy(ends, d->known_pixels, (size_t)per * sizeof *ends);
-        brume_image_fit(im, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, ends + per);
-    }
-    brume_image_free(im);
+    brume_status st = view_read(&d->view, a->interpolate, &other);
+    if (st == BRUME_OK) st = view_state(&d->view, d->known_picture, ends);
+    if (st == BRUME_OK) st = view_state(&d->view, other, ends + per);
+    free(other);
     for (int64_t i = 0; i < d->n && st == BRUME_OK; i++) memcpy(d->noise + i * per, ends + (i % 2) * per, (size_t)per * sizeof *ends);
     if (st == BRUME_OK) st = drawing_sampler(d, "ddim_inverse", a->steps);
     if (st == BRUME_OK) st = drawing_draw(d);
@@ -136,7 +133,8 @@ static brume_status write_grid(const struct drawing *d)
     brume_image *grid = NULL;
     int64_t columns = a->columns ? a->columns : a->interpolate ? d->n : d->n_classes > 1 && d->n > d->n_classes ? d->n_classes : 0;
     if (columns > d->n) columns = d->n;
-    const brume_status st = brume_image_grid(d->images, d->n, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, (int32_t)columns, (int32_t)a->scale, &grid);
+    const brume_status st = brume_image_grid(d->pictures, d->n, (int32_t)d->view.height, (int32_t)d->view.width, (int32_t)d->view.channels, (int32_t)columns,
+                                             (int32_t)a->scale, &grid);
     return st == BRUME_OK ? replay_write(d, "out", a->out, grid) : st;
 }
 
@@ -152,17 +150,18 @@ static brume_status write_forward(const struct drawing *d)
     const struct sample_args *a = d->a;
     brume_image *im = NULL;
     if (!a->forward_strip) return BRUME_OK;
-    const brume_status st = strip_forward(brume_sampler_process(d->sampler), d->images, d->seeds, d->n < a->strip_images ? d->n : a->strip_images, d->h,
-                                          d->w, d->c, a->strip_columns, &im);
+    const brume_status st = strip_forward(brume_sampler_process(d->sampler), &d->view, d->images, d->seeds,
+                                          d->n < a->strip_images ? d->n : a->strip_images, a->strip_columns, &im);
     return st == BRUME_OK ? replay_write(d, "forward-strip", a->forward_strip, im) : st;
 }
 
 static brume_status save_tensors(const struct drawing *d)
 {
-    const int64_t shape[4] = { d->n, d->c, d->h, d->w };
-    float *nchw = malloc((size_t)(d->n * d->h * d->w * d->c) * sizeof *nchw);
+    const struct view *v = &d->view;
+    const int64_t shape[4] = { d->n, v->channels, v->height, v->width };
+    float *nchw = malloc((size_t)(d->n * v->height * v->width * v->channels) * sizeof *nchw);
     if (!nchw) return BRUME_E_MEMORY;
-    drawing_reorder(d, d->images, nchw, d->n, 1);
+    drawing_reorder(d->pictures, nchw, d->n, v->height * v->width, v->channels, 1);
     const brume_st_item item = { "samples", BRUME_ST_F32, 4, shape, nchw };
     const brume_status st = brume_safetensors_write(d->a->save_tensors, &item, 1, NULL);
     free(nchw);
@@ -191,8 +190,8 @@ static brume_status plots(const struct drawing *d, struct watch *w)
 static brume_status outputs(const struct drawing *d, struct watch *w)
 {
     const struct sample_args *a = d->a;
-    for (int64_t i = 0; i < d->n * d->h * d->w * d->c; i++)
-        if (!isfinite(d->images[i])) {
+    for (int64_t i = 0; i < d->n * d->view.height * d->view.width * d->view.channels; i++)
+        if (!isfinite(d->pictures[i])) {
             fprintf(stderr, "warning: the model drew NaN or infinite values; is it trained?\n");
             break;
         }

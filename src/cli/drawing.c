@@ -51,13 +51,12 @@ static int parse_classes(struct drawing *d, const struct cli_usage *u)
     return CLI_GO_ON;
 }
 
-void drawing_reorder(const struct drawing *d, const float *from, float *to, int64_t n, int back)
+void drawing_reorder(const float *from, float *to, int64_t n, int64_t plane, int64_t c, int back)
 {
-    const int64_t plane = d->h * d->w;
     for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < d->c; k++)
+        for (int64_t k = 0; k < c; k++)
             for (int64_t p = 0; p < plane; p++) {
-                const int64_t file = (i * d->c + k) * plane + p, inside = (i * plane + p) * d->c + k;
+                const int64_t file = (i * c + k) * plane + p, inside = (i * plane + p) * c + k;
                 if (back) to[file] = from[inside];
                 else to[inside] = from[file];
             }
@@ -69,32 +68,43 @@ static brume_status load_noise(struct drawing *d, const brume_st_tensor *t)
     float *raw = malloc((size_t)count * sizeof *raw);
     d->noise = malloc((size_t)count * sizeof *d->noise);
     brume_status st = raw && d->noise ? brume_st_read_f32(t, 0, count, raw) : BRUME_E_MEMORY;
-    if (st == BRUME_OK) drawing_reorder(d, raw, d->noise, d->n, 0);
+    if (st == BRUME_OK) drawing_reorder(raw, d->noise, d->n, d->h * d->w, d->c, 0);
     free(raw);
     return st;
 }
 
-/* A picture file as one image (h, w, c) in [-1, 1]. */
-static brume_status load_picture(const struct drawing *d, const char *path, float **out)
+static int64_t batches(const struct drawing *d) { return (d->n + d->batch - 1) / d->batch; }
+
+/* Only needed where a run begins at the picture, or keeps a part of it. */
+static brume_status load_known(struct drawing *d)
 {
-    brume_image *im = NULL;
-    *out = malloc((size_t)pixels(d) * sizeof **out);
-    if (!*out) return BRUME_E_MEMORY;
-    const brume_status st = brume_image_read(path, &im);
-    if (st == BRUME_OK) brume_image_fit(im, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, *out);
-    brume_image_free(im);
-    return st;
+    const int64_t n = batches(d) * d->batch;
+    if (!d->a->init_image) return BRUME_OK;
+    brume_status st = view_read(&d->view, d->a->init_image, &d->known_picture);
+    if (st != BRUME_OK || d->a->interpolate) return st;
+    d->known_states = malloc((size_t)(n * pixels(d)) * sizeof *d->known_states);
+    if (!d->known_states) return BRUME_E_MEMORY;
+    st = view_sample(&d->view, d->known_picture, d->seeds, n, d->known_states);
+    return st == BRUME_OK ? brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->known) : st;
 }
 
-static brume_status load_pictures(struct drawing *d)
+/* White keeps. A latent's pixel is kept where the first one of its block is, which is how diffusers makes masks smaller. */
+static brume_status load_mask(struct drawing *d)
 {
-    brume_status st = d->a->init_image ? load_picture(d, d->a->init_image, &d->known_pixels) : BRUME_OK;
-    if (st == BRUME_OK && d->a->mask) st = load_picture(d, d->a->mask, &d->mask_pixels);
-    for (int64_t p = 0; st == BRUME_OK && d->mask_pixels && p < d->h * d->w; p++) { /* white keeps: all channels of a pixel alike */
+    const struct view *v = &d->view;
+    const size_t bytes = (size_t)(d->batch * pixels(d)) * sizeof(float);
+    float *picture = NULL, *mask = malloc(bytes);
+    brume_status st = mask ? view_read(v, d->a->mask, &picture) : BRUME_E_MEMORY;
+    for (int64_t i = 0; st == BRUME_OK && i < d->batch * v->h * v->w; i++) {
+        const int64_t y = i / v->w % v->h * v->factor, x = i % v->w * v->factor;
         float sum = 0;
-        for (int64_t k = 0; k < d->c; k++) sum += d->mask_pixels[p * d->c + k];
-        for (int64_t k = 0; k < d->c; k++) d->mask_pixels[p * d->c + k] = sum > 0 ? 1 : 0;
+        for (int64_t k = 0; k < v->channels; k++) sum += picture[(y * v->width + x) * v->channels + k];
+        for (int64_t k = 0; k < d->c; k++) mask[i * d->c + k] = sum > 0 ? 1 : 0;
     }
+    if (st == BRUME_OK) st = brume_buffer_new(d->device, bytes, &d->mask);
+    if (st == BRUME_OK) st = brume_buffer_write(d->mask, 0, mask, bytes);
+    free(mask);
+    free(picture);
     return st;
 }
 
@@ -107,8 +117,6 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     d->c = c->in_channels;
     const int64_t factor = d->model->autoencoder ? brume_autoencoder_factor(&d->model->autoencoder->config) : 1;
     if (a->size % factor) return cli_wrong(u, "--size: this model's images are multiples of %lld", (long long)factor);
-    if (d->model->autoencoder && (a->strip || a->x0_strip || a->forward_strip || a->film || a->table || a->interpolate))
-        return cli_wrong(u, "this model draws latents: strips, films, --table and --interpolate are for models that draw images themselves");
     if (d->model->autoencoder && d->model->autoencoder->config.latent_channels != c->in_channels)
         return cli_wrong(u, "the autoencoder has %d latent channels, the U-Net %d", d->model->autoencoder->config.latent_channels, c->in_channels);
     d->h = a->size ? a->size / factor : c->sample_size[0];
@@ -126,18 +134,22 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
         return cli_wrong(u, "this model is a classifier of noisy images, which draws nothing itself: give it as --classifier to one that does");
     if (c->in_channels != c->out_channels && 2 * c->in_channels != c->out_channels)
         return cli_wrong(u, "the model takes %d channels and predicts %d", c->in_channels, c->out_channels);
-    if ((a->init_image || a->mask) && d->c != 1 && d->c != 3) return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->c);
-    const int points = d->h == 1 && d->w == 1 && d->c == 2;
+    view_begin(&d->view, d->model->autoencoder, d->h, d->w, d->c);
+    if ((a->init_image || a->mask) && d->view.channels != 1 && d->view.channels != 3)
+        return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->view.channels);
+    if (a->init_image && d->model->autoencoder && d->model->autoencoder->config.in_channels != d->view.channels)
+        return cli_wrong(u, "--init-image: the autoencoder reads %d channels and makes %lld", d->model->autoencoder->config.in_channels, (long long)d->view.channels);
+    const int points = !d->model->autoencoder && d->h == 1 && d->w == 1 && d->c == 2;
     if ((a->trajectories || a->field) && !points) return cli_wrong(u, "--%s is for points of the plane; this model draws images", a->field ? "field" : "trajectories");
     if ((a->x0_strip || a->forward_strip || a->table) && points)
         return cli_wrong(u, "this model draws points of the plane: --%s is for images", a->table ? "table" : a->x0_strip ? "x0-strip" : "forward-strip");
     /* Batches of equal size, so that one plan serves all; the rest of the last one is thrown away. */
-    const int64_t batches = (d->n + a->batch - 1) / a->batch;
-    d->batch = (d->n + batches - 1) / batches;
-    d->seeds = malloc((size_t)(batches * d->batch) * sizeof *d->seeds);
-    d->images = malloc((size_t)(batches * d->batch * pixels(d)) * sizeof *d->images);
+    const int64_t parts = (d->n + a->batch - 1) / a->batch;
+    d->batch = (d->n + parts - 1) / parts;
+    d->seeds = malloc((size_t)(parts * d->batch) * sizeof *d->seeds);
+    d->images = malloc((size_t)(parts * d->batch * pixels(d)) * sizeof *d->images);
     if (!d->seeds || !d->images) return cli_wrong(u, "out of memory for %lld images", (long long)d->n);
-    for (int64_t i = 0; i < batches * d->batch; i++) d->seeds[i] = (int64_t)brume_seed_mix((uint64_t)a->seed, (uint64_t)i);
+    for (int64_t i = 0; i < parts * d->batch; i++) d->seeds[i] = (int64_t)brume_seed_mix((uint64_t)a->seed, (uint64_t)i);
     return parse_classes(d, u);
 }
 
@@ -190,16 +202,6 @@ static brume_status make_classifier(struct drawing *d)
     return BRUME_OK;
 }
 
-/* The same picture for every image of a batch. */
-static brume_status upload(const struct drawing *d, const float *picture, brume_buffer **out)
-{
-    if (!picture) return BRUME_OK;
-    const size_t each = (size_t)pixels(d) * sizeof(float);
-    brume_status st = brume_buffer_new(d->device, (size_t)d->batch * each, out);
-    for (int64_t i = 0; st == BRUME_OK && i < d->batch; i++) st = brume_buffer_write(*out, (size_t)i * each, picture, each);
-    return st;
-}
-
 int drawing_open(struct drawing *d, const struct sample_args *a, const struct cli_usage *u, const char *folder)
 {
     brume_safetensors *file = NULL;
@@ -218,13 +220,13 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     if (st == BRUME_OK) status = prepare(d, u, noise);
     if (st == BRUME_OK && status == CLI_GO_ON) {
         if (noise) st = load_noise(d, noise);
-        if (st == BRUME_OK) st = load_pictures(d);
         if (st == BRUME_OK) st = cli_device_open(&a->device, a->quiet, &d->device);
+        if (st == BRUME_OK) st = view_open(&d->view, d->device);
+        if (st == BRUME_OK) st = load_known(d);
+        if (st == BRUME_OK && a->mask) st = load_mask(d);
         if (st == BRUME_OK) st = make_denoiser(d);
         if (st == BRUME_OK) st = make_classifier(d);
         if (st == BRUME_OK) st = brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->x);
-        if (st == BRUME_OK) st = upload(d, d->known_pixels, &d->known);
-        if (st == BRUME_OK) st = upload(d, d->mask_pixels, &d->mask);
     }
     brume_safetensors_close(file);
     return st == BRUME_OK ? status : cli_failed();
@@ -238,6 +240,7 @@ void drawing_close(struct drawing *d)
     brume_sampler_free(d->sampler);
     brume_unet2d_denoiser_free(d->denoiser);
     brume_classifier_free(d->classifier);
+    view_close(&d->view);
     brume_device_close(d->device);
     brume_model_free(d->model);
     brume_model_free(d->judge);
@@ -246,8 +249,9 @@ void drawing_close(struct drawing *d)
     free(d->labels);
     free(d->seeds);
     free(d->noise);
-    free(d->known_pixels);
-    free(d->mask_pixels);
+    free(d->known_picture);
+    free(d->known_states);
+    if (d->pictures != d->images) free(d->pictures);
     free(d->images);
 }
 
@@ -268,8 +272,6 @@ brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps)
     o.scheduler = &d->scheduler;
     return brume_sampler_new(d->device, &o, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &d->sampler);
 }
-
-static int64_t batches(const struct drawing *d) { return (d->n + d->batch - 1) / d->batch; }
 
 int64_t drawing_calls(const struct drawing *d) { return batches(d) * brume_sampler_calls(d->sampler); }
 
@@ -304,6 +306,7 @@ static brume_status draw_batch(struct drawing *d, int64_t first)
     } else if (st == BRUME_OK) {
         st = brume_sampler_start(d->sampler, d->seeds + first, d->x);
     }
+    if (st == BRUME_OK && d->known) st = brume_buffer_write(d->known, 0, d->known_states + first * pixels(d), bytes);
     const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first, .known = d->known, .mask = d->mask,
                                      .classifier = d->classifier ? &d->gradient : NULL, .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
     d->calls_seen = 0;
@@ -322,17 +325,7 @@ brume_status drawing_draw(struct drawing *d)
 
 brume_status drawing_decode(struct drawing *d)
 {
-    const brume_autoencoder *a = d->model->autoencoder;
-    if (!a) return BRUME_OK;
-    const int64_t f = brume_autoencoder_factor(&a->config), c = a->config.out_channels;
-    char note[256];
-    float *images = malloc((size_t)(d->n * f * d->h * f * d->w * c) * sizeof *images);
-    if (!images) return BRUME_E_MEMORY;
-    const brume_status st = brume_latents_decode(d->device, a, d->images, BRUME_SHAPE(d->n, d->h, d->w, d->c), NULL, images, note);
-    free(d->images);
-    d->images = images;
-    d->h *= f;
-    d->w *= f;
-    d->c = c;
-    return st;
+    if (d->pictures != d->images) free(d->pictures);
+    d->pictures = d->images;
+    return d->view.coder ? view_pictures(&d->view, d->images, d->n, &d->pictures) : BRUME_OK;
 }

@@ -7,6 +7,7 @@
 #include "brume/pipeline.h"
 #include "brume/safetensors.h"
 #include "sample_args.h"
+#include "view.h"
 
 struct drawing {
     const struct sample_args *a;
@@ -23,14 +24,17 @@ struct drawing {
     const char *sampler_name;
     brume_scheduler_config scheduler;  /* as the sampler follows it */
     brume_buffer *x, *known, *mask;
-    int64_t n, batch, h, w, c;         /* images as (n, h, w, c) */
+    int64_t n, batch, h, w, c;         /* states (n, h, w, c): images, or latents */
+    struct view view;                  /* and what they look like */
     int32_t *labels;                   /* n, or NULL */
     brume_prompt_context *prompts;     /* [prompt, negative], or NULL */
     int conditional;                   /* the model itself knows the labels; else the classifier alone */
     int64_t *seeds;                    /* n rounded up to whole batches */
     float *noise;                      /* given start noise (n, h, w, c), or NULL */
-    float *known_pixels, *mask_pixels; /* one image (h, w, c), or NULL */
-    float *images;                     /* result: n rounded up to whole batches */
+    float *known_picture;              /* of --init-image, or NULL */
+    float *known_states;               /* n rounded up to whole batches, or NULL */
+    float *images;                     /* result, states: n rounded up to whole batches */
+    float *pictures;                   /* the same as pictures: n at least; images itself where states are pictures */
     int n_classes;                     /* of --class: columns of the grid */
     int observe_x0;                    /* 1: the observer wants the estimates of x0 */
     void (*step)(void *ctx, int64_t done);             /* progress: network calls so far; may be NULL */
@@ -48,9 +52,9 @@ brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps)
 int64_t drawing_calls(const struct drawing *d);
 /* Draws all images into d->images, of a latent diffusion model their latents. */
 brume_status drawing_draw(struct drawing *d);
-/* Of a latent diffusion model: d->images from latents to images, h, w and c with them. Else nothing. */
+/* Makes d->pictures of d->images. */
 brume_status drawing_decode(struct drawing *d);
-/* (N, H, W, C) <-> the (N, C, H, W) of files: back = 1 for the way to the file. */
-void drawing_reorder(const struct drawing *d, const float *from, float *to, int64_t n, int back);
+/* (N, plane, C) <-> the (N, C, plane) of files, plane = H W: back = 1 for the way to the file. */
+void drawing_reorder(const float *from, float *to, int64_t n, int64_t plane, int64_t c, int back);
 
 #endif

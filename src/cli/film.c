@@ -7,18 +7,18 @@
 #define MOST_FRAMES 120
 #define WIDTH 320 /* about, in pixels */
 
-brume_status film_begin(struct film *f, const char *path, int64_t images, int64_t h, int64_t w, int64_t c, int ms)
+brume_status film_begin(struct film *f, const char *path, const struct view *v, int64_t images, int ms)
 {
-    *f = (struct film){ .images = images, .h = h, .w = w, .c = c, .centiseconds = ms < 20 ? 2 : ms / 10 };
-    f->cells = calloc((size_t)(2 * images * h * w * c), sizeof *f->cells);
+    *f = (struct film){ .view = v, .images = images, .centiseconds = ms < 20 ? 2 : ms / 10 };
+    f->cells = calloc((size_t)(2 * images * v->h * v->w * v->c), sizeof *f->cells);
     return f->cells ? brume_film_new(path, &f->gif) : BRUME_E_MEMORY;
 }
 
 static brume_status put(struct film *f, int centiseconds)
 {
     brume_image *grid = NULL;
-    const int64_t fit = WIDTH / (f->images * f->w); /* a film holds many pictures: small ones */
-    brume_status s = brume_image_grid(f->cells, 2 * f->images, (int32_t)f->h, (int32_t)f->w, (int32_t)f->c, (int32_t)f->images, fit > 1 ? (int32_t)fit : 1, &grid);
+    const int64_t fit = WIDTH / (f->images * f->view->width); /* a film holds many pictures: small ones */
+    brume_status s = view_grid(f->view, f->cells, 2 * f->images, f->images, fit > 1 ? fit : 1, &grid);
     if (s == BRUME_OK) s = brume_film_add(f->gif, grid, centiseconds);
     brume_image_free(grid);
     return s;
@@ -26,9 +26,9 @@ static brume_status put(struct film *f, int centiseconds)
 
 brume_status film_observe(struct film *f, const brume_sampler_event *e)
 {
-    const int64_t count = f->images * f->h * f->w * f->c;
-    const size_t bytes = (size_t)count * sizeof(float);
     if (!f->gif || !e->complete) return BRUME_OK;
+    const int64_t count = f->images * f->view->h * f->view->w * f->view->c;
+    const size_t bytes = (size_t)count * sizeof(float);
     if (e->step % (1 + e->steps / MOST_FRAMES) && e->step != e->steps) return BRUME_OK; /* long runs: not every step */
     brume_status s = brume_buffer_read(e->x, 0, f->cells, bytes);
     for (int64_t i = 0; i < count; i++) f->cells[i] *= (float)e->view_scale;

@@ -17,7 +17,7 @@ static const struct colour palette[] = { { 31, 90, 170, 0.55f }, { 214, 96, 30, 
                                          { 120, 80, 170, 0.55f }, { 140, 90, 70, 0.55f }, { 220, 110, 180, 0.55f }, { 110, 110, 110, 0.55f } };
 static const struct colour border = { 200, 200, 200, 1 }, path_colour = { 90, 110, 150, 0.35f };
 
-int plane_is(const struct drawing *d) { return d->h == 1 && d->w == 1 && d->c == 2; }
+int plane_is(const struct drawing *d) { return !d->model->autoencoder && d->h == 1 && d->w == 1 && d->c == 2; }
 
 static struct colour colour_of(const struct drawing *d, int64_t i)
 {

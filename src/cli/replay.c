@@ -60,7 +60,7 @@ static void put_options(brume_json_writer *w, const struct drawing *d)
         else if (!strcmp(o->name, "seed")) brume_json_put_int(w, "seed", a->seed);
         else if (!strcmp(o->name, "batch")) brume_json_put_int(w, "batch", d->batch);
         else if (!strcmp(o->name, "sampler")) brume_json_put_string(w, "sampler", d->sampler_name);
-        else if (!strcmp(o->name, "size") && d->h == d->w && !a->init_noise) brume_json_put_int(w, "size", d->h);
+        else if (!strcmp(o->name, "size") && d->h == d->w && !a->init_noise) brume_json_put_int(w, "size", d->view.height);
         else if (!strcmp(o->name, "steps") && !a->respacing && (a->steps || !a->interpolate)) brume_json_put_int(w, "steps", brume_sampler_steps(d->sampler));
         else if (!strcmp(o->name, "guidance") && (d->conditional || d->prompts)) brume_json_put_double(w, "guidance", a->guidance);
         else if (o->given && o->type != CLI_STRING) cli_option_write(w, o);

@@ -83,6 +83,7 @@ static int check(struct sample_args *a, const struct cli_option *o)
     }
     if ((a->mask || a->interpolate || a->strength != 1) && !a->init_image)
         return cli_wrong(u, "--%s needs --init-image FILE", a->mask ? "mask" : a->interpolate ? "interpolate" : "strength");
+    if (a->interpolate && (a->mask || a->strength != 1)) return cli_wrong(u, "--interpolate draws whole ways between two pictures: give neither --mask nor --strength");
     if (a->init_image && a->init_noise) return cli_wrong(u, "give one of --init-image and --init-noise");
     return CLI_GO_ON;
 }

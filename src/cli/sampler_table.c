@@ -21,7 +21,7 @@ struct table {
     const brume_sampler_kind *samplers[MOST];
     int64_t steps[MOST];
     int n_samplers, n_steps;
-    float *reference;      /* images of the reference, or NULL */
+    float *reference;      /* pictures of the reference, or NULL */
     struct cli_progress bar;
     int64_t calls_before;
 };
@@ -79,8 +79,8 @@ static brume_status picture(struct table *t, const float *images)
     brume_image *grid = NULL;
     void *bytes = NULL;
     size_t n = 0;
-    const int32_t columns = (int32_t)ceil(sqrt((double)d->n)), scale = (int32_t)fmax(1, 96 / (double)d->w / (columns > 3 ? 2 : 1));
-    brume_status s = brume_image_grid(images, d->n, (int32_t)d->h, (int32_t)d->w, (int32_t)d->c, columns, scale, &grid);
+    const int32_t columns = (int32_t)ceil(sqrt((double)d->n)), scale = (int32_t)fmax(1, 96 / (double)d->view.width / (columns > 3 ? 2 : 1));
+    brume_status s = brume_image_grid(images, d->n, (int32_t)d->view.height, (int32_t)d->view.width, (int32_t)d->view.channels, columns, scale, &grid);
     if (s == BRUME_OK) s = brume_png_write_memory(grid, "table", &bytes, &n);
     if (s == BRUME_OK) {
         fprintf(t->out, "<img alt=\"samples\" width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", grid->width, grid->height);
@@ -92,7 +92,7 @@ static brume_status picture(struct table *t, const float *images)
     return s;
 }
 
-/* Draws with a sampler; *seconds of it all, counts of one run. */
+/* Draws with a sampler; *seconds of it all but decoding, counts of one run. */
 static brume_status draw(struct table *t, const char *name, int64_t steps, double *seconds, brume_sampler_stats *stats)
 {
     struct drawing *d = t->d;
@@ -105,15 +105,15 @@ static brume_status draw(struct table *t, const char *name, int64_t steps, doubl
     *seconds = now() - begin;
     brume_sampler_get_stats(d->sampler, stats);
     t->calls_before += d->calls_done;
-    return s;
+    return s == BRUME_OK ? drawing_decode(d) : s;
 }
 
 static double distance(const struct table *t)
 {
-    const int64_t n = t->d->n * t->d->h * t->d->w * t->d->c;
+    const int64_t n = t->d->n * t->d->view.height * t->d->view.width * t->d->view.channels;
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
-        const double e = (double)t->d->images[i] - t->reference[i];
+        const double e = (double)t->d->pictures[i] - t->reference[i];
         sum += e * e;
     }
     return sqrt(sum / (double)n);
@@ -130,7 +130,7 @@ static brume_status cell(struct table *t, const brume_sampler_kind *k, int64_t s
     }
     if (s != BRUME_OK) return s;
     fprintf(t->out, "<td>");
-    s = picture(t, t->d->images);
+    s = picture(t, t->d->pictures);
     fprintf(t->out, "<br>%d calls, %.2f s%s", (int)stats.calls, seconds, stats.draws ? ", adds noise" : "");
     if (t->reference) fprintf(t->out, "<br>distance %.4f", distance(t));
     fprintf(t->out, "</td>\n");
@@ -161,7 +161,7 @@ static void head(const struct table *t, int64_t reference)
 static brume_status fill(struct table *t, int64_t reference)
 {
     struct drawing *d = t->d;
-    const size_t bytes = (size_t)(d->n * d->h * d->w * d->c) * sizeof(float);
+    const size_t bytes = (size_t)(d->n * d->view.height * d->view.width * d->view.channels) * sizeof(float);
     double seconds;
     brume_sampler_stats stats;
     brume_status s = BRUME_OK;
@@ -169,7 +169,7 @@ static brume_status fill(struct table *t, int64_t reference)
         if (reference > d->model->scheduler.num_train_timesteps) reference = d->model->scheduler.num_train_timesteps;
         s = draw(t, "ddim", reference, &seconds, &stats);
         if (s == BRUME_OK && !(t->reference = malloc(bytes))) s = BRUME_E_MEMORY;
-        if (s == BRUME_OK) memcpy(t->reference, d->images, bytes);
+        if (s == BRUME_OK) memcpy(t->reference, d->pictures, bytes);
     }
     head(t, reference);
     for (int i = 0; i < t->n_samplers && s == BRUME_OK; i++) {

@@ -9,10 +9,10 @@
 #include "brume/rng.h"
 #include "brume/sampler.h"
 
-brume_status strip_begin(struct strip *s, int64_t rows, int64_t columns, int64_t h, int64_t w, int64_t c)
+brume_status strip_begin(struct strip *s, const struct view *v, int64_t rows, int64_t columns)
 {
-    *s = (struct strip){ .wanted = 1, .rows = rows, .columns = columns, .h = h, .w = w, .c = c };
-    s->cells = calloc((size_t)(rows * columns * h * w * c), sizeof *s->cells);
+    *s = (struct strip){ .view = v, .rows = rows, .columns = columns };
+    s->cells = calloc((size_t)(rows * columns * v->h * v->w * v->c), sizeof *s->cells);
     return s->cells ? BRUME_OK : BRUME_E_MEMORY;
 }
 
@@ -20,9 +20,9 @@ void strip_free(struct strip *s) { free(s->cells); }
 
 brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0)
 {
-    const int64_t pixels = s->h * s->w * s->c;
     const float scale = x0 ? 1 : (float)e->view_scale;
-    if (!s->wanted || !e->complete || (x0 && !e->x0)) return BRUME_OK;
+    if (!s->view || !e->complete || (x0 && !e->x0)) return BRUME_OK;
+    const int64_t pixels = s->view->h * s->view->w * s->view->c;
     for (; s->filled < s->columns && e->progress >= (double)s->filled / (double)(s->columns - 1) - 1e-9; s->filled++)
         for (int64_t r = 0; r < s->rows; r++) {
             float *cell = s->cells + (r * s->columns + s->filled) * pixels;
@@ -35,16 +35,16 @@ brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0
 
 brume_status strip_picture(const struct strip *s, brume_image **out)
 {
-    return brume_image_grid(s->cells, s->rows * s->columns, (int32_t)s->h, (int32_t)s->w, (int32_t)s->c, (int32_t)s->columns, 0, out);
+    return view_grid(s->view, s->cells, s->rows * s->columns, s->columns, 0, out);
 }
 
-brume_status strip_forward(const brume_process *process, const float *x0, const int64_t *seeds, int64_t n, int64_t h, int64_t w, int64_t c,
-                           int64_t columns, brume_image **out)
+brume_status strip_forward(const brume_process *process, const struct view *v, const float *x0, const int64_t *seeds, int64_t n, int64_t columns,
+                           brume_image **out)
 {
     struct strip s;
-    const int64_t pixels = h * w * c;
+    const int64_t pixels = v->h * v->w * v->c;
     float *eps = malloc((size_t)pixels * sizeof *eps);
-    brume_status st = strip_begin(&s, n, columns, h, w, c);
+    brume_status st = strip_begin(&s, v, n, columns);
     if (!eps) st = BRUME_E_MEMORY;
     for (int64_t r = 0; st == BRUME_OK && r < n; r++) {
         brume_fill_normal((uint64_t)seeds[r], BRUME_STREAM_START, 0, 0, pixels, eps);

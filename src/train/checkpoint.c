@@ -56,8 +56,8 @@ static void objective_text(const brume_train_config *c, char text[OBJECTIVE_TEXT
     for (int i = 0; brume_time_sampling_row(i); i++)
         if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
     const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.frozen ? "captions by a frozen encoder, " : "captions, ";
-    char latents[40] = "", adapters[96];
-    if (c->autoencoder) snprintf(latents, sizeof latents, "latents of autoencoder %08x, ", brume_trainer_latent_hash(c->autoencoder));
+    char latents[64] = "", adapters[96];
+    if (c->autoencoder) snprintf(latents, sizeof latents, "latents of autoencoder %016" PRIx64 ", ", brume_trainer_latent_hash(c->autoencoder));
     brume_adapters_text(c, adapters);
     const int n = snprintf(text, OBJECTIVE_TEXT, "%s%s%sweighting %s, bound %s, times %s", adapters, latents, what, weighting, brume_bound_name(o->bound), times);
     char *more = text + n;

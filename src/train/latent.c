@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/hash.h"
 #include "brume/rng.h"
 
 #define CACHE_BYTES ((int64_t)1 << 30) /* beyond, images are encoded again whenever they come */
@@ -42,17 +43,10 @@ brume_status brume_trainer_latent_check(const brume_train_config *c, const brume
     return BRUME_OK;
 }
 
-/* FNV-1a over the words of the weights and the factor by which latents are scaled. */
-uint32_t brume_trainer_latent_hash(const brume_autoencoder *a)
+uint64_t brume_trainer_latent_hash(const brume_autoencoder *a)
 {
-    uint32_t words[2], hash = 2166136261u;
-    const float scale[2] = { (float)a->config.scaling_factor, (float)a->config.shift_factor };
-    for (int64_t i = 0; i < a->n_params; i++) {
-        memcpy(words, a->params + i, sizeof *words);
-        hash = (hash ^ words[0]) * 16777619u;
-    }
-    memcpy(words, scale, sizeof words);
-    return ((hash ^ words[0]) * 16777619u ^ words[1]) * 16777619u;
+    const double scale[2] = { a->config.scaling_factor, a->config.shift_factor };
+    return brume_hash_words(brume_hash_words(0, a->params, (size_t)a->n_params * sizeof *a->params), scale, sizeof scale);
 }
 
 brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_device *d, const brume_train_config *c, const brume_dataset *data, int64_t n)

@@ -21,7 +21,7 @@ brume_status brume_trainer_latent_fits(const brume_autoencoder_config *c, const 
 /* The same, and whether the config's network is one for such latents. data may be NULL. */
 brume_status brume_trainer_latent_check(const brume_train_config *c, const brume_dataset *data);
 /* Tells autoencoders apart: latents of another are another data set. */
-uint32_t brume_trainer_latent_hash(const brume_autoencoder *a);
+uint64_t brume_trainer_latent_hash(const brume_autoencoder *a);
 /* For parts of n examples. Without an autoencoder nothing is done. */
 brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_device *d, const brume_train_config *c, const brume_dataset *data, int64_t n);
 void brume_trainer_latent_close(struct brume_trainer_latent *x);
