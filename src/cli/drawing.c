@@ -88,21 +88,14 @@ static brume_status load_known(struct drawing *d)
     return st == BRUME_OK ? brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->known) : st;
 }
 
-/* White keeps. A latent's pixel is kept where the first one of its block is, which is how diffusers makes masks smaller. */
 static brume_status load_mask(struct drawing *d)
 {
-    const struct view *v = &d->view;
-    const size_t bytes = (size_t)(d->batch * pixels(d)) * sizeof(float);
-    float *picture = NULL, *mask = malloc(bytes);
-    brume_status st = mask ? view_read(v, d->a->mask, &picture) : BRUME_E_MEMORY;
-    for (int64_t i = 0; st == BRUME_OK && i < d->batch * v->h * v->w; i++) {
-        const int64_t y = i / v->w % v->h * v->factor, x = i % v->w * v->factor;
-        float sum = 0;
-        for (int64_t k = 0; k < v->channels; k++) sum += picture[(y * v->width + x) * v->channels + k];
-        for (int64_t k = 0; k < d->c; k++) mask[i * d->c + k] = sum > 0 ? 1 : 0;
-    }
-    if (st == BRUME_OK) st = brume_buffer_new(d->device, bytes, &d->mask);
-    if (st == BRUME_OK) st = brume_buffer_write(d->mask, 0, mask, bytes);
+    const size_t each = (size_t)pixels(d) * sizeof(float);
+    float *picture = NULL, *mask = malloc(each);
+    brume_status st = mask ? view_read(&d->view, d->a->mask, &picture) : BRUME_E_MEMORY;
+    if (st == BRUME_OK) view_mask(&d->view, picture, mask);
+    if (st == BRUME_OK) st = brume_buffer_new(d->device, (size_t)d->batch * each, &d->mask);
+    for (int64_t i = 0; st == BRUME_OK && i < d->batch; i++) st = brume_buffer_write(d->mask, (size_t)i * each, mask, each);
     free(mask);
     free(picture);
     return st;

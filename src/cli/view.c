@@ -75,3 +75,13 @@ brume_status view_sample(const struct view *v, const float *picture, const int64
     free(moments);
     return s;
 }
+
+void view_mask(const struct view *v, const float *picture, float *mask)
+{
+    for (int64_t i = 0; i < v->h * v->w; i++) {
+        const int64_t y = i / v->w * v->factor, x = i % v->w * v->factor;
+        float sum = 0;
+        for (int64_t k = 0; k < v->channels; k++) sum += picture[(y * v->width + x) * v->channels + k];
+        for (int64_t k = 0; k < v->c; k++) mask[i * v->c + k] = sum > 0 ? 1 : 0;
+    }
+}

@@ -28,5 +28,8 @@ brume_status view_read(const struct view *v, const char *path, float **picture);
 /* A picture as a state, which is a latent's mean; and as a sample with noise of that seed, as diffusers encodes. */
 brume_status view_state(const struct view *v, const float *picture, float *state);
 brume_status view_sample(const struct view *v, const float *picture, const int64_t *seeds, int64_t n, float *states);
+/* A picture of a mask as one: 1 where it is white, which means kept. A latent's pixel is what the first one of its block is, as diffusers makes masks
+ * smaller. mask (h, w, c). */
+void view_mask(const struct view *v, const float *picture, float *mask);
 
 #endif
