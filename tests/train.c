@@ -10,6 +10,7 @@
 #include "brume/safetensors.h"
 #include "brume/train.h"
 #include "check.h"
+#include "plan/tuner.h"
 #include "train/trainer.h"
 
 static char folder[256];
@@ -210,6 +211,42 @@ static void test_storage(const brume_dataset *data)
     free(other);
 }
 
+/* A run that goes on with other kernels than it was saved with must say so, and no other run. */
+static void test_resume_tuned(const brume_dataset *data)
+{
+    brume_train_config c;
+    brume_device *d = NULL;
+    brume_trainer *t = NULL;
+    brume_tuner *tuner = NULL;
+    struct brume_tuned e = { .choice = "" };
+    small_config(&c);
+    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) || !CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    CHECK_OK(brume_tuner_new(d, &tuner));
+    CHECK_OK(brume_trainer_new(d, &c, data, &t));
+    CHECK_OK(brume_trainer_save(t, folder, 0));
+    CHECK_OK(brume_trainer_resume(t, folder, NULL));
+    CHECK(brume_trainer_resume_warning(t) == NULL);
+    brume_trainer_free(t);
+    d->tuner = NULL;
+    for (int i = 0; !*e.choice && i < tuner->n; i++) /* any step that another kernel computes, too */
+        for (const struct brume_variant *v = tuner->noted[i].node->op->kernels; v->name; v++)
+            if (v != tuner->noted[i].rule.variant && brume_variant_runs(v, tuner->noted[i].node, &d->caps)) {
+                e.key = tuner->noted[i].key;
+                snprintf(e.choice, sizeof e.choice, "%s", v->name);
+            }
+    CHECK(*e.choice);
+    CHECK_OK(brume_tuning_put(d->tuning, &e));
+    CHECK_OK(brume_trainer_new(d, &c, data, &t));
+    CHECK_OK(brume_trainer_resume(t, folder, NULL));
+    CHECK(brume_trainer_resume_warning(t) && strstr(brume_trainer_resume_warning(t), "tuned"));
+    CHECK_OK(brume_trainer_save(t, folder, 0));
+    CHECK_OK(brume_trainer_resume(t, folder, NULL));
+    CHECK(brume_trainer_resume_warning(t) == NULL);
+    brume_trainer_free(t);
+    brume_tuner_free(tuner);
+    brume_device_close(d);
+}
+
 static uint64_t takes(brume_device *d, brume_train_config c, int32_t micro_batch, int recompute)
 {
     brume_plan_stats s = { 0 };
@@ -390,6 +427,7 @@ int main(void)
     test_micro_batch(data);
     test_recompute(data);
     test_storage(data);
+    test_resume_tuned(data);
     test_memory_limit(data);
     test_refusals(data);
     test_learning_rates();

@@ -16,6 +16,7 @@ typedef struct brume_device_options {
     const char *isa;   /* cpu: NULL or "auto" = best; "generic", "avx2", "avx512", "neon" */
     int clblast;       /* opencl: -1 = where it suits the device (GPUs), 0 = never, 1 = always */
     int no_cache;      /* opencl: 1 = compiled programs are neither taken from the disk nor stored there; see brume_cache_get_info() */
+    int no_tuning;     /* 1 = kernels are chosen by the rules alone, not by what brume_tuner_run() found fastest; see brume/tune.h */
     /**
      * opencl: told how far long preparations are, at the first use of a model on a device: "compiling programs", then (drivers
      * compile what they need at the first launch) "preparing kernels", and "storing programs". May be called from another thread, never

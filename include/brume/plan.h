@@ -34,6 +34,7 @@ typedef struct brume_plan_stats {
     uint64_t input_bytes;
     uint64_t packed_bytes;       /* packed copies of constant weights */
     uint64_t host_bytes;         /* on the host beside these: scratch of threads; of a trainer also its copy of a batch */
+    int tuned;                   /* launches whose kernel is not the rule's choice but that of tuning (brume/tune.h) */
     double flops;                /* per run: multiply and add count as two */
 } brume_plan_stats;
 
@@ -62,7 +63,8 @@ brume_status brume_plan_check_guards(brume_plan *p);
 typedef struct brume_plan_step {
     const char *name;      /* of the node (the last one of a chain); owned by the graph */
     char op[160];          /* "conv2d"; of a chain, its functions: "add+silu" */
-    const char *kernel;    /* variant chosen, "single" or "chain" */
+    char kernel[48];       /* variant chosen, with a row of parameters behind a colon where tuning chose it; "single" or "chain" */
+    int tuned;             /* 1: the kernel is not the rule's choice but that of tuning */
     char shapes[256];      /* inputs -> outputs: "64x28x28x32, 3x3x32x32, - -> 64x28x28x32" ("-": an absent optional input) */
     double flops;          /* multiply and add count as two */
     double bytes;          /* of all inputs and outputs, each once */
@@ -76,6 +78,9 @@ void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out);
  * brume_device_finish(), as kernels run asynchronously on OpenCL). BRUME_E_ARG for a step that does not exist.
  */
 brume_status brume_plan_run_step(brume_plan *p, int i);
+
+/** Tells plans with different tuned kernels apart: 0 if every kernel is the rule's choice, else a hash of all tuned choices, each once. */
+uint64_t brume_plan_tuning(const brume_plan *p);
 
 /** One line per step for a reader: op, name, kernel variant, shapes, MFLOP. Calls line(ctx, text) for each. */
 void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx);

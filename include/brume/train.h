@@ -138,6 +138,11 @@ brume_plan *brume_trainer_plan(brume_trainer *t);
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
 /** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. note may be NULL. */
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
+/**
+ * After brume_trainer_resume(): NULL, or why the run may from now on differ in its last bits from one without interruption: kernels were tuned
+ * differently then (see brume/tune.h). Owned by the library.
+ */
+const char *brume_trainer_resume_warning(const brume_trainer *t);
 
 /** Model and training settings for a kind of data: brume_preset_row(i) until NULL. */
 typedef struct brume_preset {

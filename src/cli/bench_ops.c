@@ -126,6 +126,7 @@ static void put_ops(brume_json_writer *w, const struct profile *p)
         brume_json_put_string(w, "op", k->step.op);
         brume_json_put_string(w, "shapes", k->step.shapes);
         brume_json_put_string(w, "kernel", k->step.kernel);
+        brume_json_put_bool(w, "tuned", k->step.tuned);
         brume_json_put_int(w, "calls", k->count);
         brume_json_put_double(w, "median_ms", ms);
         brume_json_put_double(w, "min_ms", k->times.ms[0]);

@@ -64,7 +64,7 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
         int k = 0;
         brume_plan_get_step(plan, i, &s);
         if (strcmp(s.kernel, "chain") == 0 || strcmp(s.kernel, "single") == 0) continue;
-        while (k < n && (strcmp(kinds[k].step.op, s.op) || strcmp(kinds[k].step.kernel, s.kernel))) k++;
+        while (k < n && (strcmp(kinds[k].step.op, s.op) || strcmp(kinds[k].step.kernel, s.kernel) || kinds[k].step.tuned != s.tuned)) k++;
         if (k == n) kinds[n++].step = s;
         kinds[k].count++;
     }
@@ -75,7 +75,7 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
             if (strcmp(kinds[j].step.op, kinds[k].step.op)) continue;
             const size_t used = strlen(text);
             if (j == k) snprintf(text + used, size - used, "%s%s: ", k ? "; " : "", kinds[k].step.op);
-            snprintf(text + strlen(text), size - strlen(text), "%s%s %d", j == k ? "" : ", ", kinds[j].step.kernel, kinds[j].count);
+            snprintf(text + strlen(text), size - strlen(text), "%s%s%s %d", j == k ? "" : ", ", kinds[j].step.kernel, kinds[j].step.tuned ? "*" : "", kinds[j].count);
         }
     }
     free(kinds);
@@ -120,7 +120,8 @@ static void report_unet(const struct bench_args *a, const struct result *p, stru
     cli_report_int(r, "programs_compiled", "OpenCL programs compiled", p->first.compiled);
     cli_report_int(r, "programs_cached", "OpenCL programs from the disk", p->first.cached);
     cli_report_float(r, "peak_mib", "largest memory of the process", p->peak / 1048576, "MiB");
-    cli_report_text(r, "kernels", "kernels chosen", p->kernels);
+    cli_report_int(r, "tuned", "launches by tuned kernels", p->stats.tuned);
+    cli_report_text(r, "kernels", "kernels chosen (*: by tuning)", p->kernels);
 }
 
 /* key and what begin the names of the values. */

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "device_options.h"
 #include "memory.h"
+#include "model_plan.h"
 #include "options.h"
 #include "report.h"
 
@@ -18,37 +19,6 @@ struct plan_args {
     const char *limit;
     uint64_t memory_limit;
 };
-
-static void print_line(void *ctx, const char *text)
-{
-    (void)ctx;
-    printf("%s\n", text);
-}
-
-/* The network alone, evaluated once. copy: values that are on the host while parameters are made or read, one after the other. */
-static brume_status plan_infer(brume_device *d, const struct plan_args *a, const brume_train_config *c, brume_plan_stats *stats, int64_t *copy)
-{
-    const brume_unet2d_config *u = &c->unet;
-    brume_plan *plan = NULL;
-    brume_graph *g = brume_graph_new();
-    const brume_tensor slab = brume_slab(g, "params");
-    const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, u, a->batch, u->sample_size[0], u->sample_size[1], 77);
-    brume_output(g, brume_unet2d(g, u, slab, &in, NULL), "prediction");
-    if (a->storage == BRUME_STORAGE_F16) brume_store_half(g, slab);
-    for (int i = 0; i < brume_param_count(g, slab); i++) {
-        const int64_t n = brume_shape_numel(brume_param_at(g, slab, i)->shape);
-        if (n > *copy) *copy = n;
-    }
-    const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
-    const brume_status s = brume_plan_new(d, g, &options, &plan);
-    if (s == BRUME_OK) {
-        brume_plan_get_stats(plan, stats);
-        if (a->steps && !a->json) brume_plan_describe(plan, print_line, NULL);
-    }
-    brume_plan_free(plan);
-    brume_graph_free(g);
-    return s;
-}
 
 /*
  * Largest resident set of a process that trains or evaluates; of a device with memory of its own, without what lies there.
@@ -80,6 +50,7 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     if (a->mode && a->micro_batch) cli_report_int(&r, "micro_batch", "micro-batch", a->micro_batch);
     cli_report_int(&r, "parameters", "parameters", params);
     cli_report_int(&r, "kernels", "kernel launches of one run", s->kernels);
+    cli_report_int(&r, "tuned", "of these by tuned kernels", s->tuned);
     cli_report_float(&r, "gflop", "arithmetic of one run", s->flops / 1e9, "GFLOP");
     cli_report_float(&r, "arena_mib", "activations and workspaces", (double)s->arena_bytes / mib, "MiB");
     cli_report_float(&r, "persistent_mib", "parameters and training state", (double)s->persistent_bytes / mib, "MiB");
@@ -114,7 +85,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
-    s = a->mode ? brume_train_estimate(d, &c, &stats) : plan_infer(d, a, &c, &stats, &copy);
+    s = a->mode ? brume_train_estimate(d, &c, &stats) : cli_plan_infer(d, &c, a->batch, a->steps && !a->json, &stats, &copy);
     if (a->mode) copy = brume_unet2d_param_count(&c.unet);
     if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);

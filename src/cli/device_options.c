@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "brume/tune.h"
+
 const char *const cli_clblasts[] = { "auto", "off", "on", NULL }, *const cli_storages[] = { "f32", "f16", NULL };
 
 #define LINE 5 /* seconds between two lines where there is no terminal */
@@ -33,10 +35,14 @@ static void tell_preparing(void *ctx, const char *what, int done, int total)
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out)
 {
     static const int clblast[] = { -1, 0, 1 };
-    const brume_device_options options = { .threads = (int)d->threads, .clblast = clblast[d->clblast], .no_cache = !d->cache,
+    const brume_device_options options = { .threads = (int)d->threads, .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
                                            .preparing = quiet ? NULL : tell_preparing };
     const brume_status s = brume_device_open(d->spec, &options, out);
-    if (s == BRUME_OK && !quiet) {
+    if (s != BRUME_OK) return s;
+    brume_tuning_info tuning;
+    brume_device_get_tuning(*out, &tuning);
+    if (tuning.refused) fprintf(stderr, "brume: %s\n", tuning.note);
+    if (!quiet) {
         brume_device_info info;
         brume_device_get_info(*out, &info);
         fprintf(stderr, "device %s: %s, %s, %d %s\n", info.spec, info.name, info.platform, info.compute_units, info.is_opencl ? "compute units" : "threads");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The options that every command with a device shares: --device, --threads, --clblast, --cache. */
+ * The options that every command with a device shares: --device, --threads, --clblast, --cache, --tuning. */
 #ifndef BRUME_CLI_DEVICE_OPTIONS_H
 #define BRUME_CLI_DEVICE_OPTIONS_H
 
@@ -9,21 +9,23 @@
 
 extern const char *const cli_clblasts[], *const cli_storages[]; /* choices */
 
-struct cli_device { const char *spec; int64_t threads; int clblast, cache; };
+struct cli_device { const char *spec; int64_t threads; int clblast, cache, tuning; };
 
 /* Defaults; then rows of an option table: OPT_DEVICE(&d). */
-#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1 }
+#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1, .tuning = 1 }
 #define OPT_DEVICE(d)                                                                                                                        \
     OPT_STRING("device", &(d)->spec, "D", "auto, cpu, opencl or opencl:PLATFORM.DEVICE (see brume devices)"),                                \
         OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
         OPT_CHOICE("clblast", &(d)->clblast, cli_clblasts, "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
-        OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)")
+        OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)"), \
+        OPT_FLAG("tuning", &(d)->tuning, "take the kernels that brume tune found fastest on this device (they may change last bits)")
 
 /* Row of an option table for a storage: int *. */
 #define OPT_STORAGE(to) \
     OPT_CHOICE("storage", to, cli_storages, "what waits in memory (arithmetic is f32): f16 takes half as much, rounded to 11 bits")
 
-/* Opens the device and, unless quiet, says on stderr which, and how far its preparations at the first use are. */
+/* Opens the device and, unless quiet, says on stderr which, and how far its preparations at the first use are. Always warns of tuned choices that
+ * are damaged. */
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out);
 
 #endif

@@ -140,6 +140,9 @@ struct brume_op {
     const struct brume_ew *ew;
     void (*ew_params)(const struct brume_node *n, float p[BRUME_EW_MAX_PARAM]);
     double (*flops)(const struct brume_node *n); /* NULL: one per output element */
+    /* What of the attributes may decide which kernel is fastest, as text ("" for nothing): a part of the keys of tuned choices (raw
+     * attributes have padding). NULL: an op with attributes is not tuned. */
+    void (*key)(const struct brume_node *n, char *text, size_t size);
 };
 
 struct brume_pack_attrs { const int64_t *offsets; int64_t size; }; /* attrs of the pack op; offsets in elements */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/cache_folder.h"
 #include "base/file.h"
 #include "base/hash.h"
 
@@ -40,21 +41,6 @@ static uint32_t checksum(const struct header *h, const char *key, const unsigned
     return (uint32_t)crc32_z(c, binary, (size_t)h->binary_bytes);
 }
 
-/* $BRUME_CACHE, else $XDG_CACHE_HOME/brume, else ~/.cache/brume; NULL with the reason. A relative XDG path counts as unset (its standard says so). */
-static char *find_folder(char why[256])
-{
-    const char *own = getenv("BRUME_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char *base = NULL;
-    if (own && !strcmp(own, "off")) snprintf(why, 256, "switched off by BRUME_CACHE=off");
-    else if (own && *own) base = strdup(own);
-    else if (xdg && *xdg == '/') base = brume_path_join(xdg, "brume");
-    else if (home && *home) base = brume_path_join(home, ".cache/brume");
-    else snprintf(why, 256, "none of BRUME_CACHE, XDG_CACHE_HOME and HOME is set");
-    char *folder = base ? brume_path_join(base, "programs") : NULL;
-    free(base);
-    return folder;
-}
-
 static uint64_t find_limit(void)
 {
     const char *text = getenv("BRUME_CACHE_MIB");
@@ -65,8 +51,7 @@ static uint64_t find_limit(void)
 
 void brume_cl_cache_open(struct brume_cl_cache *c, char why[256])
 {
-    why[0] = 0;
-    *c = (struct brume_cl_cache){ .folder = find_folder(why), .limit = find_limit() };
+    *c = (struct brume_cl_cache){ .folder = brume_cache_folder("programs", why), .limit = find_limit() };
     if (!c->folder) return;
     if (brume_make_folders(c->folder) != BRUME_OK) snprintf(why, 256, "%.255s", brume_error());
     else if (access(c->folder, R_OK | W_OK | X_OK)) snprintf(why, 256, "%.200s: %s", c->folder, strerror(errno));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/pool.h"
 #include "opencl/embedded.h"
 
@@ -23,6 +24,13 @@ const char *brume_cl_source(const char *file)
     for (const struct brume_cl_file *f = brume_cl_files; f->name; f++)
         if (!strcmp(f->name, file)) return f->text;
     return NULL;
+}
+
+uint64_t brume_cl_kernels(void)
+{
+    uint64_t h = 0;
+    for (const struct brume_cl_file *f = brume_cl_files; f->name; f++) h = h * 1099511628211u ^ brume_fnv1a(f->text, f->length);
+    return h;
 }
 
 /* One program to be made. Threads write to their own job only; what failed is said afterwards, by the thread that asked. */
@@ -203,7 +211,7 @@ static brume_status take(struct brume_cl_device *d, struct job *jobs, int n, bru
             free_program(d, j->made);
             continue;
         }
-        if (j->cached || !d->cache.folder) {
+        if (j->cached || d->base.trial || !d->cache.folder) {
             free(j->made->key);
             j->made->key = NULL;
         }

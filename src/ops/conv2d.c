@@ -2,6 +2,8 @@
  * Cross-correlation of channels-last images with zero padding, bias and residual in one pass. Groups are cut and joined by the builder. */
 #include "ops/conv2d.h"
 
+#include <stdio.h>
+
 #include "brume/ops.h"
 #include "ops/gemm_cl.h"
 #include "simd/simd.h"
@@ -28,6 +30,12 @@ struct brume_conv brume_conv2d_sizes_of(const struct brume_node *n)
 double brume_conv2d_flops(const struct brume_conv *c)
 {
     return 2.0 * (double)(c->n * c->ho * c->wo) * (double)(c->kh * c->kw) * (double)c->i * (double)c->o;
+}
+
+void brume_conv2d_key(const struct brume_node *n, char *text, size_t size)
+{
+    const struct brume_conv2d_attrs *a = n->attrs;
+    snprintf(text, size, "stride %d pad %d,%d,%d,%d", (int)a->stride, (int)a->pad[0], (int)a->pad[1], (int)a->pad[2], (int)a->pad[3]);
 }
 
 static brume_status shape(struct brume_node *n)
@@ -260,7 +268,7 @@ static const struct brume_variant kernels[] = {
 
 static const struct brume_op op_conv2d = {
     .name = "conv2d", .n_in_min = 2, .n_in_max = 4, .optional = 1u << BIAS | 1u << RESIDUAL, .n_out = 1, .shape = shape, .grad = grad,
-    .kernels = kernels, .flops = flops,
+    .kernels = kernels, .flops = flops, .key = brume_conv2d_key,
 };
 
 /* Group j convolves its own slice of the input channels with its own slice of the output channels. */

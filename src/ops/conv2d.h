@@ -16,6 +16,8 @@ struct brume_conv brume_conv2d_sizes_of(const struct brume_node *n);
 struct brume_conv brume_conv2d_dx_sizes_of(const struct brume_node *n);
 struct brume_conv brume_conv2d_dw_sizes_of(const struct brume_node *n);
 double brume_conv2d_flops(const struct brume_conv *c);
+/** The `key` of the three ops. */
+void brume_conv2d_key(const struct brume_node *n, char *text, size_t size);
 /** Rows or columns of the result. */
 int64_t brume_conv2d_extent(int64_t in, int64_t before, int64_t after, int64_t kernel, int64_t stride);
 

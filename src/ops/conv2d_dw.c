@@ -170,6 +170,7 @@ static const struct brume_variant kernels[] = {
 
 static const struct brume_op op_conv2d_dw = {
     .name = "conv2d_dw", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .key = brume_conv2d_key,
 };
 
 brume_tensor brume_conv2d_dw(brume_graph *g, brume_tensor x, brume_tensor dy, const struct brume_conv2d_attrs *a)

@@ -203,6 +203,7 @@ static const struct brume_variant kernels[] = {
 
 static const struct brume_op op_conv2d_dx = {
     .name = "conv2d_dx", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .key = brume_conv2d_key,
 };
 
 brume_tensor brume_conv2d_dx(brume_graph *g, brume_tensor dy, brume_tensor w, const struct brume_conv2d_attrs *a)

@@ -7,6 +7,7 @@
 #include "ops/suits.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/pool.h"
@@ -442,9 +443,15 @@ static double grad_flops(const struct brume_node *n)
     return (double)brume_shape_numel(n->in_v[0]->shape) * (at->act ? 40 : 12);
 }
 
+static void key(const struct brume_node *n, char *text, size_t size)
+{
+    const struct brume_group_norm_attrs *a = n->attrs;
+    snprintf(text, size, "groups %d act %d", a->groups, (int)a->act);
+}
+
 const struct brume_op brume_op_group_norm_grad = {
     .name = "group_norm_grad", .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels,
-    .flops = grad_flops,
+    .flops = grad_flops, .key = key,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -458,7 +465,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 const struct brume_op brume_op_group_norm = {
     .name = "group_norm", .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape, .grad = grad, .kernels = forward_kernels,
-    .flops = flops,
+    .flops = flops, .key = key,
 };
 
 brume_tensor brume_group_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, int groups, float norm_eps, brume_act act)

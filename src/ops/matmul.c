@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Batched matrix product of the last two axes, either operand transposed or not. */
+#include <stdio.h>
+
 #include "brume/ops.h"
 #include "ops/gemm_cl.h"
 #include "simd/conv.h"
@@ -182,8 +184,14 @@ static const struct brume_variant kernels[] = {
     { 0 },
 };
 
+static void key(const struct brume_node *n, char *text, size_t size)
+{
+    const struct attrs *a = n->attrs;
+    snprintf(text, size, "%s%s", a->trans_a ? "A" : "a", a->trans_b ? "B" : "b"); /* capitals: transposed */
+}
+
 static const struct brume_op op_matmul = {
-    .name = "matmul", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "matmul", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = key,
 };
 
 brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int trans_a, int trans_b)

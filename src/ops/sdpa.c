@@ -3,6 +3,7 @@
  * without their random dropout). q (B, Sq, heads D), k and v (B, Sk, heads D). */
 #include "ops/sdpa.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/pool.h"
@@ -296,8 +297,15 @@ static double products(const struct brume_node *n, double count)
 static double flops(const struct brume_node *n) { return products(n, 2); }
 static double grad_flops(const struct brume_node *n) { return products(n, 5); }
 
+static void key(const struct brume_node *n, char *text, size_t size)
+{
+    const struct brume_sdpa_attrs *a = n->attrs;
+    snprintf(text, size, "heads %d causal %d", a->heads, a->causal);
+}
+
 const struct brume_op brume_op_sdpa_grad = {
     .name = "sdpa_grad", .n_in_min = 6, .n_in_max = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
+    .key = key,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -318,6 +326,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 const struct brume_op brume_op_sdpa = {
     .name = "sdpa", .n_in_min = 3, .n_in_max = 3, .n_out = 2, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
+    .key = key,
 };
 
 brume_tensor brume_sdpa(brume_graph *g, brume_tensor q, brume_tensor k, brume_tensor v, int heads, int causal, float scale)

@@ -32,6 +32,7 @@ struct brume_step {
     const struct brume_node *node;        /* for a chain: its last node */
     const struct brume_variant *variant;  /* NULL for a chain */
     int row;                              /* of the variant's parameters; 0: its rule chooses */
+    uint64_t tuned;                       /* not the rule's choice but that of tuning: a hash of it; 0: the rule's */
     const struct brume_fused *fused;      /* NULL for a kernel */
     int n_in, n_out;
     const struct brume_place *in;
@@ -74,6 +75,8 @@ struct brume_backend {
     brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots);
     /* Runs one of them alone, as run does in its turn. */
     brume_status (*run_step)(struct brume_exec *e, brume_buffer *const *slots, int step);
+    /* Tells the sources of the kernels from those of other versions; NULL: the version of brume does. */
+    uint64_t (*kernels)(void);
     /* Multiply-add rate of the whole device in GFLOP/s, measured. */
     brume_status (*measure_peak)(struct brume_device *d, double *gflops);
 };
@@ -83,6 +86,9 @@ struct brume_device {
     const struct brume_backend *backend;
     struct brume_caps caps;
     int programs_compiled, programs_cached; /* OpenCL programs made so far */
+    struct brume_tuning *tuning;            /* tuned choices of kernels; NULL: the rules choose */
+    struct brume_tuner *tuner;              /* notes what plans are made of; NULL: nobody does */
+    bool trial;                             /* programs made now are candidates: not to be kept on the disk */
 };
 struct brume_buffer { struct brume_device *device; size_t bytes; };
 

@@ -5,7 +5,7 @@
 
 #include "plan/arena.h"
 #include "plan/plan.h"
-#include "plan/variants.h"
+#include "plan/tuning.h"
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "plan: out of host memory"); }
 
@@ -77,6 +77,43 @@ static bool is_step(const struct brume_plan *p, int i)
     return p->needed[i] && !(n->op->flags & BRUME_OP_ALIAS) && (p->group[i] < 0 || p->group[i] == i);
 }
 
+static bool constant_weight(const struct brume_plan *p, brume_tensor t)
+{
+    const struct brume_value *root = t == BRUME_NONE ? NULL : value(p, p->values[t].root);
+    return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
+}
+
+/* Inputs that are constant and that a kernel of the node would pack: then it packs them once. */
+static uint32_t packed_once(const struct brume_plan *p, const struct brume_node *n)
+{
+    uint32_t mask = 0;
+    for (const struct brume_variant *v = n->op->kernels; v && v->name; v++)
+        if (v->pack_bytes && brume_variant_runs(v, n, &p->device->caps) && constant_weight(p, n->in[v->pack_input])) mask |= 1u << v->pack_input;
+    return mask;
+}
+
+/* The tuned choice, if there is one that can run, else the rule's. *tuned: its hash where the two differ, else 0. */
+static brume_status choose(const struct brume_plan *p, const struct brume_node *n, struct brume_choice *k, uint64_t *tuned)
+{
+    const struct brume_device *d = p->device;
+    char key[BRUME_TUNING_KEY];
+    *k = brume_variant_choose(n, &d->caps, p->options.variant);
+    *tuned = 0;
+    if (p->options.variant || !k->variant || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
+    const uint32_t constant = packed_once(p, n);
+    if (!brume_tuning_key(n, constant, key)) return BRUME_OK;
+    if (d->tuner) {
+        const brume_status s = brume_tuner_note(d->tuner, n, constant, key, *k);
+        if (s != BRUME_OK) return s;
+    }
+    const struct brume_tuned *const e = d->tuning ? brume_tuning_find(d->tuning, key) : NULL;
+    struct brume_choice found;
+    if (!e || !brume_variant_find(n, &d->caps, e->choice, &found) || (found.variant == k->variant && found.row == k->row)) return BRUME_OK;
+    *tuned = brume_tuned_hash(e);
+    *k = found;
+    return BRUME_OK;
+}
+
 static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s, brume_tensor *inputs)
 {
     const struct brume_node *n = brume_graph_node(p->graph, i);
@@ -92,9 +129,12 @@ static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s,
         s->n_in = f->n_in;
         return st;
     }
-    const struct brume_choice k = brume_variant_choose(n, &p->device->caps, p->options.variant);
+    struct brume_choice k;
+    const brume_status st = choose(p, n, &k, &s->tuned);
+    if (st != BRUME_OK) return st;
     s->variant = k.variant;
     s->row = k.row;
+    p->stats.tuned += s->tuned != 0;
     if (!s->variant)
         return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name, p->device->backend->kind);
     s->n_in = n->n_in;
@@ -177,12 +217,6 @@ static void reuse_inputs(struct brume_plan *p, const brume_tensor *inputs)
             break;
         }
     }
-}
-
-static bool constant_weight(const struct brume_plan *p, brume_tensor t)
-{
-    const struct brume_value *root = t == BRUME_NONE ? NULL : value(p, p->values[t].root);
-    return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
 }
 
 /* Is t, wholly in memory that the plan owns, read by its packing alone? */

@@ -58,7 +58,7 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
     p->steps = calloc(n_nodes + 1, sizeof *p->steps);
     p->fused = calloc(n_nodes + 1, sizeof *p->fused);
     if (!p->values || !p->needed || !p->group || !p->steps || !p->fused) { s = no_memory(); goto fail; }
-    if ((s = brume_plan_layout(p)) != BRUME_OK) goto fail;
+    if ((s = brume_plan_layout(p)) != BRUME_OK || (s = brume_plan_hash_tuning(p)) != BRUME_OK) goto fail;
     if (d->backend->scratch_bytes) p->stats.host_bytes = d->backend->scratch_bytes(d, p->steps, p->n_steps);
     p->options.elsewhere = NULL; /* the caller's list need not outlive this call */
     if (!p->options.dry) {

@@ -47,6 +47,7 @@ struct brume_plan {
     struct brume_exec *exec;
     bool packed_stale;
     brume_plan_stats stats;
+    uint64_t tuning;        /* see brume_plan_tuning() */
 };
 
 #define BRUME_GUARD_BYTES 256
@@ -58,6 +59,9 @@ uint64_t brume_plan_value_bytes(const struct brume_value *v);
 bool brume_plan_in_arena(const struct brume_plan *p, brume_tensor t);
 /* Where a value lies; slot -1 for BRUME_NONE. */
 struct brume_place brume_plan_place(const struct brume_plan *p, brume_tensor t);
+
+/* steps.c: finds plan->tuning from the steps. */
+brume_status brume_plan_hash_tuning(struct brume_plan *p);
 
 /* guards.c: lists the guard words; fills arena and guards before a run. For plans with options.poison. */
 brume_status brume_plan_make_guards(struct brume_plan *p);

@@ -2,9 +2,12 @@
  * Plans: telling a reader what their steps are. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "plan/plan.h"
+#include "plan/variants.h"
 
 /* Appends to text of `size` bytes, cutting what does not fit. */
 static void append(char *text, size_t size, const char *fmt, ...) BRUME_PRINTF(3, 4);
@@ -43,22 +46,45 @@ void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out)
 {
     const struct brume_step *s = &p->steps[i];
     const struct brume_node *n = s->node;
-    *out = (brume_plan_step){ .name = n->name };
+    *out = (brume_plan_step){ .name = n->name, .tuned = s->tuned != 0 };
     if (s->fused) {
-        out->kernel = s->fused->n_ops > 1 ? "chain" : "single";
+        snprintf(out->kernel, sizeof out->kernel, "%s", s->fused->n_ops > 1 ? "chain" : "single");
         for (int k = 0; k <= n->index; k++)
             if (p->needed[k] && p->group[k] == n->index)
                 append(out->op, sizeof out->op, "%s%s", *out->op ? "+" : "", brume_graph_node(p->graph, k)->op->name);
         for (int k = 0; k < s->fused->n_in; k++) add_chain_input(out, k ? ", " : "", s->fused, k);
         out->flops = (double)brume_shape_numel(n->out_v[0]->shape) * s->fused->n_ops;
     } else {
-        out->kernel = s->variant->name;
+        brume_choice_name((struct brume_choice){ s->variant, s->row }, out->kernel);
         append(out->op, sizeof out->op, "%s", n->op->name);
         for (int j = 0; j < n->n_in; j++) add_shape(out, j ? ", " : "", n->in_v[j]);
         out->flops = n->op->flops ? n->op->flops(n) : 0;
         for (int k = 0; !n->op->flops && k < n->n_out; k++) out->flops += (double)brume_shape_numel(n->out_v[k]->shape);
     }
     for (int k = 0; k < n->n_out; k++) add_shape(out, k ? ", " : " -> ", n->out_v[k]);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+uint64_t brume_plan_tuning(const brume_plan *p) { return p->tuning; }
+
+brume_status brume_plan_hash_tuning(struct brume_plan *p)
+{
+    uint64_t *all = malloc(((size_t)p->stats.tuned + 1) * sizeof *all);
+    size_t n = 0, distinct = 0;
+    if (!all) return brume_fail(BRUME_E_MEMORY, "plan: out of host memory");
+    for (int i = 0; i < p->n_steps; i++)
+        if (p->steps[i].tuned) all[n++] = p->steps[i].tuned;
+    qsort(all, n, sizeof *all, by_value);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || all[i] != all[i - 1]) all[distinct++] = all[i];
+    p->tuning = n ? brume_fnv1a(all, distinct * sizeof *all) | 1 : 0;
+    free(all);
+    return BRUME_OK;
 }
 
 void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx)
@@ -69,7 +95,7 @@ void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char
         brume_plan_step s;
         brume_plan_get_step(p, i, &s);
         if (n->n_out) brume_shape_text(n->out_v[0]->shape, shape);
-        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s", n->op->name, s.kernel, shape, s.flops / 1e6, n->name);
+        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s%s", n->op->name, s.kernel, shape, s.flops / 1e6, n->name, s.tuned ? " (tuned)" : "");
         line(ctx, text);
     }
 }

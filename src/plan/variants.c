@@ -19,6 +19,17 @@ static int row_of(const struct brume_variant *v, const struct brume_caps *c, con
     return 0;
 }
 
+bool brume_variant_find(const struct brume_node *n, const struct brume_caps *c, const char *wanted, struct brume_choice *k)
+{
+    const size_t length = strcspn(wanted, ":");
+    for (const struct brume_variant *v = n->op->kernels; v && v->name; v++) {
+        if (strlen(v->name) != length || memcmp(v->name, wanted, length) || !brume_variant_runs(v, n, c)) continue;
+        *k = (struct brume_choice){ v, wanted[length] ? row_of(v, c, wanted + length + 1) : 0 };
+        return !wanted[length] || k->row;
+    }
+    return false;
+}
+
 struct brume_choice brume_variant_choose(const struct brume_node *n, const struct brume_caps *c, const char *wanted)
 {
     const size_t length = wanted ? strcspn(wanted, ":") : 0;

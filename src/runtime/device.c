@@ -7,7 +7,7 @@
 
 #include "base/fail.h"
 #include "brume/device.h"
-#include "plan/backend.h"
+#include "plan/tuning.h"
 #include "runtime/backends.h"
 
 #define FORMS "expected auto, cpu, opencl or opencl:P.D (`brume devices` lists them)"
@@ -92,7 +92,7 @@ static brume_status best_opencl(bool gpu_only, char spec[32], char note[256])
     return BRUME_OK;
 }
 
-brume_status brume_device_open(const char *spec, const brume_device_options *options, brume_device **out)
+static brume_status open_by(const char *spec, const brume_device_options *options, brume_device **out)
 {
     char found[32], note[256];
     int platform, device;
@@ -124,9 +124,21 @@ brume_status brume_device_open(const char *spec, const brume_device_options *opt
     return brume_backends_open(found, options, out);
 }
 
+brume_status brume_device_open(const char *spec, const brume_device_options *options, brume_device **out)
+{
+    brume_status s = open_by(spec, options, out);
+    if (s != BRUME_OK || (options && options->no_tuning)) return s;
+    if ((s = brume_tuning_open(*out)) == BRUME_OK) return s;
+    brume_device_close(*out);
+    *out = NULL;
+    return s;
+}
+
 void brume_device_close(brume_device *d)
 {
-    if (d) d->backend->close(d);
+    if (!d) return;
+    brume_tuning_free(d->tuning);
+    d->backend->close(d);
 }
 
 void brume_device_get_info(const brume_device *d, brume_device_info *info) { d->backend->info(d, info); }

@@ -70,9 +70,17 @@ static void objective_text(const brume_train_config *c, char text[OBJECTIVE_TEXT
     if (o->offset_noise > 0) snprintf(more, left, ", offset noise %.9g", o->offset_noise);
 }
 
+/* The tuned kernels of the trainer, as text: with others the same step has other last bits. */
+static void tuning_text(const struct brume_trainer *t, char text[32])
+{
+    uint64_t h = brume_plan_tuning(t->plan);
+    if (t->update.plan && t->update.plan != t->plan) h ^= brume_plan_tuning(t->update.plan) * 31;
+    snprintf(text, 32, "%016" PRIx64, h);
+}
+
 static brume_status save_state(struct brume_trainer *t, const char *folder, int64_t note)
 {
-    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[OBJECTIVE_TEXT], scale[32], good[32], skipped[32], weights[32];
+    char path[4096], step[32], seed[32], batch[32], note_text[32], objective[OBJECTIVE_TEXT], scale[32], good[32], skipped[32], weights[32], tuning[32];
     struct state st[STATE_TENSORS];
     struct source from[STATE_TENSORS + 1];
     brume_st_item items[STATE_TENSORS + 1];
@@ -90,6 +98,7 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
         n++;
     }
     objective_text(&t->config, objective);
+    tuning_text(t, tuning);
     snprintf(step, sizeof step, "%" PRId64, t->done);
     snprintf(seed, sizeof seed, "%" PRIu64, t->config.seed);
     snprintf(batch, sizeof batch, "%d", t->config.batch);
@@ -100,7 +109,7 @@ static brume_status save_state(struct brume_trainer *t, const char *folder, int6
     snprintf(weights, sizeof weights, "%" PRIu64, t->weights_hash);
     const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(t->config.optimizer),
                                "brume.objective", objective, "brume.note", note_text, "brume.loss_scale", scale,
-                               "brume.good_steps", good, "brume.skipped_steps", skipped, "brume.weights", weights, NULL };
+                               "brume.good_steps", good, "brume.skipped_steps", skipped, "brume.weights", weights, "brume.tuning", tuning, NULL };
     if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
     return s;
 }
@@ -269,6 +278,20 @@ static brume_status read_loss_scale(struct brume_update *u, brume_storage storag
     return BRUME_OK;
 }
 
+/* States from before there was tuning were trained without. */
+static void compare_tuning(struct brume_trainer *t, const brume_safetensors *f)
+{
+    char now[32];
+    const char *then = brume_safetensors_metadata(f, "brume.tuning");
+    tuning_text(t, now);
+    t->other_kernels = strcmp(then ? then : "0000000000000000", now) != 0;
+}
+
+const char *brume_trainer_resume_warning(const brume_trainer *t)
+{
+    return t->other_kernels ? "other kernels are tuned than when this run was saved: from here on it may differ in last bits from a run without interruption" : NULL;
+}
+
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note)
 {
     char path[4096];
@@ -282,6 +305,7 @@ brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t 
     if (s == BRUME_OK) s = number(f, "brume.note", &kept);
     if (s == BRUME_OK) s = read_loss_scale(&t->update, t->config.storage, f);
     if (s == BRUME_OK) s = read_state(t, f);
+    if (s == BRUME_OK) compare_tuning(t, f);
     brume_safetensors_close(f);
     if (s != BRUME_OK) return brume_fail_in(s, "cannot resume");
     t->done = (int64_t)step;

@@ -152,6 +152,8 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
     if (s == BRUME_OK && o->resume) s = brume_trainer_resume(t, o->folder, &log_bytes);
     else if (s == BRUME_OK && brume_is_file(path))
         s = brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
+    const char *warning = s == BRUME_OK && o->resume ? brume_trainer_resume_warning(t) : NULL;
+    if (warning && o->event) o->event(o->ctx, warning);
     if (s == BRUME_OK) s = write_config(o);
     if (s == BRUME_OK) s = open_log(&r, log_bytes);
     if (s == BRUME_OK) s = loop(&r);

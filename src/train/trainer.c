@@ -374,6 +374,7 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     if (!apart(t)) return;
     brume_plan_get_stats(t->update.plan, &u);
     s->nodes += u.nodes;
+    s->tuned = s->tuned * (int)runs + u.tuned;
     s->kernels = s->kernels * (int)runs + u.kernels;
     s->arena_bytes += u.arena_bytes;
     s->persistent_bytes += u.persistent_bytes;

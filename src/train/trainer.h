@@ -46,6 +46,7 @@ struct brume_trainer {
     struct brume_update update;
     int64_t n_params, n_weights, done;
     uint64_t weights_hash;   /* of weights that stay as they are */
+    bool other_kernels;      /* the state that it was resumed from was trained by kernels that were tuned differently */
     brume_process *process;
     brume_time_sampler *time_sampler;
     /* host copies of a part */
