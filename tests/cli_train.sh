@@ -99,6 +99,10 @@ same weighed/training/run.json again/training/run.json
 rm -r again/training/state.safetensors again/unet # as if killed before the first checkpoint
 ok "begin again" sh -c '"$@" 2>&1 | grep "no checkpoint yet"' train "$brume" train --out again --resume
 same weighed/unet/diffusion_pytorch_model.safetensors again/unet/diffusion_pytorch_model.safetensors
+ok "a report of itself" grep -q "Learning rate" weighed/report.html
+ok "a report with pictures" "$brume" report a --steps 3 --out page.html --device cpu
+ok "of both processes" sh -c 'test $(grep -c "<img alt=.*process" page.html) = 2'
+refused 1 "no folder of a run" "$brume" report config.json --no-pictures
 echo '{"_why": 1, "stepz": 4}' >wrong.json
 refused 2 "wrong.json: stepz: there is no option --stepz; did you mean --steps" "$brume" train --config wrong.json --out c
 echo '{"steps": "4"}' >wrong.json

@@ -42,6 +42,7 @@ check opencl base graph plan
 check runtime base graph plan cpu opencl
 check diffusion base
 check nn base
+check report base
 check convert base
 check train base
 check cli

@@ -228,6 +228,7 @@ typedef struct brume_run_options {
     const char *config;             /**< text of training/run.json, written once the run has begun: how it was asked for; may be NULL */
     int resume;                     /**< 1: go on from the folder's checkpoint; 0: the folder must not hold one */
     int64_t save_every, sample_every; /**< steps; 0: only at the end */
+    int64_t report_every;           /**< steps between new versions of report.html (see brume/report.h); 0: only at the end */
     int32_t sample_count;           /**< images of a preview grid */
     double sample_guidance;         /**< classifier-free guidance scale of previews of class models */
     double max_seconds;             /**< stop (with a checkpoint) after this time; 0: no limit */

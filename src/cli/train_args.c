@@ -117,8 +117,7 @@ static int write_run(struct train_args *a, const struct cli_option *options)
         brume_json_put_string(a->run, "_brume", BRUME_VERSION);
         brume_json_put_string(a->run, "_command", usage.name);
         cli_options_write(a->run, options, not_saved);
-        brume_json_end(a->run);
-        if (brume_json_writer_text(a->run)) return CLI_GO_ON;
+        return CLI_GO_ON;
     }
     fprintf(stderr, "brume train: out of memory\n");
     return CLI_FAILED;
@@ -143,7 +142,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     };
     brume_train_config c;
     brume_train_config_default(&c);
-    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .samples = 60, .guidance = 2,
+    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .report_every = 500, .samples = 60, .guidance = 2,
                               .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
                               .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
                               .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
@@ -222,6 +221,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("minutes", &a->minutes, 0, 1e6, "M", "stop after this time, with a checkpoint; 0: no limit"),
         OPT_INT("save-every", &a->save_every, 0, 1e12, "N", "steps between checkpoints; 0: only at the end"),
         OPT_INT("sample-every", &a->sample_every, 0, 1e12, "N", "steps between pictures; 0: only at the end"),
+        OPT_INT("report-every", &a->report_every, 0, 1e12, "N", "steps between new versions of RUN/report.html; 0: only at the end"),
         OPT_INT("samples", &a->samples, 0, 1024, "N", "images in such a picture; 0: none"),
         OPT_FLOAT("guidance", &a->guidance, -100, 100, "S", "guidance scale of such a picture (class and text models)"),
 

@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "brume/report.h"
 #include "train/trainer.h"
 
 struct run {
@@ -103,6 +104,13 @@ static brume_status preview(struct run *r)
     return s;
 }
 
+/* A page that cannot be written is told, but ends no run. */
+static void report(struct run *r, bool end)
+{
+    enum { REFRESH = 30 }; /* seconds */
+    if ((fflush(r->log) || brume_report_write(r->o->folder, NULL, end ? 0 : REFRESH) != BRUME_OK) && r->o->event) r->o->event(r->o->ctx, brume_error());
+}
+
 static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
 
 static brume_status loop(struct run *r)
@@ -122,6 +130,7 @@ static brume_status loop(struct run *r)
         const bool end = r->t->done == r->c->steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
         if (due(o->sample_every, r->t->done) || end) s = preview(r);
         if (s == BRUME_OK && (due(o->save_every, r->t->done) || end || stop)) s = checkpoint(r);
+        if (s == BRUME_OK && (due(o->report_every, r->t->done) || end || stop)) report(r, end || stop);
         if (s == BRUME_OK && stop && !end)
             return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
                               r->t->done, r->c->steps, o->folder);
