@@ -13,6 +13,7 @@
 #include "brume/data.h"
 #include "brume/device.h"
 #include "brume/lora.h"
+#include "brume/model.h"
 #include "brume/objective.h"
 #include "brume/plan.h"
 #include "brume/schedule.h"
@@ -108,6 +109,13 @@ void brume_trainer_free(brume_trainer *t);
  * that stay as they are, before a resume as well: a checkpoint holds a checksum of them alone.
  */
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n);
+/**
+ * Starts from a model that may be of other classes, channels or conditions: every parameter whose name and shape the model has (of a text
+ * encoder that learns along, too) is the model's, all others stay fresh. Of conv_out the channels of the mean are kept where those of a learned variance come
+ * or go. BRUME_E_ARG: no parameter fits. With adapters nothing may differ, see brume_trainer_set_params().
+ * note   which parameters are new and which of the model's were left out, or ""
+ */
+brume_status brume_trainer_init(brume_trainer *t, const brume_model *m, char note[1024]);
 /** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
 /**

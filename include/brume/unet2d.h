@@ -160,6 +160,8 @@ brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet
 brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_tensor slab, const brume_unet2d_inputs *in,
                           const brume_dropout_source *train);
 
+/** Appends the network for the smallest image to g, for the names, shapes and places of its parameters: *slab. Checks the config first. */
+brume_status brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c, brume_tensor *slab);
 /** Number of parameters of a model: built on paper, nothing is allocated for them. 0 if the config cannot be built: see brume_error(). */
 int64_t brume_unet2d_param_count(const brume_unet2d_config *c);
 

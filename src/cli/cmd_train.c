@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brume/json.h"
 #include "brume/model.h"
 #include "commands.h"
 #include "device_options.h"
@@ -74,11 +75,13 @@ static void introduce(const brume_train_config *c, const brume_dataset *data, co
             (double)(stats.arena_bytes + stats.persistent_bytes + stats.input_bytes + stats.packed_bytes) / 1048576);
 }
 
-static brume_status init_from(brume_trainer *t, const char *folder)
+static brume_status init_from(brume_trainer *t, const char *folder, int quiet)
 {
     brume_model *m = NULL;
+    char note[1024];
     brume_status s = brume_model_load(folder, NULL, &m);
-    if (s == BRUME_OK) s = brume_trainer_set_params(t, m->params, m->n_params);
+    if (s == BRUME_OK) s = brume_trainer_init(t, m, note);
+    if (s == BRUME_OK && !quiet && note[0]) fprintf(stderr, "init    %s: %s\n", folder, note);
     brume_model_free(m);
     return s;
 }
@@ -86,13 +89,36 @@ static brume_status init_from(brume_trainer *t, const char *folder)
 /* Does a run go on from networks of its own folder? One of adapters holds none: they are those of --init still. */
 static int goes_on(const struct train_args *a) { return a->resume && !a->lora; }
 
-/* What reads captions: a folder's, the run's own, or one made for the data. */
+static int is_file_of(const char *folder, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "r");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+static int is_stable_diffusion(const char *folder)
+{
+    char path[4096];
+    brume_json *index = NULL;
+    snprintf(path, sizeof path, "%s/model_index.json", folder);
+    const int is = brume_json_load(path, &index) == BRUME_OK && !strcmp(brume_json_string(brume_json_find(index, "_class_name"), ""), "StableDiffusionPipeline");
+    brume_json_free(index);
+    return is;
+}
+
+/*
+ * What reads captions: that of --text-encoder, which stays as it is; else the run's own, or that of the model to start from, which learns on unless adapters or
+ * a StableDiffusionPipeline say that it is one for many networks; else one made for the data.
+ */
 static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, brume_text_model **frozen)
 {
-    if (!a->text_encoder && !a->resume && !a->lora) return brume_train_config_text(c, data, tokenizer);
+    const char *folder = a->text_encoder ? a->text_encoder : goes_on(a) ? a->out : a->init && is_file_of(a->init, "text_encoder/config.json") ? a->init : NULL;
+    const int stays = a->text_encoder || a->lora || (a->init && folder && is_stable_diffusion(a->init));
+    if (!folder && !a->lora) return brume_train_config_text(c, data, tokenizer);
     brume_status s = brume_dataset_check_captions(data);
-    if (s == BRUME_OK) s = brume_train_config_text_load(c, a->text_encoder ? a->text_encoder : a->lora ? a->init : a->out, tokenizer,
-                                                           a->text_encoder || a->lora ? frozen : NULL);
+    if (s == BRUME_OK) s = brume_train_config_text_load(c, folder ? folder : a->init, tokenizer, stays ? frozen : NULL);
     if (s == BRUME_OK && !a->model && !a->init && !a->resume) c->unet.cross_attention_dim = c->text.encoder.hidden_size;
     return s;
 }
@@ -100,12 +126,9 @@ static brume_status read_text(const struct train_args *a, brume_train_config *c,
 /* What makes latents: that of the run that goes on; else a folder's, or that of the model to start from, if it has one. */
 static brume_status read_autoencoder(const struct train_args *a, brume_train_config *c, brume_autoencoder **out)
 {
-    char path[4096];
     const char *model = goes_on(a) ? a->out : a->init;
     *out = NULL;
-    snprintf(path, sizeof path, "%s/vae/config.json", model ? model : "");
-    FILE *own = model ? fopen(path, "r") : NULL;
-    if (own) fclose(own);
+    const int own = model && is_file_of(model, "vae/config.json");
     if (!a->vae && !own) return BRUME_OK;
     const brume_status s = brume_autoencoder_load(a->vae && !goes_on(a) ? a->vae : model, NULL, out, NULL);
     c->autoencoder = *out;
@@ -161,7 +184,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
-    if (s == BRUME_OK && a->init && !goes_on(a)) s = init_from(t, a->init);
+    if (s == BRUME_OK && a->init && !goes_on(a)) s = init_from(t, a->init, a->quiet);
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
@@ -201,10 +224,14 @@ static brume_status start_config(const struct train_args *a, brume_train_config 
     return s;
 }
 
-static int train_denoiser(const struct train_args *a)
+static int train_denoiser(struct train_args *a)
 {
     brume_train_config c;
     brume_status s = start_config(a, &c);
+    if (s == BRUME_OK && a->cond == TRAIN_COND_AUTO && brume_unet2d_context_dim(&c.unet)) { /* a network that reads captions can be told nothing else */
+        a->cond = TRAIN_COND_TEXT;
+        if (!strcmp(a->data, "shapes")) a->data = "shapes-text";
+    }
     if (s == BRUME_OK) s = train(a, &c);
     brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {

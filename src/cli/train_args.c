@@ -156,7 +156,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
         OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points; default: by the data"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
-        OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder"),
+        OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder; what its classes or channels do not fit is new, and told"),
         OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),
         OPT_STRING("text-encoder", &a->text_encoder, "DIR", "read captions by the text encoder and tokenizer of that folder, which stay as they are; "
                    "default: small ones that learn"),

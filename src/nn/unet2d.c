@@ -347,9 +347,8 @@ brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet
     return in;
 }
 
-static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab)
+brume_status brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c, brume_tensor *slab)
 {
-    const brume_unet2d_config *c = config;
     const brume_status s = brume_unet2d_config_check(c);
     if (s != BRUME_OK) return s;
     const int64_t side = shrinks_by(c); /* the weights of the MLP alone depend on the size of the image */
@@ -360,6 +359,8 @@ static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *s
     brume_unet2d(g, c, *slab, &in, NULL);
     return BRUME_OK;
 }
+
+static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab) { return brume_unet2d_on_paper(g, config, slab); }
 
 const struct brume_network_kind brume_unet2d_network = { "a U-Net", "diffusion_pytorch_model", on_paper };
 
