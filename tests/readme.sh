@@ -17,8 +17,8 @@ check() { # check TEXT COMMAND...
     fi
 }
 
-# Lines that continue with a backslash are joined; then every "brume COMMAND ..." must be a command that knows its options.
-sed -e ':a' -e '/\\$/N; s/\\\n//; ta' README.md docs/performance.md scripts/demo.sh | grep -E '(^|/|`)brume [a-z]+' | grep -v '^#' >"$list" || true
+# Lines that continue with a backslash are joined, commands side by side are parted; then every "brume COMMAND ..." must be a command that knows its options.
+sed -e ':a' -e '/\\$/N; s/\\\n//; ta' README.md docs/performance.md scripts/demo.sh | sed 's/`, `/\n`/g' | grep -E '(^|/|`)brume [a-z]+' | grep -v '^#' >"$list" || true
 while read -r line; do
     for command in $(echo "$line" | grep -oE 'brume [a-z]+' | cut -d' ' -f2); do
         "$brume" --help | grep -q "^  $command " || continue
