@@ -4,7 +4,7 @@
 
 usage: check_with_diffusers.py BRUME
 The last line is "N passed, N failed". Exit status: 0 passed, 1 failed, 77 without diffusers, torch or safetensors (a skip for meson).
-Takes half a minute; works in a temporary folder. Outputs must agree within 1e-4 of their largest value."""
+Takes a minute; works in a temporary folder. Without peft the comparison of adapters is left out. Outputs must agree within 1e-4 of their largest value."""
 import math
 import os
 import subprocess
@@ -231,8 +231,97 @@ def trained(folder):
     check("trained, DDIM of 5 steps", load_file(samples)["samples"], noise.clamp(-1, 1))
 
 
+def random_adapters(net, names, alpha):
+    """A LoRA of peft on the named layers of a network, with values that matter."""
+    from peft import LoraConfig
+
+    net.add_adapter(LoraConfig(r=3, lora_alpha=alpha, target_modules=names, init_lora_weights=False), adapter_name="default")
+
+
+def kohya_file(path):
+    """Names of sd-scripts: attention, feed-forward, projection and, as with conv_dim, a 3x3 convolution."""
+    block, tensors = "lora_unet_down_blocks_0_attentions_0", {}
+    layers = {block + "_transformer_blocks_0_attn2_to_k": (8, 16, 1), block + "_transformer_blocks_0_ff_net_2": (8, 32, 1), block + "_proj_in": (8, 8, 1),
+              "lora_unet_mid_block_resnets_0_conv1": (16, 16, 3), "lora_te_text_model_encoder_layers_0_self_attn_out_proj": (16, 16, 1)}
+    for name, (o, i, k) in layers.items():
+        conv = k > 1 or name.endswith("proj_in")
+        tensors[name + ".lora_down.weight"] = torch.randn(2, i, k, k) * 0.3 if conv else torch.randn(2, i) * 0.3
+        tensors[name + ".lora_up.weight"] = torch.randn(o, 2, 1, 1) * 0.3 if conv else torch.randn(o, 2) * 0.3
+        tensors[name + ".alpha"] = torch.tensor(1.5)
+    save_file(tensors, path)
+
+
+def adapters(folder):
+    """Files of adapters, written by brume, by diffusers and by hand, draw the same in diffusers and in brume."""
+    sd = os.path.join(os.environ.get("BRUME_SHARED") or os.path.join(os.path.dirname(__file__), "../../shared"), "golden/models/pipeline-sd-tiny")
+    try:
+        import peft  # noqa: F401, which diffusers asks for
+        from diffusers import StableDiffusionPipeline
+        from peft.utils import get_peft_model_state_dict
+    except ImportError as absent:
+        print(f"adapters skipped: {absent}")
+        return
+    if not os.path.isdir(sd):
+        print(f"adapters skipped: no {sd}")
+        return
+    noise = torch.randn(2, 4, 8, 8)
+    noise_file, samples = os.path.join(folder, "latents.safetensors"), os.path.join(folder, "drawn.safetensors")
+    save_file({"noise": noise}, noise_file)
+
+    def pipeline(where=sd):
+        p = StableDiffusionPipeline.from_pretrained(where, safety_checker=None)
+        p.set_progress_bar_config(disable=True)
+        return p
+
+    def theirs(p):
+        return p(["red"] * 2, latents=noise.clone(), num_inference_steps=4, guidance_scale=3.0, height=16, width=16, output_type="pt").images * 2 - 1
+
+    def ours(*arguments):
+        brume("sample", sd, "--prompt", "red", "--init-noise", noise_file, "--steps", "4", "--guidance", "3", "--save-tensors", samples, *arguments)
+        return load_file(samples)["samples"].clamp(-1, 1)
+
+    plain = theirs(pipeline())
+    check("pipeline without adapters", ours(), plain)
+
+    def compare(name, file, scale=None):
+        p = pipeline()
+        p.load_lora_weights(file, adapter_name="it")
+        if scale:
+            p.set_adapters("it", scale)
+        want = theirs(p)
+        if (want - plain).abs().max() < 0.01:
+            raise AssertionError(f"{name} changes nothing: the comparison would say nothing")
+        check(name, ours("--lora", f"{file}:{scale}" if scale else file), want)
+        return want
+
+    for form in ("diffusers", "kohya"):
+        out, merged = os.path.join(folder, "lora-" + form), os.path.join(folder, "merged-" + form)
+        brume("train", "--data", "shapes-text", "--cond", "text", "--init", sd, "--lora", "4", "--lora-alpha", "6", "--lora-targets", "both", "--lora-format",
+              form, "--steps", "20", "--batch", "8", "--lr", "0.02", "--warmup", "0", "--ema", "0", "--samples", "0", "--out", out)
+        want = compare("adapters trained, " + form, os.path.join(out, "pytorch_lora_weights.safetensors"))
+        brume("convert", sd, "--merge-lora", out, "--out", merged)
+        check("adapters merged, " + form, theirs(pipeline(merged)), want)
+    compare("adapters trained, scaled", os.path.join(folder, "lora-diffusers/pytorch_lora_weights.safetensors"), 0.5)
+
+    torch.manual_seed(1)
+    p = pipeline()
+    random_adapters(p.unet, ["to_q", "to_out.0", "ff.net.0.proj", "proj_in", "conv1", "time_emb_proj"], 5)
+    random_adapters(p.text_encoder, ["k_proj", "out_proj", "fc2"], 2)
+    configs = [dict(n.peft_config["default"].to_dict()) for n in (p.unet, p.text_encoder)]
+    for c in configs:  # sets and enums, which JSON has not
+        for k in c:
+            c[k] = sorted(c[k]) if isinstance(c[k], set) else getattr(c[k], "value", c[k])
+    p.save_lora_weights(os.path.join(folder, "theirs"), get_peft_model_state_dict(p.unet, adapter_name="default"),
+                        get_peft_model_state_dict(p.text_encoder, adapter_name="default"), unet_lora_adapter_metadata=configs[0],
+                        text_encoder_lora_adapter_metadata=configs[1])
+    compare("adapters of diffusers", os.path.join(folder, "theirs/pytorch_lora_weights.safetensors"))
+    kohya_file(os.path.join(folder, "kohya.safetensors"))
+    compare("adapters of kohya", os.path.join(folder, "kohya.safetensors"))
+
+
 with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
     converted(temporary)
     trained(temporary)
+    adapters(temporary)
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed != 0)

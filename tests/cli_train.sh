@@ -207,6 +207,30 @@ ok "go on from it" "$brume" train --task autoencoder --init ae --data shapes --s
 refused 2 "keeps no training state" "$brume" train --task autoencoder --resume --out ae
 refused 2 "adds no noise" "$brume" train --task autoencoder --objective v --out ae
 
+# Adapters beside a model's weights: a resumed run has the same bits and needs no options; the file is small, and draws what the merged folder draws.
+beside="--data shapes --count 64 --batch 4 --device cpu --samples 2 --quiet"
+ok "train adapters" "$brume" train $beside --init a --lora 2 --lora-alpha 1 --out adapters --steps 4
+ok "two steps" "$brume" train $beside --init a --lora 2 --lora-alpha 1 --out halves --steps 2
+ok "and two more" "$brume" train --out halves --steps 4 --resume
+same adapters/pytorch_lora_weights.safetensors halves/pytorch_lora_weights.safetensors
+ok "whose folder has no network" test ! -e adapters/unet
+ok "draw with it" "$brume" sample a --lora adapters:0.5 --lora adapters:0.5 --n 2 --steps 2 --device cpu --quiet --save-tensors with.safetensors --out with.png
+ok "merge it" "$brume" convert a --merge-lora adapters --out merged --quiet
+ok "draw from the merged" "$brume" sample merged --n 2 --steps 2 --device cpu --quiet --save-tensors merged.safetensors
+near with.safetensors merged.safetensors 1e-5 # half of it twice is rounded twice
+ok "draw it again" "$brume" sample --replay with.png --out again.png
+same with.png again.png
+ok "draw without" "$brume" sample a --n 2 --steps 2 --device cpu --quiet --save-tensors without.safetensors
+ok "which differs" sh -c '! cmp -s with.safetensors without.safetensors'
+ok "write kohya's names" "$brume" train $beside --init a --lora 2 --lora-alpha 1 --lora-format kohya --out kohya --steps 4
+ok "merge those" "$brume" convert a --merge-lora kohya --out merged2 --quiet
+near merged/unet/diffusion_pytorch_model.safetensors merged2/unet/diffusion_pytorch_model.safetensors 1e-6
+refused 1 "beside other weights" "$brume" train $beside --lora 2 --lora-alpha 1 --out adapters --steps 5 --resume --init merged
+refused 1 "adapters of rank 2, alpha 1" "$brume" train --out adapters --steps 5 --resume --lora-alpha 2
+refused 1 "No such file" "$brume" sample a --lora nowhere.safetensors --out x.png
+refused 2 "give it as --init" "$brume" train $beside --lora 2 --out x
+refused 2 "writes a folder" "$brume" convert a --merge-lora adapters --to sd-single --out x.safetensors
+
 # The same run on an OpenCL device.
 if "$brume" devices | grep -q '^opencl:'; then
     ok "train on opencl" "$brume" train --data shapes --model config.json --count 64 --batch 4 --samples 6 --device opencl --out o --steps 6

@@ -175,7 +175,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         brume_autoencoder_free(autoencoder);
         return s;
     }
-    const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1);
+    const int could = !a->lora || c->unet.class_embed_type == BRUME_CLASS_TABLE; /* adapters add no table */
+    const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1 && could);
     brume_tokenizer *tokenizer = NULL;
     brume_text_model *frozen = NULL;
     s = train_args_apply(a, c);
