@@ -106,7 +106,7 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     t->n_params = brume_params_numel(g, t->params);
     t->n_weights = brume_params_numel(g, t->weights);
     brume_plan_options o = *options;
-    o.repack = apart(t);
+    o.repack = apart(t) || brume_trainer_adapts(&t->config); /* the latter as packed copies of all weights would take thrice their memory */
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
     if (s == BRUME_OK && apart(t)) return brume_update_new(t, sum, options);
     u->plan = t->plan;
