@@ -3,7 +3,7 @@
  *
  * In C they are scalar, free of branches and of fp64, so that compilers vectorise loops over them; within 1.5 ulp. In OpenCL they work
  * on float and floatN: exp, log and sqrt are the builtins (3 ulp), tanh and erf are made of exp and the same polynomials as in C,
- * because builtin erf may be 16 ulp off and is ten times slower on PoCL.
+ * because builtin erf may be 16 ulp off and is ten times slower on PoCL. sin and cos are the builtins (4 ulp) and the C library's.
  * NaN comes out where NaN goes in; overflow gives inf, underflow 0.
  *
  * An expression may use: arguments a, b, c, d (float, or in OpenCL floatN); parameters p0 .. p3 (float); float constants; + - * /
@@ -29,6 +29,8 @@
 #define bm_exp(x) exp(x)
 #define bm_log(x) log(x)
 #define bm_sqrt(x) sqrt(x)
+#define bm_sin(x) sin(x)
+#define bm_cos(x) cos(x)
 #define bm_abs(x) fabs(x)
 #define bm_tanh(x)                                                                                                               \
     copysign(bm_select(fabs(x) < 0.625f, fabs(x) + fabs(x) * ((x) * (x)) * BM_TANH_P((x) * (x)),                                 \
@@ -48,6 +50,8 @@ static inline float bm_from_bits(uint32_t u) { float x; memcpy(&x, &u, sizeof x)
 
 static inline float bm_abs(float x) { return bm_from_bits(bm_bits(x) & 0x7fffffffu); }
 static inline float bm_sqrt(float x) { return sqrtf(x); }
+static inline float bm_sin(float x) { return sinf(x); } /* these two are calls; only embeddings of time use them */
+static inline float bm_cos(float x) { return cosf(x); }
 
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts, of which the first times n is exact.
  * Beyond the clamp the result is 0 or inf; 2^n is applied in two factors, so that subnormal and infinite results come by rounding. */

@@ -172,13 +172,14 @@ static void test_refusals(const brume_convert_options *options)
     CHECK(access(folder, F_OK) != 0); /* nothing was written */
 
     const float zero[4 * 3 * 7 * 7] = { 0 };
-    const brume_st_item lucid[] = {
+    const brume_st_item old[] = { /* denoising-diffusion-pytorch before 2.x */
         { .name = "init_conv.weight", .dtype = BRUME_ST_F32, .ndim = 4, .shape = (const int64_t[]){ 4, 3, 7, 7 }, .data = zero },
         { .name = "downs.0.0.block1.proj.weight", .dtype = BRUME_ST_F32, .ndim = 4, .shape = (const int64_t[]){ 4, 4, 3, 3 }, .data = zero },
+        { .name = "downs.0.0.block1.norm.weight", .dtype = BRUME_ST_F32, .ndim = 1, .shape = (const int64_t[]){ 4 }, .data = zero },
     };
-    CHECK_OK(brume_safetensors_write(file, lucid, 2, NULL));
-    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED, "denoising-diffusion-pytorch: tensor 'init_conv.weight' has no counterpart");
-    CHECK_OK(brume_safetensors_write(file, lucid, 1, NULL));
+    CHECK_OK(brume_safetensors_write(file, old, 3, NULL));
+    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED, "'downs.0.0.block1.norm.weight' has no counterpart: this is an older release");
+    CHECK_OK(brume_safetensors_write(file, old, 1, NULL));
     snprintf(text, sizeof text, "%s: not a layout that brume knows", file);
     CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_FORMAT, text);
 }

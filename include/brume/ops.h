@@ -27,6 +27,8 @@ brume_tensor brume_sqrt(brume_graph *g, brume_tensor x);
 brume_tensor brume_square(brume_graph *g, brume_tensor x);
 brume_tensor brume_sigmoid(brume_graph *g, brume_tensor x);
 brume_tensor brume_tanh(brume_graph *g, brume_tensor x);
+brume_tensor brume_sin(brume_graph *g, brume_tensor x);        /**< x in radians */
+brume_tensor brume_cos(brume_graph *g, brume_tensor x);
 brume_tensor brume_affine(brume_graph *g, brume_tensor x, float scale, float shift); /**< scale x + shift */
 brume_tensor brume_clamp(brume_graph *g, brume_tensor x, float lo, float hi);        /**< gradient 0 outside [lo, hi] */
 /** Binary operators broadcast as numpy does: shapes are aligned at the end, an axis of 1 is repeated; both at most 5-d. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The U-Net of Ho et al. (2020) and its variants: diffusers' UNet2DModel and UNet2DConditionModel, described by their config.json. */
+ * The U-Net of Ho et al. (2020) and its variants: diffusers' UNet2DModel and UNet2DConditionModel, described by their config.json, and others. */
 #ifndef BRUME_UNET2D_H
 #define BRUME_UNET2D_H
 
@@ -46,8 +46,11 @@ typedef enum brume_architecture {
     BRUME_ARCHITECTURE_CLASSIFIER, /**< "BrumeNoisyClassifier": the way down and the middle of the U-Net, then norm, mean over the pixels and a
                                       linear layer to out_channels classes (Dhariwal & Nichol 2021, sec. 4); no class embedding, no
                                       up_block_types; a Fourier embedding of sigma does not divide the result */
-    BRUME_ARCHITECTURE_CONDITION /**< "UNet2DConditionModel" of Stable Diffusion 1.x and 2.x (Rombach et al. 2022): blocks RESNET and
+    BRUME_ARCHITECTURE_CONDITION, /**< "UNet2DConditionModel" of Stable Diffusion 1.x and 2.x (Rombach et al. 2022): blocks RESNET and
                                       CROSS_ATTENTION, positional time embedding, images of any height and width */
+    BRUME_ARCHITECTURE_LUCIDRAINS /**< "BrumeLucidrainsUnet", the Unet of denoising-diffusion-pytorch 2.x: its weights are its state dict, names and
+                                      shapes alike. Of the keys above it has in_channels, out_channels, dropout, block_out_channels (dim times
+                                      dim_mults), sample_size and time_embedding_dim; no classes */
 } brume_architecture;
 
 /** Keys of config.json under their own names; defaults are those of diffusers. 0 stands for null where "0 = null" is said. */
@@ -93,6 +96,17 @@ typedef struct brume_unet2d_config {
     bool mid_cross_attention;          /**< true: "UNetMidBlock2DCrossAttn"; false: "UNetMidBlock2D", which is one resnet here */
     int32_t projection_class_embeddings_input_dim; /**< 0 = null; width of labels for the class types of projections */
     int32_t conv_in_kernel, conv_out_kernel;       /**< 3; odd */
+
+    /* Of BRUME_ARCHITECTURE_LUCIDRAINS alone, under the names of its constructor; level_attention_heads is attn_heads there, 4 at every level. The
+     * way up reads the lists backwards, the middle has full attention with the last entries. */
+    int32_t dim;                       /**< 64, even; width of the sinusoidal embedding, a quarter of the time embedding's */
+    int32_t init_dim;                  /**< 0 = null: dim; width of the first level */
+    int32_t level_head_dim[BRUME_UNET2D_MAX_LEVELS]; /**< attn_dim_head, 32 at every level */
+    bool full_attention[BRUME_UNET2D_MAX_LEVELS];    /**< full_attn, true at the last level alone; false: linear attention */
+    int32_t num_mem_kv;                /**< 4; keys and values that each attention has of its own */
+    int32_t learned_sinusoidal_dim;    /**< 0 = null: sinusoidal embedding; else even, twice the number of learned frequencies */
+    bool random_fourier_features;      /**< false; true: these frequencies are not trained */
+    bool self_condition;               /**< false; true: the input has in_channels zeros in front, where an estimate of x0 may stand */
 } brume_unet2d_config;
 
 /** Fills the defaults of UNet2DModel above; the lists stay empty (levels 0). */
@@ -102,6 +116,9 @@ void brume_unet2d_config_default(brume_unet2d_config *c);
  * last. Stable Diffusion 1.x is this with cross_attention_dim 768.
  */
 void brume_unet2d_condition_config_default(brume_unet2d_config *c);
+
+/** The defaults of BrumeLucidrainsUnet: dim 64, four levels of 1, 2, 4 and 8 times that, four heads of 32, full attention at the last level. */
+void brume_unet2d_lucidrains_config_default(brume_unet2d_config *c);
 
 /** "UNet2DModel", "BrumeMLP" and so on; NULL for an architecture that nobody knows. */
 const char *brume_unet2d_class_name(const brume_unet2d_config *c);

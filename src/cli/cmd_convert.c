@@ -34,13 +34,14 @@ int cmd_convert(int argc, char **argv)
     static const brume_st_dtype types[] = { BRUME_ST_F32, BRUME_ST_F32, BRUME_ST_F16, BRUME_ST_BF16 };
     static const char *const targets[] = { "folder", "sd-single", NULL };
     const struct cli_usage u = { "convert", "FILE.safetensors FOLDER",
-                                 "Writes a state dict of improved-diffusion or guided-diffusion, or a single file of latent-diffusion or Stable Diffusion (all saved "
-                                 "as safetensors), as a diffusers folder; with --to sd-single a folder of Stable Diffusion as a single file; with --merge-lora a folder "
-                                 "with other weights. A tensor that has no counterpart is refused by name; docs/interchange.md lists what maps to what.",
+                                 "Writes a state dict of improved-diffusion, guided-diffusion or denoising-diffusion-pytorch, or a single file of latent-diffusion or "
+                                 "Stable Diffusion (all saved as safetensors), as a diffusers folder; with --to sd-single a folder of Stable Diffusion as a single "
+                                 "file; with --merge-lora a folder with other weights. A tensor that has no counterpart is refused by name; docs/interchange.md lists "
+                                 "what maps to what.",
                                  examples, 1, 2 };
     brume_convert_options o = { 0 };
     int64_t heads = 0, head_channels = 0, text_heads = 0, image_size = 0, timesteps = 0;
-    int dtype = 0, new_order = 0, quiet = 0, to = 0, ema = 0;
+    int dtype = 0, new_order = 0, quiet = 0, to = 0, ema = 0, self_condition = 0;
     const char *out = NULL;
     struct cli_list loras = { .n = 0 };
     struct cli_option options[] = {
@@ -53,10 +54,11 @@ int cmd_convert(int argc, char **argv)
         OPT_FLAG("ema", &ema, "the network's moving averages, of single files that have them"),
         OPT_STRING("variant", &o.variant, "NAME", "which weights of a folder: fp16, ..."),
         OPT_FLAG("new-attention-order", &new_order, "use_new_attention_order of guided-diffusion: q, k, v before the heads"),
+        OPT_FLAG("self-condition", &self_condition, "of denoising-diffusion-pytorch: half of the input is for an estimate of x0, where the channels do not tell"),
         OPT_INT("image-size", &image_size, 0, 65536, "N", "height and width that the model was made for; 0: not told"),
-        OPT_STRING("schedule", &o.schedule, "NAME", "beta_schedule: linear, squaredcos_cap_v2 (cosine), ...; if not given, linear or what a single file tells"),
-        OPT_INT("timesteps", &timesteps, 0, 1000000, "N", "time steps of training; 0: 1000, or what a single file tells"),
-        OPT_STRING("prediction", &o.prediction, "NAME", "epsilon, sample or v_prediction; if not given, epsilon, but v_prediction of Stable Diffusion 2.x"),
+        OPT_STRING("schedule", &o.schedule, "NAME", "beta_schedule: linear, squaredcos_cap_v2 (cosine), ...; of denoising-diffusion-pytorch sigmoid, cosine, linear; if not given, what the file tells or its program does"),
+        OPT_INT("timesteps", &timesteps, 0, 1000000, "N", "time steps of training; 0: what the file tells, or 1000"),
+        OPT_STRING("prediction", &o.prediction, "NAME", "epsilon, sample or v_prediction; if not given, epsilon, but v_prediction of Stable Diffusion 2.x and denoising-diffusion-pytorch"),
         OPT_CHOICE("dtype", &dtype, dtypes, "type of the weights: as in the file (keep), f32, f16, bf16"),
         OPT_LIST("merge-lora", &loras, "FILE[:SCALE]", "of a model folder: add low-rank adapters of diffusers or kohya to the weights; may be given again"),
         OPT_FLAG("quiet", &quiet, "no messages"),
@@ -74,6 +76,7 @@ int cmd_convert(int argc, char **argv)
     o.heads = (int32_t)heads;
     o.text_heads = (int32_t)text_heads;
     o.averages = ema;
+    o.self_condition = self_condition;
     o.head_channels = (int32_t)head_channels;
     o.new_attention_order = new_order;
     o.image_size = (int32_t)image_size;

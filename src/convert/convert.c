@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "convert/folder.h"
+#include "convert/lucidrains.h"
 #include "convert/single.h"
 #include "convert/unet.h"
 
@@ -20,23 +21,6 @@ static const char *root_of(const brume_weights *w, const char *name)
         if (brume_weights_find(w, full)) return roots[i];
     }
     return NULL;
-}
-
-/* Every release has blocks of convolution, norm, activation; UNet2DModel's are norm, activation, convolution. */
-static brume_status refuse_lucidrains(const brume_weights *w, const char *root)
-{
-    static const char *const telling[] = { "init_conv.weight", "downs.0.0.block1.norm.g", "downs.0.0.block1.norm.weight", "downs.0.0.block1.block.0.weight",
-                                           "downs.0.0.block1.proj.weight" };
-    const brume_st_tensor *t = NULL;
-    for (size_t i = 0; !t && i < sizeof telling / sizeof *telling; i++) {
-        char full[128];
-        snprintf(full, sizeof full, "%s%s", root, telling[i]);
-        t = brume_weights_find(w, full);
-        if (t && i == 0 && (t->ndim != 4 || t->shape[2] == 3)) t = NULL;
-    }
-    return brume_fail(BRUME_E_UNSUPPORTED,
-                      "%s, read as denoising-diffusion-pytorch: tensor '%s' has no counterpart in UNet2DModel; this U-Net starts with a 7x7 convolution and "
-                      "normalises behind each convolution, UNet2DModel before it", brume_weights_file(w, 0), t ? t->name : "downs.0.0.block1");
 }
 
 /* The schedule is not in the file. A network with twice the channels has learned its variance between the two fixed ones. */
@@ -88,7 +72,8 @@ brume_status brume_convert_to_folder(const char *file, const char *folder, const
     if (s != BRUME_OK) return s;
     if (holds_single(w)) s = brume_convert_single(w, folder, o, note);
     else if ((root = root_of(w, "input_blocks.0.0.weight"))) s = convert_unet(w, root, folder, o, note);
-    else if ((root = root_of(w, "downs.0.0.block1.proj.weight")) || (root = root_of(w, "downs.0.0.block1.block.0.weight"))) s = refuse_lucidrains(w, root);
+    else if ((root = root_of(w, "downs.0.0.block1.proj.weight")) || (root = root_of(w, "downs.0.0.block2.proj.weight")) ||
+             (root = root_of(w, "downs.0.0.block1.block.0.weight"))) s = brume_convert_lucidrains(w, root, folder, o, note);
     else
         s = brume_fail(BRUME_E_FORMAT, "%s: not a layout that brume knows; looked for 'input_blocks.0.0.weight' (guided-diffusion, improved-diffusion), "
                                        "'model.diffusion_model.input_blocks.0.0.weight' (latent-diffusion, Stable Diffusion) and 'downs.0.0.block1.proj.weight' (denoising-diffusion-pytorch)", file);

@@ -145,16 +145,14 @@ static const brume_st_tensor *take(struct brume_renaming *r, const char *name, b
     return t && r->averages ? average_of(r, t) : t;
 }
 
-void brume_renaming_take(struct brume_renaming *r, const char *name, const char *ours, int ndim, const int64_t *shape)
+void brume_renaming_take(struct brume_renaming *r, const char *name)
 {
     const brume_st_tensor *t = r->status == BRUME_OK ? take(r, name, false) : NULL;
-    struct brume_renamed *to = t ? append(r, ours) : NULL;
-    if (!to) return;
-    for (int i = 0; i < ndim; i++) to->shape[i] = shape[i];
-    to->ndim = ndim;
+    struct brume_renamed *to = t ? append(r, name) : NULL;
+    if (!to || !take_shape(r, to, t, 0)) return;
     to->from[0] = t;
     to->parts = 1;
-    to->block = ndim ? shape[0] : 1;
+    to->block = to->ndim ? to->shape[0] : 1;
     to->dtype = dtype_of(r, t);
 }
 

@@ -68,8 +68,8 @@ void brume_rename(struct brume_renaming *r, const struct brume_rule *rules, cons
 void brume_renaming_complete(struct brume_renaming *r, const char *class_name);
 /* Size `axis` of a tensor of theirs that must be there; 1 after an error. */
 int64_t brume_renaming_size(struct brume_renaming *r, const char *name, int axis);
-/* The tensor of the input whose values stand for `name` of theirs goes into the result as `ours` with that shape of as many values. */
-void brume_renaming_take(struct brume_renaming *r, const char *name, const char *ours, int ndim, const int64_t *shape);
+/* A tensor of theirs that keeps its name and shape. */
+void brume_renaming_take(struct brume_renaming *r, const char *name);
 /* A tensor of n values (no dimension if scalar), which must stay. */
 void brume_renaming_add(struct brume_renaming *r, const char *name, int64_t n, bool scalar, const float *values);
 /* Tensors under the root whose names begin with that are for nobody here. */

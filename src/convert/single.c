@@ -2,13 +2,12 @@
  * Single files of latent-diffusion and Stable Diffusion 1.x and 2.x (Rombach et al. 2022) to folders. */
 #include "convert/single.h"
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "convert/autoencoder.h"
 #include "convert/folder.h"
+#include "convert/schedule.h"
 #include "convert/text.h"
 #include "convert/unet.h"
 
@@ -68,58 +67,6 @@ static brume_status rename_part(struct single *s, int k)
     return r->status;
 }
 
-/* Seven digits: how a number was written that is f32 now. */
-static double round7(double x)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.7g", x);
-    return strtod(text, NULL);
-}
-
-/* A value of the file; false: there is none. */
-static bool value_at(const brume_weights *w, const char *name, int64_t i, double *value)
-{
-    const brume_st_tensor *t = brume_weights_find(w, name);
-    float x;
-    if (!t || i >= t->count || brume_st_read_f32(t, i, 1, &x) != BRUME_OK || !isfinite(x)) return false;
-    *value = (double)x;
-    return true;
-}
-
-/* Betas of the file: the schedule of that name with their ends, if it gives them all. */
-static bool schedule_of(const brume_st_tensor *betas, const char *name, brume_scheduler_config *c)
-{
-    const brume_schedule_kind *kind = brume_schedule_find(name);
-    double *want = malloc((size_t)c->num_train_timesteps * sizeof *want);
-    bool same = kind && want;
-    snprintf(c->beta_schedule, sizeof c->beta_schedule, "%s", name);
-    if (same) kind->fill(c, want);
-    for (int64_t i = 0; same && i < betas->count; i++) {
-        float x;
-        same = brume_st_read_f32(betas, i, 1, &x) == BRUME_OK && fabs((double)x - want[i]) <= 1e-5 * want[i];
-    }
-    free(want);
-    return same;
-}
-
-/* The schedule: what was asked for, what the file's betas are, or Stable Diffusion's. */
-static brume_status read_schedule(struct single *s)
-{
-    static const char *const names[] = { "scaled_linear", "linear", "squaredcos_cap_v2" };
-    brume_scheduler_config *c = &s->scheduler;
-    const brume_st_tensor *betas = brume_weights_find(s->w, "betas");
-    double first, last;
-    c->num_train_timesteps = s->o->timesteps ? s->o->timesteps : betas && betas->ndim == 1 && betas->count < 1000000 ? (int32_t)betas->count : 1000;
-    if (s->o->schedule || !betas) return BRUME_OK;
-    if (betas->ndim != 1 || betas->count != c->num_train_timesteps || !value_at(s->w, "betas", 0, &first) || !value_at(s->w, "betas", betas->count - 1, &last))
-        return brume_fail(BRUME_E_FORMAT, "%s: tensor 'betas' is no list of %d numbers", brume_weights_file(s->w, 0), c->num_train_timesteps);
-    c->beta_start = round7(first);
-    c->beta_end = round7(last);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (schedule_of(betas, names[i], c)) return BRUME_OK;
-    return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor 'betas' is no schedule that brume knows; give --schedule NAME to go without it", brume_weights_file(s->w, 0));
-}
-
 static brume_status make_scheduler(struct single *s)
 {
     char text[512];
@@ -128,7 +75,7 @@ static brume_status make_scheduler(struct single *s)
              "\"clip_sample\": false, \"set_alpha_to_one\": false, \"steps_offset\": 1, \"prediction_type\": \"%.40s\"}",
              s->o->schedule ? s->o->schedule : "scaled_linear", s->o->prediction ? s->o->prediction : v ? "v_prediction" : "epsilon");
     const brume_status status = brume_scheduler_config_parse(text, strlen(text), "scheduler", &s->scheduler, NULL);
-    return status == BRUME_OK ? read_schedule(s) : status;
+    return status == BRUME_OK ? brume_convert_betas(s->w, "betas", s->o->timesteps, s->o->schedule != NULL, &s->scheduler) : status;
 }
 
 /* What the tensors do not tell about sizes and scales. */
@@ -140,7 +87,7 @@ static brume_status finish_configs(struct single *s)
         const int32_t factor = (int32_t)brume_autoencoder_factor(&s->autoencoder);
         s->autoencoder.sample_size = image ? image : s->autoencoder.sample_size;
         s->unet.sample_size[0] = s->unet.sample_size[1] = image / factor;
-        if (value_at(s->w, "scale_factor", 0, &scale)) s->autoencoder.scaling_factor = round7(scale);
+        if (brume_convert_value(s->w, "scale_factor", 0, &scale)) s->autoencoder.scaling_factor = scale;
         if (s->autoencoder.latent_channels != s->unet.out_channels)
             return brume_fail(BRUME_E_FORMAT, "%s: the network makes %d channels, the autoencoder takes %d", brume_weights_file(s->w, 0), s->unet.out_channels,
                               s->autoencoder.latent_channels);

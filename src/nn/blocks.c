@@ -8,9 +8,8 @@
 
 #include "nn/lora.h"
 
-/* PREFIX.leaf in the slab. scale: of the initial value. */
-static brume_tensor param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
-                          int64_t fan_in)
+brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
+                            int64_t fan_in)
 {
     char name[2 * BRUME_NN_PATH];
     snprintf(name, sizeof name, "%s%s.%s", m->root, prefix, leaf);
@@ -30,8 +29,8 @@ static int64_t channels(struct brume_nn *m, brume_tensor x)
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
 {
     const int64_t in = channels(m, x);
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
-    const brume_tensor b = param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, in);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
+    const brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, in);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_linear(m->g, x, w, b);
     brume_scope_pop(m->g);
@@ -42,8 +41,8 @@ static brume_tensor conv(struct brume_nn *m, const char *prefix, brume_tensor x,
                          brume_tensor bias_add, brume_tensor residual)
 {
     const int64_t in = channels(m, x), fan_in = in * kernel * kernel;
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(kernel, kernel, in, out), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
-    brume_tensor b = param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(kernel, kernel, in, out), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
+    brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
     brume_scope_push(m->g, "%s", prefix);
     if (bias_add != BRUME_NONE) b = brume_add(m->g, bias_add, b);
     const brume_tensor y = brume_conv2d(m->g, x, w, b, residual, p);
@@ -61,8 +60,8 @@ brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor 
 brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act)
 {
     const int64_t c = channels(m, x);
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
-    const brume_tensor b = param(m, prefix, "bias", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 1);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
+    const brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 1);
     const bool fused = act == BRUME_ACT_NONE || act == BRUME_ACT_SILU;
     brume_scope_push(m->g, "%s", prefix);
     brume_tensor y = brume_group_norm(m->g, x, w, b, groups, m->norm_eps, fused ? act : BRUME_ACT_NONE);
@@ -73,13 +72,13 @@ brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_t
 
 brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows, int64_t width)
 {
-    return param(m, prefix, "weight", BRUME_SHAPE(rows, width), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
+    return brume_nn_param(m, prefix, "weight", BRUME_SHAPE(rows, width), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
 }
 
 brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
 {
     const int64_t in = channels(m, x);
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_linear(m->g, x, w, BRUME_NONE);
     brume_scope_pop(m->g);
@@ -95,8 +94,8 @@ brume_tensor brume_nn_projection(struct brume_nn *m, const char *prefix, brume_t
 brume_tensor brume_nn_layer_norm(struct brume_nn *m, const char *prefix, brume_tensor x, float norm_eps)
 {
     const int64_t c = channels(m, x);
-    const brume_tensor w = param(m, prefix, "weight", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
-    const brume_tensor b = param(m, prefix, "bias", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 1);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
+    const brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(c), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 1);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_layer_norm(m->g, x, w, b, norm_eps);
     brume_scope_pop(m->g);

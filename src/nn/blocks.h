@@ -27,6 +27,9 @@ struct brume_nn {
 
 enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP, BRUME_NN_FIR_DOWN, BRUME_NN_FIR_UP };
 
+/* The trainable parameter PREFIX.leaf. */
+brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
+                            int64_t fan_in);
 /* PREFIX.weight and PREFIX.bias, (I, O) and (O); y = x w + b. */
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
 /* Square kernel (odd, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result; or BRUME_NONE. */
@@ -68,6 +71,9 @@ brume_tensor brume_nn_downsample(struct brume_nn *m, const char *prefix, brume_t
 /* Nearest to height x width, or x 2, then PREFIX.conv. */
 brume_tensor brume_nn_upsample_to(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t height, int64_t width);
 brume_tensor brume_nn_upsample(struct brume_nn *m, const char *prefix, brume_tensor x);
+
+/* The U-Net of BRUME_ARCHITECTURE_LUCIDRAINS: x (N, H, W, in_channels) and t (N) to (N, H, W, out_channels). */
+brume_tensor brume_nn_lucidrains(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x, brume_tensor t);
 
 /* Residual multilayer perceptron over all values of an image: x (N, H, W, C) to (N, H, W, out); layers blocks of that width. */
 brume_tensor brume_nn_mlp(struct brume_nn *m, brume_tensor x, int64_t out, int64_t width, int layers);

@@ -12,7 +12,8 @@
 
 int64_t brume_unet2d_embedding_dim(const brume_unet2d_config *c)
 {
-    return c->time_embedding_dim ? c->time_embedding_dim : 4 * (int64_t)c->block_out_channels[0];
+    const int32_t base = c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS ? c->dim : c->block_out_channels[0];
+    return c->time_embedding_dim ? c->time_embedding_dim : 4 * (int64_t)base;
 }
 
 static int64_t shrinks_by(const brume_unet2d_config *c) { return (int64_t)1 << (c->levels - 1); }
@@ -320,6 +321,7 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
     struct brume_nn m = { .g = g, .slab = slab, .root = "", .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
                           .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .context = in->context, .train = train, .lora = in->lora, .lora_root = "unet.",
                           .stream = train ? train->first_stream : 0 };
+    if (c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS) return brume_nn_lucidrains(&m, c, x, in->t);
     m.temb = brume_activation(g, embed(&m, c, in->t, in->labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
     if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) return classifier(&m, c, x);

@@ -53,6 +53,20 @@ void brume_unet2d_condition_write(brume_json_writer *w, const brume_unet2d_confi
 /* What is special: block types, heads, contexts of one width. After the checks that all share. */
 brume_status brume_unet2d_condition_check(const brume_unet2d_config *c);
 
+/* Widths of BRUME_ARCHITECTURE_LUCIDRAINS: into level i; of the middle for i = levels. */
+static inline int64_t brume_unet2d_lucidrains_width(const brume_unet2d_config *c, int i)
+{
+    return i ? c->block_out_channels[i - 1] : c->init_dim ? c->init_dim : c->dim;
+}
+#define BRUME_UNET2D_MAX_FULL_HEADS 16 /* brume_concat() joins so many */
+
+/* Keys of BRUME_ARCHITECTURE_LUCIDRAINS, in lucidrains_config.c; lists and checks as above. */
+extern const struct brume_config_key brume_unet2d_lucidrains_keys[];
+extern const char *const brume_unet2d_lucidrains_other_keys[];
+brume_status brume_unet2d_lucidrains_read(const brume_json *root, brume_unet2d_config *c);
+void brume_unet2d_lucidrains_write(brume_json_writer *w, const brume_unet2d_config *c);
+brume_status brume_unet2d_lucidrains_check(const brume_unet2d_config *c);
+
 /* Its config is a brume_unet2d_config. */
 extern const struct brume_network_kind brume_unet2d_network;
 

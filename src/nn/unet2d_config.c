@@ -65,6 +65,7 @@ void brume_unet2d_config_default(brume_unet2d_config *c)
     memset(c, 0, sizeof *c);
     brume_config_defaults(brume_unet2d_condition_keys, c); /* for what only it knows */
     brume_unet2d_condition_level_defaults(c);
+    brume_config_defaults(brume_unet2d_lucidrains_keys, c);
     brume_config_defaults(keys, c);
 }
 
@@ -132,7 +133,8 @@ static brume_status check_head_dim(const brume_unet2d_config *c, int level, cons
                       c->block_out_channels[level], where);
 }
 
-static const char *const class_names[] = { "UNet2DModel", "BrumeMLP", "BrumeNoisyClassifier", "UNet2DConditionModel" }; /* order of brume_architecture */
+static const char *const class_names[] = { "UNet2DModel", "BrumeMLP", "BrumeNoisyClassifier", "UNet2DConditionModel",
+                                          "BrumeLucidrainsUnet" }; /* order of brume_architecture */
 enum { ARCHITECTURES = sizeof class_names / sizeof *class_names };
 
 const char *brume_unet2d_class_name(const brume_unet2d_config *c)
@@ -142,7 +144,8 @@ const char *brume_unet2d_class_name(const brume_unet2d_config *c)
 
 static const struct brume_config_key *keys_of(const brume_unet2d_config *c)
 {
-    return c->architecture == BRUME_ARCHITECTURE_CONDITION ? brume_unet2d_condition_keys : keys;
+    return c->architecture == BRUME_ARCHITECTURE_CONDITION ? brume_unet2d_condition_keys
+        : c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS ? brume_unet2d_lucidrains_keys : keys;
 }
 
 /* What only UNet2DConditionModel has. */
@@ -180,6 +183,7 @@ brume_status brume_unet2d_config_check(const brume_unet2d_config *c)
     for (int i = 0; i < c->levels; i++)
         if (c->block_out_channels[i] < 1 || c->block_out_channels[i] > MAX_WIDTH)
             return brume_fail(BRUME_E_ARG, "block_out_channels[%d] must be within 1 .. %d, got %d", i, MAX_WIDTH, c->block_out_channels[i]);
+    if (c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS) return brume_unet2d_lucidrains_check(c);
     for (int i = 0; i < c->levels; i++)
         if ((unsigned)c->down_block_types[i] >= N_BLOCKS || (unsigned)c->up_block_types[i] >= N_BLOCKS)
             return brume_fail(BRUME_E_ARG, "down_block_types[%d] or up_block_types[%d] holds a number that stands for no block", i, i);
@@ -247,8 +251,9 @@ static brume_status read_lists(const brume_json *root, brume_unet2d_config *c)
     if (n == 0 && c->levels == 0) return brume_fail(BRUME_E_FORMAT, "%s block_out_channels is missing", brume_json_where(root));
     if (n > 0) c->levels = n;
     for (int i = 0; i < n; i++) c->block_out_channels[i] = (int32_t)widths[i];
-    s = read_blocks(root, "down_block_types", true, c, c->down_block_types);
-    if (s == BRUME_OK && c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) s = read_blocks(root, "up_block_types", false, c, c->up_block_types);
+    const bool own = c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS;
+    if (!own) s = read_blocks(root, "down_block_types", true, c, c->down_block_types);
+    if (s == BRUME_OK && !own && c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) s = read_blocks(root, "up_block_types", false, c, c->up_block_types);
     if (s == BRUME_OK) s = brume_json_get_ints(root, "sample_size", 2, 1, INT_MAX, size, &n);
     if (s == BRUME_OK && n > 0) {
         c->sample_size[0] = (int32_t)size[0];
@@ -281,15 +286,17 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     c->architecture = known < ARCHITECTURES ? (brume_architecture)known : BRUME_ARCHITECTURE_UNET;
     if (known == ARCHITECTURES && strcmp(class_name, "UNetModel") && strcmp(class_name, "UNetUnconditionalModel")) /* names of old files */
         return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %s; brume builds UNet2DModel and UNet2DConditionModel", brume_json_where(root), class_name);
-    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION;
+    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION, lucidrains = c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS;
     if (condition) brume_unet2d_condition_config_default(c);
     brume_status s = read_lists(root, c);
-    if (s == BRUME_OK) s = condition ? brume_unet2d_condition_read(root, c) : brume_config_read(root, keys, c);
-    if (s == BRUME_OK) s = read_class_type(root, c);
+    if (s == BRUME_OK) s = condition ? brume_unet2d_condition_read(root, c) : lucidrains ? brume_unet2d_lucidrains_read(root, c) : brume_config_read(root, keys, c);
+    if (s == BRUME_OK && !lucidrains) s = read_class_type(root, c);
     if (s != BRUME_OK) return s;
     s = brume_unet2d_config_check(c);
     if (s != BRUME_OK) return brume_fail(s, "%s %s", brume_json_where(root), brume_error());
-    if (note) brume_config_note_unknown(root, keys_of(c), condition ? brume_unet2d_condition_other_keys : other_keys, note);
+    if (note)
+        brume_config_note_unknown(root, keys_of(c), condition ? brume_unet2d_condition_other_keys : lucidrains ? brume_unet2d_lucidrains_other_keys : other_keys,
+                                  note);
     return BRUME_OK;
 }
 
@@ -315,6 +322,23 @@ brume_status brume_unet2d_config_read(const char *path, brume_unet2d_config *c, 
     return s;
 }
 
+/* Block types of the levels, and that of the classes. */
+static void write_types(brume_json_writer *w, const brume_unet2d_config *c)
+{
+    brume_json_begin_array(w, "down_block_types", 0);
+    for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->down_block_types[i]].down);
+    brume_json_end(w);
+    if (c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) {
+        brume_json_begin_array(w, "up_block_types", 0);
+        for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->up_block_types[i]].up);
+        brume_json_end(w);
+    }
+    const struct brume_config_word *type = class_types;
+    while (type->text && type->value != (int)c->class_embed_type) type++;
+    if (type->text) brume_json_put_string(w, "class_embed_type", type->text);
+    else brume_json_put_null(w, "class_embed_type");
+}
+
 brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_config *c)
 {
     brume_status s = brume_unet2d_config_check(c);
@@ -329,18 +353,8 @@ brume_status brume_unet2d_config_write(const char *path, const brume_unet2d_conf
     brume_json_begin_array(w, "block_out_channels", 1);
     for (int i = 0; i < c->levels; i++) brume_json_put_int(w, NULL, c->block_out_channels[i]);
     brume_json_end(w);
-    brume_json_begin_array(w, "down_block_types", 0);
-    for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->down_block_types[i]].down);
-    brume_json_end(w);
-    if (c->architecture != BRUME_ARCHITECTURE_CLASSIFIER) {
-        brume_json_begin_array(w, "up_block_types", 0);
-        for (int i = 0; i < c->levels; i++) brume_json_put_string(w, NULL, blocks[c->up_block_types[i]].up);
-        brume_json_end(w);
-    }
-    const struct brume_config_word *type = class_types;
-    while (type->text && type->value != (int)c->class_embed_type) type++;
-    if (type->text) brume_json_put_string(w, "class_embed_type", type->text);
-    else brume_json_put_null(w, "class_embed_type");
+    if (c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS) brume_unet2d_lucidrains_write(w, c);
+    else write_types(w, c);
     if (c->sample_size[0] == 0) brume_json_put_null(w, "sample_size");
     else if (c->sample_size[0] == c->sample_size[1]) brume_json_put_int(w, "sample_size", c->sample_size[0]);
     else {

@@ -195,6 +195,8 @@ brume_tensor brume_expm1(brume_graph *g, brume_tensor x) { return brume_ew1(g, E
 brume_tensor brume_log(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_log, x, NULL); }
 brume_tensor brume_sqrt(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_sqrt, x, NULL); }
 brume_tensor brume_square(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_square, x, NULL); }
+brume_tensor brume_sin(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_sin, x, NULL); }
+brume_tensor brume_cos(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_cos, x, NULL); }
 brume_tensor brume_sigmoid(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_sigmoid, x, NULL); }
 brume_tensor brume_tanh(brume_graph *g, brume_tensor x) { return brume_ew1(g, EW_tanh, x, NULL); }
 

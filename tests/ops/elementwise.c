@@ -31,7 +31,7 @@ ACT(act_gelu_tanh, BRUME_ACT_GELU_TANH)
 ACT(act_gelu_quick, BRUME_ACT_GELU_QUICK)
 static brume_tensor build_act_none(brume_graph *g, brume_tensor x) { return brume_affine(g, brume_activation(g, x, BRUME_ACT_NONE), 1, 0); }
 
-enum { SILU, RELU, MISH, GELU_ERF, GELU_TANH, GELU_QUICK, EXP, EXPM1, LOG, SQRT, SQUARE, SIGMOID, TANH, AFFINE, CLAMP,
+enum { SILU, RELU, MISH, GELU_ERF, GELU_TANH, GELU_QUICK, EXP, EXPM1, LOG, SQRT, SQUARE, SIGMOID, TANH, SIN, COS, AFFINE, CLAMP,
        A_SILU, A_RELU, A_MISH, A_GELU_ERF, A_GELU_TANH, A_GELU_QUICK, A_NONE };
 
 static const struct { brume_tensor (*build)(brume_graph *g, brume_tensor x); double (*f)(double x); } unary[] = {
@@ -39,6 +39,7 @@ static const struct { brume_tensor (*build)(brume_graph *g, brume_tensor x); dou
     [GELU_TANH] = { brume_gelu_tanh, gelu_tanh }, [GELU_QUICK] = { brume_gelu_quick, gelu_quick }, [EXP] = { brume_exp, exp }, [EXPM1] = { brume_expm1, expm1 },
    
     [LOG] = { brume_log, log }, [SQRT] = { brume_sqrt, sqrt }, [SQUARE] = { brume_square, square }, [SIGMOID] = { brume_sigmoid, sigmoid },
+    [SIN] = { brume_sin, sin }, [COS] = { brume_cos, cos },
     [TANH] = { brume_tanh, tanh }, [AFFINE] = { build_affine, affine }, [CLAMP] = { build_clamp, clamp }, [A_SILU] = { build_act_silu, silu },
     [A_RELU] = { build_act_relu, relu }, [A_MISH] = { build_act_mish, mish }, [A_GELU_ERF] = { build_act_gelu_erf, gelu_erf },
     [A_GELU_TANH] = { build_act_gelu_tanh, gelu_tanh }, [A_GELU_QUICK] = { build_act_gelu_quick, gelu_quick }, [A_NONE] = { build_act_none, identity },
@@ -77,6 +78,8 @@ static const struct test_case unary_cases[] = {
     FUNCTION("gelu_quick", GELU_QUICK),
     FUNCTION("sigmoid", SIGMOID),
     FUNCTION("tanh", TANH),
+    FUNCTION("sin", SIN),
+    FUNCTION("cos", COS),
     FUNCTION("square", SQUARE),
     FUNCTION("affine", AFFINE),
     FUNCTION("clamp", CLAMP),
@@ -153,7 +156,8 @@ static void oracle_special(const struct test_case *k, const double *const *in, d
 #define S(name, row) { name, { row }, 1, { { .shape = BRUME_SHAPE(19), .lo = 0.5, .hi = 1 } } }
 static const struct test_case special_cases[] = {
     S("silu", SILU), S("relu", RELU), S("mish", MISH), S("gelu_erf", GELU_ERF), S("gelu_tanh", GELU_TANH), S("gelu_quick", GELU_QUICK),
-    S("exp", EXP), S("expm1", EXPM1), S("log", LOG), S("sqrt", SQRT), S("square", SQUARE), S("sigmoid", SIGMOID), S("tanh", TANH), S("affine", AFFINE),
+    S("exp", EXP), S("expm1", EXPM1), S("log", LOG), S("sqrt", SQRT), S("square", SQUARE), S("sigmoid", SIGMOID), S("tanh", TANH), S("sin", SIN),
+    S("cos", COS), S("affine", AFFINE),
     S("clamp", CLAMP), { 0 },
 };
 
