@@ -138,7 +138,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         [TRAIN_BETA_MIN] = "beta-min", [TRAIN_BETA_MAX] = "beta-max", [TRAIN_ZERO_SNR] = "zero-snr", [TRAIN_VARIANCE] = "variance", [TRAIN_BOUND] = "bound",
         [TRAIN_WEIGHTING] = "weighting", [TRAIN_LR] = "lr", [TRAIN_DECAY] = "weight-decay", [TRAIN_BETA1] = "beta1", [TRAIN_BETA2] = "beta2",
         [TRAIN_ADAM_EPS] = "adam-eps", [TRAIN_WARMUP] = "warmup", [TRAIN_CLIP] = "clip", [TRAIN_EMA] = "ema", [TRAIN_DROP] = "cond-drop",
-        [TRAIN_DROPOUT] = "dropout", [TRAIN_TIME_MEAN] = "time-mean",
+        [TRAIN_DROPOUT] = "dropout", [TRAIN_TIME_MEAN] = "time-mean", [TRAIN_LR_END] = "lr-end",
     };
     brume_train_config c;
     brume_train_config_default(&c);
@@ -316,7 +316,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->given[TRAIN_ADAM_EPS]) c->eps = a->eps;
     if (a->given[TRAIN_WARMUP]) c->warmup = a->warmup;
     if (a->lr_schedule) c->lr_schedule = brume_lr_schedule_find(a->lr_schedule);
-    c->lr_end = a->lr_end;
+    if (a->given[TRAIN_LR_END]) c->lr_end = a->lr_end;
     if (a->given[TRAIN_CLIP]) c->clip = a->clip;
     if (a->given[TRAIN_EMA]) c->ema_decay = a->ema;
     if (a->given[TRAIN_DROP]) c->cond_drop = a->drop;
