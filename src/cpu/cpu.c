@@ -262,7 +262,8 @@ static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
         const struct brume_cpu_call c = call_of(e, s, slots, out);
         s->variant->cpu_pack(&c, at(slots, s->packed));
         const int j = s->variant->pack_input;
-        if (s->drop) give_back(at(slots, s->in[j]), (size_t)(brume_shape_numel(s->node->in_v[j]->shape) * brume_dtype_bytes(s->node->in_v[j]->dtype)));
+        const brume_dtype type = s->variant->half ? BRUME_F16 : s->node->in_v[j]->dtype;
+        if (s->drop) give_back(at(slots, s->in[j]), (size_t)(brume_shape_numel(s->node->in_v[j]->shape) * brume_dtype_bytes(type)));
     }
     return BRUME_OK;
 }

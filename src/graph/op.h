@@ -102,6 +102,7 @@ struct brume_variant {
     /* A copy of input `pack_input` in a layout of the variant's own (packed weights). The plan makes it once where the input is
      * constant (a parameter that no node updates), else before every call. pack_bytes NULL or returning 0: none. */
     int pack_input;
+    bool half;                   /* input pack_input is the result of a cast, which must be from f16 (see fits): what was cast is read instead */
     size_t (*pack_bytes)(const struct brume_node *n, const struct brume_caps *c);
     /* true: packing costs so little beside the rest that even a constant input is packed before every call, which saves the memory of a
      * lasting copy. NULL: never. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * f32 to f16 and back. */
+#include "ops/cast.h"
+
 #include "base/pool.h"
 #include "brume/ops.h"
 #include "graph/cl_launch.h"
@@ -54,4 +56,10 @@ static const struct brume_op op = { .name = "cast", .n_in_min = 1, .n_in_max = 1
 brume_tensor brume_cast(brume_graph *g, brume_tensor x, brume_dtype to)
 {
     return brume_node_add(g, &op, 1, &x, &(struct attrs){ to }, sizeof(struct attrs));
+}
+
+bool brume_was_half(const struct brume_node *n, int input)
+{
+    const struct brume_node *from = n->in_v[input] ? n->in_v[input]->producer : NULL;
+    return from && from->op == &op && from->in_v[0]->dtype == BRUME_F16;
 }

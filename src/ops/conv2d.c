@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "brume/ops.h"
+#include "ops/cast.h"
 #include "ops/gemm_cl.h"
 #include "simd/simd.h"
 
@@ -121,6 +122,28 @@ static void cpu_simd(const struct brume_cpu_call *call)
                               call->out[0], call->work, call->pool);
 }
 
+static bool fits_half(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)caps;
+    return brume_was_half(n, W);
+}
+
+static size_t half_pack_bytes(const struct brume_node *n, const struct brume_caps *caps) { return pack_bytes(n, caps) / 2; }
+
+static void half_pack(const struct brume_cpu_call *call, void *packed)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    call->simd->conv->pack_half(&c, call->in[W], packed, call->pool);
+}
+
+static void cpu_half(const struct brume_cpu_call *call)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    const struct brume_value *const bias = call->node->in_v[BIAS];
+    call->simd->conv->forward_half(&c, call->in[X], call->packed, call->in[BIAS], bias && bias->shape.ndim == 2 ? c.o : 0, call->in[RESIDUAL],
+                                   call->out[0], call->work, call->pool);
+}
+
 static bool fits_winograd(const struct brume_node *n, const struct brume_caps *caps)
 {
     (void)caps;
@@ -135,17 +158,21 @@ static bool suits_winograd(const struct brume_node *n, const struct brume_caps *
     return brume_winograd_suits(&c);
 }
 
-static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps)
+static size_t winograd_work(const struct brume_node *n, const struct brume_caps *caps, bool half)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(n);
-    return brume_winograd_work(&c, caps->vector_width, caps->compute_units);
+    return brume_winograd_fused(&c, half) ? brume_winograd_fused_work(&c, caps->vector_width, caps->compute_units)
+                                          : brume_winograd_work(&c, caps->vector_width, caps->compute_units);
 }
 
-static size_t winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps)
+static size_t winograd_packed(const struct brume_node *n, const struct brume_caps *caps, bool half)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(n);
-    return (size_t)brume_winograd_packed(&c, caps->vector_width) * sizeof(float);
+    return brume_winograd_fused(&c, half) ? 0 : (size_t)brume_winograd_packed(&c, caps->vector_width) * sizeof(float);
 }
+
+static size_t winograd_work_bytes(const struct brume_node *n, const struct brume_caps *caps) { return winograd_work(n, caps, false); }
+static size_t winograd_pack_bytes(const struct brume_node *n, const struct brume_caps *caps) { return winograd_packed(n, caps, false); }
 
 static bool winograd_pack_cheap(const struct brume_node *n, const struct brume_caps *caps)
 {
@@ -160,13 +187,38 @@ static void winograd_pack(const struct brume_cpu_call *call, void *packed)
     call->simd->conv->winograd_pack(&c, call->in[W], packed, call->pool);
 }
 
-static void cpu_winograd(const struct brume_cpu_call *call)
+static void winograd(const struct brume_cpu_call *call, bool half)
 {
     const struct brume_conv c = brume_conv2d_sizes_of(call->node);
     const struct brume_value *const bias = call->node->in_v[BIAS];
-    call->simd->conv->winograd(&c, call->in[X], call->packed, call->in[BIAS], bias && bias->shape.ndim == 2 ? c.o : 0, call->in[RESIDUAL],
-                               call->out[0], call->work, call->pool);
+    const int64_t bias_step = bias && bias->shape.ndim == 2 ? c.o : 0;
+    if (brume_winograd_fused(&c, half))
+        call->simd->conv->winograd_fused(&c, call->in[X], call->in[W], half, call->in[BIAS], bias_step, call->in[RESIDUAL], call->out[0], call->work,
+                                         call->pool);
+    else
+        call->simd->conv->winograd(&c, call->in[X], call->packed, call->in[BIAS], bias_step, call->in[RESIDUAL], call->out[0], call->work, call->pool);
 }
+
+static void cpu_winograd(const struct brume_cpu_call *call) { winograd(call, false); }
+
+static bool fits_winograd_half(const struct brume_node *n, const struct brume_caps *caps) { return brume_was_half(n, W) && fits_winograd(n, caps); }
+static size_t winograd_half_work_bytes(const struct brume_node *n, const struct brume_caps *caps) { return winograd_work(n, caps, true); }
+static size_t winograd_half_pack_bytes(const struct brume_node *n, const struct brume_caps *caps) { return winograd_packed(n, caps, true); }
+
+/* Kept, they would take eight times the memory that weights of f16 shall take. */
+static bool winograd_half_pack_cheap(const struct brume_node *n, const struct brume_caps *caps)
+{
+    (void)n, (void)caps;
+    return true;
+}
+
+static void winograd_half_pack(const struct brume_cpu_call *call, void *packed)
+{
+    const struct brume_conv c = brume_conv2d_sizes_of(call->node);
+    call->simd->conv->winograd_pack_half(&c, call->in[W], packed, call->pool);
+}
+
+static void cpu_winograd_half(const struct brume_cpu_call *call) { winograd(call, true); }
 
 static struct brume_cl_arg cl_bias(const struct brume_node *n) { return brume_at_in(n->in_v[BIAS] ? BIAS : -1); }
 static struct brume_cl_arg cl_residual(const struct brume_node *n) { return brume_at_in(n->in_v[RESIDUAL] ? RESIDUAL : -1); }
@@ -253,8 +305,12 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
 }
 
 static const struct brume_variant kernels[] = {
+    { .name = "winograd_half", .fits = fits_winograd_half, .suits = suits_winograd, .work_bytes = winograd_half_work_bytes, .pack_input = W, .half = true,
+      .pack_bytes = winograd_half_pack_bytes, .pack_cheap = winograd_half_pack_cheap, .cpu_pack = winograd_half_pack, .cpu = cpu_winograd_half },
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
       .pack_bytes = winograd_pack_bytes, .pack_cheap = winograd_pack_cheap, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
+    { .name = "half", .fits = fits_half, .work_bytes = work_bytes, .pack_input = W, .half = true, .pack_bytes = half_pack_bytes, .cpu_pack = half_pack,
+      .cpu = cpu_half },
     { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .pack_input = W,
       .pack_bytes = cl_winograd_pack_bytes, .cl_pack = cl_winograd_pack, .cl = cl_winograd },

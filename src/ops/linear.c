@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * y = x w + bias over the last axis. The gradient is made of matrix products and a sum. */
 #include "brume/ops.h"
+#include "ops/cast.h"
 #include "ops/gemm_cl.h"
 #include "simd/gemm.h"
 #include "simd/simd.h"
@@ -68,6 +69,28 @@ static void cpu_simd(const struct brume_cpu_call *c)
     c->simd->gemm->run(&g, 1, 0, 0, 0, c->pool);
 }
 
+static bool fits_half(const struct brume_node *n, const struct brume_caps *c)
+{
+    (void)c;
+    return brume_was_half(n, W);
+}
+
+static size_t half_pack_bytes(const struct brume_node *n, const struct brume_caps *c) { return pack_bytes(n, c) / 2; }
+
+static void half_pack(const struct brume_cpu_call *c, void *packed)
+{
+    const brume_shape w = c->node->in_v[W]->shape;
+    c->simd->gemm->pack_half(w.d[0], w.d[1], c->in[W], packed, c->pool);
+}
+
+static void cpu_half(const struct brume_cpu_call *c)
+{
+    const brume_shape x = c->node->in_v[X]->shape, w = c->node->in_v[W]->shape;
+    const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0], .a_col = 1, .b_half = c->packed,
+                                  .c = c->out[0], .ldc = w.d[1], .bias = c->in[BIAS], .alpha = 1.0f };
+    c->simd->gemm->run(&g, 1, 0, 0, 0, c->pool);
+}
+
 static struct brume_product product_of(const struct brume_node *n)
 {
     const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
@@ -78,6 +101,7 @@ static struct brume_product product_of(const struct brume_node *n)
 BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
+    { .name = "half", .fits = fits_half, .half = true, .pack_input = W, .pack_bytes = half_pack_bytes, .cpu_pack = half_pack, .cpu = cpu_half },
     { .name = "simd", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
     { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes,
       .cl_pack = tile_pack, .cl = cl_tile },

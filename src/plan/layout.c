@@ -16,6 +16,15 @@ uint64_t brume_plan_value_bytes(const struct brume_value *v)
     return (uint64_t)(brume_shape_numel(v->shape) * brume_dtype_bytes(v->dtype));
 }
 
+/* Input j as the kernel of n reads it: kernels for weights of f16 do without the cast. */
+static brume_tensor read_by(const struct brume_plan *p, const struct brume_node *n, int j)
+{
+    const struct brume_value *v = n->in_v[j];
+    if (!v || v->kind != BRUME_VALUE_NODE || v->producer->n_in != 1 || v->producer->in_v[0]->dtype != BRUME_F16 || n->op->ew) return n->in[j];
+    const struct brume_variant *k = brume_variant_choose(n, &p->device->caps, p->options.variant).variant;
+    return k && k->half && k->pack_input == j ? v->producer->in[0] : n->in[j];
+}
+
 /* A node runs if it updates something, or if a result or another running node wants its output. */
 static void find_needed(struct brume_plan *p)
 {
@@ -25,7 +34,7 @@ static void find_needed(struct brume_plan *p)
         for (int k = 0; k < n->n_out; k++) need = need || n->out_v[k]->is_output || p->values[n->out[k]].uses > 0;
         p->needed[i] = need;
         for (int j = 0; need && j < n->n_in; j++)
-            if (n->in[j] != BRUME_NONE) p->values[n->in[j]].uses++;
+            if (n->in[j] != BRUME_NONE) p->values[read_by(p, n, j)].uses++;
     }
 }
 
@@ -99,7 +108,8 @@ static brume_status choose(const struct brume_plan *p, const struct brume_node *
     char key[BRUME_TUNING_KEY];
     *k = brume_variant_choose(n, &d->caps, p->options.variant);
     *tuned = 0;
-    if (p->options.variant || !k->variant || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
+    /* What is measured has weights of f32: its winner could not read these. */
+    if (p->options.variant || !k->variant || k->variant->half || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
     const uint32_t constant = packed_once(p, n);
     if (!brume_tuning_key(n, constant, key)) return BRUME_OK;
     if (d->tuner) {
@@ -138,7 +148,7 @@ static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s,
     if (!s->variant)
         return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name, p->device->backend->kind);
     s->n_in = n->n_in;
-    for (int j = 0; j < n->n_in; j++) inputs[j] = n->in[j];
+    for (int j = 0; j < n->n_in; j++) inputs[j] = read_by(p, n, j);
     return BRUME_OK;
 }
 
@@ -265,9 +275,10 @@ static brume_status place_arena(struct brume_plan *p)
             st->work.slot = 0;
             blocks[n++] = (struct brume_block){ .bytes = work + 2 * guard, .first = first, .last = last };
         }
-        if (pack && constant_weight(p, st->node->in[v->pack_input]) && !(v->pack_cheap && v->pack_cheap(st->node, &caps))) {
+        const brume_tensor weight = pack ? read_by(p, st->node, v->pack_input) : BRUME_NONE;
+        if (pack && constant_weight(p, weight) && !(v->pack_cheap && v->pack_cheap(st->node, &caps))) {
             st->pack_once = true;
-            st->drop = may_drop(p, st->node->in[v->pack_input]);
+            st->drop = may_drop(p, weight);
             st->packed.offset = packed;
             packed += (pack + guard + BRUME_ALIGN - 1) / BRUME_ALIGN * BRUME_ALIGN;
         } else if (pack) {
@@ -317,7 +328,7 @@ static brume_status place_arena(struct brume_plan *p)
     for (int i = 0; i < p->n_steps; i++) {
         struct brume_step *st = &p->steps[i];
         if (!st->drop) continue;
-        const brume_tensor t = st->node->in[st->variant->pack_input];
+        const brume_tensor t = read_by(p, st->node, st->variant->pack_input);
         struct brume_slot *const from = &p->slots[p->values[p->values[t].root].place.slot];
         st->drop = from->drops = !from->elsewhere;
         if (st->drop) p->stats.persistent_bytes -= brume_plan_value_bytes(value(p, t));

@@ -6,6 +6,7 @@
 #include "simd/gemm.h"
 #include "simd/isa.h"
 #include "simd/tile.h"
+#include "simd/widen.h"
 
 #define GROUP_TAPS 32       /* taps of one pass, at most */
 #define BLOCK_TILES 16      /* tiles of one task: their sources stay in L2 */
@@ -25,6 +26,7 @@ struct gather {
     int64_t n, h, w, c, oh, ow, o;
     int32_t kh, kw, phase;
     const float *src, *packed, *bias, *residual, *zeros;
+    const uint16_t *half;              /* instead of packed: weights in f16 */
     int64_t bias_step;
     float *dst;
     const int32_t *row_of, *column_of; /* source row by [result row][ky], column by [result column][kx]; -1 outside */
@@ -85,7 +87,7 @@ static void locate(const struct gather *g, int64_t tile, struct tile_at *t)
     }
 }
 
-/* Pointers of taps tap0 .. tap1 - 1 that at least one row of the tile meets; returns their number. */
+/* Pointers of taps tap0 .. tap1 - 1 that at least one row of the tile meets, which are counted from tap0; returns their number. */
 static int aim(const struct gather *g, const struct tile_at *t, int tap0, int tap1, const float **a, int32_t *tap)
 {
     int count = 0;
@@ -96,7 +98,7 @@ static int aim(const struct gather *g, const struct tile_at *t, int tap0, int ta
             if (sy >= 0 && sx >= 0) {
                 const float *p = g->src + t->image[0] + (sy * g->w + sx) * g->c;
                 for (int r = 0; r < t->rows; r++, p += g->h * g->w * g->c) a[count * MR + r] = p;
-                tap[count++] = i;
+                tap[count++] = i - tap0;
             }
         } else {
             bool met = false;
@@ -106,7 +108,7 @@ static int aim(const struct gather *g, const struct tile_at *t, int tap0, int ta
                 a[count * MR + r] = inside ? g->src + t->image[r] + (sy * g->w + sx) * g->c : g->zeros;
                 met |= inside;
             }
-            if (met) tap[count++] = i;
+            if (met) tap[count++] = i - tap0;
         }
         if (++kx == g->kw) kx = 0, ky++;
     }
@@ -125,6 +127,7 @@ static void gather_task(void *ctx, int64_t task, int thread)
     const int64_t slices = div_up(g->c, KC), slice = div_up(g->c, slices), tap_step = g->c * NR;
 
     struct tile_at at[BLOCK_TILES];
+    float wide[KC * NR] __attribute__((aligned(64))); /* weights of a pass that are kept in f16 */
     const float *a[BLOCK_ENTRIES * MR];
     int32_t tap[BLOCK_ENTRIES];
     int count[BLOCK_TILES];
@@ -138,11 +141,13 @@ static void gather_task(void *ctx, int64_t task, int thread)
                 const int columns = (int)min64(NR, g->o - p * NR);
                 const struct tile_out o = { g->dst + p * NR, begin && g->bias ? g->bias + p * NR : NULL,
                                             begin && g->residual ? g->residual + p * NR : NULL, 1.0f, !begin };
-                const float *const b = g->packed + p * taps * tap_step + c0 * NR;
+                const int64_t depth = min64(slice, g->c - c0), first_row = (p * taps + tap0) * tap_step + c0 * NR;
+                const float *b = g->half ? wide : g->packed + first_row;
+                if (g->half) /* some taps of all channels, or one tap: adjacent */
+                    for (int64_t i = 0; i < depth * NR * min64(group, taps - tap0); i += VW) vstore(wide + i, vwiden(g->half + first_row + i));
                 for (int t = 0; t < tiles; t++) {
                     vf acc[MR * 2];
-                    tile_pointer[at[t].rows - 1][columns <= VW](a + t * group * MR, tap + t * group, count[t], c0,
-                                                                min64(slice, g->c - c0), b, tap_step, acc);
+                    tile_pointer[at[t].rows - 1][columns <= VW](a + t * group * MR, tap + t * group, count[t], c0, depth, b, tap_step, acc);
                     tile_store(&o, at[t].rows, columns, at[t].row, at[t].bias_row, acc);
                 }
             }
@@ -210,12 +215,12 @@ static void backward_table(int32_t *at, int64_t in, int32_t k, int32_t stride, i
         }
 }
 
-static void forward(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
-                    const float *residual, float *y, void *work, struct brume_pool *pool)
+static void forward_any(const struct brume_conv *c, const float *x, const float *packed, const uint16_t *half, const float *bias, int64_t bias_step,
+                        const float *residual, float *y, void *work, struct brume_pool *pool)
 {
     if (is_product(c) && (!bias || !bias_step || c->n == 1)) {
-        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->o, .k = c->i, .a = x, .a_row = c->i, .a_col = 1, .b = packed, .c = y,
-                                      .ldc = c->o, .bias = bias, .residual = residual, .alpha = 1.0f };
+        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->o, .k = c->i, .a = x, .a_row = c->i, .a_col = 1, .b = packed, .b_half = half,
+                                      .c = y, .ldc = c->o, .bias = bias, .residual = residual, .alpha = 1.0f };
         ISA(brume_simd_gemm).run(&g, 1, 0, 0, 0, pool);
         return;
     }
@@ -223,9 +228,21 @@ static void forward(const struct brume_conv *c, const float *x, const float *pac
     forward_table(rows, c->ho, c->kh, c->stride, c->top, c->h);
     forward_table(columns, c->wo, c->kw, c->stride, c->left, c->w);
     struct gather g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o, .kh = c->kh, .kw = c->kw,
-                        .phase = 1, .src = x, .packed = packed, .bias = bias, .residual = residual, .zeros = zero_row(work, c->i),
+                        .phase = 1, .src = x, .packed = packed, .half = half, .bias = bias, .residual = residual, .zeros = zero_row(work, c->i),
                         .bias_step = bias_step, .dst = y, .row_of = rows, .column_of = columns };
     gather(&g, pool);
+}
+
+static void forward(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
+                    const float *residual, float *y, void *work, struct brume_pool *pool)
+{
+    forward_any(c, x, packed, NULL, bias, bias_step, residual, y, work, pool);
+}
+
+static void forward_half(const struct brume_conv *c, const float *x, const uint16_t *packed, const float *bias, int64_t bias_step,
+                         const float *residual, float *y, void *work, struct brume_pool *pool)
+{
+    forward_any(c, x, NULL, packed, bias, bias_step, residual, y, work, pool);
 }
 
 static void data_gradient(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work,
@@ -278,6 +295,27 @@ static void pack(const struct brume_conv *c, const float *w, float *packed, stru
     brume_pool_run(pool, div_up(c->o, NR) * c->kh * c->kw, pack_task, &k);
 }
 
+struct pack_half { const struct brume_conv *c; const uint16_t *w; uint16_t *packed; };
+
+static void pack_half_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct pack_half *const k = ctx;
+    const int64_t taps = (int64_t)k->c->kh * k->c->kw, p = task / taps, tap = task % taps, columns = min64(NR, k->c->o - p * NR);
+    const uint16_t *s = k->w + tap * k->c->i * k->c->o + p * NR;
+    uint16_t *out = k->packed + task * k->c->i * NR;
+    for (int64_t i = 0; i < k->c->i; i++, s += k->c->o, out += NR) {
+        memset(out, 0, NR * sizeof *out);
+        memcpy(out, s, (size_t)columns * sizeof *out);
+    }
+}
+
+static void pack_half(const struct brume_conv *c, const uint16_t *w, uint16_t *packed, struct brume_pool *pool)
+{
+    struct pack_half k = { c, w, packed };
+    brume_pool_run(pool, div_up(c->o, NR) * c->kh * c->kw, pack_half_task, &k);
+}
+
 static void pack_dx(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool)
 {
     struct pack k = { c, w, packed, c->o, c->i, 1, c->o };
@@ -288,14 +326,19 @@ static void pack_dx(const struct brume_conv *c, const float *w, float *packed, s
 typedef void pack_fn(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
 typedef void forward_fn(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                         const float *residual, float *y, void *work, struct brume_pool *pool);
+typedef void pack_half_fn(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool);
+typedef void fused_fn(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
+                      const float *residual, float *y, void *work, struct brume_pool *pool);
 typedef void gradient_fn(const struct brume_conv *c, const float *dy, const float *other, float *out, void *work, struct brume_pool *pool);
 extern gradient_fn ISA(brume_conv_weight_gradient), ISA(brume_winograd_data_gradient), ISA(brume_winograd_weight_gradient);
 extern forward_fn ISA(brume_winograd_forward);
 extern pack_fn ISA(brume_winograd_pack), ISA(brume_winograd_pack_dx);
+extern pack_half_fn ISA(brume_winograd_pack_half);
+extern fused_fn ISA(brume_winograd_fused);
 
 extern const struct brume_simd_conv ISA(brume_simd_conv);
 const struct brume_simd_conv ISA(brume_simd_conv) = {
-    .pack = pack, .pack_dx = pack_dx, .forward = forward, .dx = data_gradient, .dw = ISA(brume_conv_weight_gradient),
+    .pack = pack, .pack_dx = pack_dx, .forward = forward, .pack_half = pack_half, .forward_half = forward_half, .dx = data_gradient, .dw = ISA(brume_conv_weight_gradient),
     .winograd_pack = ISA(brume_winograd_pack), .winograd_pack_dx = ISA(brume_winograd_pack_dx), .winograd = ISA(brume_winograd_forward),
-    .winograd_dx = ISA(brume_winograd_data_gradient), .winograd_dw = ISA(brume_winograd_weight_gradient),
+    .winograd_pack_half = ISA(brume_winograd_pack_half), .winograd_fused = ISA(brume_winograd_fused), .winograd_dx = ISA(brume_winograd_data_gradient), .winograd_dw = ISA(brume_winograd_weight_gradient),
 };

@@ -25,6 +25,10 @@ struct brume_simd_conv {
     /* bias: NULL, or at b + n * bias_step for image n; residual: NULL or like y. */
     void (*forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                     const float *residual, float *y, void *work, struct brume_pool *pool);
+    /* The same with weights of f16, packed as f16. */
+    void (*pack_half)(const struct brume_conv *c, const uint16_t *w, uint16_t *packed, struct brume_pool *pool);
+    void (*forward_half)(const struct brume_conv *c, const float *x, const uint16_t *packed, const float *bias, int64_t bias_step,
+                         const float *residual, float *y, void *work, struct brume_pool *pool);
     void (*dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
     void (*dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
     /* The same for 3x3 kernels of stride 1 with a quarter of the products (simd/winograd.c). */
@@ -32,6 +36,10 @@ struct brume_simd_conv {
     void (*winograd_pack_dx)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
     void (*winograd)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
                      const float *residual, float *y, void *work, struct brume_pool *pool);
+    void (*winograd_pack_half)(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool);
+    /* The same where brume_winograd_fused(): weights as they are, of f32 or f16, are transformed in the cache, part by part. */
+    void (*winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
+                           const float *residual, float *y, void *work, struct brume_pool *pool);
     void (*winograd_dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
     void (*winograd_dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
 };
@@ -73,6 +81,13 @@ bool brume_winograd_suits(const struct brume_conv *c);    /* weights often packe
 bool brume_winograd_suits_gradient(const struct brume_conv *c);
 /** So many tiles that transforming the weights takes a few percent of the rest only. */
 bool brume_winograd_pack_cheap(const struct brume_conv *c);
+/** Transformed weights would be too large to be kept, and tiles are few enough to pass by each part of them. */
+bool brume_winograd_fused(const struct brume_conv *c, bool half);
+size_t brume_winograd_fused_work(const struct brume_conv *c, int vector_width, int threads);
+#define BRUME_WINOGRAD_DEPTH 64  /* channels of a part */
+#define BRUME_WINOGRAD_PANELS 2  /* panels of a task: 16 columns of f16 are half a cache line */
+/** Floats of one of the 36 planes of a part: one cache line more than a power of two, because they are written together. */
+static inline int64_t brume_winograd_part(int64_t nr) { return BRUME_WINOGRAD_DEPTH * nr + 16; }
 /** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written together. */
 static inline int64_t brume_winograd_plane(int64_t c, int64_t o, int64_t nr) { return (o + nr - 1) / nr * nr * c + 16; }
 /** Floats of the transformed weights; bytes of work memory. */

@@ -5,11 +5,13 @@
 #include "base/pool.h"
 #include "simd/isa.h"
 #include "simd/tile.h"
+#include "simd/widen.h"
 
 #define ROW_BLOCK (16 * MR)     /* rows of one task: a block of A of ROW_BLOCK x KC stays in L2 */
 #define PACK_TILES (48 / MR)   /* tiles of A packed at a time when its columns are not adjacent: 48 KiB of stack */
 #define PACKED_PANELS 4        /* panels, at least, for which a task packs rows of A: packing costs about as much as one */
 #define TASK_WORK (1 << 19)     /* multiply-adds that pay for waking a thread */
+#define ONE_PASS (KC + KC / 4)  /* depth that is not cut for the sake of its rest */
 #define PREFETCH 16            /* rows ahead while packing A */
 #define PACK_WORK (1 << 15)     /* floats of B that a task packs */
 #define MAX_TASKS 64
@@ -21,10 +23,15 @@ static int64_t div_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64_t p0, int64_t p1)
 {
     static const int32_t first_tap[1] = { 0 };
-    for (int64_t k0 = 0; k0 < g->k; k0 += KC) {
-        const int64_t depth = min64(KC, g->k - k0);
+    const int64_t pass = g->k <= ONE_PASS ? g->k : KC;
+    float wide[ONE_PASS * NR] __attribute__((aligned(64))); /* a panel that is kept in f16 */
+    for (int64_t k0 = 0; k0 < g->k; k0 += pass) {
+        const int64_t depth = min64(pass, g->k - k0);
         for (int64_t p = p0; p < p1; p++) {
-            const int64_t j0 = p * NR;
+            const int64_t j0 = p * NR, panel = (p * g->k + k0) * NR;
+            if (g->b_half)
+                for (int64_t i = 0; i < depth * NR; i += VW) vstore(wide + i, vwiden(g->b_half + panel + i));
+            const float *const b = g->b_half ? wide : g->b + panel;
             const int columns = (int)min64(NR, g->n - j0);
             const struct tile_out o = { g->c + j0, k0 || !g->bias ? NULL : g->bias + j0, k0 || !g->residual ? NULL : g->residual + j0,
                                         g->alpha, g->add || k0 > 0 };
@@ -35,7 +42,7 @@ static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64
                 int64_t row[MR];
                 for (int r = 0; r < rows; r++) a[r] = g->a + (i + r) * g->a_row, row[r] = (i + r) * g->ldc;
                 vf t[MR * 2];
-                tile_pointer[rows - 1][columns <= VW](a, first_tap, 1, k0, depth, g->b + (p * g->k + k0) * NR, 0, t);
+                tile_pointer[rows - 1][columns <= VW](a, first_tap, 1, k0, depth, b, 0, t);
                 tile_store(&o, rows, columns, row, no_rows, t);
             }
         }
@@ -106,7 +113,8 @@ static void run_task(void *ctx, int64_t task, int thread)
     struct brume_gemm g = *r->g;
     const int64_t pt = task % r->panel_tasks, it = task / r->panel_tasks % r->row_tasks, j = task / r->panel_tasks / r->row_tasks;
     g.a += j * r->step_a;
-    g.b += j * r->step_b;
+    if (g.b) g.b += j * r->step_b;
+    else g.b_half += j * r->step_b;
     g.c += j * r->step_c;
     if (g.residual) g.residual += j * r->step_c;
     block(&g, it * r->rows_each, min64(g.m, (it + 1) * r->rows_each), pt * r->panels_each, min64(r->panels, (pt + 1) * r->panels_each));
@@ -180,5 +188,29 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_
     brume_pool_run(pool, c.row_tasks * batch, pack_task, &c);
 }
 
+struct pack_half { int64_t k, n, rows_each; const uint16_t *b; uint16_t *packed; };
+
+/* Some rows of all panels, the last one padded with zeros. */
+static void pack_half_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct pack_half *const c = ctx;
+    const int64_t panels = div_up(c->n, NR);
+    for (int64_t i = task * c->rows_each; i < min64(c->k, (task + 1) * c->rows_each); i++)
+        for (int64_t p = 0; p < panels; p++) {
+            const int64_t columns = min64(NR, c->n - p * NR);
+            uint16_t *const out = c->packed + (p * c->k + i) * NR;
+            memset(out, 0, NR * sizeof *out);
+            memcpy(out, c->b + i * c->n + p * NR, (size_t)columns * sizeof *out);
+        }
+}
+
+static void pack_half(int64_t k, int64_t n, const uint16_t *b, uint16_t *packed, struct brume_pool *pool)
+{
+    struct pack_half c = { .k = k, .n = n, .b = b, .packed = packed };
+    c.rows_each = min64(k, 1 + PACK_WORK / (div_up(n, NR) * NR));
+    brume_pool_run(pool, div_up(k, c.rows_each), pack_half_task, &c);
+}
+
 extern const struct brume_simd_gemm ISA(brume_simd_gemm);
-const struct brume_simd_gemm ISA(brume_simd_gemm) = { run, pack };
+const struct brume_simd_gemm ISA(brume_simd_gemm) = { run, pack, pack_half };

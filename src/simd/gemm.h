@@ -15,6 +15,7 @@ struct brume_gemm {
     const float *a;
     int64_t a_row, a_col;
     const float *b;        /* packed */
+    const uint16_t *b_half; /* or packed in f16; then a_col is 1 */
     float *c;
     int64_t ldc;
     const float *bias;     /* (n) or NULL */
@@ -29,6 +30,8 @@ struct brume_simd_gemm {
     /* B[k][n] at b[k * b_row + n * b_col] into panels; batch matrices, step_b apart */
     void (*pack)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
                  struct brume_pool *pool);
+    /* B[k][n] of f16 at b[k * n + n] into the same panels of f16 */
+    void (*pack_half)(int64_t k, int64_t n, const uint16_t *b, uint16_t *packed, struct brume_pool *pool);
 };
 
 /** Floats of a packed B; vector_width as in struct brume_simd. */

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "simd/conv.h"
 #include "simd/tile.h"
+#include "simd/widen.h"
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -205,37 +206,45 @@ void ISA(brume_winograd_data_gradient)(const struct brume_conv *c, const float *
 
 struct pack {
     const float *w;
+    const uint16_t *half; /* instead of w */
     float *packed;
     int64_t depth, columns, row_step, column_step, tap_step; /* tap_step < 0: turned by 180 degrees */
 };
 
-/* All 36 planes of one panel. */
+static inline vf load_weights(const struct pack *k, int64_t at, int64_t count)
+{
+    if (count == VW && k->half) return vwiden(k->half + at);
+    if (count == VW && k->column_step == 1) return vload(k->w + at);
+    vf v = { 0 };
+    for (int64_t q = 0; q < count; q++) v[q] = k->half ? brume_half_widen(k->half[at + q]) : k->w[at + q * k->column_step];
+    return v;
+}
+
+/* Weights of channel c for panel p, all 36 planes. */
+static inline void transform_weights(const struct pack *k, int64_t p, int64_t c, float *out, int64_t plane)
+{
+    for (int v = 0; v < 2; v++) {
+        const int64_t j = p * NR + v * VW, count = min64(VW, k->columns - j);
+        vf g[3], half[18], u[6];
+        UNROLL(3) for (int x = 0; x < 3; x++) {
+            UNROLL(3) for (int y = 0; y < 3; y++) g[y] = load_weights(k, (y * 3 + x) * k->tap_step + c * k->row_step + j * k->column_step, count);
+            wino_weight(g, half + x, 3);
+        }
+        UNROLL(6) for (int i = 0; i < 6; i++) {
+            wino_weight(half + 3 * i, u, 1);
+            UNROLL(6) for (int e = 0; e < 6; e++) vstore(out + (6 * i + e) * plane + v * VW, u[e]);
+        }
+    }
+}
+
+/* Some channels of one panel. */
 static void pack_task(void *ctx, int64_t task, int thread)
 {
     (void)thread;
     const struct pack *const k = ctx;
     const int64_t parts = (k->depth + 15) / 16, p = task / parts, c0 = task % parts * 16;
     const int64_t plane = brume_winograd_plane(k->depth, k->columns, NR);
-    for (int64_t c = c0; c < min64(k->depth, c0 + 16); c++)
-        for (int v = 0; v < 2; v++) {
-            const int64_t j = p * NR + v * VW, count = min64(VW, k->columns - j);
-            vf g[3], half[18], u[6];
-            for (int x = 0; x < 3; x++) {
-                for (int y = 0; y < 3; y++) {
-                    const float *const s = k->w + (y * 3 + x) * k->tap_step + c * k->row_step + j * k->column_step;
-                    if (count == VW && k->column_step == 1) g[y] = vload(s);
-                    else {
-                        g[y] = (vf){ 0 };
-                        for (int64_t q = 0; q < count; q++) g[y][q] = s[q * k->column_step];
-                    }
-                }
-                wino_weight(g, half + x, 3);
-            }
-            for (int i = 0; i < 6; i++) {
-                wino_weight(half + 3 * i, u, 1);
-                for (int e = 0; e < 6; e++) vstore(k->packed + (6 * i + e) * plane + (p * k->depth + c) * NR + v * VW, u[e]);
-            }
-        }
+    for (int64_t c = c0; c < min64(k->depth, c0 + 16); c++) transform_weights(k, p, c, k->packed + (p * k->depth + c) * NR, plane);
 }
 
 static void pack(struct pack *k, struct brume_pool *pool)
@@ -246,13 +255,108 @@ static void pack(struct pack *k, struct brume_pool *pool)
 extern void ISA(brume_winograd_pack)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
 void ISA(brume_winograd_pack)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool)
 {
-    struct pack k = { w, packed, c->i, c->o, c->o, 1, c->i * c->o };
+    struct pack k = { w, NULL, packed, c->i, c->o, c->o, 1, c->i * c->o };
+    pack(&k, pool);
+}
+
+extern void ISA(brume_winograd_pack_half)(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool);
+void ISA(brume_winograd_pack_half)(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool)
+{
+    struct pack k = { NULL, w, packed, c->i, c->o, c->o, 1, c->i * c->o };
     pack(&k, pool);
 }
 
 extern void ISA(brume_winograd_pack_dx)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool);
 void ISA(brume_winograd_pack_dx)(const struct brume_conv *c, const float *w, float *packed, struct brume_pool *pool)
 {
-    struct pack k = { w + 8 * c->i * c->o, packed, c->o, c->i, 1, c->o, -c->i * c->o };
+    struct pack k = { w + 8 * c->i * c->o, NULL, packed, c->o, c->i, 1, c->o, -c->i * c->o };
     pack(&k, pool);
+}
+
+#define DEPTH BRUME_WINOGRAD_DEPTH
+#define PANELS BRUME_WINOGRAD_PANELS
+
+/* Sources of all tiles, and weights that are transformed when their turn comes. */
+struct fused { struct wino g; struct pack weights; float *sources; size_t thread_bytes; };
+
+static void fused_sources_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct fused *const f = ctx;
+    const struct block b = { .tiles = f->g.k.tiles, .sources = f->sources };
+    sources(&f->g, &b, task * STAGE_TILES, min64(b.tiles, (task + 1) * STAGE_TILES));
+}
+
+/* A part of the next weights that multiplying plane e leaves time to fetch: rows e * 16 .. of DEPTH x 9. */
+static void prefetch(const struct pack *k, int64_t p, int64_t c0, int e)
+{
+    for (int64_t q = e * (DEPTH * 9 / 36); q < (e + 1) * (DEPTH * 9 / 36); q++) {
+        const int64_t c = c0 + q / 9, at = q % 9 * k->tap_step + c * k->row_step + p * NR;
+        if (c >= k->depth) return;
+        if (k->half) __builtin_prefetch(k->half + at);
+        else __builtin_prefetch(k->w + at);
+    }
+}
+
+/* Channels c0 .. c0 + depth - 1 of panel p: products are set, or added to. */
+static void multiply_part(const struct fused *f, int64_t p, int64_t c0, int64_t depth, const float *part, float *products)
+{
+    static const int32_t first_tap[1] = { 0 };
+    const struct wino *const g = &f->g;
+    const int half = g->o - p * NR <= VW;
+    for (int e = 0; e < 36; e++) {
+        prefetch(&f->weights, p, c0 + DEPTH, e);
+        for (int64_t t = 0; t < g->k.tiles; t += MR) {
+            const int rows = (int)min64(MR, g->k.tiles - t);
+            const float *a[MR];
+            vf *const out = (vf *)(products + (e * g->k.tiles + t) * NR), sum[2 * MR];
+            for (int r = 0; r < rows; r++) a[r] = f->sources + e * g->k.plane + (t + r) * g->k.ld;
+            tile_pointer[rows - 1][half](a, first_tap, 1, c0, depth, part + e * brume_winograd_part(NR), 0, c0 ? sum : out);
+            for (int r = 0; c0 && r < 2 * rows; r += 1 + half) out[r] += sum[r];
+        }
+    }
+}
+
+static void fused_task(void *ctx, int64_t task, int thread)
+{
+    const struct fused *const f = ctx;
+    const struct wino *const g = &f->g;
+    float *const part = (float *)(g->scratch + (size_t)thread * f->thread_bytes), *const products = part + 36 * brume_winograd_part(NR);
+    const int64_t p0 = task * PANELS, p1 = min64((g->o + NR - 1) / NR, p0 + PANELS);
+    for (int64_t c0 = 0; c0 < g->c; c0 += DEPTH) {
+        const int64_t depth = min64(DEPTH, g->c - c0);
+        for (int64_t p = p0; p < p1; p++) {
+            for (int64_t c = 0; c < depth; c++) transform_weights(&f->weights, p, c0 + c, part + c * NR, brume_winograd_part(NR));
+            multiply_part(f, p, c0, depth, part, products + (p - p0) * 36 * g->k.products);
+        }
+    }
+    for (int64_t p = p0; p < p1; p++)
+        for (int64_t t = 0; t < g->k.tiles; t++) {
+            const float *const from = products + (p - p0) * 36 * g->k.products + t * NR;
+            transform_result(g, tile_at(g, t), from, p * NR);
+            if (g->o - p * NR > VW) transform_result(g, tile_at(g, t), from + VW, p * NR + VW);
+        }
+}
+
+extern void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
+                                      const float *residual, float *y, void *work, struct brume_pool *pool);
+void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
+                               const float *residual, float *y, void *work, struct brume_pool *pool)
+{
+    struct fused f = { .g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o, .top = c->top, .left = c->left,
+                              .src = x, .bias = bias, .residual = residual, .bias_step = bias_step, .dst = y,
+                              .k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, VW) },
+                       .weights = { half ? NULL : w, half ? w : NULL, NULL, c->i, c->o, c->o, 1, c->i * c->o } };
+    struct brume_winograd_cut *const k = &f.g.k;
+    float *const zeros = work;
+    for (int64_t i = 0; i < k->ld; i++) zeros[i] = 0;
+    k->plane = (k->tiles * k->ld + 15) / 16 * 16 + 16;
+    k->products = k->tiles * NR;
+    k->block = k->tiles;
+    f.g.zeros = zeros;
+    f.sources = (float *)((char *)work + (size_t)((k->ld * 4 + 63) / 64 * 64));
+    f.g.scratch = (char *)(f.sources + 36 * k->plane);
+    f.thread_bytes = (size_t)(36 * (brume_winograd_part(NR) + PANELS * k->products)) * 4;
+    brume_pool_run(pool, (k->tiles + STAGE_TILES - 1) / STAGE_TILES, fused_sources_task, &f);
+    brume_pool_run(pool, ((c->o + NR - 1) / NR + PANELS - 1) / PANELS, fused_task, &f);
 }

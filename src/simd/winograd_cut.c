@@ -50,6 +50,23 @@ bool brume_winograd_suits_gradient(const struct brume_conv *c) { return suits(c,
 
 bool brume_winograd_pack_cheap(const struct brume_conv *c) { return c->n * div_up(c->ho, 4) * div_up(c->wo, 4) >= 256; }
 
+#define FUSED_TILES 192
+#define FUSED_BYTES (32 << 20) /* weights beyond what caches hold would be read from memory in every run */
+
+bool brume_winograd_fused(const struct brume_conv *c, bool half)
+{
+    return c->n * div_up(c->ho, 4) * div_up(c->wo, 4) <= FUSED_TILES && (half || c->i * c->o >= FUSED_BYTES / (36 * 4));
+}
+
+/* A row of zeros, the sources of all tiles, then of every thread a part of the weights and the products of its panels. */
+size_t brume_winograd_fused_work(const struct brume_conv *c, int vector_width, int threads)
+{
+    const struct brume_winograd_cut k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, vector_width);
+    const int64_t nr = 2 * vector_width, plane = div_up(k.tiles * k.ld, 16) * 16 + 16;
+    return round64((size_t)k.ld * 4) + (size_t)(36 * plane) * 4 +
+           (size_t)(36 * (brume_winograd_part(nr) + BRUME_WINOGRAD_PANELS * k.tiles * nr)) * 4 * (size_t)threads;
+}
+
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width)
 {
     const int64_t nr = 2 * vector_width;

@@ -5,6 +5,9 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
+
+#include "brume/safetensors.h"
 
 enum { STRIDE, TOP, LEFT, BOTTOM, RIGHT, GROUPS, RESIDUAL };
 
@@ -34,6 +37,7 @@ static const struct test_case cases[] = {
     SAME("28x28", 1, 28, 28, 24, 16),
     SAME("300 channels", 1, 4, 4, 300, 20),
     SAME("to 300 channels", 1, 4, 4, 20, 300),
+    SAME("parts of the channels", 1, 7, 9, 131, 41),
     { "3x3 no padding", { 1, 0, 0, 0, 0, 1 }, 2, { Q(2, 7, 9, 10), Q(3, 3, 10, 11) } },
     { "3x3 full padding", { 1, 2, 2, 2, 2, 1 }, 2, { Q(2, 5, 6, 10), Q(3, 3, 10, 11) } },
     { "1x1", { 1, 0, 0, 0, 0, 1 }, 3, { Q(3, 7, 5, 34), Q(1, 1, 34, 37), V(37) } },
@@ -66,6 +70,9 @@ static const struct test_case cases[] = {
     { "groups with residual and bias per sample", { 2, 1, 1, 1, 1, 3, 1 }, 4, { Q(2, 6, 6, 6), Q(3, 3, 2, 9), Q(2, 3, 3, 9), M(2, 9) } },
     { 0 },
 };
+
+/* Winograd's weights would be larger than the caches. */
+static const struct test_case large[] = { SAME("500 channels", 1, 4, 5, 500, 490), { 0 } };
 
 static const struct test_refusal refusals[] = {
     { "channels differ", "weight expects 3 input channels, x has 4", BRUME_E_SHAPE,
@@ -126,5 +133,24 @@ static void oracle(const struct test_case *k, const double *const *in, double *c
             }
 }
 
+static int build_half(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    brume_tensor all[4] = { BRUME_NONE, BRUME_NONE, BRUME_NONE, BRUME_NONE };
+    for (int i = 0; i < k->n_in; i++) all[i] = in[i];
+    all[1] = brume_cast(g, brume_cast(g, in[1], BRUME_F16), BRUME_F32);
+    return build(g, k, all, out);
+}
+
+static void oracle_half(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    const int64_t n = test_numel(k, 1);
+    double *w = malloc((size_t)n * sizeof *w);
+    for (int64_t i = 0; w && i < n; i++) w[i] = brume_f16_to_f32(brume_f32_to_f16((float)in[1][i]));
+    if (w) oracle(k, (const double *const[]){ in[0], w, in[2], in[3] }, out, scale);
+    free(w);
+}
+
+static const struct test_op half = { .name = "conv2d of f16", .tolerance = "product", .cases = cases, .build = build_half, .oracle = oracle_half, .no_grad = ~0u };
+static const struct test_op wide = { .name = "conv2d of large weights", .tolerance = "product", .cases = large, .build = build, .oracle = oracle, .no_grad = ~0u };
 static const struct test_op op = { .name = "conv2d", .tolerance = "product", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
-const struct test_op *const tests_conv2d[] = { &op, NULL };
+const struct test_op *const tests_conv2d[] = { &op, &half, &wide, NULL };

@@ -4,6 +4,9 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
+
+#include "brume/safetensors.h"
 
 #define V(a) { BRUME_F32, { 1, { a } }, 0, 0, false }
 #define M(a, b) { BRUME_F32, { 2, { a, b } }, 0, 0, false }
@@ -22,6 +25,7 @@ static const struct test_case cases[] = {
     { "sequence", { 0 }, 3, { T(2, 49, 24), M(24, 40), V(40) } },
     { "two passes over channels", { 0 }, 3, { M(7, 300), M(300, 17), V(17) } },
     { "several blocks of rows", { 0 }, 3, { M(215, 20), M(20, 50), V(50) } },
+    { "all of 320 channels in one pass", { 0 }, 3, { M(13, 320), M(320, 37), V(37) } },
     { "several tasks", { 0 }, 3, { M(130, 257), M(257, 129), V(129) } },
     { 0 },
 };
@@ -57,5 +61,22 @@ static void oracle(const struct test_case *k, const double *const *in, double *c
         }
 }
 
+static int build_half(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
+{
+    const brume_tensor w = brume_cast(g, brume_cast(g, in[1], BRUME_F16), BRUME_F32);
+    out[0] = brume_linear(g, in[0], w, k->n_in > 2 ? in[2] : BRUME_NONE);
+    return 1;
+}
+
+static void oracle_half(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    const int64_t n = test_numel(k, 1);
+    double *w = malloc((size_t)n * sizeof *w);
+    for (int64_t i = 0; w && i < n; i++) w[i] = brume_f16_to_f32(brume_f32_to_f16((float)in[1][i]));
+    if (w) oracle(k, (const double *const[]){ in[0], w, in[2] }, out, scale);
+    free(w);
+}
+
+static const struct test_op half = { .name = "linear of f16", .tolerance = "product", .cases = cases, .build = build_half, .oracle = oracle_half, .no_grad = ~0u };
 static const struct test_op op = { .name = "linear", .tolerance = "product", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
-const struct test_op *const tests_linear[] = { &op, NULL };
+const struct test_op *const tests_linear[] = { &op, &half, NULL };
