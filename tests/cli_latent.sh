@@ -45,7 +45,17 @@ cat >text.json <<'JSON'
  "cross_attention_dim": 16, "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"]}
 JSON
 
-expect 0 "scaling factor" train --task autoencoder --data shapes --size 16 --count 32 --model ae.json --batch 4 --steps 10 --device cpu --out ae
+expect 0 "scaling factor" train --task autoencoder --data shapes --size 16 --count 32 --model ae.json --batch 4 --steps 10 --device cpu --samples 3 --out ae
+size ae/training/samples/step-00000010.png 392 262 # 3 originals above 3 reconstructions, 8 times enlarged
+
+# The same autoencoder in two parts.
+expect 0 "scaling factor" train --task autoencoder --data shapes --size 16 --count 32 --model ae.json --batch 4 --steps 4 --device cpu --samples 0 --out ae2
+mv ae.json ae.json.away # the run has its own
+expect 0 "scaling factor" train --resume --steps 10 --out ae2
+mv ae.json.away ae.json
+same ae/diffusion_pytorch_model.safetensors ae2/diffusion_pytorch_model.safetensors
+same ae/config.json ae2/config.json
+expect 1 "you asked for autoencoder, l1, KL weight 2" train --resume --kl-weight 2 --steps 12 --out ae2
 
 # Classes: a run, the same run in two parts, and what they draw.
 latent="--data shapes --count 32 --batch 4 --samples 4 --device cpu"

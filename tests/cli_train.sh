@@ -204,7 +204,9 @@ ok "plan counts its parameters" grep -q '"parameters": 859520964' sd15.json
 ok "train an autoencoder" "$brume" train --task autoencoder --data shapes --size 16 --count 64 --batch 4 --steps 3 --device cpu --out ae
 ok "which has a scaling factor" grep -q '"scaling_factor": [0-9]' ae/config.json
 ok "go on from it" "$brume" train --task autoencoder --init ae --data shapes --size 16 --count 64 --batch 4 --steps 2 --device cpu --out ae2
-refused 2 "keeps no training state" "$brume" train --task autoencoder --resume --out ae
+ok "and a step more" "$brume" train --resume --steps 4 --device cpu --out ae
+ok "to step 4" grep -q '^{"step": 4, .*"kl": ' ae/training/log.jsonl
+refused 1 "already holds a run" "$brume" train --task autoencoder --data shapes --size 16 --count 64 --batch 4 --steps 3 --device cpu --out ae
 refused 2 "adds no noise" "$brume" train --task autoencoder --objective v --out ae
 
 # Adapters beside a model's weights: a resumed run has the same bits and needs no options; the file is small, and draws what the merged folder draws.

@@ -15,8 +15,6 @@ typedef struct brume_autoencoder_objective {
 } brume_autoencoder_objective;
 
 typedef struct brume_autoencoder_trainer brume_autoencoder_trainer;
-/** kl: in nats per image. */
-typedef struct brume_autoencoder_result { double loss, reconstruction, kl, grad_norm, lr; } brume_autoencoder_result;
 
 /**
  * Plans a training step on the images of data, in [-1, 1]; d and data must outlive it. Of c, only batch, steps, optimizer and its settings, learning
@@ -28,9 +26,24 @@ brume_status brume_autoencoder_trainer_new(brume_device *d, const brume_train_co
                                            brume_autoencoder_trainer **out);
 void brume_autoencoder_trainer_free(brume_autoencoder_trainer *t);
 /** One step: a function of the state before it and of (seed, step). BRUME_E_NUMERIC if the loss is not finite. */
-brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_autoencoder_result *r);
+brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_train_result *r);
 /** The averaged (or, if ema is 0, the raw) parameters as an autoencoder of its own; free it. */
 brume_status brume_autoencoder_trainer_get(brume_autoencoder_trainer *t, int ema, brume_autoencoder **out);
+
+/** Steps done since the beginning of the run. */
+int64_t brume_autoencoder_trainer_steps_done(const brume_autoencoder_trainer *t);
+
+/**
+ * Writes a checkpoint: FOLDER/training/state.safetensors, then the averaged autoencoder into FOLDER, its scaling factor estimated from 64 items of the
+ * data. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
+ */
+brume_status brume_autoencoder_trainer_save(brume_autoencoder_trainer *t, const char *folder, int64_t note);
+/** Goes on from a checkpoint of the same autoencoder, objective, seed, batch and optimizer; the message names what differs. note may be NULL. */
+brume_status brume_autoencoder_trainer_resume(brume_autoencoder_trainer *t, const char *folder, int64_t *note);
+/** A PNG of the first items, at most count, above what the averaged autoencoder makes of their means; rows of at most 10. */
+brume_status brume_autoencoder_trainer_preview(brume_autoencoder_trainer *t, int32_t count, const char *path);
+/** A whole run, as brume_train_run(): the config is the trainer's. */
+brume_status brume_autoencoder_run(brume_autoencoder_trainer *t, const brume_run_options *o);
 
 /**
  * Sets a->config.scaling_factor to 1 / the standard deviation of all values of sampled latents of the first `images` items of data (Rombach et al.

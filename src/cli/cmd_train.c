@@ -143,21 +143,6 @@ static int64_t image_size(const struct train_args *a, const brume_train_config *
     return (a->model || a->init || a->resume) && own ? own * brume_autoencoder_factor(&c->autoencoder->config) : c->autoencoder->config.sample_size;
 }
 
-/* The run's options, and what they came to. NULL without memory: the run goes without. */
-static const char *run_text(brume_json_writer *w, const brume_train_config *c, const brume_dataset *data, brume_device *d, const brume_trainer *t)
-{
-    brume_device_info info;
-    brume_device_get_info(d, &info);
-    brume_json_put_int(w, "_steps", c->steps);
-    brume_json_put_int(w, "_batch", c->batch);
-    brume_json_put_int(w, "_parameters", brume_trainer_param_count(t));
-    brume_json_put_string(w, "_data", brume_dataset_kind(data));
-    brume_json_put_int(w, "_images", brume_dataset_count(data));
-    brume_json_put_string(w, "_device", info.name);
-    brume_json_end(w);
-    return brume_json_writer_text(w);
-}
-
 static brume_status train(const struct train_args *a, brume_train_config *c)
 {
     brume_dataset *data = NULL;
@@ -189,7 +174,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
-            .folder = a->out, .config = run_text(a->run, c, data, d, t), .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
+            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,
         };

@@ -71,7 +71,6 @@ static int check(struct train_args *a)
     if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_wrong(u, "--lr-schedule: there is no '%s'; %s", a->lr_schedule, lr_schedules);
     if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
     if (a->task == TRAIN_AUTOENCODER) {
-        if (a->resume) return cli_wrong(u, "--task autoencoder keeps no training state: --init goes on from its weights");
         if (a->preset || a->micro_batch || a->storage || a->recompute || a->memory_limit)
             return cli_wrong(u, "--task autoencoder knows no --preset, --micro-batch, --storage, --recompute and --memory-limit");
         for (int i = 0; i <= TRAIN_WEIGHTING; i++)
@@ -121,6 +120,20 @@ static int write_run(struct train_args *a, const struct cli_option *options)
     }
     fprintf(stderr, "brume train: out of memory\n");
     return CLI_FAILED;
+}
+
+const char *train_args_run(const struct train_args *a, const brume_train_config *c, const brume_dataset *data, brume_device *d, int64_t parameters)
+{
+    brume_device_info info;
+    brume_device_get_info(d, &info);
+    brume_json_put_int(a->run, "_steps", c->steps);
+    brume_json_put_int(a->run, "_batch", c->batch);
+    brume_json_put_int(a->run, "_parameters", parameters);
+    brume_json_put_string(a->run, "_data", brume_dataset_kind(data));
+    brume_json_put_int(a->run, "_images", brume_dataset_count(data));
+    brume_json_put_string(a->run, "_device", info.name);
+    brume_json_end(a->run);
+    return brume_json_writer_text(a->run);
 }
 
 void train_args_clear(struct train_args *a)

@@ -42,4 +42,7 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
 /* The part of that for which the data are asked: noise levels by NCSNv2's rules, where none are given. */
 brume_status train_args_ladder(const struct train_args *a, brume_train_config *c, const brume_dataset *data);
 
+/* The run's options, and what they came to, for training/run.json; owned by a. NULL without memory: the run goes without. To be asked for once. */
+const char *train_args_run(const struct train_args *a, const brume_train_config *c, const brume_dataset *data, brume_device *d, int64_t parameters);
+
 #endif

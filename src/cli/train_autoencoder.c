@@ -3,17 +3,9 @@
 #include "train_autoencoder.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "brume/autoencoder_train.h"
 #include "progress.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Small enough to be trained on a processor: latents of a quarter of the height and width. */
 static void small(brume_autoencoder_config *c, int32_t channels)
@@ -26,38 +18,54 @@ static void small(brume_autoencoder_config *c, int32_t channels)
     c->in_channels = c->out_channels = channels;
 }
 
-/* With the factor that its latents need. */
-static brume_status save(brume_device *d, brume_autoencoder_trainer *t, const struct train_args *a, const brume_dataset *data, double *factor)
+static void show_progress(void *ctx, int64_t step, int64_t steps, const brume_train_result *r, double images_per_second)
 {
-    brume_autoencoder *m = NULL;
-    brume_status s = brume_autoencoder_trainer_get(t, 1, &m);
-    if (s == BRUME_OK) s = brume_autoencoder_estimate_scaling(d, m, data, 64, (uint64_t)a->seed);
-    if (s == BRUME_OK) {
-        m->config.sample_size = brume_dataset_height(data);
-        *factor = m->config.scaling_factor;
-        s = brume_autoencoder_save(m, a->out);
-    }
-    brume_autoencoder_free(m);
+    (void)steps;
+    cli_progress_step(ctx, step, "reconstruction %.4f  KL %.1f nats  %.0f images/s", r->reconstruction, r->kl, images_per_second);
+}
+
+static void show_event(void *ctx, const char *text) { cli_progress_note(ctx, text); }
+
+/* text: of training/run.json */
+static brume_status run(brume_autoencoder_trainer *t, const struct train_args *a, int64_t steps, const char *text, const volatile sig_atomic_t *stop)
+{
+    struct cli_progress bar;
+    const brume_run_options o = {
+        .folder = a->out, .config = text, .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every,
+        .sample_count = (int32_t)a->samples, .max_seconds = 60 * a->minutes, .stop = stop, .progress = show_progress,
+        .event = a->quiet ? NULL : show_event, .ctx = &bar,
+    };
+    cli_progress_begin(&bar, "training", -1, steps, a->quiet);
+    bar.limit = 60 * a->minutes;
+    const brume_status s = brume_autoencoder_run(t, &o);
+    cli_progress_end(&bar);
     return s;
 }
 
-static brume_status loop(brume_autoencoder_trainer *t, brume_device *d, const struct train_args *a, const brume_train_config *c, const brume_dataset *data,
-                         const volatile sig_atomic_t *stop, double *factor)
+static void own_config(const struct train_args *a, char path[4096]) { snprintf(path, 4096, "%s/config.json", a->out); }
+
+static brume_status tell(const struct train_args *a)
 {
-    struct cli_progress bar;
-    brume_autoencoder_result r;
-    brume_status s = BRUME_OK;
-    const double start = now();
-    cli_progress_begin(&bar, "training", -1, c->steps, a->quiet);
-    bar.limit = 60 * a->minutes;
-    for (int64_t k = 1; k <= c->steps && s == BRUME_OK && !*stop && !(a->minutes > 0 && now() - start > 60 * a->minutes); k++) {
-        s = brume_autoencoder_trainer_step(t, &r);
-        if (s != BRUME_OK) break;
-        cli_progress_step(&bar, k, "reconstruction %.4f  KL %.1f nats  %.0f images/s", r.reconstruction, r.kl, (double)(k * c->batch) / (now() - start));
-        if (a->save_every && k % a->save_every == 0 && k < c->steps) s = save(d, t, a, data, factor);
-    }
-    cli_progress_end(&bar);
-    return s == BRUME_OK ? save(d, t, a, data, factor) : s;
+    char path[4096];
+    brume_autoencoder_config made;
+    own_config(a, path);
+    const brume_status s = brume_autoencoder_config_read(path, &made, NULL);
+    if (s == BRUME_OK)
+        fprintf(stderr, "done: brume train --vae %s --data %s --out RUN learns its latents, times a scaling factor of %.5g\n", a->out, a->data, made.scaling_factor);
+    return s;
+}
+
+/* Of the run that goes on, else of --model or --init, else a small one. */
+static brume_status choose(const struct train_args *a, const brume_dataset *data, brume_autoencoder_config *ac, brume_autoencoder **init)
+{
+    char own[4096];
+    small(ac, brume_dataset_channels(data));
+    own_config(a, own);
+    if (a->resume) return brume_autoencoder_config_read(own, ac, NULL);
+    brume_status s = a->model ? brume_autoencoder_config_read(a->model, ac, NULL) : BRUME_OK;
+    if (s == BRUME_OK && a->init) s = brume_autoencoder_load(a->init, NULL, init, NULL);
+    if (*init) *ac = (*init)->config;
+    return s;
 }
 
 static brume_status train(const struct train_args *a, const volatile sig_atomic_t *stop)
@@ -70,7 +78,6 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     brume_autoencoder_trainer *t = NULL;
     brume_autoencoder_config ac;
     brume_train_config c;
-    double factor = 0;
     brume_train_config_default(&c);
     c.steps = a->steps ? a->steps : 2000;
     c.batch = a->batch ? (int32_t)a->batch : 16;
@@ -87,18 +94,15 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     c.ema_decay = a->ema;
     c.seed = (uint64_t)a->seed;
     brume_status s = brume_dataset_open(a->data, &options, &data);
-    if (s == BRUME_OK) small(&ac, brume_dataset_channels(data));
-    if (s == BRUME_OK && a->model) s = brume_autoencoder_config_read(a->model, &ac, NULL);
-    if (s == BRUME_OK && a->init) s = brume_autoencoder_load(a->init, NULL, &init, NULL);
-    if (init) ac = init->config;
+    if (s == BRUME_OK) s = choose(a, data, &ac, &init);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_autoencoder_trainer_new(d, &c, &ac, &o, data, init, &t);
     if (s == BRUME_OK && !a->quiet)
         fprintf(stderr, "model   %lld parameters, latents of %d x %d x %d for images of %d x %d x %d\n", (long long)brume_autoencoder_param_count(&ac),
                 brume_dataset_height(data) / (int)brume_autoencoder_factor(&ac), brume_dataset_width(data) / (int)brume_autoencoder_factor(&ac),
                 ac.latent_channels, brume_dataset_height(data), brume_dataset_width(data), brume_dataset_channels(data));
-    if (s == BRUME_OK) s = loop(t, d, a, &c, data, stop, &factor);
-    if (s == BRUME_OK && !a->quiet) fprintf(stderr, "done: %s holds an autoencoder, with a scaling factor of %.5g\n", a->out, factor);
+    if (s == BRUME_OK) s = run(t, a, c.steps, train_args_run(a, &c, data, d, brume_autoencoder_param_count(&ac)), stop);
+    if (s == BRUME_OK && !a->quiet) s = tell(a);
     brume_autoencoder_trainer_free(t);
     brume_autoencoder_free(init);
     brume_device_close(d);
@@ -108,6 +112,9 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
 
 int train_autoencoder(const struct train_args *a, const volatile sig_atomic_t *stop)
 {
-    if (train(a, stop) != BRUME_OK) return cli_failed();
-    return *stop ? CLI_FAILED : CLI_DONE;
+    const brume_status s = train(a, stop);
+    if (s == BRUME_OK) return CLI_DONE;
+    if (s != BRUME_E_STOPPED) return cli_failed();
+    fprintf(stderr, "%s\n", brume_error());
+    return *stop ? CLI_FAILED : CLI_DONE; /* --minutes is an end, Ctrl-C falls short */
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Training of autoencoders: reconstruction and KL divergence (Rombach et al. 2022; Kingma & Welling 2014). */
-#include "brume/autoencoder_train.h"
+#include "train/autoencoder.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,19 +9,6 @@
 #include "base/fail.h"
 #include "brume/params.h"
 #include "brume/rng.h"
-#include "train/trainer.h"
-
-struct brume_autoencoder_trainer {
-    brume_train_config config;
-    brume_autoencoder_config autoencoder;
-    brume_loader *loader;
-    brume_graph *graph;
-    brume_plan *plan;
-    brume_tensor x, eps, slab, loss, reconstruction, kl;
-    struct brume_update update;
-    int64_t done, n_params, latent, image;  /* values of a latent and of an image */
-    float *images, *noise;
-};
 
 /* |x|, whose gradient is 0 at 0 */
 static brume_tensor magnitude(brume_graph *g, brume_tensor x)
@@ -94,8 +81,12 @@ brume_status brume_autoencoder_trainer_new(brume_device *d, const brume_train_co
     if (!t) return brume_fail(BRUME_E_MEMORY, "out of memory for training");
     const brume_shape images = BRUME_SHAPE(c->batch, brume_dataset_height(data), brume_dataset_width(data), brume_dataset_channels(data));
     const int64_t f = brume_autoencoder_factor(ac);
+    t->device = d;
+    t->data = data;
+    t->objective = *o;
     t->config = *c;
     t->config.storage = BRUME_STORAGE_F32;
+    t->config.lora.rank = 0;
     t->autoencoder = *ac;
     t->image = images.d[1] * images.d[2] * images.d[3];
     t->latent = images.d[1] / f * (images.d[2] / f) * ac->latent_channels;
@@ -121,10 +112,10 @@ void brume_autoencoder_trainer_free(brume_autoencoder_trainer *t)
     free(t);
 }
 
-brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_autoencoder_result *r)
+brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_train_result *r)
 {
     const int64_t n = t->config.batch, first = t->done * n;
-    *r = (brume_autoencoder_result){ .lr = brume_learning_rate(&t->config, t->done) };
+    *r = (brume_train_result){ .lr = brume_learning_rate(&t->config, t->done), .accuracy = NAN };
     brume_status s = brume_loader_read(t->loader, first, n, t->images, NULL, NULL);
     for (int64_t i = 0; i < n && s == BRUME_OK; i++)
         brume_fill_normal(brume_seed_mix(t->config.seed, (uint64_t)(first + i)), BRUME_STREAM_TRAIN_NOISE, 0, 0, t->latent, t->noise + i * t->latent);
@@ -145,6 +136,8 @@ brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_
     return brume_fail(BRUME_E_NUMERIC, "training: step %lld has a loss of %g and a gradient of norm %g; a smaller learning rate may help", (long long)t->done,
                       r->loss, r->grad_norm);
 }
+
+int64_t brume_autoencoder_trainer_steps_done(const brume_autoencoder_trainer *t) { return t->done; }
 
 brume_status brume_autoencoder_trainer_get(brume_autoencoder_trainer *t, int ema, brume_autoencoder **out)
 {

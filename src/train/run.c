@@ -13,11 +13,10 @@
 #include "base/file.h"
 #include "base/lock.h"
 #include "brume/report.h"
-#include "train/trainer.h"
+#include "train/learner.h"
 
 struct run {
-    struct brume_trainer *t;
-    const brume_train_config *c;
+    const struct brume_learner *learner;
     const brume_run_options *o;
     FILE *log;
     double started;
@@ -57,24 +56,13 @@ static brume_status open_log(struct run *r, int64_t keep)
     return fseek(r->log, 0, SEEK_END) ? brume_fail(BRUME_E_IO, "%s: %s", path, strerror(errno)) : BRUME_OK;
 }
 
-/* Counts by noise level, in the bins that brume_tally_text() names. */
-static void write_tally(FILE *log, double accuracy, const struct brume_tally *t)
-{
-    fprintf(log, ", \"accuracy\": %.5g", accuracy);
-    for (int which = 0; which < 2; which++) {
-        fprintf(log, ", \"%s\": [", which ? "correct" : "seen");
-        for (int i = 0; i < BRUME_TALLY_BINS; i++) fprintf(log, "%s%" PRId64, i ? ", " : "", which ? t->correct[i] : t->seen[i]);
-        fprintf(log, "]");
-    }
-}
-
 static brume_status write_log(struct run *r, const brume_train_result *x, double rate)
 {
     char norm[32];
     snprintf(norm, sizeof norm, x->skipped ? "null" : "%.7g", x->grad_norm);
-    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", r->t->done,
+    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", *r->learner->done,
             x->loss, norm, x->lr, rate, now() - r->started);
-    if (brume_trainer_classifies(r->c)) write_tally(r->log, x->accuracy, &r->t->last);
+    if (r->learner->log) r->learner->log(r->learner->self, x, r->log);
     fprintf(r->log, "}\n");
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
 }
@@ -82,25 +70,24 @@ static brume_status write_log(struct run *r, const brume_train_result *x, double
 static brume_status checkpoint(struct run *r)
 {
     if (fflush(r->log)) return brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno));
-    brume_status s = brume_trainer_save(r->t, r->o->folder, (int64_t)ftell(r->log));
-    if (s == BRUME_OK) tell(r, "checkpoint of step %" PRId64 " in %s", r->t->done, r->o->folder);
+    brume_status s = r->learner->save(r->learner->self, r->o->folder, (int64_t)ftell(r->log));
+    if (s == BRUME_OK) tell(r, "checkpoint of step %" PRId64 " in %s", *r->learner->done, r->o->folder);
     return s;
 }
 
 static brume_status preview(struct run *r)
 {
     char name[64], path[4096];
-    if (brume_trainer_classifies(r->c)) { /* draws nothing, but can say how good it is */
-        brume_tally_text(&r->t->recent, path, sizeof path);
-        r->t->recent = (struct brume_tally){ 0 };
+    if (r->learner->words) {
+        r->learner->words(r->learner->self, path, sizeof path);
         if (r->o->event) r->o->event(r->o->ctx, path);
         return BRUME_OK;
     }
     if (r->o->sample_count < 1) return BRUME_OK;
-    snprintf(name, sizeof name, "training/samples/step-%08" PRId64 ".png", r->t->done);
+    snprintf(name, sizeof name, "training/samples/step-%08" PRId64 ".png", *r->learner->done);
     brume_status s = join(path, sizeof path, r->o->folder, name);
-    if (s == BRUME_OK) s = brume_trainer_preview(r->t, r->o->sample_count, r->o->sample_guidance, path);
-    if (s == BRUME_OK) tell(r, "samples of step %" PRId64 " in %s", r->t->done, path);
+    if (s == BRUME_OK) s = r->learner->picture(r->learner->self, r->o, path);
+    if (s == BRUME_OK) tell(r, "samples of step %" PRId64 " in %s", *r->learner->done, path);
     return s;
 }
 
@@ -116,24 +103,25 @@ static bool due(int64_t every, int64_t done) { return every > 0 && done % every 
 static brume_status loop(struct run *r)
 {
     const brume_run_options *o = r->o;
+    const int64_t *done = r->learner->done, steps = r->learner->config->steps;
     double rate = 0, last = now();
     const double begin = last;
     brume_status s = BRUME_OK;
-    while (s == BRUME_OK && r->t->done < r->c->steps) {
+    while (s == BRUME_OK && *done < steps) {
         brume_train_result x;
-        if ((s = brume_trainer_step(r->t, &x)) != BRUME_OK) return s;
-        const double t = now(), speed = r->c->batch / fmax(t - last, 1e-9);
+        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s;
+        const double t = now(), speed = r->learner->config->batch / fmax(t - last, 1e-9);
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
         last = t;
         if ((s = write_log(r, &x, rate)) != BRUME_OK) return s;
-        if (o->progress) o->progress(o->ctx, r->t->done, r->c->steps, &x, rate);
-        const bool end = r->t->done == r->c->steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
-        if (due(o->sample_every, r->t->done) || end) s = preview(r);
-        if (s == BRUME_OK && (due(o->save_every, r->t->done) || end || stop)) s = checkpoint(r);
-        if (s == BRUME_OK && (due(o->report_every, r->t->done) || end || stop)) report(r, end || stop);
+        if (o->progress) o->progress(o->ctx, *done, steps, &x, rate);
+        const bool end = *done == steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
+        if (due(o->sample_every, *done) || end) s = preview(r);
+        if (s == BRUME_OK && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
+        if (s == BRUME_OK && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
         if (s == BRUME_OK && stop && !end)
             return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
-                              r->t->done, r->c->steps, o->folder);
+                              *done, steps, o->folder);
         last = now();
     }
     return s;
@@ -147,9 +135,9 @@ static brume_status write_config(const brume_run_options *o)
     return s == BRUME_OK ? brume_file_write(path, o->config, strlen(o->config)) : s;
 }
 
-brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o)
+brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o)
 {
-    struct run r = { .t = t, .c = c, .o = o, .started = now() };
+    struct run r = { .learner = learner, .o = o, .started = now() };
     char path[4096];
     int64_t log_bytes = 0;
     int lock = -1;
@@ -158,10 +146,10 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
     if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/lock");
     if (s == BRUME_OK) s = brume_lock_take(path, o->folder, &lock);
     if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/state.safetensors");
-    if (s == BRUME_OK && o->resume) s = brume_trainer_resume(t, o->folder, &log_bytes);
+    if (s == BRUME_OK && o->resume) s = learner->resume(learner->self, o->folder, &log_bytes);
     else if (s == BRUME_OK && brume_is_file(path))
         s = brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
-    const char *warning = s == BRUME_OK && o->resume ? brume_trainer_resume_warning(t) : NULL;
+    const char *warning = s == BRUME_OK && o->resume ? learner->warning(learner->self) : NULL;
     if (warning && o->event) o->event(o->ctx, warning);
     if (s == BRUME_OK) s = write_config(o);
     if (s == BRUME_OK) s = open_log(&r, log_bytes);

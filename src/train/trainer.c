@@ -343,7 +343,7 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
-    *r = (brume_train_result){ .loss = loss, .lr = lr };
+    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN };
     if (s != BRUME_OK || (s = brume_update_run(t, r)) != BRUME_OK) return s;
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
         brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->losses[i] / t->importance[i]);
