@@ -149,10 +149,10 @@ static void folders(const char *root)
     CHECK(info.usable && info.entries == 0 && brume_is_folder(path));
     CHECK_STR(info.folder, path);
     setenv("XDG_CACHE_HOME", "relative", 1); /* its standard says that such a path is ignored */
-    snprintf(path, sizeof path, "%s/home", root);
+    snprintf(path, sizeof path, "%s/someone", root);
     setenv("HOME", path, 1);
     brume_cache_get_info(&info);
-    snprintf(path, sizeof path, "%s/home/.cache/brume/programs", root);
+    snprintf(path, sizeof path, "%s/someone/.cache/brume/programs", root);
     CHECK(info.usable);
     CHECK_STR(info.folder, path);
     unsetenv("HOME");
