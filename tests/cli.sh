@@ -4,6 +4,7 @@
 set -u
 brume=$1
 dir=$(mktemp -d)
+export BRUME_CACHE="${BRUME_CACHE:-off}"
 trap 'rm -rf "$dir"' EXIT
 passed=0
 failed=0
@@ -35,6 +36,28 @@ for command in $("$brume" --help | sed -n 's/^  \([a-z]*\)  *[a-z].*/\1/p'); do
     expect 0 "Examples:" "$command" --help
     expect 2 "Try: brume $command --help" "$command" --no-such-option
 done
+# Tuning: found, kept, used, damaged, interrupted.
+expect 2 "expected a time above 0" tune --preset mnist --size 28 --budget 0
+expect 2 "expected a time above 0" tune --preset mnist --size 28 --budget 5x
+expect 2 "makes no sense" tune --preset mnist --size 28 --no-tuning
+expect 2 "give either" tune
+cache=$BRUME_CACHE
+BRUME_CACHE=off
+expect 1 "switched off by BRUME_CACHE=off" tune --preset mnist --size 28 --device cpu
+BRUME_CACHE=$dir/cache
+expect 0 "kept in" tune --preset mnist --size 28 --device cpu --infer --budget 3s --quiet --all
+expect 0 "conv2d 1x28x28x3" tune --preset mnist --size 28 --device cpu --infer --budget 3s --quiet --all
+expect 0 '"rule_ms":' tune --preset mnist --size 28 --device cpu --infer --budget 1s --quiet --json
+expect 0 '"tuned":' plan --preset mnist --size 28 --device cpu --json
+expect 0 '"tuned": 0' plan --preset mnist --size 28 --device cpu --json --no-tuning
+for file in "$dir"/cache/tuning/*.json; do echo "{" >"$file"; done
+expect 0 "is damaged" plan --preset mnist --size 28 --device cpu --json
+"$brume" tune --preset mnist --size 28 --device cpu --train --budget 5m >"$dir/stopped" 2>&1 &
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -qs tuning "$dir/stopped" && break; sleep 1; done
+kill -TERM $!
+if wait $! && grep -q "kept in" "$dir/stopped"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: brume tune did not keep what it knew"; cat "$dir/stopped"; fi
+expect 0 '"tuned":' plan --preset mnist --size 28 --device cpu --json
+BRUME_CACHE=$cache
 expect 0 "cpu" devices
 expect 0 '"device": "cpu"' devices --json
 expect 2 "did you mean --json?" devices --jsno

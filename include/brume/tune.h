@@ -50,7 +50,9 @@ typedef struct brume_tuner_options {
 
 /**
  * Times, one step after the other, those that take most of the time first: all candidates in turn, round by round, the rule's choice among
- * them; of each the median. Another choice must be better by more than 3 %, and in 7 of 10 rounds. What is found is used by plans that are made on the device from now on.
+ * them. What counts is the time that a fifth of the rounds keeps below (other work on the machine disturbs the rest), with weights that have left
+ * the caches. Another choice must be better by more than 5 %, and its median must be better, too, and once more against the rule's choice alone. What is found is used by plans that are made
+ * on the device from now on.
  * Fails only where the rule's choice does; a kernel that cannot be compiled or does not fit into memory is left out.
  */
 brume_status brume_tuner_run(brume_tuner *t, const brume_tuner_options *o);

@@ -154,13 +154,19 @@ static brume_status tune(const struct tune_args *a, const char *model)
     brume_train_config c;
     brume_device *d = NULL;
     brume_tuner *t = NULL;
-    struct telling telling = { .budget = a->seconds, .quiet = a->quiet, .terminal = isatty(STDERR_FILENO) };
+    struct telling telling = { .budget = a->seconds, .told = -LINE, .quiet = a->quiet, .terminal = isatty(STDERR_FILENO) };
     brume_status s = brume_train_config_load(model, a->preset, (int32_t)a->size, &c, note);
     if (s != BRUME_OK) return s;
     c.storage = (brume_storage)a->storage;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
+    brume_tuning_info info;
+    brume_device_get_tuning(d, &info);
+    if (!*info.file) { /* better now than after the measurements */
+        s = brume_tuner_new(d, &t);
+        if (s == BRUME_OK) s = brume_tuner_save(t);
+    }
     const double begin = bench_now_ms();
-    s = brume_tuner_new(d, &t);
+    if (s == BRUME_OK) s = brume_tuner_new(d, &t);
     if (s == BRUME_OK) s = make_plans(d, a, &c);
     if (s == BRUME_OK) {
         signal(SIGINT, on_interrupt);
@@ -177,7 +183,7 @@ static brume_status tune(const struct tune_args *a, const char *model)
 
 int cmd_tune(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume tune --preset mnist --device opencl", "brume tune RUN --infer --batch 16 --budget 2m",
+    static const char *const examples[] = { "brume tune --preset mnist --size 28 --device opencl", "brume tune RUN --infer --batch 16 --budget 2m",
                                             "brume tune examples/unet_cifar10.json --train --batch 64 --json", NULL };
     const struct cli_usage u = { "tune", "[MODEL|CONFIG.json]",
                                  "Times every kernel that could compute a step of a model, with the step's shapes, and keeps the fastest for this device and driver: "

@@ -20,7 +20,7 @@
 #define PEAK_RUNS 20
 #define PAGE 4096          /* alignment of buffers */
 #define TAIL 256           /* bytes behind them */
-#define COPY_TASK (1 << 20) /* bytes that one thread copies at a time */
+#define COPY_TASK (1 << 20) /* bytes that one thread copies or fills at a time */
 
 struct cpu_device {
     struct brume_device base;
@@ -167,13 +167,23 @@ static brume_status cpu_read(brume_buffer *b, size_t offset, void *dst, size_t b
     return s;
 }
 
+struct filling { unsigned char *to; size_t bytes; uint32_t pattern; };
+
+static void fill_task(void *ctx, int64_t task, int thread)
+{
+    (void)thread;
+    const struct filling *f = ctx;
+    const size_t first = (size_t)task * COPY_TASK, end = f->bytes - first < COPY_TASK ? f->bytes : first + COPY_TASK;
+    if (f->pattern == 0) memset(f->to + first, 0, end - first);
+    for (size_t i = first; f->pattern && i + 4 <= end; i += 4) memcpy(f->to + i, &f->pattern, 4);
+}
+
 static brume_status cpu_fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern)
 {
     brume_status s = in_range(b, offset, bytes);
     if (s != BRUME_OK) return s;
-    unsigned char *at = ((struct cpu_buffer *)b)->bytes + offset;
-    if (pattern == 0) memset(at, 0, bytes);
-    for (size_t i = 0; pattern && i + 4 <= bytes; i += 4) memcpy(at + i, &pattern, 4);
+    struct filling f = { ((struct cpu_buffer *)b)->bytes + offset, bytes, pattern };
+    if (bytes) brume_pool_run(((struct cpu_device *)b->device)->pool, (int64_t)((bytes - 1) / COPY_TASK + 1), fill_task, &f);
     return BRUME_OK;
 }
 

@@ -6,17 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/cl_launch.h"
+
 #define MOST 48             /* candidates of a node */
 #define ROUNDS 31
 #define LEAST_ROUNDS 5      /* below, nothing is decided */
-#define SAMPLE_MS 2.0       /* short runs are repeated until a sample takes about so long */
-#define SAMPLE_RUNS 64
 #define HOPELESS 2.0        /* so much slower than the best at its first run: no rounds, and no other rows of its variant, */
 #define FAILURES 2          /* and after so many nodes of an op the variant is not tried any more there */
 #define MOST_FAILED 64
 #define BEHIND 1.15         /* slower than the best after LEAST_ROUNDS: no more rounds */
-#define GAIN 0.97           /* of the rule's time: what is not faster than that is noise, */
-#define WINS 0.7            /* and so is what does not win so many of the rounds */
+#define GAIN 0.95           /* of the rule's time: what is not faster than that may be noise, or another state of the caches */
 #define FIRST_SHARE 0.3     /* of the budget for finding out what takes most of the time */
 
 brume_status brume_tuner_new(brume_device *d, brume_tuner **out)
@@ -39,6 +38,8 @@ void brume_tuner_free(brume_tuner *t)
         free(t->noted[i].key);
     }
     for (int j = 0; j < BRUME_TUNER_IN; j++) brume_buffer_free(t->input[j]);
+    brume_buffer_free(t->others);
+    free(t->numbers);
     free(t->noted);
     free(t);
 }
@@ -47,6 +48,30 @@ void brume_tuner_free(brume_tuner *t)
 static int rank(const struct brume_variant *v, const struct brume_node *n, const struct brume_caps *c)
 {
     return !v->suits ? 2 : !v->suits(n, c);
+}
+
+static bool same_launch(const struct brume_cl_launch *a, const struct brume_cl_launch *b)
+{
+    bool same = !strcmp(a->defines, b->defines) && a->kernel && b->kernel && !strcmp(a->kernel, b->kernel) && a->n_args == b->n_args;
+    for (int i = 0; i < 3; i++) same = same && a->global[i] == b->global[i] && a->local[i] == b->local[i];
+    for (int i = 0; same && i < a->n_args; i++) same = a->args[i].kind == b->args[i].kind && a->args[i].index == b->args[i].index && a->args[i].f == b->args[i].f;
+    return same;
+}
+
+/* Is this row the one that the variant's rule takes for the node anyway? */
+static bool is_rules_row(const struct brume_variant *v, const struct brume_node *n, const struct brume_caps *device, int row)
+{
+    struct brume_cl_list by_rule = { 0 }, by_row = { 0 };
+    struct brume_caps c = *device;
+    c.row = 0;
+    v->cl(n, &c, &by_rule);
+    c.row = row;
+    v->cl(n, &c, &by_row);
+    bool same = by_rule.n == by_row.n && by_rule.status == BRUME_OK && by_row.status == BRUME_OK;
+    for (int i = 0; same && i < by_rule.n; i++) same = same_launch(&by_rule.at[i], &by_row.at[i]);
+    free(by_rule.at);
+    free(by_row.at);
+    return same;
 }
 
 /* All that can compute the node, the most promising first; a variant by its rule and then by its rows. */
@@ -58,7 +83,7 @@ static int candidates(const struct brume_node *n, const struct brume_caps *c, st
             if (!brume_variant_runs(v, n, c) || rank(v, n, c) != r) continue;
             if (count < MOST) list[count++] = (struct brume_choice){ v, 0 };
             for (int row = 1; v->rows && row <= v->rows->n && count < MOST; row++)
-                if (v->rows->fits(row, c)) list[count++] = (struct brume_choice){ v, row };
+                if (v->rows->fits(row, c) && !(c->opencl && is_rules_row(v, n, c, row))) list[count++] = (struct brume_choice){ v, row };
         }
     return count;
 }
@@ -154,22 +179,15 @@ static void tell(struct search *s, const struct brume_noted *n, struct brume_cho
     if (s->o->progress(s->o->ctx, &p)) s->stopped = true;
 }
 
-/* Runs for one sample. */
-static int runs_of(double ms)
-{
-    const double runs = SAMPLE_MS / (ms > 1e-6 ? ms : 1e-6);
-    return runs < 1 ? 1 : runs > SAMPLE_RUNS ? SAMPLE_RUNS : (int)runs;
-}
-
 /* A plan that has run once, which compiles and packs, and the time of a run after that. */
 static brume_status start(struct search *s, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena, brume_plan **plan, double *ms)
 {
     tell(s, n, k);
     brume_status st = brume_tuner_plan(s->t, n, k, arena, plan);
-    if (st == BRUME_OK) st = brume_tuner_time(s->t, *plan, 1, ms);
-    if (st == BRUME_OK) st = brume_tuner_time(s->t, *plan, 1, ms);
-    double again = *ms;
-    if (st == BRUME_OK && *ms < SAMPLE_MS) st = brume_tuner_time(s->t, *plan, runs_of(*ms), &again);
+    double again = 0;
+    if (st == BRUME_OK) st = brume_plan_run(*plan);
+    if (st == BRUME_OK) st = brume_tuner_time(s->t, n, *plan, ms);
+    if (st == BRUME_OK) st = brume_tuner_time(s->t, n, *plan, &again);
     if (again < *ms) *ms = again;
     if (st == BRUME_OK) return st;
     brume_plan_free(*plan);
@@ -190,22 +208,23 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(const struct runner *r)
+/* The time below which this part of the rounds lies. */
+static double quantile(const struct runner *r, double part)
 {
     double ms[ROUNDS];
     memcpy(ms, r->ms, sizeof ms);
     qsort(ms, (size_t)r->n, sizeof *ms, by_value);
-    return ms[r->n / 2];
+    return ms[(int)(part * r->n)];
 }
 
-/* Is a clearly faster than b? Other work on the machine comes and goes: what counts is round against round. */
-static bool beats(const struct runner *a, const struct runner *b)
-{
-    const int rounds = a->n < b->n ? a->n : b->n;
-    int wins = 0;
-    for (int i = 0; i < rounds; i++) wins += a->ms[i] < b->ms[i];
-    return median(a) < GAIN * median(b) && wins >= WINS * rounds;
-}
+/*
+ * The fastest fifth: other work on the machine comes and goes, and while it is there a kernel of several passes, each of which waits for the
+ * slowest thread, looks worse than it is. A median would measure that.
+ */
+static double typical(const struct runner *r) { return quantile(r, 0.2); }
+
+/* Is a clearly faster than b, and not only at times? */
+static bool beats(const struct runner *a, const struct runner *b) { return typical(a) < GAIN * typical(b) && quantile(a, 0.5) < quantile(b, 0.5); }
 
 /* Fills list with what is worth comparing, the rule's choice first. *all_tried: false if `end` came before. */
 static brume_status line_up(struct search *s, struct brume_noted *n, double end, struct runner list[MOST], int *count, bool *all_tried)
@@ -248,23 +267,22 @@ static brume_status line_up(struct search *s, struct brume_noted *n, double end,
 }
 
 /* Rounds in which every one left has its turn, for at most `seconds`. */
-static brume_status compare(struct search *s, struct runner *list, int count, double rule_ms, double seconds)
+static brume_status compare(struct search *s, const struct brume_noted *n, struct runner *list, int count, double seconds)
 {
     const double end = brume_tuner_now() + seconds;
-    const int each = runs_of(rule_ms);
     for (int round = 0; round < ROUNDS; round++) {
         double best = 0;
         for (int i = 0; i < count; i++) {
             struct runner *r = &list[i];
             if (!r->plan) continue;
             if (over(s) || (round >= LEAST_ROUNDS && brume_tuner_now() > end)) return BRUME_OK;
-            const brume_status st = brume_tuner_time(s->t, r->plan, each, &r->ms[r->n]);
+            const brume_status st = brume_tuner_time(s->t, n, r->plan, &r->ms[r->n]);
             if (st != BRUME_OK) return st;
             r->n++;
-            if (best == 0 || median(r) < best) best = median(r);
+            if (best == 0 || typical(r) < best) best = typical(r);
         }
         for (int i = 1; i < count && round + 1 >= LEAST_ROUNDS; i++) {
-            if (!list[i].plan || median(&list[i]) <= BEHIND * best) continue;
+            if (!list[i].plan || typical(&list[i]) <= BEHIND * best) continue;
             brume_plan_free(list[i].plan);
             list[i].plan = NULL;
         }
@@ -272,16 +290,21 @@ static brume_status compare(struct search *s, struct runner *list, int count, do
     return BRUME_OK;
 }
 
-/* The winner into the table of the device. */
-static brume_status decide(struct search *s, struct brume_noted *n, const struct runner *list, int count)
+/* The one that is faster than the rule's choice; that, if none is. */
+static const struct runner *winner(const struct runner *list, int count)
 {
-    const struct runner *const rule = &list[0], *best = rule;
+    const struct runner *best = list;
     for (int i = 1; i < count; i++)
-        if (list[i].plan && list[i].n >= LEAST_ROUNDS && median(&list[i]) < median(best)) best = &list[i];
-    if (!beats(best, rule)) best = rule;
+        if (list[i].plan && list[i].n >= LEAST_ROUNDS && typical(&list[i]) < typical(best)) best = &list[i];
+    return beats(best, list) ? best : list;
+}
+
+/* The winner into the table of the device. */
+static brume_status keep(struct search *s, struct brume_noted *n, const struct runner *rule, const struct runner *best)
+{
     n->step.reached = 1;
-    n->step.rule_ms = median(rule);
-    n->step.best_ms = median(best);
+    n->step.rule_ms = typical(rule);
+    n->step.best_ms = typical(best);
     brume_choice_name(best->choice, n->step.best);
     struct brume_tuned e = { .key = n->key, .ms = n->step.best_ms, .rule_ms = n->step.rule_ms };
     memcpy(e.choice, n->step.best, sizeof e.choice);
@@ -294,12 +317,20 @@ static brume_status tune(struct search *s, struct brume_noted *n, double seconds
 {
     struct runner list[MOST];
     int count = 0;
-    const double begin = brume_tuner_now();
+    const double end = brume_tuner_now() + seconds;
     *all_tried = true;
-    brume_status st = line_up(s, n, begin + seconds / 2, list, &count, all_tried);
-    if (st == BRUME_OK && count > 1 && !over(s)) st = compare(s, list, count, n->step.rule_ms, seconds - (brume_tuner_now() - begin));
-    if (st == BRUME_OK && list[0].n >= LEAST_ROUNDS) st = decide(s, n, list, count);
-    else if (st == BRUME_OK && count == 1 && *all_tried) n->step.reached = 1; /* no other was worth comparing */
+    brume_status st = line_up(s, n, end - seconds / 2, list, &count, all_tried);
+    if (st == BRUME_OK && count > 1 && !over(s)) st = compare(s, n, list, count, end - brume_tuner_now());
+    if (st == BRUME_OK && list[0].n >= LEAST_ROUNDS) {
+        const struct runner *best = winner(list, count);
+        /* Of several, the best is likely to have had luck: it must win once more, against the rule's choice alone. */
+        struct runner last[2] = { { .choice = list[0].choice, .plan = list[0].plan }, { .choice = best->choice, .plan = best->plan } };
+        if (best == list) st = keep(s, n, best, best);
+        else if ((st = compare(s, n, last, 2, end - brume_tuner_now())) == BRUME_OK && last[1].n >= LEAST_ROUNDS) st = keep(s, n, last, winner(last, 2));
+        if (best != list) list[best - list].plan = last[1].plan; /* may be out by now */
+    } else if (st == BRUME_OK && count == 1 && *all_tried) {
+        n->step.reached = 1; /* no other was worth comparing */
+    }
     while (count > 0) brume_plan_free(list[--count].plan); /* the first, whose arena the others use, last */
     return st;
 }

@@ -25,16 +25,21 @@ struct brume_tuner {
     struct brume_noted *noted;
     int n, cap;
     brume_buffer *input[BRUME_TUNER_IN]; /* for input i of whichever node; as large as the largest needs */
+    brume_buffer *others;                /* stands for what the other steps of a plan read and write between two runs of one */
+    float *numbers;                      /* what inputs hold, repeated */
 };
 
 /* ---- tuner_time.c ----------------------------------------------------------------------------------------------------------- */
 
 double brume_tuner_now(void); /* seconds */
-/* Makes the shared inputs large enough for every node noted, and fills them with numbers. */
+/* Makes the shared buffers large enough for every node noted, and fills inputs with numbers. */
 brume_status brume_tuner_inputs(struct brume_tuner *t);
 /* A plan of the node by one choice. arena: NULL or a plan whose arena it may use, too. */
 brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena, brume_plan **out);
-/* Milliseconds of one run, from `runs` in a row. */
-brume_status brume_tuner_time(struct brume_tuner *t, brume_plan *p, int runs, double *ms);
+/*
+ * Milliseconds of one run of the node as in a plan: weights have left the caches since they were used last, and the other inputs are just
+ * made. (Hot weights would favour kernels that need more memory for them.)
+ */
+brume_status brume_tuner_time(struct brume_tuner *t, const struct brume_noted *n, brume_plan *p, double *ms);
 
 #endif

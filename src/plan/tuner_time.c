@@ -6,7 +6,8 @@
 #include "brume/rng.h"
 #include "plan/tuner.h"
 
-#define FILL 65536 /* numbers that are repeated */
+#define FILL ((size_t)1 << 18)   /* numbers that are repeated */
+#define OTHERS ((size_t)64 << 20) /* bytes: more than caches hold */
 
 double brume_tuner_now(void)
 {
@@ -22,10 +23,11 @@ static bool shared(const struct brume_value *v) { return v && v->dtype == BRUME_
 
 brume_status brume_tuner_inputs(struct brume_tuner *t)
 {
-    float *numbers = malloc(FILL * sizeof *numbers);
-    if (!numbers) return brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
-    brume_fill_normal(1, 0, 0, 0, FILL, numbers);
-    brume_status s = BRUME_OK;
+    if (!t->numbers) {
+        if (!(t->numbers = malloc(FILL * sizeof *t->numbers))) return brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
+        brume_fill_normal(1, 0, 0, 0, FILL, t->numbers);
+    }
+    brume_status s = t->others ? BRUME_OK : brume_buffer_new(t->device, OTHERS, &t->others);
     for (int j = 0; s == BRUME_OK && j < BRUME_TUNER_IN; j++) {
         size_t need = 0;
         for (int i = 0; i < t->n; i++) {
@@ -36,10 +38,9 @@ brume_status brume_tuner_inputs(struct brume_tuner *t)
         brume_buffer_free(t->input[j]);
         t->input[j] = NULL;
         s = brume_buffer_new(t->device, need, &t->input[j]);
-        for (size_t at = 0; s == BRUME_OK && at < need; at += FILL * sizeof *numbers)
-            s = brume_buffer_write(t->input[j], at, numbers, need - at < FILL * sizeof *numbers ? need - at : FILL * sizeof *numbers);
+        for (size_t at = 0; s == BRUME_OK && at < need; at += FILL * sizeof *t->numbers)
+            s = brume_buffer_write(t->input[j], at, t->numbers, need - at < FILL * sizeof *t->numbers ? need - at : FILL * sizeof *t->numbers);
     }
-    free(numbers);
     return s;
 }
 
@@ -61,12 +62,19 @@ brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n
     return s;
 }
 
-brume_status brume_tuner_time(struct brume_tuner *t, brume_plan *p, int runs, double *ms)
+brume_status brume_tuner_time(struct brume_tuner *t, const struct brume_noted *n, brume_plan *p, double *ms)
 {
-    const double begin = brume_tuner_now();
-    brume_status s = BRUME_OK;
-    for (int i = 0; s == BRUME_OK && i < runs; i++) s = brume_plan_run(p);
+    brume_status s = t->device->backend->fill(t->others, 0, brume_buffer_bytes(t->others), 0);
+    for (int j = 0; s == BRUME_OK && j < n->node->n_in; j++) {
+        const struct brume_value *v = n->node->in_v[j];
+        if (!shared(v) || v->kind != BRUME_VALUE_INPUT) continue;
+        const size_t bytes = bytes_of(v) < FILL * sizeof *t->numbers ? bytes_of(v) : FILL * sizeof *t->numbers;
+        s = brume_buffer_write(t->input[j], 0, t->numbers, bytes);
+    }
     if (s == BRUME_OK) s = brume_device_finish(t->device);
-    *ms = 1e3 * (brume_tuner_now() - begin) / runs;
+    const double begin = brume_tuner_now();
+    if (s == BRUME_OK) s = brume_plan_run(p);
+    if (s == BRUME_OK) s = brume_device_finish(t->device);
+    *ms = 1e3 * (brume_tuner_now() - begin);
     return s;
 }
