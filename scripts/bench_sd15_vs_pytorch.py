@@ -3,7 +3,7 @@
 """Stable Diffusion 1.5's networks with random weights, side by side with diffusers on the processor: time of a step and peak memory.
 
 usage: bench_sd15_vs_pytorch.sh [--python PYTHON] [--part unet,text-encoder,vae] [--rounds 3] [--runs 2] [--threads 2] [--batch 1]
-                                [--storage f16,f32] [--json FILE]
+                                [--storage f16,f32] [--layout nchw,channels_last] [--json FILE]
 PYTHON must have torch, diffusers and transformers (default: $BRUME_PYTHON, else python3). Takes 4 GiB and minutes. Every round runs each
 contestant once, in a process of its own, in turn: diffusers in both layouts of memory, brume with each --storage. A ratio is formed within a
 round, against the faster layout. A process measures --runs runs after one that does not count. Exit status: 0 measured, 1 a contestant failed.
@@ -33,7 +33,7 @@ def spread(values):
 
 def compare(args, part):
     table = {}
-    for layout in ("nchw", "channels_last") if part != "text-encoder" else ("nchw",):
+    for layout in args.layout if part != "text-encoder" else ["nchw"]:
         table[f"pytorch {layout}"] = ([args.python, os.path.join(ROOT, "scripts", "pytorch_sd15.py"), part, layout, str(args.batch), str(args.runs),
                                        str(args.threads)], ("median_ms", "peak_mib"))
     for storage in args.storage if part == "unet" else ["f32"]:
@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--storage", type=names, default=["f16", "f32"])
+    parser.add_argument("--layout", type=names, default=["nchw", "channels_last"])
     parser.add_argument("--json")
     args = parser.parse_args()
     if subprocess.run([args.python, "-c", "import torch, diffusers, transformers"], capture_output=True).returncode:

@@ -319,7 +319,43 @@ def adapters(folder):
     compare("adapters of kohya", os.path.join(folder, "kohya.safetensors"))
 
 
+def whole(kind, folder, sub):
+    """A component of a folder; every key must be expected and there."""
+    global passed, failed
+    model, info = kind.from_pretrained(folder, subfolder=sub, output_loading_info=True)
+    bad = {k: info[k] for k in ("missing_keys", "unexpected_keys") if info[k]}
+    passed, failed = passed + (not bad), failed + bool(bad)
+    if bad:
+        print(f"FAILED {folder}/{sub}: {bad}")
+    return model.eval()
+
+
+def latent_pipeline(folder):
+    """An autoencoder, then a text encoder and a U-Net on its latents, all trained a few steps, are a StableDiffusionPipeline that draws the same."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    vae, out, samples = os.path.join(folder, "vae"), os.path.join(folder, "latent"), os.path.join(folder, "latent.safetensors")
+    brume("train", "--task", "autoencoder", "--data", "shapes", "--steps", "3", "--batch", "4", "--out", vae)
+    brume("train", "--data", "shapes-text", "--cond", "text", "--vae", vae, "--count", "64", "--batch", "4", "--samples", "0", "--steps", "3", "--out", out)
+    for kind, sub in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"), (CLIPTextModel, "text_encoder")):
+        whole(kind, out, sub)
+    p = StableDiffusionPipeline.from_pretrained(out, safety_checker=None)
+    p.scheduler = DDIMScheduler.from_config(DDIMScheduler.load_config(out, subfolder="scheduler"))  # the pipeline changes steps_offset 0 to 1
+    p.set_progress_bar_config(disable=True)
+    size = p.unet.config.sample_size
+    size = size if isinstance(size, (list, tuple)) else (size, size)
+    noise, factor = torch.randn(2, p.unet.config.in_channels, *size), 2 ** (len(p.vae.config.block_out_channels) - 1)
+    save_file({"noise": noise}, os.path.join(folder, "noise.safetensors"))
+    brume("sample", out, "--prompt", "a red circle", "--init-noise", os.path.join(folder, "noise.safetensors"), "--sampler", "ddim", "--steps", "4",
+          "--guidance", "3", "--save-tensors", samples)
+    want = p(["a red circle"] * 2, latents=noise.clone(), num_inference_steps=4, guidance_scale=3.0, height=size[0] * factor, width=size[1] * factor,
+             output_type="pt").images * 2 - 1
+    check("trained autoencoder, text encoder and U-Net", load_file(samples)["samples"].clamp(-1, 1), want)
+
+
 with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
+    latent_pipeline(temporary)
     converted(temporary)
     trained(temporary)
     adapters(temporary)

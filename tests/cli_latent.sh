@@ -104,6 +104,9 @@ if "$brume" sample whole --n 1 --steps 2 --out x.png --film f.gif >out 2>&1 && [
 elif grep -q "writes no GIF" out; then ok
 else bad "film"; fi
 expect 2 "multiples of 2" sample whole --size 15 --out x.png
+expect 1 "decoding in tiles of" sample whole --n 1 --steps 2 --memory-limit 1000 --out x.png
+expect 0 "wrote" sample whole --n 1 --steps 2 --memory-limit 1G --out x.png
+expect 2 "expected bytes" sample whole --memory-limit much --out x.png
 
 # Captions: a StableDiffusionPipeline.
 "$brume" train --data shapes-text --cond text --count 32 --batch 2 --samples 2 --device cpu --vae ae --model text.json --steps 2 --out text >out 2>&1

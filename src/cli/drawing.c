@@ -195,6 +195,15 @@ static brume_status make_classifier(struct drawing *d)
     return BRUME_OK;
 }
 
+#define DECODE_LEAST ((uint64_t)1 << 30)
+
+/* Decoding shall not take more than the U-Net does, which is its weights at least, and may take a GiB anyway. */
+static uint64_t decode_limit(const struct drawing *d)
+{
+    const uint64_t weights = (uint64_t)d->model->n_params * (d->a->storage == BRUME_STORAGE_F16 ? 2 : 4);
+    return weights > DECODE_LEAST ? weights : DECODE_LEAST;
+}
+
 int drawing_open(struct drawing *d, const struct sample_args *a, const struct cli_usage *u, const char *folder)
 {
     brume_safetensors *file = NULL;
@@ -214,7 +223,9 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     if (st == BRUME_OK && status == CLI_GO_ON) {
         if (noise) st = load_noise(d, noise);
         if (st == BRUME_OK) st = cli_device_open(&a->device, a->quiet, &d->device);
-        if (st == BRUME_OK) st = view_open(&d->view, d->device);
+        if (st == BRUME_OK) st = view_open(&d->view, d->device, a->memory_limit ? a->memory_limit : decode_limit(d));
+        if (st == BRUME_OK && d->view.coder && *brume_latent_coder_note(d->view.coder) && !a->quiet)
+            fprintf(stderr, "note: %s\n", brume_latent_coder_note(d->view.coder));
         if (st == BRUME_OK) st = load_known(d);
         if (st == BRUME_OK && a->mask) st = load_mask(d);
         if (st == BRUME_OK) st = make_denoiser(d);

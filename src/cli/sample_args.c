@@ -70,6 +70,7 @@ static int check(struct sample_args *a, const struct cli_option *o)
     if (cli_given(o, "guidance") && cli_given(o, "guidance-w")) return cli_wrong(u, "--guidance S and --guidance-w W say the same, S = 1 + W; give one");
     if (cli_given(o, "guidance-w")) a->guidance = brume_guidance_from_w(a->guidance_w);
     else if (a->prompt && !cli_given(o, "guidance")) a->guidance = 7.5;
+    if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
     if (a->negative_prompt && !a->prompt) return cli_wrong(u, "--negative needs --prompt");
     if (a->guidance_interval && list_of(a->guidance_interval, a->interval, 2) != 2)
         return cli_wrong(u, "--guidance-interval: expected LO,HI, two noise levels sigma; got '%s'", a->guidance_interval);
@@ -179,6 +180,8 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_GROUP("Machine"),
         OPT_INT("batch", &a->batch, 1, 65536, "N", "most images drawn at once"),
         OPT_STORAGE(&a->storage),
+        OPT_STRING("memory-limit", &a->limit, "BYTES", "of latents decoded: beyond so much, as 300M or 1G, they are decoded in tiles; "
+                   "default: what the U-Net's weights take, or 1G"),
         OPT_DEVICE(&a->device),
         OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
         { 0 } };

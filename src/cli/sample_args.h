@@ -22,6 +22,8 @@ struct sample_args {
     double eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
     int denoise_last, probability_flow;
     int32_t sections[64], n_sections;
+    const char *limit;           /* memory_limit as it was given */
+    uint64_t memory_limit;       /* bytes of activations in decoding latents; 0: as large as the U-Net */
     const char *replay;          /* a picture to draw again, with its record */
     struct record record;
     int keep_x0;                 /* estimates of x0 are formed as in the drawing that is repeated */

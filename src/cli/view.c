@@ -13,9 +13,10 @@ void view_begin(struct view *v, const brume_autoencoder *a, int64_t h, int64_t w
     *v = (struct view){ .h = h, .w = w, .c = c, .factor = f, .height = f * h, .width = f * w, .channels = a ? a->config.out_channels : c, .autoencoder = a };
 }
 
-brume_status view_open(struct view *v, brume_device *d)
+brume_status view_open(struct view *v, brume_device *d, uint64_t limit)
 {
-    return v->autoencoder ? brume_latent_coder_new(d, v->autoencoder, v->h, v->w, NULL, &v->coder) : BRUME_OK;
+    const brume_latent_options o = { .memory_limit = limit };
+    return v->autoencoder ? brume_latent_coder_new(d, v->autoencoder, v->h, v->w, &o, &v->coder) : BRUME_OK;
 }
 
 void view_close(struct view *v) { brume_latent_coder_free(v->coder); }

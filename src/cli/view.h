@@ -16,8 +16,8 @@ struct view {
 
 /* Sizes for states (h, w, c) of a model with this autoencoder, or NULL. */
 void view_begin(struct view *v, const brume_autoencoder *a, int64_t h, int64_t w, int64_t c);
-/* Puts the autoencoder on the device; before that, nothing can be decoded or encoded. */
-brume_status view_open(struct view *v, brume_device *d);
+/* Puts the autoencoder on the device; before that, nothing can be decoded or encoded. limit: bytes of activations, beyond which it decodes in tiles. */
+brume_status view_open(struct view *v, brume_device *d, uint64_t limit);
 void view_close(struct view *v);
 /* n states (n, h, w, c) to pictures (n, height, width, channels) in [-1, 1]; allocated. */
 brume_status view_pictures(const struct view *v, const float *states, int64_t n, float **pictures);
