@@ -4,7 +4,7 @@
 
 usage: check_with_diffusers.py BRUME
 The last line is "N passed, N failed". Exit status: 0 passed, 1 failed, 77 without diffusers, torch or safetensors (a skip for meson).
-Takes a minute; works in a temporary folder. Without peft the comparison of adapters is left out. Outputs must agree within 1e-4 of their largest value."""
+Takes two minutes; works in a temporary folder. Without peft the comparison of adapters is left out. Outputs must agree within 1e-4 of their largest value."""
 import math
 import os
 import subprocess
@@ -231,6 +231,94 @@ def trained(folder):
     check("trained, DDIM of 5 steps", load_file(samples)["samples"], noise.clamp(-1, 1))
 
 
+def same(name, got, want):
+    """Two state dicts with equal names, types and bits; transformers has two ways of naming."""
+    global passed, failed
+    got, want = ({k.replace("text_model.", ""): v for k, v in d.items()} for d in (got, want))
+    wrong = sorted(got.keys() ^ want.keys()) or [k for k in want if got[k].dtype != want[k].dtype or not torch.equal(got[k], want[k])]
+    if wrong:
+        failed += 1
+        print(f"FAILED {name}: {len(wrong)} tensors differ or are not in both, {wrong[:3]}")
+    else:
+        passed += 1
+
+
+def stable_diffusion(folder, second, dtype):
+    """A tiny pipeline as Stable Diffusion 1.x or 2.x, with random weights."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(2)
+    down = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")
+    unet = UNet2DConditionModel(sample_size=8, block_out_channels=(32, 64, 64), down_block_types=down, cross_attention_dim=32,
+                                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"), use_linear_projection=second,
+                                attention_head_dim=(2, 4, 4) if second else 4)
+    vae = AutoencoderKL(block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2)
+    tokenizer = CLIPTokenizer.from_pretrained(os.path.join(os.path.dirname(__file__), "../tests/data/tokenizer"))
+    tokenizer.model_max_length = 16
+    size = max(tokenizer.get_vocab().values()) + 1
+    text = CLIPTextModel(CLIPTextConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, vocab_size=size,
+                                        max_position_embeddings=16, hidden_act="gelu" if second else "quick_gelu", projection_dim=32,
+                                        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id))
+    for p in [*unet.parameters(), *vae.parameters(), *text.parameters()]:
+        if p.ndim == 1:
+            p.data += 0.3 * torch.randn_like(p)
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
+                              prediction_type="v_prediction" if second else "epsilon")
+    pipeline = StableDiffusionPipeline(vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
+                                       feature_extractor=None, requires_safety_checker=False)
+    pipeline.to(dtype).save_pretrained(folder)
+    return pipeline
+
+
+def single_files(folder):
+    """Single files of Stable Diffusion: what brume writes, diffusers reads as the same weights; folders made of them draw the same."""
+    try:
+        from diffusers import StableDiffusionPipeline
+        from diffusers.loaders import single_file_utils as theirs
+    except ImportError as absent:
+        print(f"single files skipped: {absent}")
+        return
+    for second, dtype in ((False, torch.float32), (True, torch.float16)):
+        name = f"Stable Diffusion {1 + second}, {dtype}"
+        start, file, out = (os.path.join(folder, f"single-{second}-{dtype}" + end) for end in ("", ".safetensors", "-out"))
+        pipeline = stable_diffusion(start, second, dtype)
+        brume("convert", start, "--to", "sd-single", "--out", file)
+        single = load_file(file)
+        same(name + ", unet", theirs.convert_ldm_unet_checkpoint(dict(single), dict(pipeline.unet.config)), pipeline.unet.state_dict())
+        same(name + ", vae", theirs.convert_ldm_vae_checkpoint(dict(single), dict(pipeline.vae.config)), pipeline.vae.state_dict())
+        text = theirs.convert_open_clip_checkpoint(pipeline.text_encoder, dict(single)) if second else theirs.convert_ldm_clip_checkpoint(dict(single))
+        same(name + ", text encoder", text, pipeline.text_encoder.state_dict())
+        brume("convert", file, out, "--text-heads", "4", "--tokenizer", os.path.join(start, "tokenizer"), "--image-size", "16",
+              *(("--head-channels", "16") if second else ("--heads", "4")))
+        again = StableDiffusionPipeline.from_pretrained(out, torch_dtype=dtype)
+        for part in ("unet", "vae", "text_encoder"):
+            same(name + ", back, " + part, getattr(again, part).state_dict(), getattr(pipeline, part).state_dict())
+        noise, samples = torch.randn(1, 4, 8, 8), os.path.join(folder, "single-drawn.safetensors")
+        save_file({"noise": noise}, os.path.join(folder, "single-noise.safetensors"))
+        pipeline = StableDiffusionPipeline.from_pretrained(start).to(torch.float32)
+        pipeline.set_progress_bar_config(disable=True)
+        want = pipeline("a red circle", latents=noise, num_inference_steps=4, guidance_scale=3.0, height=16, width=16, output_type="pt").images * 2 - 1
+        brume("sample", out, "--prompt", "a red circle", "--init-noise", os.path.join(folder, "single-noise.safetensors"), "--steps", "4", "--guidance", "3",
+              "--save-tensors", samples)
+        check(f"Stable Diffusion {1 + second}, drawn", load_file(samples)["samples"].clamp(-1, 1), want)
+
+    # latent-diffusion without conditions: the same U-Net as guided-diffusion's, beside an autoencoder
+    options, arguments = CASES["guided-equal-widths"]
+    net = U(**{**options, "updown": False, "out": 4}).eval()
+    net.input_blocks[0][0] = Cin(4, 32, 3, padding=1)
+    latent = {"model.diffusion_model." + k: v.contiguous() for k, v in net.state_dict().items()}
+    latent.update({k: v.float() for k, v in single.items() if k.startswith("first_stage_model.")})
+    latent["betas"], latent["scale_factor"] = torch.linspace(0.0015**0.5, 0.0195**0.5, 1000, dtype=torch.float64)**2, torch.tensor(0.22)
+    file, out = os.path.join(folder, "latent.safetensors"), os.path.join(folder, "latent")
+    save_file(latent, file)
+    brume("convert", file, out, *arguments)
+    x, t = torch.randn(2, 4, 16, 16), torch.tensor([7, 901])
+    check("latent-diffusion", load(out)(x, t).sample, net(x, t))
+    config = DDIMScheduler.from_pretrained(out, subfolder="scheduler").config
+    check("latent-diffusion, betas", torch.tensor([config.beta_start, config.beta_end]), torch.tensor([0.0015, 0.0195]))
+
+
 def random_adapters(net, names, alpha):
     """A LoRA of peft on the named layers of a network, with values that matter."""
     from peft import LoraConfig
@@ -358,6 +446,7 @@ with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
     latent_pipeline(temporary)
     converted(temporary)
     trained(temporary)
+    single_files(temporary)
     adapters(temporary)
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed != 0)

@@ -93,7 +93,8 @@ brume_status brume_unet2d_lucidrains_check(const brume_unet2d_config *c)
     if (!c->learned_sinusoidal_dim && (c->dim % 2 || c->dim < 4))
         return brume_fail(BRUME_E_ARG, "dim must be even and at least 4, as its sinusoidal embedding divides by dim / 2 - 1, got %d", c->dim);
     if (c->learned_sinusoidal_dim % 2) return brume_fail(BRUME_E_ARG, "learned_sinusoidal_dim must be even, got %d", c->learned_sinusoidal_dim);
-    if (c->class_embed_type != BRUME_CLASS_NONE) return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet takes no classes");
+    if (c->class_embed_type != BRUME_CLASS_NONE) 
+        return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet takes no classes, so class_embed_type and num_class_embeds must be null; train it with --cond none");
     if (c->time_embedding_type != BRUME_TIME_POSITIONAL) return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet has a time embedding of its own: time_embedding_type must be positional");
     for (int i = 0; i < c->levels; i++) {
         const int32_t heads = c->level_attention_heads[i], dim = c->level_head_dim[i];
