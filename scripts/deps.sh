@@ -31,22 +31,22 @@ complete() {
 complete && exit 0
 
 if have apt-get; then
-    packages="build-essential meson ninja-build pkg-config zlib1g-dev libpng-dev libjpeg-dev libgif-dev libjansson-dev libutf8proc-dev opencl-c-headers ocl-icd-libopencl1 libclblast-dev"
+    packages="build-essential meson ninja-build pkg-config zlib1g-dev libpng-dev libjpeg-dev libgif-dev libjansson-dev libutf8proc-dev liblapacke-dev opencl-c-headers ocl-icd-libopencl1 libclblast-dev"
     [ $pocl = 0 ] || packages="$packages pocl-opencl-icd"
     command="apt-get install -y --no-install-recommends $packages"
     refresh="apt-get update"
 elif have dnf; then
-    packages="gcc meson ninja-build pkgconf-pkg-config zlib-devel libpng-devel libjpeg-turbo-devel giflib-devel jansson-devel utf8proc-devel opencl-headers ocl-icd clblast-devel"
+    packages="gcc meson ninja-build pkgconf-pkg-config zlib-devel libpng-devel libjpeg-turbo-devel giflib-devel jansson-devel utf8proc-devel lapack-devel opencl-headers ocl-icd clblast-devel"
     [ $pocl = 0 ] || packages="$packages pocl"
     command="dnf install -y $packages"
     refresh=true
 elif have pacman; then
-    packages="gcc meson ninja pkgconf zlib libpng libjpeg-turbo giflib jansson libutf8proc opencl-headers ocl-icd clblast"
+    packages="gcc meson ninja pkgconf zlib libpng libjpeg-turbo giflib jansson libutf8proc lapacke opencl-headers ocl-icd clblast"
     [ $pocl = 0 ] || packages="$packages pocl"
     command="pacman -S --needed --noconfirm $packages"
     refresh="pacman -Sy"
 elif have brew; then
-    command="brew install meson ninja pkg-config libpng jpeg-turbo giflib jansson utf8proc clblast"
+    command="brew install meson ninja pkg-config libpng jpeg-turbo giflib jansson utf8proc lapack clblast"
     refresh=true
 else
     echo "deps.sh: no known package manager (apt, dnf, pacman, brew). Install: a C compiler, meson >= 1.0, ninja, pkg-config, zlib, libpng," >&2

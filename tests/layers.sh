@@ -43,6 +43,7 @@ check runtime base graph plan cpu opencl
 check diffusion base
 check nn base
 check report base
+check evaluate base
 check convert base
 check train base
 check cli

@@ -23,6 +23,9 @@ brume_status brume_classifier_set_labels(brume_classifier *c, const int32_t *lab
  * than the classifier was trained with: it sees x scaled to the signal that its own process has at this s / a. a = 1, s = 0: clean images.
  */
 brume_status brume_classifier_log_p(brume_classifier *c, brume_buffer *x, const brume_level *level, float *log_p);
+/** What the last layer reads, of N images at a level likewise: (N, brume_classifier_width()) into features. */
+brume_status brume_classifier_features(brume_classifier *c, brume_buffer *x, const brume_level *level, float *features);
+int64_t brume_classifier_width(const brume_classifier *c);
 /** d ln p(y | x) / dx, at levels likewise, for brume_sampler_input; scale 1. Owned by c. */
 const brume_classifier_gradient *brume_classifier_get_gradient(const brume_classifier *c);
 

@@ -118,6 +118,15 @@ brume_tensor brume_geglu(brume_graph *g, brume_tensor x);
 brume_tensor brume_upsample_nearest(brume_graph *g, brume_tensor x, int64_t out_h, int64_t out_w);
 /** 2x2 means, stride 2; an odd trailing row or column is dropped. */
 brume_tensor brume_avg_pool2d(brume_graph *g, brume_tensor x);
+typedef struct brume_pool2d_params {
+    int32_t kernel[2];     /* height and width, >= 1 */
+    int32_t stride;        /* >= 1, both axes */
+    int32_t pad[2];        /* above and below, left and right; below the kernel's size */
+    int32_t count_pad;     /* means: 1: padding counts as zeros, 0: only pixels of the image count */
+} brume_pool2d_params;
+/** Maxima, or means, over windows of pixels: (N, H, W, C) -> (N, Ho, Wo, C), out = floor((in + 2 pad - kernel) / stride) + 1. No gradient. */
+brume_tensor brume_max_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p);
+brume_tensor brume_mean_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p);
 /** FIR resampling by 2 with K = outer([1,3,3,1], [1,3,3,1]) / 64 (Song et al. 2021, NCSN++; model-format 6.1). */
 brume_tensor brume_fir_downsample2(brume_graph *g, brume_tensor x);
 brume_tensor brume_fir_upsample2(brume_graph *g, brume_tensor x);

@@ -163,6 +163,7 @@ typedef struct brume_unet2d_inputs {
     brume_tensor labels;    /**< see brume_class_embedding */
     brume_tensor context;   /**< (N, S, brume_unet2d_context_dim()) f32: what cross-attention reads, say the text encoder's result */
     const brume_lora *lora; /**< adapters on every attention, or NULL */
+    brume_tensor *features; /**< NULL, or receives what a classifier's last layer reads: (N, width) */
 } brume_unet2d_inputs;
 
 /** Adds an input to g for everything that the config takes, named x, t, labels, context, for n images of height x width and tokens rows of context. */

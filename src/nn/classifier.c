@@ -14,7 +14,7 @@
 struct network {
     brume_graph *g;
     brume_plan *p;
-    brume_tensor slab, x, scale, t, labels, out; /* out: logits, or gradient */
+    brume_tensor slab, x, scale, t, labels, out, features; /* out: logits, or gradient */
 };
 
 struct brume_classifier {
@@ -78,6 +78,16 @@ brume_status brume_classifier_log_p(brume_classifier *c, brume_buffer *x, const 
     return s;
 }
 
+brume_status brume_classifier_features(brume_classifier *c, brume_buffer *x, const brume_level *level, float *features)
+{
+    struct network *w = &c->forward;
+    brume_status s = ready(c, w, x, level);
+    if (s == BRUME_OK) s = brume_plan_run(w->p);
+    return s == BRUME_OK ? brume_plan_read(w->p, w->features, features, (size_t)(c->images * brume_classifier_width(c)) * sizeof *features) : s;
+}
+
+int64_t brume_classifier_width(const brume_classifier *c) { return brume_tensor_shape(c->forward.g, c->forward.features).d[1]; }
+
 static brume_status gradient(void *self, brume_buffer *x, const brume_level *level, brume_buffer *out)
 {
     brume_classifier *c = self;
@@ -104,7 +114,7 @@ static brume_status build(brume_classifier *c, struct network *w, brume_device *
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->scale = brume_input(g, "scale", BRUME_F32, BRUME_SCALAR);
     w->t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(c->images));
-    const brume_unet2d_inputs in = { .x = brume_mul(g, w->x, w->scale), .t = w->t, .labels = BRUME_NONE, .context = BRUME_NONE };
+    const brume_unet2d_inputs in = { .x = brume_mul(g, w->x, w->scale), .t = w->t, .labels = BRUME_NONE, .context = BRUME_NONE, .features = &w->features };
     const brume_tensor logits = brume_unet2d(g, &c->config, w->slab, &in, NULL);
     if (backward) { /* of sum_i ln p(y_i | x_i), which is - N times the mean cross-entropy */
         w->labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(c->images));
@@ -115,6 +125,7 @@ static brume_status build(brume_classifier *c, struct network *w, brume_device *
     } else {
         w->out = logits;
         brume_output(g, logits, "logits");
+        brume_output(g, w->features, "features");
     }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     const brume_tensor elsewhere[] = { w->x, w->slab, backward ? w->out : BRUME_NONE, BRUME_NONE };

@@ -287,12 +287,14 @@ static brume_tensor way_down(struct brume_nn *m, const brume_unet2d_config *c, b
 }
 
 /* The encoder, and what all pixels say together. */
-static brume_tensor classifier(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x)
+static brume_tensor classifier(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x, brume_tensor *features)
 {
     struct skips s = { 0 };
     x = way_down(m, c, x, &s, &(brume_tensor){ x });
     x = brume_nn_group_norm(m, "norm_out", x, brume_unet2d_groups(c, c->levels - 1), BRUME_ACT_SILU);
-    return brume_nn_linear(m, "classifier", brume_mean(m->g, x, 1u << 1 | 1u << 2, 0), c->out_channels);
+    x = brume_mean(m->g, x, 1u << 1 | 1u << 2, 0);
+    if (features) *features = x;
+    return brume_nn_linear(m, "classifier", x, c->out_channels);
 }
 
 /* Down, middle and up. */
@@ -324,7 +326,7 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
     if (c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS) return brume_nn_lucidrains(&m, c, x, in->t);
     m.temb = brume_activation(g, embed(&m, c, in->t, in->labels), c->act_fn);
     if (c->center_input_sample) x = brume_affine(g, x, 2.0f, -1.0f);
-    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) return classifier(&m, c, x);
+    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) return classifier(&m, c, x, in->features);
     if (c->architecture == BRUME_ARCHITECTURE_MLP) x = brume_nn_mlp(&m, x, c->out_channels, c0, c->layers_per_block);
     else x = unet(&m, c, x);
     if (c->time_embedding_type == BRUME_TIME_FOURIER) x = brume_div(g, x, brume_reshape(g, in->t, BRUME_SHAPE(n, 1, 1, 1)));
