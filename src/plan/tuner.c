@@ -74,15 +74,15 @@ static bool is_rules_row(const struct brume_variant *v, const struct brume_node 
     return same;
 }
 
-/* All that can compute the node, the most promising first; a variant by its rule and then by its rows. */
+/* All that can compute the node, the most promising first: variants by their rules, and then by their rows. */
 static int candidates(const struct brume_node *n, const struct brume_caps *c, struct brume_choice list[MOST])
 {
     int count = 0;
-    for (int r = 0; r <= 2; r++)
+    for (int step = 0; step < 6; step++)
         for (const struct brume_variant *v = n->op->kernels; v && v->name; v++) {
-            if (!brume_variant_runs(v, n, c) || rank(v, n, c) != r) continue;
-            if (count < MOST) list[count++] = (struct brume_choice){ v, 0 };
-            for (int row = 1; v->rows && row <= v->rows->n && count < MOST; row++)
+            if (!brume_variant_runs(v, n, c) || rank(v, n, c) != step % 3) continue;
+            if (step < 3 && count < MOST) list[count++] = (struct brume_choice){ v, 0 };
+            for (int row = 1; step >= 3 && v->rows && row <= v->rows->n && count < MOST; row++)
                 if (v->rows->fits(row, c) && !(c->opencl && is_rules_row(v, n, c, row))) list[count++] = (struct brume_choice){ v, row };
         }
     return count;
@@ -231,7 +231,8 @@ static brume_status line_up(struct search *s, struct brume_noted *n, double end,
 {
     struct brume_choice all[MOST];
     const int n_all = candidates(n->node, &s->t->device->caps, all);
-    const struct brume_variant *hopeless = NULL;
+    const struct brume_variant *hopeless[MOST];
+    int n_hopeless = 0;
     double ms, best;
     list[0] = (struct runner){ .choice = n->rule };
     *count = 1;
@@ -243,7 +244,9 @@ static brume_status line_up(struct search *s, struct brume_noted *n, double end,
         struct runner *r = &list[*count];
         const struct brume_variant *v = all[i].variant;
         const bool by_rule = all[i].row == 0, rules = v == n->rule.variant;
-        if ((rules && all[i].row == n->rule.row) || v == hopeless || (!rules && *failures(s, v) >= FAILURES)) continue;
+        bool out = rules ? all[i].row == n->rule.row : *failures(s, v) >= FAILURES;
+        for (int k = 0; k < n_hopeless; k++) out = out || v == hopeless[k];
+        if (out) continue;
         if (over(s) || brume_tuner_now() >= end) {
             *all_tried = false;
             return BRUME_OK;
@@ -258,7 +261,7 @@ static brume_status line_up(struct search *s, struct brume_noted *n, double end,
             continue;
         }
         /* Here, too: a kernel that this device cannot compile or run. */
-        if (by_rule && !rules) hopeless = v;
+        if (by_rule && !rules) hopeless[n_hopeless++] = v;
         if (by_rule && !rules) ++*failures(s, v);
         brume_plan_free(r->plan);
         r->plan = NULL;
