@@ -429,7 +429,7 @@ def latent_pipeline(folder):
     for kind, sub in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"), (CLIPTextModel, "text_encoder")):
         whole(kind, out, sub)
     p = StableDiffusionPipeline.from_pretrained(out, safety_checker=None)
-    p.scheduler = DDIMScheduler.from_config(DDIMScheduler.load_config(out, subfolder="scheduler"))  # the pipeline changes steps_offset 0 to 1
+    p.scheduler = DDIMScheduler.from_config(p.scheduler.config)
     p.set_progress_bar_config(disable=True)
     size = p.unet.config.sample_size
     size = size if isinstance(size, (list, tuple)) else (size, size)

@@ -129,7 +129,7 @@ static void check_device(const char *folder)
     values("negative_prompt_embeds", 0, 0, negative);
     view_begin(&v, model->autoencoder, SIDE, SIDE, Z);
     CHECK_INT(v.height, H);
-    if (CHECK_OK(view_open(&v, device)) && CHECK_OK(brume_latent_coder_moments(v.coder, picture, 1, moments))) {
+    if (CHECK_OK(view_open(&v, device, 0)) && CHECK_OK(brume_latent_coder_moments(v.coder, picture, 1, moments))) {
         brume_latents_sample(&model->autoencoder->config, moments, SIDE * SIDE, eps, known);
         CHECK(largest(known, want, LATENT) <= 1e-4); /* one network */
         for (int i = 0; i < IMAGE; i++) white[i] = holes[i / 3] > 0.5f ? -1 : 1; /* brume's masks are white where diffusers' are black */

@@ -113,7 +113,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
 
         OPT_GROUP("Sampler"),
         OPT_STRING("sampler", &a->sampler, "NAME", samplers),
-        OPT_STRING("steps", &a->steps_list, "N", "steps; 0: the sampler's default"),
+        OPT_STRING("steps", &a->steps_list, "N", "steps; 0: the sampler's default, 50 of text models"),
         OPT_FLOAT("eta", &a->eta, -1, 1, "X", "noise of ddim and of ancestral and SDE solvers: 0 none, 1 full; -1: the sampler's default"),
         OPT_CHOICE("spacing", &a->spacing, spacings, "which times the steps visit; default: the sampler's"),
         OPT_STRING("respacing", &a->respacing, "N,N,..", "ddpm, repaint: cut the time steps in equal parts and take that many of each"),

@@ -197,6 +197,8 @@ brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *
         return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
     c->unet.in_channels = latent ? latent->latent_channels : brume_dataset_channels(data);
     if (latent) c->scheduler.clip_sample = c->scheduler.thresholding = false;
+    /* diffusers' StableDiffusionPipeline samples with an offset of 1, whatever its file says: let the file say so, and both draw the same. */
+    if (latent && c->unet.architecture == BRUME_ARCHITECTURE_CONDITION && c->scheduler.process == BRUME_PROCESS_DISCRETE) c->scheduler.steps_offset = 1;
     const bool classifier = c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
     if (classifier) class_conditional = 0; /* classes are what it says, not what it is told */
     c->unet.out_channels = classifier ? classes : brume_train_out_channels(&c->scheduler, c->unet.in_channels);
