@@ -222,7 +222,7 @@ static void test_inputs(void)
         const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, rows[k].h, rows[k].w, rows[k].channels));
         const brume_tensor t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
         const brume_tensor l = rows[k].labels ? brume_input(g, "l", rows[k].labels == 1 ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(1)) : BRUME_NONE;
-        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"), &(brume_unet2d_inputs){ x, t, l, BRUME_NONE, NULL }, NULL) == BRUME_NONE);
+        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"), &(brume_unet2d_inputs){ .x = x, .t = t, .labels = l, .context = BRUME_NONE }, NULL) == BRUME_NONE);
         CHECK_INT(brume_graph_status(g), rows[k].status);
         if (!CHECK(strstr(brume_graph_error(g), rows[k].says) != NULL)) fprintf(stderr, "    %s\n", brume_graph_error(g));
         brume_graph_free(g);
@@ -231,9 +231,9 @@ static void test_inputs(void)
     brume_graph *g = brume_graph_new();
     const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 4, 4, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
-    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE, NULL }, NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
     CHECK_OK(brume_graph_status(g));
-    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE, NULL }, NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
     CHECK(strstr(brume_graph_error(g), "cannot grow any more") != NULL || strstr(brume_graph_error(g), "already has one of that name") != NULL);
     brume_graph_free(g);
 }
@@ -268,7 +268,7 @@ static void test_init(void)
     brume_graph *g = brume_graph_new();
     const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 2, 2, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
-    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ x, t, BRUME_NONE, BRUME_NONE, NULL }, NULL);
+    brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
     for (int i = 0; i < brume_param_count(g, slab); i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
         const float *v = m->params + p->offset;
