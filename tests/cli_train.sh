@@ -168,7 +168,7 @@ ok "both likelihoods as JSON" sh -c '"$@" >e2.txt && grep -q "\"offset_bits\": 7
     "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json
 ok "both once more" sh -c '"$@" >e3.txt' eval "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json --threads 1
 same e2.txt e3.txt
-refused 2 "got 'vlb,fid'" "$brume" eval a $eval --metrics vlb,fid
+refused 2 "got 'vlb,fit'" "$brume" eval a $eval --metrics vlb,fit
 refused 2 "give --data" "$brume" eval a
 
 refused 2 "give one" "$brume" sample a $sample --guidance 3 --guidance-w 2 --out x.png

@@ -18,8 +18,8 @@ trap 'rm -f "$made"' EXIT
 check "docs/methods.md is not what 'brume methods --markdown' prints: write it again" cmp "$made" "$root/docs/methods.md"
 check "a row without its source" sh -c "! grep -nE '^\| [^|]* \| [^|]* \|  \|' '$made'"
 kinds=$(grep -c '^## ' "$made")
-check "expected 12 tables, got $kinds" test "$kinds" = 12
-for kind in schedules processes objectives weightings times training samplers classes grids guidance tasks likelihoods; do
+check "expected 13 tables, got $kinds" test "$kinds" = 13
+for kind in schedules processes objectives weightings times training samplers classes grids guidance tasks likelihoods samples; do
     check "no rows of $kind" sh -c "'$brume' methods $kind | grep -q '^  [a-zA-Z0-9]'"
 done
 check "a kind that does not exist is accepted" sh -c "! '$brume' methods sampler"

@@ -1,394 +1,155 @@
 /* SPDX-License-Identifier: MIT
- * brume eval: how probable a model finds the pictures of a data set. */
-#include <math.h>
+ * brume eval: measures a model by what it finds probable, or by what it draws. */
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "brume/data.h"
-#include "brume/json.h"
-#include "brume/likelihood.h"
-#include "brume/model.h"
-#include "brume/rng.h"
 #include "commands.h"
-#include "device_options.h"
-#include "options.h"
-#include "progress.h"
+#include "eval.h"
 
-struct eval_args {
-    struct cli_device device;
-    const char *data, *metrics, *weights;
-    int64_t n, batch, steps, seed, probes;
-    double tolerance;
-    int variance, cdf, probe, conditional, train, json, quiet;
+static const struct { const char *name; enum eval_metric metric; } metrics[] = {
+    { "vlb", EVAL_VLB }, { "ode-nll", EVAL_ODE }, { "fid", EVAL_FID }, { "kid", EVAL_KID }, { "prdc", EVAL_PRDC }, { "class-accuracy", EVAL_CLASSES },
+    { "neighbours", EVAL_NEIGHBOURS },
 };
+enum { METRICS = sizeof metrics / sizeof *metrics };
 
-/* One figure of every image, and what follows for all. */
-struct figure { double *of_image, mean, error; };
-
-struct evaluation {
-    const struct eval_args *a;
-    brume_model *model;
-    brume_device *device;
-    brume_dataset *data;
-    brume_unet2d_denoiser *denoiser;
-    int64_t n, batch, dims;       /* images; images at once; values of an image */
-    float *images;                /* n rounded up to whole batches, dequantised in turn by the ODE */
-    int32_t *labels;              /* of the images; NULL for a model without classes */
-    int64_t *seeds;
-    struct cli_progress bar;
-    int64_t calls, done;          /* network calls so far; batches done */
-    /* results, bits/dim */
-    struct figure total, prior, middle, decoder, ode;
-    double drawn_error;           /* what drawing times adds to the error of total and middle */
-    double *by_time;              /* of the bound; NULL without */
-    int32_t T, bound_calls;
-    double ode_calls;             /* network calls per batch, mean */
-    double prior_std;
-};
-
-static int64_t batches(const struct evaluation *e) { return (e->n + e->batch - 1) / e->batch; }
-static brume_status no_memory(void) { return BRUME_E_MEMORY; }
-
-static brume_status figure_new(struct evaluation *e, struct figure *f)
+/* "a,b" with names of metrics. */
+static int parse_metrics(const struct cli_usage *u, const char *text, unsigned *out)
 {
-    f->of_image = malloc((size_t)(batches(e) * e->batch) * sizeof *f->of_image);
-    return f->of_image ? BRUME_OK : no_memory();
-}
-
-/* Images left over in the last batch do not count. */
-static void figure_end(const struct evaluation *e, struct figure *f) { brume_mean_error(f->of_image, e->n, &f->mean, &f->error); }
-
-static brume_status step(void *ctx, int32_t done, int32_t all)
-{
-    struct evaluation *e = ctx;
-    (void)done;
-    (void)all;
-    cli_progress_step(&e->bar, ++e->calls, "%s", "");
-    return BRUME_OK;
-}
-
-static brume_status set_labels(struct evaluation *e, int64_t first)
-{
-    return e->labels ? brume_unet2d_denoiser_set_labels(e->denoiser, e->labels + first) : BRUME_OK;
-}
-
-static brume_status ode_step(void *ctx, int32_t done, int32_t all)
-{
-    struct evaluation *e = ctx;
-    (void)all;
-    cli_progress_step(&e->bar, e->done, "%d network calls", (int)done);
-    return BRUME_OK;
-}
-
-/* ---- the metrics -------------------------------------------------------------------------------------------------------------------- */
-
-static brume_status bound_batch(struct evaluation *e, brume_vlb *v, int64_t first, brume_vlb_image *bits)
-{
-    double drawn = 0;
-    const brume_denoiser *d = brume_unet2d_denoiser_get(e->denoiser);
-    brume_status s = set_labels(e, first);
-    if (s == BRUME_OK) s = brume_vlb_run(v, d, e->images + first * e->dims, e->seeds + first, bits, &drawn, step, e);
-    for (int64_t i = 0; s == BRUME_OK && i < e->batch; i++) {
-        e->total.of_image[first + i] = bits[i].total;
-        e->prior.of_image[first + i] = bits[i].prior;
-        e->middle.of_image[first + i] = bits[i].middle;
-        e->decoder.of_image[first + i] = bits[i].decoder;
-    }
-    const double share = (double)(e->n - first < e->batch ? e->n - first : e->batch) / (double)e->n;
-    e->drawn_error = sqrt(e->drawn_error * e->drawn_error + share * drawn * share * drawn);
-    return s;
-}
-
-static brume_status run_vlb(struct evaluation *e, brume_shape shape)
-{
-    static const brume_variance variances[] = { BRUME_VARIANCE_FIXED_SMALL, BRUME_VARIANCE_FIXED_SMALL, BRUME_VARIANCE_FIXED_LARGE };
-    brume_scheduler_config *c = &e->model->scheduler;
-    brume_vlb *v = NULL;
-    struct figure *const figures[] = { &e->total, &e->prior, &e->middle, &e->decoder };
-    if (e->a->variance) c->variance_type = variances[e->a->variance];
-    const brume_vlb_options o = { .scheduler = c, .cdf = (brume_normal_cdf)e->a->cdf, .terms = (int32_t)e->a->steps };
-    brume_vlb_image *bits = malloc((size_t)e->batch * sizeof *bits);
-    brume_status s = bits ? brume_vlb_new(e->device, &o, shape, &v) : no_memory();
-    for (int i = 0; i < 4 && s == BRUME_OK; i++) s = figure_new(e, figures[i]);
-    if (s == BRUME_OK) {
-        e->bound_calls = brume_vlb_calls(v);
-        cli_progress_begin(&e->bar, "variational bound", 0, batches(e) * e->bound_calls, e->a->quiet);
-    }
-    for (int64_t b = 0; b < batches(e) && s == BRUME_OK; b++) s = bound_batch(e, v, b * e->batch, bits);
-    cli_progress_end(&e->bar);
-    if (s == BRUME_OK) {
-        for (int i = 0; i < 4; i++) figure_end(e, figures[i]);
-        const double *mean = brume_vlb_by_time(v, &e->T);
-        e->by_time = malloc((size_t)e->T * sizeof *e->by_time);
-        if (e->by_time) memcpy(e->by_time, mean, (size_t)e->T * sizeof *mean);
-        else s = no_memory();
-    }
-    brume_vlb_free(v);
-    free(bits);
-    return s;
-}
-
-static brume_status run_ode(struct evaluation *e, brume_shape shape)
-{
-    const brume_ode_likelihood_options o = { .scheduler = &e->model->scheduler, .rtol = e->a->tolerance, .atol = e->a->tolerance,
-                                             .probe = (brume_probe)e->a->probe, .probes = (int32_t)e->a->probes };
-    const size_t count = (size_t)(e->batch * e->dims);
-    brume_ode_likelihood *l = NULL;
-    brume_process *p = NULL;
-    float *x = malloc(count * sizeof *x);
-    brume_ode_image *log_p = malloc((size_t)e->batch * sizeof *log_p);
-    brume_status s = x && log_p ? brume_ode_likelihood_new(e->device, &o, shape, &l) : no_memory();
-    if (s == BRUME_OK) s = brume_process_new(&e->model->scheduler, &p);
-    if (s == BRUME_OK) s = figure_new(e, &e->ode);
-    if (s == BRUME_OK) e->prior_std = brume_process_prior_std(p);
-    cli_progress_begin(&e->bar, "probability-flow ODE, batches", 0, batches(e), e->a->quiet);
-    for (int64_t b = 0; b < batches(e) && s == BRUME_OK; b++) {
-        const int64_t first = b * e->batch;
-        brume_sampler_stats stats;
-        for (int64_t i = 0; i < e->batch; i++) brume_dequantise(e->images + (first + i) * e->dims, e->dims, e->seeds[first + i], x + i * e->dims);
-        s = set_labels(e, first);
-        if (s == BRUME_OK)
-            s = brume_ode_likelihood_run(l, brume_unet2d_denoiser_get(e->denoiser), x, e->seeds + first, log_p, NULL, &stats, ode_step, e);
-        if (s != BRUME_OK) break;
-        for (int64_t i = 0; i < e->batch; i++) e->ode.of_image[first + i] = brume_bits_per_dim(log_p[i].log_p, e->dims);
-        e->ode_calls += stats.calls / (double)batches(e);
-        cli_progress_step(&e->bar, ++e->done, "%d network calls", (int)stats.calls);
-    }
-    cli_progress_end(&e->bar);
-    if (s == BRUME_OK) figure_end(e, &e->ode);
-    brume_ode_likelihood_free(l);
-    brume_process_free(p);
-    free(log_p);
-    free(x);
-    return s;
-}
-
-/* ---- what goes in ------------------------------------------------------------------------------------------------------------------- */
-
-static brume_status load_images(struct evaluation *e)
-{
-    const int64_t all = batches(e) * e->batch;
-    brume_loader *loader = NULL;
-    int64_t *labels = malloc((size_t)all * sizeof *labels);
-    const brume_unet2d_config *c = &e->model->unet;
-    const int32_t rows = c->class_embed_type == BRUME_CLASS_TABLE ? c->num_class_embeds : 0;
-    e->images = malloc((size_t)(all * e->dims) * sizeof *e->images);
-    e->seeds = malloc((size_t)all * sizeof *e->seeds);
-    if (rows) e->labels = malloc((size_t)all * sizeof *e->labels);
-    brume_status s = labels && e->images && e->seeds && (!rows || e->labels) ? brume_loader_new(e->data, (uint64_t)e->a->seed, &loader) : no_memory();
-    if (s == BRUME_OK) s = brume_loader_read(loader, 0, all, e->images, labels, NULL);
-    for (int64_t i = 0; i < all && s == BRUME_OK; i++) {
-        e->seeds[i] = (int64_t)brume_seed_mix((uint64_t)e->a->seed, (uint64_t)i);
-        if (rows) e->labels[i] = e->a->conditional && labels[i] < rows ? (int32_t)labels[i] : rows - 1; /* the last row stands for "no class" */
-    }
-    brume_loader_free(loader);
-    free(labels);
-    return s;
-}
-
-static int prepare(struct evaluation *e, const struct cli_usage *u)
-{
-    const brume_unet2d_config *c = &e->model->unet;
-    const brume_dataset_options o = { .test = !e->a->train, .size = c->sample_size[0], .channels = c->in_channels };
-    if (brume_dataset_open(e->a->data, &o, &e->data) != BRUME_OK) return cli_failed();
-    const int32_t h = brume_dataset_height(e->data), w = brume_dataset_width(e->data), k = brume_dataset_channels(e->data);
-    if (k != c->in_channels) return cli_wrong(u, "the pictures have %d channels, the model takes %d", k, c->in_channels);
-    e->dims = (int64_t)h * w * k;
-    e->n = e->a->n && e->a->n < brume_dataset_count(e->data) ? e->a->n : brume_dataset_count(e->data);
-    const int64_t parts = (e->n + e->a->batch - 1) / e->a->batch;
-    e->batch = (e->n + parts - 1) / parts; /* of equal size, so that one plan serves all; what is too much does not count */
-    return load_images(e) == BRUME_OK ? CLI_GO_ON : cli_failed();
-}
-
-/* ---- what comes out ------------------------------------------------------------------------------------------------------------------ */
-
-static double total_error(const struct evaluation *e, const struct figure *f) { return sqrt(f->error * f->error + e->drawn_error * e->drawn_error); }
-
-static void put(brume_json_writer *w, const char *key, double x)
-{
-    if (isfinite(x)) brume_json_put_double(w, key, x);
-    else brume_json_put_null(w, key);
-}
-
-static void put_bound(const struct evaluation *e, brume_json_writer *w)
-{
-    brume_json_begin_object(w, "vlb");
-    put(w, "bits_per_dim", e->total.mean);
-    put(w, "standard_error", total_error(e, &e->total));
-    put(w, "error_of_drawn_times", e->drawn_error);
-    put(w, "prior", e->prior.mean);
-    put(w, "middle", e->middle.mean);
-    put(w, "decoder", e->decoder.mean);
-    brume_json_put_int(w, "terms", e->bound_calls);
-    brume_json_put_int(w, "steps", e->T);
-    brume_json_begin_array(w, "by_time", 1);
-    for (int32_t t = 0; t < e->T; t++) put(w, NULL, e->by_time[t]);
-    brume_json_end(w);
-    brume_json_end(w);
-}
-
-static void put_ode(const struct evaluation *e, brume_json_writer *w)
-{
-    static const char *const probes[] = { "signs", "normal", "exact" };
-    brume_json_begin_object(w, "ode_nll");
-    put(w, "bits_per_dim", e->ode.mean);
-    put(w, "standard_error", e->ode.error);
-    put(w, "offset_bits", 7);
-    brume_json_put_string(w, "dequantisation", "uniform");
-    brume_json_put_string(w, "probe", probes[e->a->probe]);
-    brume_json_put_int(w, "probes", e->a->probes);
-    put(w, "tolerance", e->a->tolerance);
-    put(w, "network_calls", e->ode_calls);
-    brume_json_end(w);
-}
-
-static void report_json(const struct evaluation *e, const char *model)
-{
-    brume_json_writer *w = brume_json_writer_new();
-    if (!w) return;
-    brume_json_begin_object(w, NULL);
-    brume_json_put_string(w, "model", model);
-    brume_json_put_string(w, "data", e->a->data);
-    brume_json_put_string(w, "part", e->a->train ? "train" : "test");
-    brume_json_put_int(w, "images", e->n);
-    brume_json_put_int(w, "dims", e->dims);
-    brume_json_put_bool(w, "conditional", e->labels && e->a->conditional);
-    if (e->total.of_image) put_bound(e, w);
-    if (e->ode.of_image) put_ode(e, w);
-    brume_json_end(w);
-    const char *text = brume_json_writer_text(w);
-    if (text) puts(text);
-    brume_json_writer_free(w);
-}
-
-static void line(const struct evaluation *e, const char *what, double mean, double error)
-{
-    printf("%-42s%11.5f", what, mean);
-    if (isfinite(error)) printf("%17.5f", error);
-    else printf("%17s", "-");
-    printf("%9lld\n", (long long)e->n);
-}
-
-static void report(const struct evaluation *e)
-{
-    static const char *const probes[] = { "v of random signs", "normal v", "the exact trace" };
-    static const char *const cdfs[] = { "its released tanh form", "exact" };
-    const char *given = e->labels && e->a->conditional ? "image | class" : "image";
-    printf("%-42s%11s%17s%9s\n", "", "bits/dim", "standard error", "images");
-    if (e->total.of_image) {
-        line(e, "vlb", e->total.mean, total_error(e, &e->total));
-        line(e, "  L_T   KL(q(x_T | x0) || N(0, 1))", e->prior.mean, e->prior.error);
-        line(e, "  L_t   0 < t < T", e->middle.mean, total_error(e, &e->middle));
-        line(e, "  L_0   decoder", e->decoder.mean, e->decoder.error);
-    }
-    if (e->ode.of_image) line(e, "ode-nll", e->ode.mean, e->ode.error);
-    printf("\nbits/dim: -log2 P(%s) / D, 8-bit images of D = %lld values.\n", given, (long long)e->dims);
-    if (e->total.of_image) {
-        printf("vlb      an upper bound (Ho et al. 2020, eq. 5); decoder: a normal distribution over bins of 2/255, distribution function %s.\n",
-               cdfs[e->a->cdf]);
-        if (e->bound_calls == e->T) printf("         Complete: all %d terms.\n", e->T);
-        else printf("         %d of %d terms 0 < t < T drawn per batch, unbiased; that alone has a standard error of %.5f, contained above.\n",
-                    e->bound_calls - 1, e->T - 1, e->drawn_error);
-    }
-    if (!e->ode.of_image) return;
-    printf("ode-nll  -log p / (D ln 2) + 7 (Song et al. 2021, eqs. 39, 40). Level k of 256 is dequantised to (k + u) / 128 - 1, u uniform in [0, 1):\n"
-           "         it is 2^-7 wide, hence the offset of 7 bits from density to probability. Noise at the end: N(0, %.6g^2).\n"
-           "         Divergence: %s", e->prior_std, probes[e->a->probe]);
-    if (e->a->probe != BRUME_PROBE_EXACT) printf(" (Hutchinson), %lld per image, unbiased in -log p", (long long)e->a->probes);
-    printf("; Runge-Kutta 5(4), tolerance %g: %.0f network calls per batch.\n", e->a->tolerance, e->ode_calls);
-}
-
-/* ---- the command --------------------------------------------------------------------------------------------------------------------- */
-
-/* "a,b" with names of metrics into *vlb and *ode. Returns 0 if one is unknown. */
-static int parse_metrics(const char *text, int *vlb, int *ode)
-{
-    *vlb = *ode = 0;
     for (const char *p = text; ; p++) {
         const size_t length = strcspn(p, ",");
-        if (length == 3 && !strncmp(p, "vlb", 3)) *vlb = 1;
-        else if (length == 7 && !strncmp(p, "ode-nll", 7)) *ode = 1;
-        else return 0;
+        int i = 0;
+        while (i < METRICS && (strlen(metrics[i].name) != length || strncmp(p, metrics[i].name, length))) i++;
+        if (i == METRICS)
+            return cli_wrong(u, "--metrics: expected vlb, ode-nll, fid, kid, prdc, class-accuracy, neighbours, separated by commas; got '%s'", text);
+        *out |= metrics[i].metric;
         p += length;
-        if (!*p) return 1;
+        if (!*p) return CLI_GO_ON;
     }
 }
 
-static int evaluate(const struct eval_args *a, const struct cli_usage *u, const char *folder, int vlb, int ode)
+static int is_run(const char *folder)
 {
-    struct evaluation e = { .a = a };
-    int status = CLI_GO_ON;
-    brume_status s = brume_model_load(folder, a->weights, &e.model);
-    if (s == BRUME_OK && e.model->note[0] && !a->quiet) fprintf(stderr, "%s\n", e.model->note);
-    if (s == BRUME_OK && !a->metrics) {
-        vlb = e.model->scheduler.process == BRUME_PROCESS_DISCRETE;
-        ode = !vlb;
+    char path[4096];
+    struct stat s;
+    snprintf(path, sizeof path, "%s/training", folder);
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
+/* The line breaks of the writer are the only ones: those of strings are escaped. */
+brume_status eval_append(const char *folder, const char *json, int quiet)
+{
+    char path[4096];
+    if (!json) return BRUME_E_MEMORY;
+    if (!is_run(folder)) return BRUME_OK;
+    snprintf(path, sizeof path, "%s/training/evaluation.jsonl", folder);
+    FILE *f = fopen(path, "a");
+    for (const char *p = json; f && *p; p++) {
+        if (*p != '\n') {
+            fputc(*p, f);
+            continue;
+        }
+        while (p[1] == ' ') p++;
+        fputc(' ', f);
     }
-    if (s == BRUME_OK) status = prepare(&e, u);
-    if (s == BRUME_OK && status == CLI_GO_ON) {
-        const brume_shape shape = BRUME_SHAPE(e.batch, brume_dataset_height(e.data), brume_dataset_width(e.data), brume_dataset_channels(e.data));
-        const brume_unet2d_denoiser_options o = { .prediction_type = e.model->scheduler.prediction_type, .labels = e.labels, .guidance = { .scale = 1 },
-                                                  .derivative = ode };
-        s = cli_device_open(&a->device, a->quiet, &e.device);
-        if (s == BRUME_OK) s = brume_unet2d_denoiser_new(e.device, &e.model->unet, e.model->params, shape, &o, &e.denoiser);
-        if (s == BRUME_OK) brume_model_drop_params(e.model);
-        if (s == BRUME_OK && vlb) s = run_vlb(&e, shape);
-        if (s == BRUME_OK && ode) s = run_ode(&e, shape);
-        if (s == BRUME_OK && a->json) report_json(&e, folder);
-        else if (s == BRUME_OK) report(&e);
+    if (f) fputc('\n', f);
+    if (!f || fclose(f)) {
+        fprintf(stderr, "warning: %s: %s\n", path, strerror(errno)); /* the figures themselves are told */
+        return BRUME_OK;
     }
-    brume_unet2d_denoiser_free(e.denoiser);
-    brume_device_close(e.device);
-    brume_dataset_free(e.data);
-    brume_model_free(e.model);
-    struct figure *const figures[] = { &e.total, &e.prior, &e.middle, &e.decoder, &e.ode };
-    for (int i = 0; i < 5; i++) free(figures[i]->of_image);
-    free(e.by_time);
-    free(e.images);
-    free(e.labels);
-    free(e.seeds);
-    if (s != BRUME_OK) return cli_failed();
-    return status == CLI_GO_ON ? CLI_DONE : status;
+    if (!quiet) fprintf(stderr, "appended to %s\n", path);
+    return BRUME_OK;
+}
+
+static int check_samples(const struct cli_usage *u, const struct cli_option *o, struct eval_args *a, const char *folder)
+{
+    if (a->metrics & EVAL_LIKELIHOODS)
+        return cli_wrong(u, "--metrics: likelihoods (vlb, ode-nll) look at the data's pictures, the others at samples; ask for them in two commands");
+    if (cli_given(o, "conditional")) return cli_wrong(u, "--conditional is for likelihoods; samples are drawn of --class");
+    if (!a->features) a->features = a->classifier;
+    if ((a->metrics & EVAL_OF_FEATURES || a->by_features) && !a->features)
+        return cli_wrong(u, "give --features: a classifier that brume train --task classifier made on the same data, a BrumeFeatureNetwork folder, or pixels");
+    if (a->metrics & EVAL_CLASSES && !a->classifier) return cli_wrong(u, "class-accuracy needs --classifier MODEL: one that brume train --task classifier made");
+    if (a->metrics & (EVAL_OF_FEATURES | EVAL_NEIGHBOURS) && !a->data) return cli_wrong(u, "give --data: shapes, or a folder of pictures");
+    if (a->metrics & EVAL_FID && !brume_frechet_available())
+        return cli_wrong(u, "fid needs LAPACK, which this build has not: install liblapacke (Debian: liblapacke-dev) and build again, or take kid");
+    if (a->metrics & EVAL_NEIGHBOURS && !a->out && (a->samples || !is_run(folder))) return cli_wrong(u, "neighbours: give --out FILE.png for the picture");
+    if (a->samples && (a->sampler || a->steps || a->guidance != 1 || a->classes)) return cli_wrong(u, "--samples are drawn already: give no --sampler, --steps, --guidance or --class");
+    if (!cli_given(o, "n")) a->n = a->samples ? 0 : 1000;
+    else if (!a->n && !a->samples) return cli_wrong(u, "--n: give the number of samples to draw");
+    return CLI_GO_ON;
 }
 
 int cmd_eval(int argc, char **argv)
 {
     static const char *const examples[] = {
         "brume eval runs/mnist --data mnist --n 64 --steps 100", "brume eval runs/mnist --data mnist --metrics ode-nll --n 16 --tolerance 1e-4",
-        "brume eval runs/cifar --data cifar-10 --metrics vlb,ode-nll --json", NULL };
+        "brume eval runs/cifar --data cifar-10 --metrics vlb,ode-nll --json",
+        "brume eval runs/mnist --data mnist --metrics fid,kid,prdc,class-accuracy --classifier runs/judge --n 2000 --steps 50 --sampler ddim",
+        "brume eval runs/mnist --data mnist --metrics neighbours --n 64 --out neighbours.png", NULL };
     static const char *const variances[] = { "model", "small", "large", NULL };
     static const char *const cdfs[] = { "tanh", "exact", NULL };
     static const char *const probes[] = { "signs", "normal", "exact", NULL };
-    const struct cli_usage u = { "eval", "MODEL",
-                                 "Tells how probable a model finds the pictures of a data set, in bits per dimension: the variational bound with its parts, and the "
-                                 "exact likelihood of the probability-flow ODE.", examples, 1, 1 };
-    struct eval_args a = { .device = CLI_DEVICE_DEFAULT, .n = 64, .batch = 32, .probes = 1, .tolerance = 1e-5, .conditional = 1 };
+    static const char *const spaces[] = { "pixels", "features", NULL };
+    const struct cli_usage u = { "eval", "[MODEL]",
+                                 "Measures a model: how probable it finds the pictures of a data set (bits per dimension), or how near the images that it draws are to them "
+                                 "(FID, KID, precision and recall, accuracy of a classifier, nearest training images). A run's folder keeps the figures in "
+                                 "training/evaluation.jsonl, and brume report shows them.", examples, 0, 1 };
+    struct eval_args a = { .device = CLI_DEVICE_DEFAULT, .n = 64, .batch = 32, .probes = 1, .tolerance = 1e-5, .conditional = 1, .kid_subsets = 100, .k = 5, .guidance = 1 };
+    const char *list = NULL;
     struct cli_option options[] = {
+        OPT_GROUP("What to measure"),
         OPT_STRING("data", &a.data, "D", "shapes, or a folder: see brume train --help; its test part"),
-        OPT_STRING("metrics", &a.metrics, "LIST", "vlb (variational bound), ode-nll (probability-flow ODE), or both with a comma; default: vlb for models of discrete time, "
-                   "else ode-nll"),
-        OPT_INT("n", &a.n, 0, 1000000000, "N", "images; 0: all"),
-        OPT_INT("batch", &a.batch, 1, 65536, "N", "most images at once"),
-        OPT_INT("steps", &a.steps, 0, 1000000, "N", "vlb: terms 0 < t < T to draw per batch, made even; 0: all, the complete bound"),
+        OPT_STRING("metrics", &list, "LIST", "with commas: likelihoods vlb (variational bound), ode-nll (probability-flow ODE); of samples fid, kid, prdc (precision, recall, density, "
+                   "coverage), class-accuracy, neighbours; default: vlb for models of discrete time, else ode-nll"),
+        OPT_INT("n", &a.n, 0, 1000000000, "N", "pictures; likelihoods: 0: all; samples to draw: 1000 unless given"),
+        OPT_FLAG("train", &a.train, "the training part of the data"),
+        OPT_INT("seed", &a.seed, 0, 9e15, "N", "of the choice of pictures, the noise, the times, the probes and the samples"),
+        OPT_INT("steps", &a.steps, 0, 1000000, "N", "vlb: terms 0 < t < T to draw per batch, made even; 0: all, the complete bound. Samples: the sampler's steps; 0: its default"),
+        OPT_STRING("weights", &a.weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
+
+        OPT_GROUP("Likelihoods"),
         OPT_CHOICE("variance", &a.variance, variances, "vlb: variance of the model's steps, posterior (small) or beta (large); model: what its scheduler says"),
         OPT_CHOICE("cdf", &a.cdf, cdfs, "vlb: normal distribution function of the decoder, as released (tanh) or exact"),
         OPT_CHOICE("probe", &a.probe, probes, "ode-nll: divergence by Hutchinson's estimate with random signs or normal numbers, or exact (D times the work)"),
         OPT_INT("probes", &a.probes, 1, 1000, "N", "ode-nll: vectors per image to average over"),
         OPT_FLOAT("tolerance", &a.tolerance, 1e-9, 1, "X", "ode-nll: relative and absolute error of a step"),
         OPT_FLAG("conditional", &a.conditional, "models with classes: given each picture's class; --no-conditional: as \"no class\""),
-        OPT_FLAG("train", &a.train, "the training part of the data"),
-        OPT_INT("seed", &a.seed, 0, 9e15, "N", "of the choice of pictures, the noise, the times and the probes"),
-        OPT_STRING("weights", &a.weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
+
+        OPT_GROUP("Samples"),
+        OPT_STRING("features", &a.features, "DIR", "what makes features: a classifier of brume train --task classifier, a BrumeFeatureNetwork folder (docs/features.md), or pixels; "
+                   "default: --classifier"),
+        OPT_STRING("classifier", &a.classifier, "MODEL", "class-accuracy: the classifier that judges, at its smallest noise level"),
+        OPT_STRING("samples", &a.samples, "FILE", "given samples instead of drawn ones: tensors 'samples' (N, C, H, W) in [-1, 1] and, for class-accuracy, 'labels' (N) of a safetensors file"),
+        OPT_STRING("sampler", &a.sampler, "NAME", "as brume sample; default: what the model's scheduler asks for"),
+        OPT_FLOAT("guidance", &a.guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none"),
+        OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, drawn in turn; default: all"),
+        OPT_STRING("reference", &a.reference, "FILE", "keep the features of the data set in this file; default: in the folder of caches"),
+        OPT_INT("reference-n", &a.reference_n, 0, 1000000000, "N", "images of the data set to compare with, chosen at random; 0: all"),
+        OPT_INT("kid-subsets", &a.kid_subsets, 1, 100000, "N", "kid: subsets of up to 1000 to average over"),
+        OPT_INT("k", &a.k, 1, 64, "N", "prdc: which neighbour the balls reach; neighbours: how many are shown"),
+        OPT_CHOICE("by", &a.by_features, spaces, "neighbours: what is compared"),
+        OPT_STRING("out", &a.out, "FILE.png", "neighbours: samples, each beside its nearest training images; default: training/neighbours.png of a run"),
+
+        OPT_GROUP("Machine"),
+        OPT_INT("batch", &a.batch, 1, 65536, "N", "most images at once"),
         OPT_DEVICE(&a.device),
         OPT_FLAG("json", &a.json, "print JSON, with the bound's terms by time"),
         OPT_FLAG("quiet", &a.quiet, "no progress, no messages but errors"),
         { 0 } };
     const char *folder = NULL;
-    int n = 0, vlb = 0, ode = 0;
-    const int status = cli_parse(&u, options, argc, argv, &folder, &n);
+    int n = 0;
+    int status = cli_parse(&u, options, argc, argv, &folder, &n);
+    if (status == CLI_GO_ON && list) status = parse_metrics(&u, list, &a.metrics);
     if (status != CLI_GO_ON) return status;
+    if (!folder && !a.samples) return cli_wrong(&u, "an argument is missing: brume eval MODEL");
+    if (a.samples && folder) return cli_wrong(&u, "--samples stand for a model: give one of both");
+    if (a.samples && !(a.metrics & ~(unsigned)EVAL_LIKELIHOODS)) return cli_wrong(&u, "--samples: give --metrics, of fid, kid, prdc, class-accuracy, neighbours");
+    if (a.metrics & ~(unsigned)EVAL_LIKELIHOODS) {
+        status = check_samples(&u, options, &a, folder);
+        return status == CLI_GO_ON ? eval_samples(&a, &u, folder) : status;
+    }
     if (!a.data) return cli_wrong(&u, "give --data: shapes, or a folder of pictures");
-    if (a.metrics && !parse_metrics(a.metrics, &vlb, &ode)) return cli_wrong(&u, "--metrics: expected vlb, ode-nll or vlb,ode-nll, got '%s'", a.metrics);
-    return evaluate(&a, &u, folder, vlb, ode);
+    return eval_likelihood(&a, &u, folder);
 }

@@ -77,6 +77,16 @@ static const struct option_row likelihoods[] = {
     { 0 },
 };
 
+static const struct option_row samples[] = {
+    { "eval --metrics fid", "Frechet distance of normal distributions with the moments of features: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))", "Heusel et al. 2017, eq. 6" },
+    { "eval --metrics kid", "unbiased MMD^2 of features with the kernel (a . b / D + 1)^3, mean over subsets", "Binkowski et al. 2018, sec. 4" },
+    { "eval --metrics prdc", "precision and recall: samples and images within k-nearest-neighbour balls of the other kind; density and coverage",
+      "Kynkaanniemi et al. 2019, eqs. 1 and 2; Naeem et al. 2020, eqs. 4 and 6" },
+    { "eval --metrics class-accuracy", "samples that a classifier takes for the class they were drawn of", "accuracy of a classifier of noisy images at its smallest level" },
+    { "eval --metrics neighbours", "nearest training images of samples, beside those of images that nobody trained with", "Euclidean distance of pixels or features" },
+    { 0 },
+};
+
 static const struct option_row training[] = {
     { "train --bound hybrid", "L_simple + T/1000 of the bound, whose gradient reaches the variance only", "Nichol & Dhariwal 2021, eq. 16" },
     { "train --bound vlb", "the variational bound alone", "Nichol & Dhariwal 2021" },
@@ -98,6 +108,7 @@ static int grid_cells(int i, row_cells c) { return option_cells(grids, i, c); }
 static int guidance_cells(int i, row_cells c) { return option_cells(guidance, i, c); }
 static int task_cells(int i, row_cells c) { return option_cells(tasks, i, c); }
 static int likelihood_cells(int i, row_cells c) { return option_cells(likelihoods, i, c); }
+static int sample_cells(int i, row_cells c) { return option_cells(samples, i, c); }
 static int training_cells(int i, row_cells c) { return option_cells(training, i, c); }
 
 static int schedule_cells(int i, row_cells c)
@@ -200,6 +211,7 @@ static const struct table tables[] = {
     { "guidance", "Guidance and clipping", "", { "option", WHAT_SOURCE, NULL }, guidance_cells },
     { "tasks", "Tasks without retraining", "", { "option", WHAT_SOURCE, NULL }, task_cells },
     { "likelihoods", "Likelihood", "In bits per dimension.", { "option", WHAT_SOURCE, NULL }, likelihood_cells },
+    { "samples", "Metrics of samples", "From features of a classifier, of any network in a folder, or pixels: see [features](features.md).", { "option", WHAT_SOURCE, NULL }, sample_cells },
 };
 enum { N_TABLES = sizeof tables / sizeof *tables };
 

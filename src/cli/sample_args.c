@@ -89,11 +89,16 @@ static int check(struct sample_args *a, const struct cli_option *o)
     return CLI_GO_ON;
 }
 
-int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct cli_usage **u, const char **folder)
+void sample_args_default(struct sample_args *a)
 {
     *a = (struct sample_args){ .device = CLI_DEVICE_DEFAULT, .batch = 64, .eta = -1, .guidance = 1, .strip_images = 6, .strip_columns = 10, .variance = -1,
                                .spacing = -1, .sigmas = -1, .solver_type = -1, .final_sigma = -1, .strength = 1, .s_noise = 1, .correct_steps = -1,
                                .denoise_last = -1, .negative = -1, .classifier_scale = 1, .threshold_max = 1, .frame_ms = 80, .reference_steps = 1000 };
+}
+
+int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct cli_usage **u, const char **folder)
+{
+    sample_args_default(a);
     struct cli_option options[] = {
         OPT_GROUP("What to draw"),
         OPT_INT("n", &a->n, 0, 1000000, "N", "number of images; 0: 16, or all of --init-noise"),

@@ -32,6 +32,8 @@ struct sample_args {
     int n_texts;
 };
 
+/* What holds without any option. */
+void sample_args_default(struct sample_args *a);
 /* Parses the command line into a; *folder is the model. Returns CLI_GO_ON or the exit status. Free a in any case. */
 int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct cli_usage **u, const char **folder);
 void sample_args_free(struct sample_args *a);

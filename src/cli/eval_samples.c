@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT
+ * Metrics of samples in brume eval: drawn as brume sample draws them, or given in a file, and compared with a data set. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "brume/classifier.h"
+#include "brume/safetensors.h"
+#include "drawing.h"
+#include "eval.h"
+#include "progress.h"
+
+struct evaluation {
+    const struct eval_args *a;
+    const struct cli_usage *u;
+    const char *folder;          /* NULL: samples are given */
+    struct eval_images im;
+    brume_device *device;
+    brume_feature_network *f;    /* NULL: no metric asks for it */
+    brume_reference *reference;
+    float *features;             /* of the samples */
+    struct cli_progress bar;
+    brume_json_writer *w;
+};
+
+static brume_status no_memory(void) { return BRUME_E_MEMORY; }
+
+static void step(void *ctx, int64_t done)
+{
+    struct evaluation *e = ctx;
+    cli_progress_step(&e->bar, done, "%s", "");
+}
+
+static void reference_step(void *ctx, int64_t done, int64_t n)
+{
+    struct evaluation *e = ctx;
+    if (!e->bar.what) cli_progress_begin(&e->bar, "features of the data set", 0, n, e->a->quiet);
+    cli_progress_step(&e->bar, done, "%s", "");
+}
+
+/* ---- samples ------------------------------------------------------------------------------------------------------------------------- */
+
+/* Takes the pictures of a drawing that is done. */
+static brume_status take(struct evaluation *e, struct drawing *d)
+{
+    const struct view *v = &d->view;
+    const size_t values = (size_t)(d->n * v->height * v->width * v->channels);
+    e->im = (struct eval_images){ malloc(values * sizeof(float)), NULL, d->n, v->height, v->width, v->channels };
+    if (d->conditional) e->im.labels = malloc((size_t)d->n * sizeof *e->im.labels);
+    if (!e->im.x || (d->conditional && !e->im.labels)) return no_memory();
+    memcpy(e->im.x, d->pictures, values * sizeof(float));
+    if (d->conditional) memcpy(e->im.labels, d->labels, (size_t)d->n * sizeof *e->im.labels);
+    brume_json_put_string(e->w, "sampler", d->sampler_name);
+    brume_json_put_int(e->w, "network_calls", brume_sampler_calls(d->sampler));
+    brume_json_put_double(e->w, "guidance", e->a->guidance);
+    brume_json_put_int(e->w, "seed", e->a->seed);
+    return BRUME_OK;
+}
+
+static int draw(struct evaluation *e)
+{
+    const struct eval_args *a = e->a;
+    struct sample_args s;
+    struct drawing d;
+    sample_args_default(&s);
+    s.device = a->device;
+    s.n = a->n;
+    s.batch = a->batch;
+    s.seed = a->seed;
+    s.quiet = a->quiet;
+    s.weights = a->weights;
+    s.classes = a->classes;
+    s.guidance = a->guidance;
+    int status = drawing_open(&d, &s, e->u, e->folder);
+    if (status == CLI_GO_ON) {
+        brume_status st = drawing_sampler(&d, a->sampler, a->steps);
+        d.step = step;
+        d.ctx = e;
+        if (st == BRUME_OK) cli_progress_begin(&e->bar, "sampling", 0, drawing_calls(&d), a->quiet);
+        if (st == BRUME_OK) st = drawing_draw(&d);
+        cli_progress_end(&e->bar);
+        if (st == BRUME_OK) st = drawing_decode(&d);
+        if (st == BRUME_OK) st = take(e, &d);
+        if (st != BRUME_OK) status = cli_failed();
+    }
+    drawing_close(&d);
+    return status;
+}
+
+static brume_status read_labels(struct evaluation *e, const brume_st_tensor *t)
+{
+    int64_t *wide = malloc((size_t)e->im.n * sizeof *wide);
+    e->im.labels = malloc((size_t)e->im.n * sizeof *e->im.labels);
+    brume_status st = wide && e->im.labels ? brume_st_read_i64(t, 0, e->im.n, wide) : no_memory();
+    for (int64_t i = 0; i < e->im.n && st == BRUME_OK; i++) e->im.labels[i] = wide[i] >= 0 && wide[i] <= INT32_MAX ? (int32_t)wide[i] : -1;
+    free(wide);
+    return st;
+}
+
+/* 'samples' (N, C, H, W) and, if there, 'labels' (N), as brume sample --save-tensors writes the former. */
+static int read_samples(struct evaluation *e)
+{
+    const struct eval_args *a = e->a;
+    brume_safetensors *file = NULL;
+    if (brume_safetensors_open(a->samples, &file) != BRUME_OK) return cli_failed();
+    const brume_st_tensor *t = brume_safetensors_find(file, "samples"), *labels = brume_safetensors_find(file, "labels");
+    int status = CLI_GO_ON;
+    if (!t || t->ndim != 4 || t->count < 1 || (labels && (labels->ndim != 1 || labels->shape[0] != t->shape[0]))) {
+        status = cli_wrong(e->u, "--samples: expected a tensor 'samples' of shape (N, C, H, W) and, if any, 'labels' (N) in %s", a->samples);
+    } else {
+        e->im = (struct eval_images){ NULL, NULL, a->n && a->n < t->shape[0] ? a->n : t->shape[0], t->shape[2], t->shape[3], t->shape[1] };
+        const int64_t count = e->im.n * e->im.h * e->im.w * e->im.c;
+        float *nchw = malloc((size_t)count * sizeof *nchw);
+        e->im.x = malloc((size_t)count * sizeof *e->im.x);
+        brume_status st = nchw && e->im.x ? brume_st_read_f32(t, 0, count, nchw) : no_memory();
+        if (st == BRUME_OK) drawing_reorder(nchw, e->im.x, e->im.n, e->im.h * e->im.w, e->im.c, 0);
+        if (st == BRUME_OK && labels) st = read_labels(e, labels);
+        free(nchw);
+        brume_json_put_string(e->w, "samples", a->samples);
+        if (st != BRUME_OK) status = cli_failed();
+    }
+    brume_safetensors_close(file);
+    return status;
+}
+
+/* ---- metrics ------------------------------------------------------------------------------------------------------------------------- */
+
+static brume_shape batch_shape(const struct evaluation *e)
+{
+    return BRUME_SHAPE(e->im.n < e->a->batch ? e->im.n : e->a->batch, e->im.h, e->im.w, e->im.c);
+}
+
+static void figure(const struct evaluation *e, const char *name, const char *key, double x, const char *more)
+{
+    brume_json_put_double(e->w, key, x);
+    if (!e->a->json) printf("%-18s%12.6g  %s\n", name, x, more);
+}
+
+static void from(const struct evaluation *e)
+{
+    static const char *const how[] = { "computed", "read", "damaged, computed again" };
+    const brume_reference *r = e->reference;
+    if (!e->a->quiet && r->path) fprintf(stderr, "features of the data set: %s, %s\n", how[r->from], r->path);
+}
+
+static brume_status prepare_features(struct evaluation *e, const brume_dataset *ds)
+{
+    const struct eval_args *a = e->a;
+    const int64_t count = brume_dataset_count(ds);
+    const int64_t n = a->reference_n < count ? a->reference_n : 0;
+    brume_status st = brume_feature_network_open(e->device, a->features, NULL, batch_shape(e), &e->f);
+    if (st == BRUME_OK) brume_json_put_string(e->w, "features", brume_feature_network_name(e->f));
+    if (st != BRUME_OK || !(a->metrics & EVAL_OF_FEATURES)) return st;
+    e->bar = (struct cli_progress){ 0 };
+    st = brume_reference_new(e->f, ds, n, a->reference, reference_step, e, &e->reference);
+    if (e->bar.what) cli_progress_end(&e->bar);
+    if (st != BRUME_OK) return st;
+    from(e);
+    e->features = malloc((size_t)(e->im.n * e->reference->dims) * sizeof *e->features);
+    if (!e->features) return no_memory();
+    brume_json_put_int(e->w, "reference_images", e->reference->n);
+    return brume_feature_network_run(e->f, e->im.x, e->im.n, e->features);
+}
+
+static brume_status stats(const float *features, int64_t n, int64_t dims, brume_feature_stats **out)
+{
+    const brume_status st = brume_feature_stats_new(dims, out);
+    return st == BRUME_OK ? brume_feature_stats_add(*out, features, n) : st;
+}
+
+static brume_status fid(struct evaluation *e)
+{
+    const brume_reference *r = e->reference;
+    brume_feature_stats *drawn = NULL, *real = NULL;
+    brume_frechet d;
+    char more[160];
+    brume_status st = stats(e->features, e->im.n, r->dims, &drawn);
+    if (st == BRUME_OK) st = stats(r->features, r->n, r->dims, &real);
+    if (st == BRUME_OK) st = brume_frechet_distance(drawn, real, &d);
+    if (st == BRUME_OK) {
+        snprintf(more, sizeof more, "means %.6g + covariances %.6g; N = %lld samples, %lld images", d.means, d.covariances, (long long)e->im.n, (long long)r->n);
+        figure(e, "fid", "fid", d.distance, more);
+        brume_json_put_double(e->w, "fid_means", d.means);
+        brume_json_put_double(e->w, "fid_covariances", d.covariances);
+        brume_json_put_int(e->w, "fid_rank_of_samples", d.rank[0]);
+        for (int i = 0; i < 2 && !e->a->json; i++)
+            if (d.rank[i] < r->dims)
+                printf("%-32sthe covariance of the %s is singular: rank %lld of %lld\n", "", i ? "images" : "samples", (long long)d.rank[i], (long long)r->dims);
+    }
+    brume_feature_stats_free(drawn);
+    brume_feature_stats_free(real);
+    return st;
+}
+
+static brume_status kid(struct evaluation *e)
+{
+    const brume_reference *r = e->reference;
+    const brume_kid_options o = { .subsets = (int32_t)e->a->kid_subsets, .seed = (uint64_t)e->a->seed };
+    brume_kid k;
+    char more[160];
+    const brume_status st = brume_kid_distance(e->features, e->im.n, r->features, r->n, r->dims, &o, &k);
+    if (st != BRUME_OK) return st;
+    snprintf(more, sizeof more, "deviation %.3g over %d subsets of %lld of N = %lld", k.std, (int)k.subsets, (long long)k.size, (long long)e->im.n);
+    figure(e, "kid", "kid", k.mean, more);
+    brume_json_put_double(e->w, "kid_std", k.std);
+    brume_json_put_int(e->w, "kid_subset_size", k.size);
+    return BRUME_OK;
+}
+
+/* As many images as samples, as both papers have it; they are in random order. */
+static brume_status prdc(struct evaluation *e)
+{
+    const brume_reference *r = e->reference;
+    const int64_t n = r->n < e->im.n ? r->n : e->im.n;
+    brume_prdc p;
+    char more[160];
+    const brume_status st = brume_prdc_compute(r->features, n, e->features, e->im.n, r->dims, (int32_t)e->a->k, &p);
+    if (st != BRUME_OK) return st;
+    snprintf(more, sizeof more, "k = %lld; N = %lld samples, %lld images", (long long)e->a->k, (long long)e->im.n, (long long)n);
+    figure(e, "precision", "precision", p.precision, more);
+    figure(e, "recall", "recall", p.recall, more);
+    figure(e, "density", "density", p.density, more);
+    figure(e, "coverage", "coverage", p.coverage, more);
+    brume_json_put_int(e->w, "k", e->a->k);
+    return BRUME_OK;
+}
+
+/* Samples that the judge takes for what they were drawn as. right, drawn: by class */
+static brume_status judge(struct evaluation *e, brume_classifier *c, int64_t *right, int64_t *drawn)
+{
+    const brume_shape s = batch_shape(e);
+    const int64_t batch = s.d[0], each = e->im.h * e->im.w * e->im.c, classes = brume_classifier_classes(c);
+    const brume_level clean = { .a = 1 };
+    brume_buffer *x = NULL;
+    float *log_p = malloc((size_t)(batch * classes) * sizeof *log_p);
+    brume_status st = log_p ? brume_buffer_new(e->device, (size_t)(batch * each) * sizeof(float), &x) : no_memory();
+    for (int64_t first = 0; first < e->im.n && st == BRUME_OK; first += batch) {
+        const int64_t n = e->im.n - first < batch ? e->im.n - first : batch, from_end = first + batch > e->im.n ? e->im.n - batch : first;
+        st = brume_buffer_write(x, 0, e->im.x + from_end * each, (size_t)(batch * each) * sizeof(float));
+        if (st == BRUME_OK) st = brume_classifier_log_p(c, x, &clean, log_p);
+        for (int64_t i = first; i < first + n && st == BRUME_OK; i++) {
+            const float *p = log_p + (i - from_end) * classes;
+            int64_t best = 0;
+            for (int64_t k = 1; k < classes; k++)
+                if (p[k] > p[best]) best = k;
+            drawn[e->im.labels[i]]++;
+            right[e->im.labels[i]] += best == e->im.labels[i] && isfinite(p[best]);
+        }
+    }
+    brume_buffer_free(x);
+    free(log_p);
+    return st;
+}
+
+static void classes_report(const struct evaluation *e, const int64_t *right, const int64_t *drawn, int64_t classes)
+{
+    int64_t all = 0;
+    char more[160];
+    for (int64_t k = 0; k < classes; k++) all += right[k];
+    const double n = (double)e->im.n, p = (double)all / n, error = sqrt(p * (1 - p) / n);
+    snprintf(more, sizeof more, "+- %.2g; N = %lld, judged by %s", error, (long long)e->im.n, e->a->classifier);
+    figure(e, "class-accuracy", "class_accuracy", p, more);
+    brume_json_put_double(e->w, "class_accuracy_error", error);
+    brume_json_put_string(e->w, "classifier", e->a->classifier);
+    brume_json_begin_array(e->w, "class_accuracy_by_class", 1);
+    for (int64_t k = 0; k < classes; k++) {
+        if (drawn[k]) brume_json_put_double(e->w, NULL, (double)right[k] / (double)drawn[k]);
+        else brume_json_put_null(e->w, NULL);
+    }
+    brume_json_end(e->w);
+    if (e->a->json) return;
+    printf("%-32sby class:", "");
+    for (int64_t k = 0; k < classes; k++)
+        if (drawn[k]) printf(" %lld: %.4g", (long long)k, (double)right[k] / (double)drawn[k]);
+    printf("\n");
+}
+
+static int class_accuracy(struct evaluation *e)
+{
+    brume_model *m = NULL;
+    brume_classifier *c = NULL;
+    int status = CLI_GO_ON;
+    if (!e->im.labels) return cli_wrong(e->u, e->folder ? "class-accuracy: this model knows no classes" : "class-accuracy: the file of --samples has no 'labels'");
+    brume_status st = brume_model_load(e->a->classifier, NULL, &m);
+    if (st == BRUME_OK) st = brume_classifier_new(e->device, m, batch_shape(e), NULL, &c);
+    if (st == BRUME_OK) {
+        const int64_t classes = brume_classifier_classes(c);
+        int64_t *right = calloc((size_t)(2 * classes), sizeof *right);
+        for (int64_t i = 0; i < e->im.n && status == CLI_GO_ON; i++)
+            if (e->im.labels[i] < 0 || e->im.labels[i] >= classes)
+                status = cli_wrong(e->u, "class-accuracy: sample %lld is of class %d, the classifier knows 0 to %lld", (long long)i, (int)e->im.labels[i], (long long)classes - 1);
+        if (!right) st = no_memory();
+        if (st == BRUME_OK && status == CLI_GO_ON) st = judge(e, c, right, right + classes);
+        if (st == BRUME_OK && status == CLI_GO_ON) classes_report(e, right, right + classes, classes);
+        free(right);
+    }
+    brume_classifier_free(c);
+    brume_model_free(m);
+    return st == BRUME_OK ? status : cli_failed();
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------------------------------ */
+
+static int open_data(const struct evaluation *e, brume_dataset **ds)
+{
+    const struct eval_args *a = e->a;
+    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .channels = (int32_t)e->im.c };
+    if (brume_dataset_open(a->data, &o, ds) != BRUME_OK) return cli_failed();
+    const int32_t h = brume_dataset_height(*ds), w = brume_dataset_width(*ds), c = brume_dataset_channels(*ds);
+    if (h == e->im.h && w == e->im.w && c == e->im.c) return CLI_GO_ON;
+    return cli_wrong(e->u, "the pictures of the data set are %d x %d with %d channels, the samples %lld x %lld with %lld", h, w, c, (long long)e->im.h, (long long)e->im.w,
+                     (long long)e->im.c);
+}
+
+static brume_status neighbours(struct evaluation *e)
+{
+    char own[4096];
+    if (!e->a->out) snprintf(own, sizeof own, "%s/training/neighbours.png", e->folder);
+    return eval_neighbours(e->a, &e->im, e->a->by_features ? e->f : NULL, e->a->out ? e->a->out : own, e->w);
+}
+
+static void explain(const struct evaluation *e)
+{
+    const unsigned m = e->a->metrics;
+    if (e->a->json || !(m & EVAL_OF_FEATURES)) return;
+    printf("\nfeatures   %s\n           Only figures of the same network, N and images compare; those of papers are of Inception v3.\n", brume_feature_network_name(e->f));
+    if (m & EVAL_FID)
+        printf("fid        Frechet distance (Heusel et al. 2017, eq. 6). Its estimate is too high, the more so the smaller N is%s.\n",
+               e->im.n < 10000 ? "; below some 10000 samples rather take kid" : "");
+    if (m & EVAL_KID) printf("kid        kernel distance (Binkowski et al. 2018): unbiased for every N, may be negative.\n");
+    if (m & EVAL_PRDC) printf("precision  and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020.\n");
+}
+
+static int measure(struct evaluation *e, const brume_dataset *ds)
+{
+    const unsigned m = e->a->metrics;
+    brume_status st = cli_device_open(&e->a->device, 1, &e->device);
+    if (st == BRUME_OK && (m & EVAL_OF_FEATURES || e->a->by_features)) st = prepare_features(e, ds);
+    if (st == BRUME_OK && m & EVAL_FID) st = fid(e);
+    if (st == BRUME_OK && m & EVAL_KID) st = kid(e);
+    if (st == BRUME_OK && m & EVAL_PRDC) st = prdc(e);
+    if (st != BRUME_OK) return cli_failed();
+    const int status = m & EVAL_CLASSES ? class_accuracy(e) : CLI_GO_ON;
+    if (status != CLI_GO_ON) return status;
+    if (m & EVAL_NEIGHBOURS && neighbours(e) != BRUME_OK) return cli_failed();
+    explain(e);
+    return CLI_GO_ON;
+}
+
+static int finish(const struct evaluation *e)
+{
+    brume_json_end(e->w);
+    const char *text = brume_json_writer_text(e->w);
+    if (e->a->json && text) puts(text);
+    if (e->folder && eval_append(e->folder, text, e->a->quiet) != BRUME_OK) return cli_failed();
+    return CLI_DONE;
+}
+
+int eval_samples(const struct eval_args *a, const struct cli_usage *u, const char *folder)
+{
+    struct evaluation e = { .a = a, .u = u, .folder = a->samples ? NULL : folder, .w = brume_json_writer_new() };
+    brume_dataset *ds = NULL;
+    if (!e.w) return cli_wrong(u, "out of memory");
+    brume_json_begin_object(e.w, NULL);
+    if (e.folder) brume_json_put_string(e.w, "model", folder);
+    int status = e.folder ? draw(&e) : read_samples(&e);
+    if (status == CLI_GO_ON) {
+        brume_json_put_int(e.w, "n", e.im.n);
+        if (a->data) {
+            brume_json_put_string(e.w, "data", a->data);
+            brume_json_put_string(e.w, "part", a->train ? "train" : "test");
+            status = open_data(&e, &ds);
+        }
+    }
+    if (status == CLI_GO_ON) status = measure(&e, ds);
+    if (status == CLI_GO_ON) status = finish(&e);
+    brume_reference_free(e.reference);
+    brume_feature_network_free(e.f);
+    brume_device_close(e.device);
+    brume_dataset_free(ds);
+    brume_json_writer_free(e.w);
+    free(e.features);
+    free(e.im.x);
+    free(e.im.labels);
+    return status;
+}

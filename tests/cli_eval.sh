@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Metrics of samples, as a user asks for them: usage: cli_eval.sh BRUME
+# Trains a tiny model and a tiny classifier, which are bad at what they do. The last line is "N passed, N failed, N skipped".
+set -u
+brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+BRUME_CACHE=$work/cache
+export BRUME_CACHE
+passed=0 failed=0 skipped=0
+
+ok() { # ok TEXT COMMAND...: the command must succeed
+    text=$1
+    shift
+    "$@" >out.txt 2>&1
+    got=$?
+    if [ $got = 0 ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED $text: exit status $got"
+        tail -n 5 out.txt
+    fi
+}
+refused() { # refused STATUS SAYS COMMAND...: must end with that status and say that
+    want=$1 says=$2
+    shift 2
+    "$@" >out.txt 2>&1
+    got=$?
+    if [ $got = "$want" ] && grep -q -- "$says" out.txt; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED expected status $want and '$says', got $got: $*"
+        tail -n 5 out.txt
+    fi
+}
+says() { # says TEXT: the output of the command before
+    cp out.txt said.txt
+    ok "output says $1" grep -q -- "$1" said.txt
+    cp said.txt out.txt
+}
+number() { # number FILE KEY TEST: awk's test of the value x of "KEY": x
+    ok "$2 $3" awk "match(\$0, /\"$2\": [-+0-9.eE]+/) { split(substr(\$0, RSTART, RLENGTH), p, \": \"); x = p[2] + 0; seen = 1; bad = !($3) } END { exit !seen || bad }" "$1"
+}
+
+cat >config.json <<'END'
+{"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16],
+ "down_block_types": ["DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
+END
+ok "train a model" "$brume" train --data shapes --model config.json --count 64 --batch 8 --steps 4 --samples 6 --device cpu --out run --quiet
+ok "train a classifier" "$brume" train --task classifier --data shapes --model config.json --count 64 --batch 8 --steps 40 --lr 1e-2 --device cpu --out judge --quiet
+
+eval="$brume eval --device cpu --quiet"
+# shellcheck disable=SC2086 # words
+{
+draw="run --data shapes --sampler ddim --steps 3 --n 24 --reference-n 50"
+ok "everything at once" $eval $draw --metrics kid,prdc,class-accuracy,neighbours --classifier judge
+says "^kid .*N = 24"
+says "before the last layer of the classifier judge"
+says "^class-accuracy .*judged by judge"
+says "by class: 0: "
+says "test images, never trained with"
+ok "a picture of neighbours" test -s run/training/neighbours.png
+ok "one line for the run's page" test "$(wc -l <run/training/evaluation.jsonl)" = 1
+number run/training/evaluation.jsonl class_accuracy "x >= 0 && x <= 1"
+number run/training/evaluation.jsonl k "x == 5"
+ok "the page" "$brume" report run --out page.html
+ok "which shows it" grep -q class_accuracy page.html
+ok "likelihoods in the page's file, too" $eval run --data shapes --n 4 --steps 2
+ok "a second line" test "$(wc -l <run/training/evaluation.jsonl)" = 2
+
+# The features of the data set are kept, per network, data and number; damaged, they are made again, with the same figures.
+ok "one file of features" test "$(ls cache/features | wc -l)" = 1
+ok "kid" $eval $draw --metrics kid --features judge --json
+cp out.txt first.json
+ok "the same file" test "$(ls cache/features | wc -l)" = 1
+printf x >>"cache/features/$(ls cache/features)"
+ok "from a damaged file" "$brume" eval --device cpu $draw --metrics kid --features judge
+says "damaged, computed again"
+ok "from a mended one" "$brume" eval --device cpu $draw --metrics kid --features judge
+says "data set: read, "
+ok "again" $eval $draw --metrics kid --features judge --json --threads 1
+cp out.txt again.json
+ok "the same figures" cmp again.json first.json
+ok "a file of one's own" $eval $draw --metrics kid --features pixels --reference own.safetensors
+refused 1 "another network" $eval $draw --metrics kid --features judge --reference own.safetensors
+refused 1 "no file of features" $eval $draw --metrics kid --features judge --reference run/unet/diffusion_pytorch_model.safetensors
+
+# Given samples: pictures of the data themselves are as near as can be.
+ok "draw to a file" "$brume" sample run --sampler ddim --steps 3 --n 24 --save-tensors drawn.safetensors --device cpu --quiet
+ok "drawn ones and given ones" $eval --samples drawn.safetensors --data shapes --reference-n 50 --metrics kid --features judge --json
+grep '"kid"' out.txt >given.txt
+ok "give the same" grep -q -F "$(cat given.txt)" first.json
+refused 2 "has no 'labels'" $eval --samples drawn.safetensors --metrics class-accuracy --classifier judge
+refused 2 "drawn already" $eval --samples drawn.safetensors --data shapes --metrics kid --features judge --guidance 2
+ok "neighbours by features" $eval --samples drawn.safetensors --data shapes --metrics neighbours --by features --features judge --out near.png --k 2
+says "by features"
+
+if $eval $draw --metrics fid --features judge --json >fid.json 2>out.txt; then
+    number fid.json fid "x > 0"
+    number fid.json fid_rank_of_samples "x <= 23"
+    ok "a singular covariance is told" $eval $draw --metrics fid --features pixels
+    says "covariance of the samples is singular: rank 23 of 192"
+elif grep -q "needs LAPACK" out.txt; then
+    skipped=$((skipped + 1))
+else
+    failed=$((failed + 1))
+    tail -n 5 out.txt
+fi
+
+refused 2 "in two commands" $eval $draw --metrics fid,vlb --features judge
+refused 2 "give --features" $eval $draw --metrics kid
+refused 2 "needs --classifier" $eval $draw --metrics class-accuracy --features judge
+refused 2 "expected vlb" $eval $draw --metrics fit
+refused 2 "argument is missing" $eval --data shapes
+refused 1 "neither a classifier" $eval $draw --metrics kid --features run
+refused 1 "is no classifier" $eval $draw --metrics class-accuracy --classifier run
+refused 1 "more than that many images" $eval $draw --metrics prdc --features judge --k 24
+refused 2 "give --data" $eval run --metrics kid --features judge
+}
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
