@@ -260,7 +260,7 @@ static void test_folder(void)
     put(in_dir("pics/ant/a.jpg"), "\xff\xd8\xff\xe0", 4);
     const brume_status s = brume_dataset_open(in_dir("pics"), NULL, &ds);
     CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED);
-    put(in_dir("pics/ant/a.jpg"), "GIF89a", 6);
+    put(in_dir("pics/ant/a.jpg"), "BM6789", 6);
     CHECK_FAILS(brume_dataset_open(in_dir("pics"), NULL, &ds), BRUME_E_FORMAT, "neither");
     CHECK_OK(brume_make_folders(in_dir("pics/train/k")));
     CHECK_OK(brume_make_folders(in_dir("pics/test/k")));

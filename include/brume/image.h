@@ -11,6 +11,7 @@
 typedef struct brume_image {
     int32_t height, width, channels; /* channels: 1 grey, 3 RGB, 4 RGBA */
     uint8_t *pixels;                 /* (height, width, channels) */
+    uint16_t *deep;                  /* the same with 16 bits, where the file has more than 8; else NULL */
     int n_text;
     char **text;                     /* key, value, key, value, ...: 2 n_text strings, UTF-8 */
 } brume_image;
@@ -29,17 +30,19 @@ uint8_t brume_to_byte(float x);
 float brume_from_byte(uint8_t b);
 
 /**
- * Reads a PNG of any kind: 16 bits are scaled to 8, palettes and transparency expanded; grey with alpha becomes RGBA.
+ * Reads a PNG of any kind: 16 bits are scaled to 8 and kept as deep, palettes and transparency expanded; grey with alpha becomes RGBA.
  * At most 65535 pixels a side and 2^28 bytes. Text pairs (tEXt, zTXt, iTXt) are kept.
  */
 brume_status brume_png_read(const char *path, brume_image **out);
 /** The same from memory; name stands for the file in messages. */
 brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name, brume_image **out);
-/** Reads a PNG or (where the build has libjpeg) a JPEG, whatever its name. */
+/** Reads a PNG, PGM, PPM (text or bytes) or, where the build has libjpeg and giflib, a JPEG or the first frame of a GIF, whatever its name. */
 brume_status brume_image_read(const char *path, brume_image **out);
+/** BRUME_OK if the file begins as one of these; else the reason. It may be damaged further on. */
+brume_status brume_image_check(const char *path);
 /**
- * Cuts the middle part of the wanted proportions out and resamples it by areas into hwc (height, width, channels), f32 in [-1, 1].
- * channels: 1 (luma) or 3; transparent parts become white. All sizes >= 1.
+ * Cuts the middle part of the wanted proportions out and resamples it by areas into hwc (height, width, channels), f32 in [-1, 1],
+ * from 16 bits where the image has them. channels: 1 (luma) or 3, where transparent parts become white; or 4, opaque being 1. All sizes >= 1.
  */
 void brume_image_fit(const brume_image *im, int32_t height, int32_t width, int32_t channels, float *hwc);
 /** Writes a PNG with the image's text, whole or not at all. */

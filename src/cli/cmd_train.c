@@ -152,10 +152,12 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_autoencoder *autoencoder;
     brume_status s = read_autoencoder(a, c, &autoencoder);
     const int32_t channels = autoencoder ? autoencoder->config.in_channels : c->unet.in_channels;
-    const brume_dataset_options data_options = {
+    brume_dataset_options data_options = {
         .size = (int32_t)image_size(a, c), .channels = (int32_t)(a->channels ? a->channels : channels), .count = a->count, .seed = (uint64_t)a->seed,
     };
+    cli_data_apply(&a->data_options, a->size, a->channels, &data_options);
     if (s == BRUME_OK) s = brume_dataset_open(a->data, &data_options, &data);
+    if (s == BRUME_OK && !a->quiet) cli_data_tell(data);
     if (s != BRUME_OK) {
         brume_autoencoder_free(autoencoder);
         return s;
@@ -182,8 +184,10 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         signal(SIGTERM, on_interrupt);
         cli_progress_begin(&bar, "training", -1, c->steps, a->quiet);
         bar.limit = 60 * a->minutes;
+        const int64_t bad = brume_dataset_bad_count(data);
         s = brume_train_run(t, c, &run);
         cli_progress_end(&bar);
+        if (!a->quiet && brume_dataset_bad_count(data) > bad) cli_data_tell(data);
     }
     brume_trainer_free(t);
     brume_device_close(d);

@@ -79,7 +79,8 @@ static int check(struct train_args *a)
     if (a->vae && a->task != TRAIN_DENOISER) return cli_wrong(u, "--vae is for denoisers, which then learn latents");
     if (a->lora && !a->init) return cli_wrong(u, "--lora learns beside a model's weights: give it as --init");
     if (a->lora && a->task != TRAIN_DENOISER) return cli_wrong(u, "--lora is for --task denoiser");
-    if (a->channels == 2) return cli_wrong(u, "--channels: expected 1 or 3, got 2");
+    if (a->data_options.width && !a->size) return cli_wrong(u, "--width needs --size, which is the height");
+    if (a->channels == 2) return cli_wrong(u, "--channels: expected 1, 3 or 4, got 2");
     return CLI_GO_ON;
 }
 
@@ -155,7 +156,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     };
     brume_train_config c;
     brume_train_config_default(&c);
-    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .report_every = 500, .samples = 60, .guidance = 2,
+    *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .data_options = CLI_DATA_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .report_every = 500, .samples = 60, .guidance = 2,
                               .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
                               .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
                               .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
@@ -163,7 +164,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     struct cli_option options[] = {
         OPT_GROUP("What to learn"),
         OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, a classifier of noisy images, which guides one that draws, or an autoencoder for latent diffusion"),
-        OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches or pictures"),
+        OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches, pictures or arrays (see brume data)"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
@@ -176,10 +177,12 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_STRING("vae", &a->vae, "DIR", "learn latents of that folder's autoencoder (of brume train --task autoencoder, or vae/ of a pipeline) instead of images; "
                    "--resume takes the run's own"),
         OPT_FLOAT("cond-drop", &a->drop, 0, 1, "P", "part of the examples trained without their class or caption, for guidance"),
-        OPT_INT("size", &a->size, 0, 1024, "N", "height and width of shapes; 0: the model's"),
-        OPT_INT("channels", &a->channels, 0, 3, "N", "1 or 3, of shapes; 0: the model's"),
+        OPT_INT("size", &a->size, 0, 1024, "N", "height and width of images; 0: the model's, or those of the data where all its images have one size"),
+        OPT_INT("channels", &a->channels, 0, 4, "N", "of images: 1, 3, or 4 with opacity; 0: likewise"),
         OPT_INT("count", &a->count, 0, 1e9, "N", "use that many items of the data; 0: all"),
         OPT_INT("seed", &a->seed, 0, 9e15, "N", "seed of weights, order and noise"),
+        OPT_DATA(&a->data_options),
+        OPT_DATA_TRAINING(&a->data_options),
 
         OPT_GROUP("Noise and objective (images are in [-1, 1]; brume methods tells of each name)"),
         OPT_STRING("objective", &a->objective, "NAME", objectives),

@@ -5,6 +5,7 @@
 
 #include "brume/json.h"
 #include "brume/train.h"
+#include "data_options.h"
 #include "device_options.h"
 #include "options.h"
 
@@ -20,6 +21,7 @@ enum train_cond { TRAIN_COND_AUTO, TRAIN_COND_NONE, TRAIN_COND_CLASS, TRAIN_COND
 
 struct train_args {
     struct cli_device device;
+    struct cli_data data_options;
     const char *config, *limit, *text_encoder, *vae, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
     int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr, lora_targets, lora_format;
     int64_t lora, steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, report_every, samples;

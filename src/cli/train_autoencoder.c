@@ -70,7 +70,7 @@ static brume_status choose(const struct train_args *a, const brume_dataset *data
 
 static brume_status train(const struct train_args *a, const volatile sig_atomic_t *stop)
 {
-    const brume_dataset_options options = { .size = (int32_t)a->size, .channels = (int32_t)a->channels, .count = a->count, .seed = (uint64_t)a->seed };
+    brume_dataset_options options = { .size = (int32_t)a->size, .channels = (int32_t)a->channels, .count = a->count, .seed = (uint64_t)a->seed };
     const brume_autoencoder_objective o = { (brume_reconstruction)a->reconstruction, a->kl_weight };
     brume_dataset *data = NULL;
     brume_device *d = NULL;
@@ -93,7 +93,9 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     c.clip = a->clip;
     c.ema_decay = a->ema;
     c.seed = (uint64_t)a->seed;
+    cli_data_apply(&a->data_options, a->size, a->channels, &options);
     brume_status s = brume_dataset_open(a->data, &options, &data);
+    if (s == BRUME_OK && !a->quiet) cli_data_tell(data);
     if (s == BRUME_OK) s = choose(a, data, &ac, &init);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_autoencoder_trainer_new(d, &c, &ac, &o, data, init, &t);

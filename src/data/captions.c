@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Captions of pictures in files: metadata.jsonl, one JSON object a line with "file_name" and "text", and one text file per picture. */
+ * Captions and labels of pictures in files: metadata.jsonl, one JSON object a line with "file_name", "text" and "label"; one text file per picture; lists of
+ * names and labels. */
 #include "data/captions.h"
 
 #include <stdio.h>
@@ -26,12 +27,13 @@ void brume_captions_free(struct brume_captions *c)
     for (int64_t i = 0; i < c->n; i++) {
         free(c->at[i].file);
         free(c->at[i].text);
+        free(c->at[i].label);
     }
     free(c->at);
     *c = (struct brume_captions){ 0 };
 }
 
-static brume_status add(struct brume_captions *c, const char *file, const char *text, int64_t line)
+static brume_status add(struct brume_captions *c, const char *file, const char *text, const char *label, int64_t line)
 {
     if (c->n == c->cap) {
         const int64_t cap = c->cap ? 2 * c->cap : 256;
@@ -42,8 +44,8 @@ static brume_status add(struct brume_captions *c, const char *file, const char *
     }
     if (!strncmp(file, "./", 2)) file += 2;
     struct brume_caption *k = &c->at[c->n++];
-    *k = (struct brume_caption){ strdup(file), strdup(text), line };
-    return k->file && k->text ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "no memory for a caption");
+    *k = (struct brume_caption){ strdup(file), text ? strdup(text) : NULL, label ? strdup(label) : NULL, line };
+    return k->file && !k->text == !text && !k->label == !label ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "no memory for a caption");
 }
 
 /* A member that must be a text of at least one letter. */
@@ -56,22 +58,70 @@ static brume_status member(const brume_json *o, const char *key, const char *whe
     return BRUME_OK;
 }
 
+/* "label": a text or a number; number takes the latter. NULL: there is none. */
+static brume_status read_label(const brume_json *o, const char *where, char number[32], const char **label)
+{
+    const brume_json *v = brume_json_find(o, "label");
+    *label = NULL;
+    if (!v) return BRUME_OK;
+    if (brume_json_typeof(v) != BRUME_JSON_INT) return member(o, "label", where, label);
+    snprintf(number, 32, "%lld", (long long)brume_json_integer(v, 0));
+    *label = number;
+    return BRUME_OK;
+}
+
 static brume_status read_line(struct brume_captions *c, const char *text, size_t n, const char *path, int64_t line)
 {
-    char where[4200];
+    char where[4200], number[32];
     brume_json *o = NULL;
-    const char *file = NULL, *words = NULL;
+    const char *file = NULL, *words = NULL, *label = NULL;
     snprintf(where, sizeof where, "%s:%lld", path, (long long)line);
     brume_status s = brume_json_parse(text, n, where, &o);
     if (s == BRUME_OK && brume_json_typeof(o) != BRUME_JSON_OBJECT) s = brume_fail(BRUME_E_FORMAT, "%s: expected an object, {\"file_name\": ..., \"text\": ...}", where);
     if (s == BRUME_OK) s = member(o, "file_name", where, &file);
-    if (s == BRUME_OK) s = member(o, "text", where, &words);
-    if (s == BRUME_OK) s = add(c, file, words, line);
+    if (s == BRUME_OK) s = read_label(o, where, number, &label);
+    if (s == BRUME_OK && (!label || brume_json_find(o, "text"))) s = member(o, "text", where, &words);
+    if (s == BRUME_OK) s = add(c, file, words, label, line);
     brume_json_free(o);
     return s;
 }
 
-brume_status brume_captions_read(const char *path, struct brume_captions *c)
+/* The part of a text without blanks around it, and without quotes around that; ended by a zero. */
+static char *trim(char *text, size_t n)
+{
+    while (n && strchr(" \t\r", text[n - 1])) n--;
+    while (n && strchr(" \t", *text)) text++, n--;
+    if (n > 1 && *text == '"' && text[n - 1] == '"') text++, n -= 2;
+    text[n] = 0;
+    return text;
+}
+
+static int is_heading(const char *file, const char *label)
+{
+    return (!strcmp(label, "label") || !strcmp(label, "class")) && !strchr(file, '.');
+}
+
+static brume_status read_label_line(struct brume_captions *c, const char *text, size_t n, char between, const char *path, int64_t line)
+{
+    char *copy = malloc(n + 1);
+    if (!copy) return brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
+    memcpy(copy, text, n);
+    while (n && strchr(" \t\r", copy[n - 1])) n--;
+    copy[n] = 0;
+    size_t cut = n;
+    while (cut && copy[cut - 1] != between && !(between == ' ' && copy[cut - 1] == '\t')) cut--;
+    brume_status s = BRUME_OK;
+    char *label = trim(copy + cut, n - cut), *file = cut ? trim(copy, cut - 1) : copy;
+    if (!cut || !*file || !*label)
+        s = brume_fail(BRUME_E_FORMAT, "%s:%lld: expected a picture and its label, such as cat1.png%ccat", path, (long long)line, between);
+    else if (!(c->n == 0 && is_heading(file, label)))
+        s = add(c, file, NULL, label, line);
+    free(copy);
+    return s;
+}
+
+/* Lines of a file, empty ones skipped: JSON (between 0), or names and labels. */
+static brume_status read_lines(const char *path, char between, struct brume_captions *c)
 {
     void *bytes;
     size_t n;
@@ -82,13 +132,17 @@ brume_status brume_captions_read(const char *path, struct brume_captions *c)
     for (int64_t line = 1; s == BRUME_OK && at < end; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
-        if (!blank(at, (size_t)(stop - at))) s = read_line(c, at, (size_t)(stop - at), path, line);
+        const size_t length = (size_t)(stop - at);
+        if (!blank(at, length)) s = between ? read_label_line(c, at, length, between, path, line) : read_line(c, at, length, path, line);
         at = stop + 1;
     }
     free(bytes);
     if (s != BRUME_OK) brume_captions_free(c);
     return s;
 }
+
+brume_status brume_captions_read(const char *path, struct brume_captions *c) { return read_lines(path, 0, c); }
+brume_status brume_labels_read(const char *path, char between, struct brume_captions *c) { return read_lines(path, between, c); }
 
 int brume_caption_beside(const char *picture, char *text, size_t size)
 {

@@ -1,138 +1,30 @@
 /* SPDX-License-Identifier: MIT
- * A folder of pictures, one sub-folder per class. They are read when asked for, so a set may be larger than the memory. */
-#include <dirent.h>
+ * A folder of pictures. They are read when asked for, so a set may be larger than the memory. */
+#include "data/folder.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/image.h"
-#include "data/captions.h"
-#include "data/dataset.h"
 
-struct names {
-    char **at;
-    int64_t n, cap;
-};
-
-struct folder {
-    struct names classes, files; /* names of classes; paths of pictures, class by class, each sorted */
-    int32_t *labels;
-    int64_t cap;
-    const char **texts; /* captions that metadata.jsonl gives, NULL for pictures that it does not name; NULL without that file */
-    struct brume_captions metadata;
-};
-
-static int is_picture(const char *name)
+static brume_status picture(const brume_dataset *ds, int64_t i, struct brume_raster *r)
 {
-    const char *dot = strrchr(name, '.');
-    return name[0] != '.' && dot && (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
-}
-
-static brume_status add(struct names *list, char *name)
-{
-    if (list->n == list->cap) {
-        const int64_t cap = list->cap ? 2 * list->cap : 64;
-        char **more = name ? realloc(list->at, (size_t)cap * sizeof *more) : NULL;
-        if (!more) {
-            free(name);
-            return brume_fail(BRUME_E_MEMORY, "no memory for the names of %lld files", (long long)list->n);
-        }
-        list->at = more;
-        list->cap = cap;
-    }
-    if (!name) return brume_fail(BRUME_E_MEMORY, "no memory for a name");
-    list->at[list->n++] = name;
-    return BRUME_OK;
-}
-
-static void clear(struct names *list)
-{
-    for (int64_t i = 0; i < list->n; i++) free(list->at[i]);
-    free(list->at);
-    *list = (struct names){ 0 };
-}
-
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* Sorted names of the sub-folders (pictures 0) or pictures (1) of a folder: the order of readdir() differs between machines. */
-static brume_status list(const char *folder, int pictures, struct names *out)
-{
-    DIR *d = opendir(folder);
-    brume_status s = BRUME_OK;
-    if (!d) return brume_fail(BRUME_E_IO, "%s: cannot be listed", folder);
-    for (struct dirent *e; s == BRUME_OK && (e = readdir(d));) {
-        if (e->d_name[0] == '.' || (pictures && !is_picture(e->d_name))) continue;
-        char *path = brume_path_join(folder, e->d_name);
-        if (!path) s = brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
-        else if (pictures ? brume_is_file(path) : brume_is_folder(path)) s = add(out, strdup(e->d_name));
-        free(path);
-    }
-    closedir(d);
-    if (out->n) qsort(out->at, (size_t)out->n, sizeof *out->at, by_text);
-    return s;
-}
-
-/* Appends the pictures of one folder with a label. */
-static brume_status take(struct folder *st, const char *folder, int32_t label)
-{
-    struct names names = { 0 };
-    brume_status s = list(folder, 1, &names);
-    for (int64_t i = 0; s == BRUME_OK && i < names.n; i++) {
-        if (st->files.n == st->cap) {
-            const int64_t cap = st->cap ? 2 * st->cap : 64;
-            int32_t *more = realloc(st->labels, (size_t)cap * sizeof *more);
-            if (!more) {
-                s = brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld labels", folder, (long long)cap);
-                break;
-            }
-            st->labels = more;
-            st->cap = cap;
-        }
-        st->labels[st->files.n] = label;
-        s = add(&st->files, brume_path_join(folder, names.at[i]));
-    }
-    clear(&names);
-    return s;
-}
-
-/* All pictures under folder: in its sub-folders, or in the folder itself as one class. */
-static brume_status scan(struct folder *st, const char *folder)
-{
-    struct names subs = { 0 };
-    brume_status s = list(folder, 0, &subs);
-    for (int64_t k = 0; s == BRUME_OK && k < subs.n; k++) {
-        char *path = brume_path_join(folder, subs.at[k]);
-        const int64_t before = st->files.n;
-        s = path ? take(st, path, (int32_t)st->classes.n) : brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
-        free(path);
-        if (s == BRUME_OK && st->files.n > before) s = add(&st->classes, strdup(subs.at[k])); /* empty folders are no classes */
-    }
-    clear(&subs);
-    if (s == BRUME_OK && !st->files.n) {
-        s = take(st, folder, 0);
-        if (s == BRUME_OK && st->files.n) s = add(&st->classes, strdup("picture"));
-    }
-    return s;
-}
-
-static brume_status get(const brume_dataset *ds, int64_t i, float *hwc, int32_t *label)
-{
-    const struct folder *st = ds->state;
-    if (label) *label = st->labels[i];
-    if (!hwc) return BRUME_OK;
     brume_image *im;
-    const brume_status s = brume_image_read(st->files.at[i], &im);
+    const brume_status s = brume_image_read(((const struct brume_folder *)ds->state)->files.at[i], &im);
     if (s != BRUME_OK) return s;
-    brume_image_fit(im, ds->height, ds->width, ds->channels, hwc);
-    brume_image_free(im);
+    *r = brume_raster_of(im);
+    r->image = im;
     return BRUME_OK;
 }
+
+static int32_t label(const brume_dataset *ds, int64_t i) { return ((const struct brume_folder *)ds->state)->labels[i]; }
+static const char *path_of(const brume_dataset *ds, int64_t i) { return ((const struct brume_folder *)ds->state)->files.at[i]; }
 
 /* Returns 0 where a picture has no caption of its own. */
-static int own_caption(const struct folder *st, int64_t i, char *text, size_t bytes)
+static int own_caption(const struct brume_folder *st, int64_t i, char *text, size_t bytes)
 {
     if (!st->texts || !st->texts[i]) return brume_caption_beside(st->files.at[i], text, bytes);
     snprintf(text, bytes, "%s", st->texts[i]);
@@ -141,13 +33,13 @@ static int own_caption(const struct folder *st, int64_t i, char *text, size_t by
 
 static void caption(const brume_dataset *ds, int64_t i, char *text, size_t bytes)
 {
-    const struct folder *st = ds->state;
+    const struct brume_folder *st = ds->state;
     if (!own_caption(st, i, text, bytes)) snprintf(text, bytes, "%s", st->classes.at[st->labels[i]]);
 }
 
 static brume_status check_captions(const brume_dataset *ds)
 {
-    const struct folder *st = ds->state;
+    const struct brume_folder *st = ds->state;
     int64_t missing = 0, first = 0;
     char text[8];
     for (int64_t i = ds->count - 1; i >= 0; i--)
@@ -158,63 +50,74 @@ static brume_status check_captions(const brume_dataset *ds)
                       (long long)missing, (long long)ds->count, st->files.at[first]);
 }
 
-static int by_path(const void *a, const void *b) { return strcmp(**(char **const *)a, **(char **const *)b); }
-
-/* Gives each caption of metadata.jsonl to its picture. sorted: places in files.at, by path. */
-static brume_status assign(struct folder *st, const char *folder, const char *path, char ***sorted)
-{
-    for (int64_t i = 0; i < st->files.n; i++) sorted[i] = &st->files.at[i];
-    qsort(sorted, (size_t)st->files.n, sizeof *sorted, by_path);
-    for (int64_t k = 0; k < st->metadata.n; k++) {
-        const struct brume_caption *c = &st->metadata.at[k];
-        char *picture = brume_path_join(folder, c->file), **key = &picture;
-        if (!picture) return brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
-        char ***found = bsearch(&key, sorted, (size_t)st->files.n, sizeof *sorted, by_path);
-        const int is_file = brume_is_file(picture);
-        free(picture);
-        if (!found)
-            return brume_fail(BRUME_E_FORMAT, is_file ? "%s:%lld: '%s' is not among the pictures of the folder (.png, .jpg, .jpeg; where it has sub-folders, in one of these)"
-                              : "%s:%lld: there is no picture '%s'", path, (long long)c->line, c->file);
-        const char **text = &st->texts[*found - st->files.at];
-        if (*text) return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a caption already", path, (long long)c->line, c->file);
-        *text = c->text;
-    }
-    return BRUME_OK;
-}
-
-static brume_status read_metadata(struct folder *st, const char *folder)
-{
-    char *path = brume_path_join(folder, "metadata.jsonl");
-    brume_status s = path ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
-    if (path && brume_is_file(path) && (s = brume_captions_read(path, &st->metadata)) == BRUME_OK) {
-        char ***sorted = malloc((size_t)st->files.n * sizeof *sorted);
-        st->texts = calloc((size_t)st->files.n, sizeof *st->texts);
-        s = sorted && st->texts ? assign(st, folder, path, sorted) : brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
-        free(sorted);
-    }
-    free(path);
-    return s;
-}
-
-static const char *class_name(const brume_dataset *ds, int32_t k) { return ((const struct folder *)ds->state)->classes.at[k]; }
+static const char *class_name(const brume_dataset *ds, int32_t k) { return ((const struct brume_folder *)ds->state)->classes.at[k]; }
 
 static void release(brume_dataset *ds)
 {
-    struct folder *st = ds->state;
+    struct brume_folder *st = ds->state;
     if (!st) return;
-    clear(&st->classes);
-    clear(&st->files);
+    brume_names_clear(&st->classes);
+    brume_names_clear(&st->files);
     free(st->labels);
     free(st->texts);
     brume_captions_free(&st->metadata);
+    brume_captions_free(&st->label_lines);
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { "pictures", get, caption, class_name, release, check_captions };
+static const struct brume_dataset_kind kind = { .name = "pictures", .picture = picture, .label = label, .path = path_of, .caption = caption,
+                                                .class_name = class_name, .free = release, .check_captions = check_captions };
+
+/* Looks at the first bytes of every picture: bad ones are an error, or no items. */
+static brume_status sort_out(struct brume_folder *st, struct brume_bad_files *skipped, const char *folder)
+{
+    int64_t good = 0, bad = 0;
+    char first[1024] = "";
+    for (int64_t i = 0; i < st->files.n; i++) {
+        if (brume_image_check(st->files.at[i]) == BRUME_OK) {
+            if (skipped && good < i) {
+                char *path = st->files.at[good];
+                st->files.at[good] = st->files.at[i];
+                st->files.at[i] = path;
+                st->labels[good] = st->labels[i];
+                if (st->texts) st->texts[good] = st->texts[i];
+            }
+            good++;
+            continue;
+        }
+        if (!bad++) snprintf(first, sizeof first, "%s", brume_error());
+        const brume_status s = skipped ? brume_bad_files_add(skipped, brume_error()) : BRUME_OK;
+        if (s != BRUME_OK) return s;
+    }
+    if (!bad) return BRUME_OK;
+    if (!skipped)
+        return brume_fail(BRUME_E_FORMAT, "%s: %lld of %lld files are no pictures; the first: %s. `brume data` lists them, --bad-files skip leaves them out",
+                          folder, (long long)bad, (long long)st->files.n, first);
+    if (!good) return brume_fail(BRUME_E_FORMAT, "%s: none of its %lld files is a picture; the first: %s", folder, (long long)bad, first);
+    while (st->files.n > good) free(st->files.at[--st->files.n]);
+    return BRUME_OK;
+}
+
+/* Height and width of the first picture that can be read. */
+static brume_status first_size(brume_dataset *ds)
+{
+    struct brume_raster r;
+    brume_status s = BRUME_OK;
+    for (int64_t i = 0; i < ((const struct brume_folder *)ds->state)->files.n; i++) {
+        if ((s = picture(ds, i, &r)) == BRUME_OK) {
+            ds->height = r.height;
+            ds->width = r.width;
+            brume_raster_free(&r);
+            return BRUME_OK;
+        }
+        if (!ds->bad) break;
+    }
+    return s;
+}
 
 brume_status brume_folder_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
-    struct folder *st = calloc(1, sizeof *st);
+    struct brume_folder *st = calloc(1, sizeof *st);
     char *train = brume_path_join(folder, "train"), *test = brume_path_join(folder, "test");
     brume_status s = BRUME_OK;
     *found = 0;
@@ -227,20 +130,17 @@ brume_status brume_folder_open(const char *folder, const brume_dataset_options *
     ds->state = st;
     const int parts = brume_is_folder(train) && brume_is_folder(test);
     const char *part = !parts ? folder : o->test ? test : train;
-    if ((s = scan(st, part)) != BRUME_OK || !st->files.n || (s = read_metadata(st, part)) != BRUME_OK) goto done;
+    if ((s = brume_folder_list(st, part)) != BRUME_OK || !st->files.n || (s = brume_folder_describe(st, part)) != BRUME_OK) goto done;
     *found = 1;
-    if ((o->size && (o->size < 8 || o->size > 1024)) || (o->channels && o->channels != 1 && o->channels != 3)) {
-        s = brume_fail(BRUME_E_ARG, "data set '%s': size %d and %d channels, expected 8 to 1024 pixels and 1 or 3 channels", folder, o->size, o->channels);
+    if ((o->size && (o->size < 8 || o->size > 1024)) || (o->channels && o->channels != 1 && o->channels != 3 && o->channels != 4)) {
+        s = brume_fail(BRUME_E_ARG, "data set '%s': size %d and %d channels, expected 8 to 1024 pixels and 1, 3 or 4 channels", folder, o->size, o->channels);
         goto done;
     }
-    ds->height = ds->width = o->size;
-    if (!o->size) {
-        brume_image *im;
-        if ((s = brume_image_read(st->files.at[0], &im)) != BRUME_OK) goto done;
-        ds->height = im->height;
-        ds->width = im->width;
-        brume_image_free(im);
-    }
+    if (o->bad_files == BRUME_BAD_FILES_SKIP && (s = brume_bad_files_new(&ds->bad)) != BRUME_OK) goto done;
+    if ((s = sort_out(st, ds->bad, part)) != BRUME_OK) goto done;
+    ds->height = o->size;
+    ds->width = o->width ? o->width : o->size;
+    if (!o->size && (s = first_size(ds)) != BRUME_OK) goto done;
     ds->channels = o->channels ? o->channels : 3;
     ds->classes = (int32_t)st->classes.n;
     ds->count = o->count && o->count < st->files.n ? o->count : st->files.n;

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 
 #include "base/fail.h"
-#include "brume/image.h"
 #include "data/dataset.h"
 #include "data/packed.h"
 
 struct idx {
     uint8_t *pixels, *labels; /* whole files */
     const uint8_t *first_pixel, *first_label;
+    int32_t height, width;
     char names[256][12];
 };
 
@@ -42,14 +42,14 @@ static brume_status read_idx(const char *path, int ndim, const char *holds, uint
     return BRUME_OK;
 }
 
-static brume_status get(const brume_dataset *ds, int64_t i, float *hwc, int32_t *label)
+static brume_status picture(const brume_dataset *ds, int64_t i, struct brume_raster *r)
 {
     const struct idx *st = ds->state;
-    const int64_t size = (int64_t)ds->height * ds->width;
-    if (label) *label = st->first_label[i];
-    for (int64_t e = 0; hwc && e < size; e++) hwc[e] = brume_from_byte(st->first_pixel[i * size + e]);
+    *r = (struct brume_raster){ st->height, st->width, 1, BRUME_RASTER_U8, st->first_pixel + i * st->height * st->width, st->width, 1, 1, NULL, NULL };
     return BRUME_OK;
 }
+
+static int32_t label(const brume_dataset *ds, int64_t i) { return ((const struct idx *)ds->state)->first_label[i]; }
 
 static void caption(const brume_dataset *ds, int64_t i, char *text, size_t bytes)
 {
@@ -68,7 +68,7 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { "idx", get, caption, class_name, release, NULL };
+static const struct brume_dataset_kind kind = { .name = "idx", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
 
 /* The file of a part ("train", "t10k"): "train-images-idx3-ubyte", also with a '.' before idx as some archives unpack it. */
 static char *find(const char *folder, const char *part, const char *what, int ndim)
@@ -115,9 +115,9 @@ brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, 
     st->first_pixel = st->pixels + 16;
     st->first_label = st->labels + 8;
     ds->count = o->count && o->count < (int64_t)dims[0] ? o->count : (int64_t)dims[0];
-    ds->height = (int32_t)dims[1];
-    ds->width = (int32_t)dims[2];
-    ds->channels = 1;
+    st->height = (int32_t)dims[1];
+    st->width = (int32_t)dims[2];
+    brume_dataset_take_size(ds, o, st->height, st->width, 1);
     for (uint32_t i = 0; i < dims[0]; i++) /* over all: the number of classes must not depend on how many items are used */
         if (st->first_label[i] >= ds->classes) ds->classes = st->first_label[i] + 1;
     for (int k = 0; k < 256; k++) snprintf(st->names[k], sizeof st->names[k], "%d", k);

@@ -125,8 +125,8 @@ brume_status brume_planar_open(const char *name, const brume_dataset_options *o,
         if (strcmp(sets[i].name, name)) continue;
         struct state *st = malloc(sizeof *st);
         if (!st) return brume_fail(BRUME_E_MEMORY, "data set '%s': no memory", name);
-        *st = (struct state){ &sets[i], brume_seed_mix(o->seed, o->test ? 1 : 0), { sets[i].name, get, caption, class_name, release, NULL } };
-        *ds = (brume_dataset){ &st->kind, o->count ? o->count : DEFAULT_COUNT, 1, 1, 2, sets[i].classes, st };
+        *st = (struct state){ &sets[i], brume_seed_mix(o->seed, o->test ? 1 : 0), { .name = sets[i].name, .get = get, .caption = caption, .class_name = class_name, .free = release } };
+        *ds = (brume_dataset){ .kind = &st->kind, .count = o->count ? o->count : DEFAULT_COUNT, .height = 1, .width = 1, .channels = 2, .classes = sets[i].classes, .state = st };
         *found = 1;
     }
     return BRUME_OK;

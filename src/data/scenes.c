@@ -119,7 +119,7 @@ static const char *class_name(const brume_dataset *ds, int32_t k)
 
 static void release(brume_dataset *ds) { free(ds->state); }
 
-static const struct brume_dataset_kind kind = { "shapes-text", get, caption, class_name, release, NULL };
+static const struct brume_dataset_kind kind = { .name = "shapes-text", .get = get, .caption = caption, .class_name = class_name, .free = release };
 
 brume_status brume_scenes_open(const brume_dataset_options *o, brume_dataset *ds)
 {
@@ -131,6 +131,6 @@ brume_status brume_scenes_open(const brume_dataset_options *o, brume_dataset *ds
     st->seed = brume_seed_mix(o->seed, o->test ? 1 : 0);
     for (int k = 0; k < PAIRS; k++)
         if (held_out(k / BRUME_COLOURS, k % BRUME_COLOURS) == (o->test != 0)) st->pairs[st->n_pairs++] = (uint8_t)k;
-    *ds = (brume_dataset){ &kind, o->count ? o->count : 32768, size, size, 3, SHAPES, st };
+    *ds = (brume_dataset){ .kind = &kind, .count = o->count ? o->count : 32768, .height = size, .width = size, .channels = 3, .classes = SHAPES, .state = st };
     return BRUME_OK;
 }

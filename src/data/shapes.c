@@ -86,7 +86,7 @@ static const char *class_name(const brume_dataset *ds, int32_t k)
 
 static void release(brume_dataset *ds) { free(ds->state); }
 
-static const struct brume_dataset_kind kind = { "shapes", get, caption, class_name, release, NULL };
+static const struct brume_dataset_kind kind = { .name = "shapes", .get = get, .caption = caption, .class_name = class_name, .free = release };
 
 brume_status brume_shapes_open(const brume_dataset_options *o, brume_dataset *ds)
 {
@@ -96,6 +96,6 @@ brume_status brume_shapes_open(const brume_dataset_options *o, brume_dataset *ds
     struct shapes *st = malloc(sizeof *st);
     if (!st) return brume_fail(BRUME_E_MEMORY, "data set 'shapes': no memory");
     st->seed = brume_seed_mix(o->seed, o->test ? 1 : 0);
-    *ds = (brume_dataset){ &kind, o->count ? o->count : 8192, size, size, channels, BRUME_FIGURES, st };
+    *ds = (brume_dataset){ .kind = &kind, .count = o->count ? o->count : 8192, .height = size, .width = size, .channels = channels, .classes = BRUME_FIGURES, .state = st };
     return BRUME_OK;
 }

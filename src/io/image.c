@@ -35,6 +35,7 @@ void brume_image_free(brume_image *im)
     for (int i = 0; i < 2 * im->n_text; i++) free(im->text[i]);
     free(im->text);
     free(im->pixels);
+    free(im->deep);
     free(im);
 }
 

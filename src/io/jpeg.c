@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * JPEG files through libjpeg, whose errors come back by longjmp: everything a jump may leave behind lives in struct job. */
-#include "io/jpeg.h"
+#include "io/picture_files.h"
 
 #include "base/fail.h"
 #include "config.h"

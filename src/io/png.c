@@ -75,7 +75,6 @@ static brume_status read_png(struct job *j)
     png_set_chunk_cache_max(j->png, 256);
     png_set_read_fn(j->png, j, on_read);
     png_read_info(j->png, j->info);
-    png_set_scale_16(j->png);
     png_set_expand(j->png); /* palette to RGB, few bits to 8, tRNS to alpha */
     png_set_interlace_handling(j->png);
     if (png_get_color_type(j->png, j->info) == PNG_COLOR_TYPE_GRAY_ALPHA ||
@@ -84,13 +83,23 @@ static brume_status read_png(struct job *j)
     png_read_update_info(j->png, j->info);
     const png_uint_32 h = png_get_image_height(j->png, j->info), w = png_get_image_width(j->png, j->info);
     const int c = png_get_channels(j->png, j->info);
-    if (png_get_rowbytes(j->png, j->info) != (size_t)w * (size_t)c) png_error(j->png, "an unknown kind of pixels");
+    const size_t bytes = png_get_bit_depth(j->png, j->info) == 16 ? 2 : 1;
+    if (png_get_rowbytes(j->png, j->info) != (size_t)w * (size_t)c * bytes) png_error(j->png, "an unknown kind of pixels");
     if ((size_t)h * w > MAX_BYTES / (size_t)c) png_error(j->png, "more than 256 MiB of pixels");
     const brume_status s = brume_image_new((int32_t)h, (int32_t)w, c, &j->image);
     if (s != BRUME_OK) return s;
+    const size_t count = (size_t)h * w * (size_t)c;
+    if (bytes == 2 && !(j->image->deep = malloc(count * sizeof *j->image->deep))) png_error(j->png, "no memory");
     if (!(j->rows = malloc(h * sizeof *j->rows))) png_error(j->png, "no memory");
-    for (png_uint_32 y = 0; y < h; y++) j->rows[y] = j->image->pixels + (size_t)y * w * (size_t)c;
+    for (png_uint_32 y = 0; y < h; y++)
+        j->rows[y] = (bytes == 2 ? (png_bytep)j->image->deep : j->image->pixels) + (size_t)y * w * (size_t)c * bytes;
     png_read_image(j->png, j->rows);
+    for (size_t i = 0; bytes == 2 && i < count; i++) {
+        const png_byte *b = (const png_byte *)&j->image->deep[i]; /* high byte first */
+        const uint32_t v = (uint32_t)b[0] << 8 | b[1];
+        j->image->deep[i] = (uint16_t)v;
+        j->image->pixels[i] = (uint8_t)((v * 255 + 32895) >> 16); /* round(v / 257) */
+    }
     png_read_end(j->png, j->info);
     return BRUME_OK;
 }

@@ -94,6 +94,7 @@ brume_status brume_autoencoder_trainer_new(brume_device *d, const brume_train_co
     t->noise = malloc((size_t)(c->batch * t->latent) * 4);
     if (!t->images || !t->noise) s = brume_fail(BRUME_E_MEMORY, "out of memory for a batch");
     if (s == BRUME_OK) s = brume_loader_new(data, c->seed, &t->loader);
+    if (s == BRUME_OK) s = brume_loader_ahead(t->loader);
     if (s == BRUME_OK) s = build(t, d, o, images);
     if (s == BRUME_OK) s = start(t, init);
     if (s != BRUME_OK) brume_autoencoder_trainer_free(t);
@@ -116,7 +117,9 @@ brume_status brume_autoencoder_trainer_step(brume_autoencoder_trainer *t, brume_
 {
     const int64_t n = t->config.batch, first = t->done * n;
     *r = (brume_train_result){ .lr = brume_learning_rate(&t->config, t->done), .accuracy = NAN };
+    const double waited = brume_loader_waited(t->loader);
     brume_status s = brume_loader_read(t->loader, first, n, t->images, NULL, NULL);
+    r->data_wait = brume_loader_waited(t->loader) - waited;
     for (int64_t i = 0; i < n && s == BRUME_OK; i++)
         brume_fill_normal(brume_seed_mix(t->config.seed, (uint64_t)(first + i)), BRUME_STREAM_TRAIN_NOISE, 0, 0, t->latent, t->noise + i * t->latent);
     if (s == BRUME_OK) s = brume_plan_write(t->plan, t->x, t->images, (size_t)(n * t->image) * 4);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Latents of training examples. Items never change (nothing augments them), so each is encoded when it first comes, and its mean and variance are
- * kept; what is random is drawn from the example's counter, so that it does not matter which items were kept. */
+ * Latents of training examples. Unless the data are augmented, items never change: each is encoded when it first comes, and its mean and variance are
+ * kept. What is random is drawn from the example's counter, so that it does not matter which items were kept. */
 #include "train/latent.h"
 
 #include <stdlib.h>
@@ -59,7 +59,7 @@ brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_dev
     x->image = h * f * w * f * a->in_channels;
     if (!data) return brume_latent_coder_new(d, c->autoencoder, h, w, NULL, &x->coder);
     x->moments = calloc((size_t)brume_dataset_count(data), sizeof *x->moments);
-    x->image_values = malloc((size_t)x->image * sizeof *x->image_values);
+    x->image_values = malloc((size_t)(x->image * (brume_dataset_augments(data) ? n : 1)) * sizeof *x->image_values);
     x->own = malloc((size_t)(3 * x->pixels * a->latent_channels) * sizeof *x->own);
     x->items = malloc((size_t)n * sizeof *x->items);
     if (!x->moments || !x->image_values || !x->own || !x->items) return no_memory();
@@ -99,9 +99,12 @@ brume_status brume_trainer_latent_read(struct brume_trainer_latent *x, brume_loa
     const int64_t count = x->pixels * x->autoencoder->config.latent_channels;
     float *eps = x->own + 2 * count;
     const float *moments;
-    brume_status s = brume_loader_read(l, first, n, NULL, labels, items);
+    const int augments = brume_dataset_augments(x->data);
+    brume_status s = brume_loader_read(l, first, n, augments ? x->image_values : NULL, labels, items);
     for (int64_t i = 0; s == BRUME_OK && i < n; i++) {
-        if ((s = moments_of(x, items[i], &moments)) != BRUME_OK) return s;
+        if (augments) s = brume_latent_coder_moments(x->coder, x->image_values + i * x->image, 1, x->own), moments = x->own;
+        else s = moments_of(x, items[i], &moments);
+        if (s != BRUME_OK) return s;
         brume_fill_normal(brume_seed_mix(x->seed, (uint64_t)(first + i)), BRUME_STREAM_TRAIN_LATENT, 0, 0, count, eps);
         brume_latents_sample(&x->autoencoder->config, moments, x->pixels, eps, latents + i * count);
     }

@@ -12,7 +12,7 @@ struct brume_trainer_latent {
     uint64_t seed;                  /* of the run */
     int64_t pixels, image, kept;    /* pixels of a latent, values of an image, items whose moments are kept */
     float **moments;                /* by item, (h, w, 2 Z); NULL: not encoded yet, or no room for it */
-    float *image_values, *own;      /* of one item: image; moments that there is no room for, and noise */
+    float *image_values, *own;      /* of one item (of a part, where the data are augmented): image; of one item: moments that there is no room for, and noise */
     int64_t *items;                 /* of a part */
 };
 

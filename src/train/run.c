@@ -19,7 +19,7 @@ struct run {
     const struct brume_learner *learner;
     const brume_run_options *o;
     FILE *log;
-    double started;
+    double started, stepping, waited; /* seconds in all steps, and those of them that went by waiting for data */
 };
 
 static double now(void)
@@ -60,8 +60,8 @@ static brume_status write_log(struct run *r, const brume_train_result *x, double
 {
     char norm[32];
     snprintf(norm, sizeof norm, x->skipped ? "null" : "%.7g", x->grad_norm);
-    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f", *r->learner->done,
-            x->loss, norm, x->lr, rate, now() - r->started);
+    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f, \"data_wait\": %.3g",
+            *r->learner->done, x->loss, norm, x->lr, rate, now() - r->started, x->data_wait);
     if (r->learner->log) r->learner->log(r->learner->self, x, r->log);
     fprintf(r->log, "}\n");
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
@@ -98,6 +98,13 @@ static void report(struct run *r, bool end)
     if ((fflush(r->log) || brume_report_write(r->o->folder, NULL, end ? 0 : REFRESH) != BRUME_OK) && r->o->event) r->o->event(r->o->ctx, brume_error());
 }
 
+static void tell_waiting(const struct run *r)
+{
+    char text[96];
+    snprintf(text, sizeof text, "steps waited for data %.2g %% of their time", 100 * r->waited / fmax(r->stepping, 1e-9));
+    if (r->o->event && r->stepping > 0) r->o->event(r->o->ctx, text);
+}
+
 static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
 
 static brume_status loop(struct run *r)
@@ -112,6 +119,8 @@ static brume_status loop(struct run *r)
         if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s;
         const double t = now(), speed = r->learner->config->batch / fmax(t - last, 1e-9);
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
+        r->stepping += t - last;
+        r->waited += x.data_wait;
         last = t;
         if ((s = write_log(r, &x, rate)) != BRUME_OK) return s;
         if (o->progress) o->progress(o->ctx, *done, steps, &x, rate);
@@ -119,6 +128,7 @@ static brume_status loop(struct run *r)
         if (due(o->sample_every, *done) || end) s = preview(r);
         if (s == BRUME_OK && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
         if (s == BRUME_OK && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
+        if (end || stop) tell_waiting(r);
         if (s == BRUME_OK && stop && !end)
             return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
                               *done, steps, o->folder);

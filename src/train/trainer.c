@@ -218,7 +218,8 @@ static brume_status allocate_batch(struct brume_trainer *t)
     brume_status s = brume_trainer_text_allocate(&t->text, t->device, t->part);
     if (s == BRUME_OK) s = brume_trainer_latent_open(&t->latent, t->device, &t->config, t->data, t->part);
     if (s != BRUME_OK) return s;
-    return t->data ? brume_loader_new(t->data, t->config.seed, &t->loader) : BRUME_OK;
+    if (t->data) s = brume_loader_new(t->data, t->config.seed, &t->loader);
+    return t->data && s == BRUME_OK ? brume_loader_ahead(t->loader) : s;
 }
 
 brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
@@ -339,11 +340,12 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
 {
     const brume_train_config *c = &t->config;
     double loss = 0;
-    const double lr = brume_learning_rate(c, t->done);
+    const double lr = brume_learning_rate(c, t->done), waited = t->loader ? brume_loader_waited(t->loader) : 0;
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
-    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN };
+    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN,
+                                 .data_wait = t->loader ? brume_loader_waited(t->loader) - waited : 0 };
     if (s != BRUME_OK || (s = brume_update_run(t, r)) != BRUME_OK) return s;
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
         brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->losses[i] / t->importance[i]);
@@ -370,7 +372,8 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     const double runs = t->config.batch / t->part;
     brume_plan_stats u;
     brume_plan_get_stats(t->plan, s);
-    s->host_bytes += (uint64_t)t->part * ((uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28);
+    const uint64_t image = (uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28;
+    s->host_bytes += (uint64_t)t->part * image * 3; /* the batch, and the next two */
     if (!apart(t)) return;
     brume_plan_get_stats(t->update.plan, &u);
     s->nodes += u.nodes;
