@@ -118,7 +118,11 @@ refused 2 "expected vlb" $eval $draw --metrics fit
 refused 2 "argument is missing" $eval --data shapes
 refused 1 "neither a classifier" $eval $draw --metrics kid --features run
 refused 1 "is no classifier" $eval $draw --metrics class-accuracy --classifier run
-refused 1 "more than that many images" $eval $draw --metrics prdc --features judge --k 24
+refused 2 "needs more samples than that" $eval $draw --metrics prdc --features judge --k 24
+refused 1 "more than that many images" $eval --samples drawn.safetensors --data shapes --metrics prdc --features judge --k 24
+refused 2 "kid needs 2" $eval run --data shapes --metrics kid --features judge --n 1
+refused 1 "no such folder" $eval run --data nowhere --metrics kid --features judge
+refused 2 "8 x 8 with 3" $eval run --data moons --metrics kid --features judge
 refused 2 "give --data" $eval run --metrics kid --features judge
 }
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -78,6 +78,8 @@ static int check_samples(const struct cli_usage *u, const struct cli_option *o, 
     if (a->samples && (a->sampler || a->steps || a->guidance != 1 || a->classes)) return cli_wrong(u, "--samples are drawn already: give no --sampler, --steps, --guidance or --class");
     if (!cli_given(o, "n")) a->n = a->samples ? 0 : 1000;
     else if (!a->n && !a->samples) return cli_wrong(u, "--n: give the number of samples to draw");
+    if (a->metrics & EVAL_PRDC && a->n && a->n <= a->k) return cli_wrong(u, "prdc with --k %lld needs more samples than that", (long long)a->k);
+    if (a->metrics & EVAL_KID && a->n == 1) return cli_wrong(u, "kid needs 2 samples or more");
     return CLI_GO_ON;
 }
 

@@ -17,6 +17,7 @@ struct evaluation {
     const char *folder;          /* NULL: samples are given */
     struct eval_images im;
     brume_device *device;
+    brume_dataset *ds;           /* NULL likewise */
     brume_feature_network *f;    /* NULL: no metric asks for it */
     brume_reference *reference;
     float *features;             /* of the samples */
@@ -41,12 +42,43 @@ static void reference_step(void *ctx, int64_t done, int64_t n)
 
 /* ---- samples ------------------------------------------------------------------------------------------------------------------------- */
 
+/* Opens the data set once the size of the samples is known. */
+static int open_data(struct evaluation *e)
+{
+    const struct eval_args *a = e->a;
+    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .channels = (int32_t)e->im.c };
+    if (!a->data) return CLI_GO_ON;
+    if (brume_dataset_open(a->data, &o, &e->ds) != BRUME_OK) return cli_failed();
+    const int32_t h = brume_dataset_height(e->ds), w = brume_dataset_width(e->ds), c = brume_dataset_channels(e->ds);
+    if (h == e->im.h && w == e->im.w && c == e->im.c) return CLI_GO_ON;
+    return cli_wrong(e->u, "the pictures of the data set are %d x %d with %d channels, the samples %lld x %lld with %lld", h, w, c, (long long)e->im.h, (long long)e->im.w,
+                     (long long)e->im.c);
+}
+
+static int uses_features(const struct evaluation *e) { return (e->a->metrics & EVAL_OF_FEATURES) || e->a->by_features; }
+
+/* What could not be used in the end shall be told before the samples are drawn, not after. */
+static int try_networks(const struct evaluation *e, brume_device *d)
+{
+    const brume_shape one = BRUME_SHAPE(1, e->im.h, e->im.w, e->im.c);
+    brume_feature_network *f = NULL;
+    brume_model *m = NULL;
+    brume_classifier *c = NULL;
+    brume_status st = uses_features(e) ? brume_feature_network_open(d, e->a->features, NULL, one, &f) : BRUME_OK;
+    if (st == BRUME_OK && e->a->metrics & EVAL_CLASSES) st = brume_model_load(e->a->classifier, NULL, &m);
+    if (st == BRUME_OK && m) st = brume_classifier_new(d, m, one, NULL, &c);
+    brume_feature_network_free(f);
+    brume_classifier_free(c);
+    brume_model_free(m);
+    return st == BRUME_OK ? CLI_GO_ON : cli_failed();
+}
+
 /* Takes the pictures of a drawing that is done. */
 static brume_status take(struct evaluation *e, struct drawing *d)
 {
     const struct view *v = &d->view;
     const size_t values = (size_t)(d->n * v->height * v->width * v->channels);
-    e->im = (struct eval_images){ malloc(values * sizeof(float)), NULL, d->n, v->height, v->width, v->channels };
+    e->im.x = malloc(values * sizeof(float));
     if (d->conditional) e->im.labels = malloc((size_t)d->n * sizeof *e->im.labels);
     if (!e->im.x || (d->conditional && !e->im.labels)) return no_memory();
     memcpy(e->im.x, d->pictures, values * sizeof(float));
@@ -73,6 +105,12 @@ static int draw(struct evaluation *e)
     s.classes = a->classes;
     s.guidance = a->guidance;
     int status = drawing_open(&d, &s, e->u, e->folder);
+    if (status == CLI_GO_ON) {
+        e->im = (struct eval_images){ NULL, NULL, d.n, d.view.height, d.view.width, d.view.channels };
+        status = open_data(e);
+    }
+    if (status == CLI_GO_ON && a->metrics & EVAL_CLASSES && !d.conditional) status = cli_wrong(e->u, "class-accuracy: this model knows no classes");
+    if (status == CLI_GO_ON) status = try_networks(e, d.device);
     if (status == CLI_GO_ON) {
         brume_status st = drawing_sampler(&d, a->sampler, a->steps);
         d.step = step;
@@ -144,16 +182,15 @@ static void from(const struct evaluation *e)
     if (!e->a->quiet && r->path) fprintf(stderr, "features of the data set: %s, %s\n", how[r->from], r->path);
 }
 
-static brume_status prepare_features(struct evaluation *e, const brume_dataset *ds)
+static brume_status prepare_features(struct evaluation *e)
 {
     const struct eval_args *a = e->a;
-    const int64_t count = brume_dataset_count(ds);
-    const int64_t n = a->reference_n < count ? a->reference_n : 0;
     brume_status st = brume_feature_network_open(e->device, a->features, NULL, batch_shape(e), &e->f);
     if (st == BRUME_OK) brume_json_put_string(e->w, "features", brume_feature_network_name(e->f));
     if (st != BRUME_OK || !(a->metrics & EVAL_OF_FEATURES)) return st;
+    const int64_t n = a->reference_n < brume_dataset_count(e->ds) ? a->reference_n : 0;
     e->bar = (struct cli_progress){ 0 };
-    st = brume_reference_new(e->f, ds, n, a->reference, reference_step, e, &e->reference);
+    st = brume_reference_new(e->f, e->ds, n, a->reference, reference_step, e, &e->reference);
     if (e->bar.what) cli_progress_end(&e->bar);
     if (st != BRUME_OK) return st;
     from(e);
@@ -281,7 +318,7 @@ static int class_accuracy(struct evaluation *e)
     brume_model *m = NULL;
     brume_classifier *c = NULL;
     int status = CLI_GO_ON;
-    if (!e->im.labels) return cli_wrong(e->u, e->folder ? "class-accuracy: this model knows no classes" : "class-accuracy: the file of --samples has no 'labels'");
+    if (!e->im.labels) return cli_wrong(e->u, "class-accuracy: the file of --samples has no 'labels'");
     brume_status st = brume_model_load(e->a->classifier, NULL, &m);
     if (st == BRUME_OK) st = brume_classifier_new(e->device, m, batch_shape(e), NULL, &c);
     if (st == BRUME_OK) {
@@ -302,17 +339,6 @@ static int class_accuracy(struct evaluation *e)
 
 /* ---- all ------------------------------------------------------------------------------------------------------------------------------ */
 
-static int open_data(const struct evaluation *e, brume_dataset **ds)
-{
-    const struct eval_args *a = e->a;
-    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .channels = (int32_t)e->im.c };
-    if (brume_dataset_open(a->data, &o, ds) != BRUME_OK) return cli_failed();
-    const int32_t h = brume_dataset_height(*ds), w = brume_dataset_width(*ds), c = brume_dataset_channels(*ds);
-    if (h == e->im.h && w == e->im.w && c == e->im.c) return CLI_GO_ON;
-    return cli_wrong(e->u, "the pictures of the data set are %d x %d with %d channels, the samples %lld x %lld with %lld", h, w, c, (long long)e->im.h, (long long)e->im.w,
-                     (long long)e->im.c);
-}
-
 static brume_status neighbours(struct evaluation *e)
 {
     char own[4096];
@@ -332,11 +358,11 @@ static void explain(const struct evaluation *e)
     if (m & EVAL_PRDC) printf("precision  and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020.\n");
 }
 
-static int measure(struct evaluation *e, const brume_dataset *ds)
+static int measure(struct evaluation *e)
 {
     const unsigned m = e->a->metrics;
     brume_status st = cli_device_open(&e->a->device, 1, &e->device);
-    if (st == BRUME_OK && (m & EVAL_OF_FEATURES || e->a->by_features)) st = prepare_features(e, ds);
+    if (st == BRUME_OK && uses_features(e)) st = prepare_features(e);
     if (st == BRUME_OK && m & EVAL_FID) st = fid(e);
     if (st == BRUME_OK && m & EVAL_KID) st = kid(e);
     if (st == BRUME_OK && m & EVAL_PRDC) st = prdc(e);
@@ -360,25 +386,24 @@ static int finish(const struct evaluation *e)
 int eval_samples(const struct eval_args *a, const struct cli_usage *u, const char *folder)
 {
     struct evaluation e = { .a = a, .u = u, .folder = a->samples ? NULL : folder, .w = brume_json_writer_new() };
-    brume_dataset *ds = NULL;
     if (!e.w) return cli_wrong(u, "out of memory");
     brume_json_begin_object(e.w, NULL);
     if (e.folder) brume_json_put_string(e.w, "model", folder);
     int status = e.folder ? draw(&e) : read_samples(&e);
+    if (status == CLI_GO_ON && !e.folder) status = open_data(&e);
     if (status == CLI_GO_ON) {
         brume_json_put_int(e.w, "n", e.im.n);
         if (a->data) {
             brume_json_put_string(e.w, "data", a->data);
             brume_json_put_string(e.w, "part", a->train ? "train" : "test");
-            status = open_data(&e, &ds);
         }
+        status = measure(&e);
     }
-    if (status == CLI_GO_ON) status = measure(&e, ds);
     if (status == CLI_GO_ON) status = finish(&e);
     brume_reference_free(e.reference);
     brume_feature_network_free(e.f);
     brume_device_close(e.device);
-    brume_dataset_free(ds);
+    brume_dataset_free(e.ds);
     brume_json_writer_free(e.w);
     free(e.features);
     free(e.im.x);
