@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Metrics of samples, as a user asks for them: usage: cli_eval.sh BRUME
+# Metrics of samples, as a user asks for them: usage: cli_eval.sh BRUME JUDGED_SAMPLES
 # Trains a tiny model and a tiny classifier, which are bad at what they do. The last line is "N passed, N failed, N skipped".
 set -u
 brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
+judged=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -98,6 +99,19 @@ refused 2 "has no 'labels'" $eval --samples drawn.safetensors --metrics class-ac
 refused 2 "drawn already" $eval --samples drawn.safetensors --data shapes --metrics kid --features judge --guidance 2
 ok "neighbours by features" $eval --samples drawn.safetensors --data shapes --metrics neighbours --by features --features judge --out near.png --k 2
 says "by features"
+
+# Images with the labels that the judge gives them, in batches that do not divide their number.
+ok "judged" "$judged" judge 0 right.safetensors
+ok "judged and shifted" "$judged" judge 1 wrong.safetensors
+ok "all are right" $eval --samples right.safetensors --metrics class-accuracy --classifier judge --json
+cp out.txt all.txt
+number all.txt class_accuracy "x == 1"
+ok "the first ones, too" $eval --samples right.safetensors --metrics class-accuracy --classifier judge --json --n 7 --batch 3
+cp out.txt first.txt
+number first.txt class_accuracy "x == 1"
+ok "none is right" $eval --samples wrong.safetensors --metrics class-accuracy --classifier judge --json
+cp out.txt none.txt
+number none.txt class_accuracy "x == 0"
 
 if $eval $draw --metrics fid --features judge --json >fid.json 2>out.txt; then
     number fid.json fid "x > 0"
