@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Loaders: random crops and flips that depend on nothing but seed, item and epoch; the thread that prepares batches gives the same as none. */
+#include <dirent.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -153,6 +154,73 @@ static void test_errors(void)
     CHECK_FAILS(brume_dataset_open("shapes-text", &flip, &text), BRUME_E_ARG, "left from right");
 }
 
+/* Files in a folder; the name of the first goes to path. */
+static int files_in(const char *folder, char path[1024])
+{
+    DIR *d = opendir(folder);
+    int n = 0;
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.' && !n++) snprintf(path, 1024, "%s/%s", folder, e->d_name);
+    if (d) closedir(d);
+    return n;
+}
+
+/* Pictures kept on the disk: the same values, from a file that is made again when it is damaged, and another when a picture changes. */
+static void test_disk(void)
+{
+    float want[ITEMS][NUMEL], got[NUMEL];
+    char cache[600], folder[700], path[1024], picture[600];
+    snprintf(cache, sizeof cache, "%s/cache", dir);
+    snprintf(folder, sizeof folder, "%s/data", cache);
+    setenv("BRUME_CACHE", cache, 1);
+    brume_dataset *ds = set(BRUME_CROP_CENTER, 0, 0, BRUME_DATA_CACHE_OFF);
+    for (int i = 0; i < ITEMS; i++) CHECK_OK(brume_dataset_get(ds, i, want[i], NULL));
+    brume_dataset_free(ds);
+    long size = 0;
+    for (int round = 0; round < 8; round++) { /* 0 makes it, 1 takes it; then one of its bytes is changed, or it is cut short */
+        void *bytes = NULL;
+        size_t n = 0;
+        if (round > 1 && CHECK_INT(files_in(folder, path), 1) && CHECK_OK(brume_file_read(path, 1 << 20, &bytes, &n))) {
+            size = (long)n;
+            const long place[] = { 0, 20, 45, size / 2, size - 12, size - 1 };
+            ((char *)bytes)[place[round - 2]] ^= 1;
+            CHECK_OK(brume_file_write(path, bytes, round == 5 ? n / 2 : n));
+        }
+        free(bytes);
+        if (!(ds = set(BRUME_CROP_CENTER, 0, 0, BRUME_DATA_CACHE_DISK))) return;
+        for (int i = 0; i < ITEMS; i++) {
+            CHECK_OK(brume_dataset_get(ds, i, got, NULL));
+            CHECK(!memcmp(got, want[i], sizeof got));
+        }
+        brume_dataset_free(ds);
+    }
+    CHECK_INT(files_in(folder, path), 1);
+    brume_image *im;
+    snprintf(picture, sizeof picture, "%s/3.png", dir);
+    if (!CHECK_OK(brume_image_new(9, 9, 3, &im))) return;
+    CHECK_OK(brume_png_write(picture, im));
+    brume_image_free(im);
+    if ((ds = set(BRUME_CROP_CENTER, 0, 0, BRUME_DATA_CACHE_DISK))) CHECK(brume_dataset_get(ds, 3, got, NULL) == BRUME_OK && got[0] == -1 && got[NUMEL - 1] == -1);
+    brume_dataset_free(ds);
+    CHECK_INT(files_in(folder, path), 2);
+    /* A bad picture: an error that leaves no file, or kept in mind. */
+    CHECK(!truncate(picture, 60));
+    const brume_dataset_options fail = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK }, skip = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK, .bad_files = BRUME_BAD_FILES_SKIP };
+    CHECK_FAILS(brume_dataset_open(dir, &fail, &ds), BRUME_E_FORMAT, "3.png");
+    CHECK_INT(files_in(folder, path), 2);
+    for (int round = 0; round < 2; round++)
+        if (CHECK_OK(brume_dataset_open(dir, &skip, &ds))) {
+            CHECK_OK(brume_dataset_get(ds, 3, got, NULL));
+            CHECK(!memcmp(got, want[4], sizeof got));
+            CHECK_INT(brume_dataset_bad_count(ds), 1);
+            brume_dataset_free(ds);
+        }
+    const brume_dataset_options random = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK, .crop = BRUME_CROP_RANDOM };
+    CHECK_FAILS(brume_dataset_open(dir, &random, &ds), BRUME_E_ARG, "random crops need whole pictures");
+    setenv("BRUME_CACHE", "off", 1);
+    CHECK_FAILS(brume_dataset_open(dir, &fail, &ds), BRUME_E_IO, "switched off");
+}
+
 int main(void)
 {
     if (!mkdtemp(dir)) return 1;
@@ -160,6 +228,8 @@ int main(void)
     for (int k = 0; k < 4; k++) test_same((brume_crop)(k & 1), k >> 1);
     test_flip();
     test_crop();
+    test_disk();
+    put_pictures();
     test_errors();
     char command[200];
     snprintf(command, sizeof command, "rm -rf %s", dir);

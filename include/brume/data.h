@@ -15,8 +15,12 @@ typedef struct brume_dataset brume_dataset;
 typedef enum brume_crop { BRUME_CROP_CENTER = 0, BRUME_CROP_RANDOM } brume_crop;
 /** A picture that cannot be read is an error, or is left out (found when the set is opened) or replaced by the next good one (found later). */
 typedef enum brume_bad_files_policy { BRUME_BAD_FILES_FAIL = 0, BRUME_BAD_FILES_SKIP } brume_bad_files_policy;
-/** Whether pictures that were read and brought to size are kept in memory. Random crops need them whole: they are read again each time. */
-typedef enum brume_data_cache { BRUME_DATA_CACHE_MEMORY = 0, BRUME_DATA_CACHE_OFF } brume_data_cache;
+/**
+ * Whether pictures that were read and brought to size are kept: in memory; not at all; or in a file of the cache folder (part data, see brume devices), for which all
+ * of them are read when the set is first opened, and whenever a picture's file has changed or that file is damaged. Random crops need
+ * pictures whole: those are read again each time.
+ */
+typedef enum brume_data_cache { BRUME_DATA_CACHE_MEMORY = 0, BRUME_DATA_CACHE_OFF, BRUME_DATA_CACHE_DISK } brume_data_cache;
 /** What black and white are in arrays of floats: as the first 64 images suggest; 0 and 1; -1 and 1; 0 and 255. */
 typedef enum brume_value_range { BRUME_RANGE_AUTO = 0, BRUME_RANGE_UNIT, BRUME_RANGE_SIGNED, BRUME_RANGE_BYTE } brume_value_range;
 

@@ -6,7 +6,7 @@
 
 const char *const cli_crops[] = { "center", "random", NULL };
 const char *const cli_bad_files[] = { "fail", "skip", NULL };
-const char *const cli_data_caches[] = { "memory", "off", NULL };
+const char *const cli_data_caches[] = { "memory", "off", "disk", NULL };
 const char *const cli_ranges[] = { "auto", "0..1", "-1..1", "0..255", NULL };
 
 void cli_data_apply(const struct cli_data *d, int64_t size, int64_t channels, brume_dataset_options *o)

@@ -20,7 +20,7 @@ struct cli_data { int64_t width, threads, cache_mib; int crop, flip, bad_files, 
 #define OPT_DATA_TRAINING(d)                                                                                                                \
     OPT_CHOICE("crop", &(d)->crop, cli_crops, "see the middle of a picture, or at random a part of 0.8 to 1 of it"),                        \
         OPT_FLAG("flip", &(d)->flip, "mirror every other picture from left to right, by chance"),                                          \
-        OPT_CHOICE("data-cache", &(d)->cache, cli_data_caches, "keep pictures of a folder once they are read and brought to size"),         \
+        OPT_CHOICE("data-cache", &(d)->cache, cli_data_caches, "keep pictures of a folder once they are read and brought to size; disk: for later runs, too"), \
         OPT_INT("data-cache-mib", &(d)->cache_mib, 1, 1 << 24, "N", "memory for that, in MiB"),                                            \
         OPT_INT("data-threads", &(d)->threads, -1, 64, "N", "threads that prepare batches while the device works; 0: one; -1: none")
 

@@ -49,7 +49,7 @@ static brume_status check_options(const char *what, const brume_dataset_options 
         return brume_fail(BRUME_E_ARG, "data set '%s': %d channels, expected 1, 3 or 4", what, o->channels);
     if (o->width && (o->width < 8 || o->width > 1024 || !o->size))
         return brume_fail(BRUME_E_ARG, "data set '%s': a width of %d, expected 8 to 1024 pixels, and a height with it", what, o->width);
-    if ((unsigned)o->crop > BRUME_CROP_RANDOM || (unsigned)o->bad_files > BRUME_BAD_FILES_SKIP || (unsigned)o->cache > BRUME_DATA_CACHE_OFF ||
+    if ((unsigned)o->crop > BRUME_CROP_RANDOM || (unsigned)o->bad_files > BRUME_BAD_FILES_SKIP || (unsigned)o->cache > BRUME_DATA_CACHE_DISK ||
         (unsigned)o->range > BRUME_RANGE_BYTE || o->threads < -1)
         return brume_fail(BRUME_E_ARG, "data set '%s': an unknown way to crop, to treat bad files, to keep pictures or to read values", what);
     return BRUME_OK;
@@ -69,9 +69,11 @@ static brume_status finish(const char *what, const brume_dataset_options *o, bru
     if (!ds->kind->path) return BRUME_OK; /* what is in memory anyway needs no cache and has no bad files */
     brume_status s = ds->bad ? brume_bad_files_items(ds->bad, ds->count) : BRUME_OK;
     const int64_t values = (int64_t)ds->height * ds->width * ds->channels;
-    (void)what;
-    if (s == BRUME_OK && o->cache != BRUME_DATA_CACHE_OFF && o->crop == BRUME_CROP_CENTER) s = brume_decoded_new(ds->count, values, limit, &ds->decoded);
-    return s;
+    if (s != BRUME_OK || o->cache == BRUME_DATA_CACHE_OFF) return s;
+    if (o->cache == BRUME_DATA_CACHE_DISK && o->crop != BRUME_CROP_CENTER)
+        return brume_fail(BRUME_E_ARG, "data set '%s': random crops need whole pictures, the disk keeps those brought to size; take --crop center or --data-cache off", what);
+    if (o->cache == BRUME_DATA_CACHE_DISK) return brume_decoded_open(ds, &ds->decoded);
+    return o->crop == BRUME_CROP_CENTER ? brume_decoded_new(ds->count, values, limit, &ds->decoded) : BRUME_OK;
 }
 
 brume_status brume_dataset_open(const char *what, const brume_dataset_options *options, brume_dataset **out)

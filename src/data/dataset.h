@@ -54,6 +54,8 @@ brume_status brume_arrays_open(const char *what, const brume_dataset_options *o,
 
 /** Sets height, width and channels of a set whose pictures all have these: its own, or those that the options insist on. */
 void brume_dataset_take_size(brume_dataset *ds, const brume_dataset_options *o, int32_t height, int32_t width, int32_t channels);
+/** The picture of item i itself, good or bad. */
+brume_status brume_dataset_read_file(const brume_dataset *ds, int64_t i, float *hwc);
 /** Item i, or the one that stands for it where its file is bad. hwc or label may be NULL. */
 brume_status brume_dataset_view(const brume_dataset *ds, int64_t i, const struct brume_view *view, float *hwc, int32_t *label);
 

@@ -38,6 +38,8 @@ static brume_status read_picture(const brume_dataset *ds, int64_t i, const struc
     return BRUME_OK;
 }
 
+brume_status brume_dataset_read_file(const brume_dataset *ds, int64_t i, float *hwc) { return read_picture(ds, i, &plain.window, hwc); }
+
 /*
  * Reads item *i, or the next one that can be read, and says which it was. So what stands for an item depends on the files alone, not on what was
  * asked for before.
