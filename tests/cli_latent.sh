@@ -2,35 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Latent diffusion from outside: an autoencoder, a denoiser of its latents, pictures drawn by both. Usage: tests/cli_latent.sh path/to/brume.
 # Exit status: 0 all passed, 1 something failed.
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-passed=0
-failed=0
-skipped=0
-cd "$dir" || exit 1
+. "$(dirname "$0")/cli_check.sh"
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "failed: $*"; cat out 2>/dev/null; }
-
-# expect STATUS TEXT ARGUMENTS...: brume with these; the status must be STATUS and the output (both streams) hold TEXT.
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$brume" "$@" >out 2>&1
-    got=$?
-    if [ "$got" -eq "$want" ] && grep -qF -- "$text" out; then ok; else bad "$*: exit $got, expected $want and '$text'"; fi
-}
-same() { if cmp -s "$1" "$2"; then ok; else bad "$1 and $2 differ"; fi; }
-differ() { if cmp -s "$1" "$2"; then bad "$1 and $2 are the same"; else ok; fi; }
 # size FILE.png WIDTH HEIGHT
 size() {
     "$brume" info "$1" >out 2>&1
-    if grep -q "^width *$2\$" out && grep -q "^height *$3\$" out; then ok; else bad "$1 is not $2 x $3"; fi
+    if grep -q "^width *$2\$" out && grep -q "^height *$3\$" out; then pass; else bad "$1 is not $2 x $3"; fi
 }
 # finite FILE: tensors without NaN or infinities
-finite() { if od -An -v -tf4 -w4 -j "$(od -An -td8 -N8 "$1" | awk '{ print $1 + 8 }')" "$1" | grep -qi 'nan\|inf'; then bad "$1 is not finite"; else ok; fi; }
+finite() { if od -An -v -tf4 -w4 -j "$(od -An -td8 -N8 "$1" | awk '{ print $1 + 8 }')" "$1" | grep -qi 'nan\|inf'; then bad "$1 is not finite"; else pass; fi; }
 
 cat >ae.json <<'JSON'
 {"_class_name": "AutoencoderKL", "block_out_channels": [8, 16], "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
@@ -84,7 +64,7 @@ differ strip.png f.png
 for f in strip x0 f; do # 2 rows of 3 pictures of 16 x 16, enlarged by a whole factor
     "$brume" info $f.png >out 2>&1
     w=$(sed -n 's/^width *//p' out) h=$(sed -n 's/^height *//p' out)
-    if [ "$w" -gt 0 ] && [ $(((w - 2) % 3)) -eq 0 ] && [ $(((h - 2) % 2)) -eq 0 ] && [ $(((w - 2) / 3)) -eq $(((h - 2) / 2)) ]; then ok; else bad "$f.png is $w x $h"; fi
+    if [ "$w" -gt 0 ] && [ $(((w - 2) % 3)) -eq 0 ] && [ $(((h - 2) % 2)) -eq 0 ] && [ $(((w - 2) / 3)) -eq $(((h - 2) / 2)) ]; then pass; else bad "$f.png is $w x $h"; fi
 done
 expect 0 "2 network calls" sample whole --n 2 --steps 4 --sampler ddim --init-image s.png --strength 0.5 --out b.png --columns 2 --scale 1
 size b.png 38 20
@@ -99,9 +79,9 @@ size e.png 56 20
 finite e.st
 expect 2 "give neither" sample whole --init-image s.png --interpolate a.png --strength 0.5 --out x.png
 expect 0 "wrote   t.html" sample whole --n 2 --samplers ddim,heun --steps 2,3 --table t.html --reference-steps 4
-if [ "$(grep -c '<img' t.html)" -eq 5 ]; then ok; else bad "the table has $(grep -c '<img' t.html) pictures, expected 5"; fi
-if "$brume" sample whole --n 1 --steps 2 --out x.png --film f.gif >out 2>&1 && [ "$(head -c 6 f.gif)" = GIF89a ]; then ok
-elif grep -q "writes no GIF" out; then ok
+if [ "$(grep -c '<img' t.html)" -eq 5 ]; then pass; else bad "the table has $(grep -c '<img' t.html) pictures, expected 5"; fi
+if "$brume" sample whole --n 1 --steps 2 --out x.png --film f.gif >out 2>&1 && [ "$(head -c 6 f.gif)" = GIF89a ]; then pass
+elif grep -q "writes no GIF" out; then pass
 else bad "film"; fi
 expect 2 "multiples of 2" sample whole --size 15 --out x.png
 expect 1 "decoding in tiles of" sample whole --n 1 --steps 2 --memory-limit 1000 --out x.png
@@ -113,12 +93,11 @@ expect 2 "expected bytes" sample whole --memory-limit much --out x.png
 if grep -q libutf8proc out; then
     skipped=1
 else
-    if grep -q "told by captions" out; then ok; else bad "training with captions"; fi
-    if grep -q '"StableDiffusionPipeline"' text/model_index.json; then ok; else bad "model_index.json"; fi
+    if grep -q "told by captions" out; then pass; else bad "training with captions"; fi
+    if grep -q '"StableDiffusionPipeline"' text/model_index.json; then pass; else bad "model_index.json"; fi
     expect 0 "wrote   t.png" sample text --prompt "a red circle" --n 2 --steps 3 --out t.png --columns 2 --scale 1 --save-tensors t.st
     size t.png 38 20
     expect 0 "wrote" sample text --prompt "a red circle" --negative "a blue ring" --init-image s.png --strength 0.6 --mask a.png --steps 4 --n 2 --out x.png
     finite t.st
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -2,31 +2,12 @@
 # SPDX-License-Identifier: MIT
 # Pictures that say how they were drawn, and drawing them again. Usage: tests/cli_replay.sh path/to/brume path/to/png_text.
 # Exit status: 0 all passed, 1 something failed.
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 png_text=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 models=$(cd "${BRUME_SHARED:-../shared}/golden/models" 2>/dev/null && pwd)
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-passed=0
-failed=0
-skipped=0
-cd "$dir" || exit 1
+. "$(dirname "$0")/cli_check.sh"
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "failed: $*"; cat out 2>/dev/null; }
-
-# expect STATUS TEXT ARGUMENTS...: brume with these; the status must be STATUS and the output (both streams) hold TEXT.
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$brume" "$@" >out 2>&1
-    got=$?
-    if [ "$got" -eq "$want" ] && grep -qF -- "$text" out; then ok; else bad "$*: exit $got, expected $want and '$text'"; fi
-}
-same() { if cmp -s "$1" "$2"; then ok; else bad "$1 and $2 differ"; fi; }
-says() { if grep -qE -- "$2" "$1"; then ok; else bad "no '$2' in $1"; fi; }
-silent() { if grep -qF -- "$2" "$1"; then bad "'$2' in $1"; else ok; fi; }
+says() { if grep -qE -- "$2" "$1"; then pass; else bad "no '$2' in $1"; fi; }
+silent() { if grep -qF -- "$2" "$1"; then bad "'$2' in $1"; else pass; fi; }
 
 cat >tiny.json <<'JSON'
 {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "norm_num_groups": 4,
@@ -91,7 +72,7 @@ expect 1 "nowhere.png" sample --replay nowhere.png
 
 # Other options win over the picture's; another model draws with its settings.
 expect 0 "wrote" sample --replay 1.png --seed 3 --out again.png
-if cmp -s 1.png again.png; then bad "another seed drew the same"; else ok; fi
+if cmp -s 1.png again.png; then bad "another seed drew the same"; else pass; fi
 expect 0 "wrote   only.safetensors" sample --replay 1.png --save-tensors only.safetensors
 silent out png
 expect 0 "wrote" sample other --replay 1.png --save-tensors other.safetensors
@@ -126,7 +107,7 @@ expect 1 "newer brume" info h.png
 expect 1 "newer brume" info h.png --json
 record 's/"picture": "out"/"picture": "quiet"/'; expect 1 "picture: expected" sample gone --replay h.png
 record '1,3d'; expect 1 "not valid JSON" info h.png
-if [ -e evil.png ] || [ -e evil ]; then bad "a record wrote where it wanted"; else ok; fi
+if [ -e evil.png ] || [ -e evil ]; then bad "a record wrote where it wanted"; else pass; fi
 
 # Prompts of any bytes.
 if [ -n "$models" ] && [ -d "$models/pipeline-sd-tiny" ] && "$brume" sample "$models/pipeline-sd-tiny" --prompt a --steps 1 --device cpu --out q.png --quiet >out 2>&1; then
@@ -141,5 +122,4 @@ two lines' 'лиса 🦊' "$(printf 'caf\351')"; do
 else
     skipped=$((skipped + 1))
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

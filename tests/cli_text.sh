@@ -2,30 +2,10 @@
 # SPDX-License-Identifier: MIT
 # Captions and prompts from outside: training with them, drawing what they say, refusals. Usage: tests/cli_text.sh path/to/brume.
 # Exit status: 0 all passed, 1 something failed, 77 skipped (a build without libutf8proc).
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 models=$(cd "${BRUME_SHARED:-../shared}/golden/models" 2>/dev/null && pwd)
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-passed=0
-failed=0
-skipped=0
-cd "$dir" || exit 1
+. "$(dirname "$0")/cli_check.sh"
 
-ok() { passed=$((passed + 1)); }
-bad() { failed=$((failed + 1)); echo "failed: $*"; cat out 2>/dev/null; }
-
-# expect STATUS TEXT ARGUMENTS...: brume with these; the status must be STATUS and the output (both streams) hold TEXT.
-expect() {
-    want=$1 text=$2
-    shift 2
-    "$brume" "$@" >out 2>&1
-    got=$?
-    if [ "$got" -eq "$want" ] && grep -qF -- "$text" out; then ok; else bad "$*: exit $got, expected $want and '$text'"; fi
-}
-runs() { if "$brume" "$@" >out 2>&1; then ok; else bad "$*: exit $?"; fi; }
-same() { if cmp -s "$1" "$2"; then ok; else bad "$1 and $2 differ"; fi; }
-differ() { if cmp -s "$1" "$2"; then bad "$1 and $2 are the same"; else ok; fi; }
+runs() { if "$brume" "$@" >out 2>&1; then pass; else bad "$*: exit $?"; fi; }
 
 cat >tiny.json <<'JSON'
 {"_class_name": "UNet2DConditionModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8, 16], "norm_num_groups": 4,
@@ -44,7 +24,7 @@ if grep -q libutf8proc out; then
     echo "0 passed, 0 failed, 1 skipped: no libutf8proc"
     exit 77
 fi
-if [ -d run/tokenizer ] && [ -d run/text_encoder ]; then ok; else bad "training with captions"; fi
+if [ -d run/tokenizer ] && [ -d run/text_encoder ]; then pass; else bad "training with captions"; fi
 
 # shellcheck disable=SC2086 # words, here and below
 # Training: built-in data by either name, a resumed run, previews, a frozen encoder that stays as it is.
@@ -56,7 +36,7 @@ same run/tokenizer/vocab.json whole/tokenizer/vocab.json
 expect 0 "done: brume sample frozen" train --data shapes-text --text-encoder run --out frozen --steps 2 --model tiny.json --count 64 --batch 4 --samples 4 --device cpu
 same frozen/text_encoder/model.safetensors run/text_encoder/model.safetensors
 differ frozen/unet/diffusion_pytorch_model.safetensors run/unet/diffusion_pytorch_model.safetensors
-if [ -s frozen/training/samples/step-00000002.png ]; then ok; else bad "no preview"; fi
+if [ -s frozen/training/samples/step-00000002.png ]; then pass; else bad "no preview"; fi
 runs train --out frozen --steps 3 --resume --quiet
 same frozen/text_encoder/model.safetensors run/text_encoder/model.safetensors
 
@@ -117,11 +97,11 @@ expect 2 "brume train: --cond text is for networks that draw images, not for --t
 expect 1 "nowhere/config.json: cannot open" train --cond text --text-encoder nowhere --out x --steps 1 $tiny
 sed 's/"cross_attention_dim": 16/"cross_attention_dim": 32/' tiny.json >wide.json
 expect 1 "the text encoder gives vectors of width 16, the network's cross_attention_dim is 32" train --cond text --text-encoder run --out x --steps 1 $tiny --model wide.json
-if [ -e x ] || [ -e x.png ]; then bad "a refused command left something behind"; else ok; fi
+if [ -e x ] || [ -e x.png ]; then bad "a refused command left something behind"; else pass; fi
 
 # From a model on: its tokenizer and encoder go on learning; --cond text goes without saying. A pipeline for many uses keeps its encoder.
 expect 0 "told by captions" train --data shapes-text --init run --out on --steps 2 --count 64 --batch 4 --samples 0 --device cpu
-if grep -q "^init" out; then bad "nothing is new"; else ok; fi
+if grep -q "^init" out; then bad "nothing is new"; else pass; fi
 same on/tokenizer/vocab.json run/tokenizer/vocab.json
 differ on/text_encoder/model.safetensors run/text_encoder/model.safetensors
 expect 0 "init    run/unet: new: text_encoder.text_model.embeddings" train --init run/unet --out bare --steps 1 --count 64 --batch 4 --samples 0 --device cpu
@@ -134,16 +114,15 @@ if [ -n "$models" ] && [ -d "$models/pipeline-sd-tiny" ]; then
     differ a.png b.png
     runs sample "$sd" --prompt "a red fox" --n 2 --batch 1 --out b.png $draw
     expect 0 "latents of 8x8x4" train --init "$sd" --data shapes-text --out sd --steps 1 --count 64 --batch 4 --samples 2 --device cpu
-    if grep -q "^init" out; then bad "nothing is new"; else ok; fi
+    if grep -q "^init" out; then bad "nothing is new"; else pass; fi
     cp sd/text_encoder/model.safetensors encoder1
     expect 0 "checkpoint of step 2" train --out sd --resume --steps 2
     same sd/text_encoder/model.safetensors encoder1
-    if grep -q StableDiffusionPipeline sd/model_index.json; then ok; else bad "the class of a tuned pipeline"; fi
+    if grep -q StableDiffusionPipeline sd/model_index.json; then pass; else bad "the class of a tuned pipeline"; fi
     runs sample sd --prompt "a red circle" --out a.png $draw
     expect 2 "this model draws what a text says" sample "$sd" --out x.png
     expect 2 "--size: this model's images are multiples of" sample "$sd" --prompt a --out x.png --size 33
 else
     skipped=$((skipped + 1))
 fi
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

@@ -2,39 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The program's way from data to pictures, as a user goes it: usage: cli_train.sh BRUME
 # Trains a tiny model, resumes, samples, and compares devices. The last line is "N passed, N failed, N skipped".
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-passed=0 failed=0 skipped=0
+. "$(dirname "$0")/cli_check.sh"
 
-ok() { # ok TEXT COMMAND...: the command must succeed
-    text=$1
-    shift
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED $text: exit status $got"
-        tail -n 5 out.txt
-    fi
-}
-refused() { # refused STATUS SAYS COMMAND...: must end with that status and say that
-    want=$1 says=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = "$want" ] && grep -q -- "$says" out.txt; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED expected status $want and '$says', got $got: $*"
-        tail -n 5 out.txt
-    fi
-}
 # Equal but for roundings: which convolution kernel is fastest, and so the order of its sums, may depend on the batch.
 near() { # near FILE FILE [TOLERANCE]
     od -An -v -tf4 -w4 "$1" >near1.txt
@@ -42,7 +11,6 @@ near() { # near FILE FILE [TOLERANCE]
     ok "$1 and $2 are nearly the same" sh -c \
         "paste near1.txt near2.txt | awk '\$1 != \$2 { d = \$1 - \$2; n++; if (!(d <= ${3:-2e-4} && d >= -${3:-2e-4})) bad++ } END { exit bad || NR < 100 }'"
 }
-same() { ok "$1 and $2 are the same" cmp "$1" "$2"; }
 
 cat >config.json <<'EOF'
 {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [8, 16],
@@ -256,5 +224,4 @@ else
     echo "skipped: no OpenCL device"
 fi
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish
