@@ -144,7 +144,7 @@ static void chain(brume_device *d, const struct chain_case *k)
     struct brume_exec *e = NULL;
     if (!CHECK_OK(d->backend->prepare(d, &step, 1, 4, &e))) fprintf(stderr, "    %s: %s\n", k->name, brume_error());
     if (e) {
-        CHECK_OK(d->backend->run(e, slots));
+        CHECK_OK(d->backend->run(e, slots, 0, 1));
         CHECK_OK(brume_buffer_read(slots[3], 0, y, sizeof y));
         int64_t n = 1;
         for (int a = 0; a < k->ndim; a++) n *= k->dims[a];
@@ -195,10 +195,10 @@ static void steps_and_slots(brume_device *d)
     if (!e) return;
     brume_buffer *slots[3] = { a, arena, NULL }; /* slot 2 is used by no step */
     CHECK_OK(d->backend->pack(e, slots));
-    CHECK_OK(d->backend->run(e, slots));
-    CHECK_OK(d->backend->run(e, slots));
+    CHECK_OK(d->backend->run(e, slots, 0, 2));
+    CHECK_OK(d->backend->run(e, slots, 0, 2));
     slots[0] = b;
-    CHECK_OK(d->backend->run(e, slots));
+    CHECK_OK(d->backend->run(e, slots, 0, 2));
     CHECK_OK(brume_buffer_read(a, 0, w, 400));
     CHECK(w[0] == 6 && w[99] == 105);
     CHECK_OK(brume_buffer_read(b, 0, w, 400));
@@ -207,7 +207,7 @@ static void steps_and_slots(brume_device *d)
     CHECK_OK(brume_buffer_new(d, 400, &b));
     CHECK_OK(brume_buffer_write(b, 0, v, 400));
     slots[0] = b;
-    CHECK_OK(d->backend->run(e, slots));
+    CHECK_OK(d->backend->run(e, slots, 0, 2));
     CHECK_OK(brume_buffer_read(b, 0, w, 400));
     CHECK(w[0] == 3 && w[99] == 102);
     CHECK_OK(d->backend->fill(b, 0, 400, 0));
@@ -248,7 +248,7 @@ static void kernels_and_refusals(brume_device *d)
     /* A group size that no device allows is cut where the kernel does not look at it. */
     for (wanted_local = 0; wanted_local <= 1u << 20; wanted_local += 1u << 20) {
         CHECK_OK(d->backend->prepare(d, &step, 1, 1, &e));
-        CHECK_OK(d->backend->run(e, slots));
+        CHECK_OK(d->backend->run(e, slots, 0, 1));
         CHECK_OK(brume_buffer_read(slots[0], 0, y, sizeof y));
         CHECK(y[99] == 0.0f && y[100] == 2.0f && y[199] == 2.0f);
         CHECK_OK(d->backend->fill(slots[0], 0, sizeof y, 0));
@@ -327,7 +327,7 @@ static void gemm(brume_device *d)
         CHECK_OK(brume_buffer_write(slots[0], 0, host, sizeof host));
         if (!CHECK_OK(d->backend->prepare(d, &step, 1, 1, &e))) fprintf(stderr, "    %s\n", brume_error());
         if (!e) return;
-        CHECK_OK(d->backend->run(e, slots));
+        CHECK_OK(d->backend->run(e, slots, 0, 1));
         CHECK_OK(brume_buffer_read(slots[0], 0, host, sizeof host));
         for (int64_t b = 0; b < g->batch; b++)
             for (int64_t r = 0; r < g->m; r++)

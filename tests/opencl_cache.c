@@ -185,7 +185,7 @@ static void job(int no_cache, int want_compiled, int want_cached)
     CHECK_OK(brume_buffer_write(b, 0, y, sizeof y));
     CHECK_OK(d->backend->prepare(d, &step, 1, 1, &e));
     if (e) {
-        CHECK_OK(d->backend->run(e, &b));
+        CHECK_OK(d->backend->run(e, &b, 0, 1));
         CHECK_OK(brume_buffer_read(b, 0, y, sizeof y));
         CHECK(y[0] == 3.0f && y[1] == 1.0f && y[99] == 1.0f);
         d->backend->exec_free(e);

@@ -50,8 +50,8 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     if (!s) s = brume_buffer_write(slots[0], 0, y, 4);
     if (!s) s = d->backend->prepare(d, steps, 2, 2, &e);
     const int created = faults->created;
-    if (!s) s = d->backend->run(e, slots);
-    if (!s) s = d->backend->run(e, slots);
+    if (!s) s = d->backend->run(e, slots, 0, 2);
+    if (!s) s = d->backend->run(e, slots, 0, 2);
     CHECK_INT(faults->created, created); /* a run makes nothing */
     if (!s) s = brume_buffer_read(slots[0], 0, y, 400);
     if (!s) s = brume_device_finish(d);

@@ -320,10 +320,13 @@ static void test_refusals(const brume_dataset *data)
     CHECK_OK(brume_train_config_fit(&c, data, 1));
     CHECK_FAILS(steps(&c, data, 1, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "999 rows");
     char path[512];
-    snprintf(path, sizeof path, "%s/training/state.safetensors", folder);
-    CHECK_INT(truncate(path, 1000), 0);
     small_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 1));
+    snprintf(path, sizeof path, "%s/training/state.safetensors", folder);
+    CHECK_INT(truncate(path, 1000), 0);
+    CHECK_OK(steps(&c, data, 1, 1, 1, 0, NULL, NULL)); /* from the one before it */
+    snprintf(path, sizeof path, "%s/training/state.previous.safetensors", folder);
+    CHECK_INT(truncate(path, 1000), 0);
     CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_FORMAT, "state.safetensors");
 }
 

@@ -124,6 +124,8 @@ void brume_time_sampler_free(brume_time_sampler *s);
  * *importance: see brume_objective_example().
  */
 double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64_t example_seed, int32_t i, int32_t n, double *importance);
+/** The own time at a part of the way from clean to noise, 0 < part <= 1: every time alike, of EDM every ln sigma, however times are drawn in training. */
+double brume_time_sampler_at(const brume_time_sampler *s, double part);
 /** 1 if brume_time_sampler_learn() is to be told the losses of all examples, without their importance, after each step. */
 int brume_time_sampler_learns(const brume_time_sampler *s);
 void brume_time_sampler_learn(brume_time_sampler *s, double u, double loss);

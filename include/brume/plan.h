@@ -78,6 +78,16 @@ void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out);
  * brume_device_finish(), as kernels run asynchronously on OpenCL). BRUME_E_ARG for a step that does not exist.
  */
 brume_status brume_plan_run_step(brume_plan *p, int i);
+/** The step that computes a tensor, or -1: after it an output may be read, before the rest runs. */
+int brume_plan_step_of(const brume_plan *p, brume_tensor t);
+/** Runs n steps from the first one on: a run in two halves has the bits of a whole one. Asynchronous as brume_plan_run(). */
+brume_status brume_plan_run_steps(brume_plan *p, int first, int n);
+
+/**
+ * After a run of a plan with keep_all: the first input, parameter or result of a step (in this order) that is not finite, as words with its op,
+ * shape, and where: "mid_block/conv2d (conv2d, 4x8x8x32): 3 of 8192 values are not finite, the first is number 17, nan"; "" if all are finite.
+ */
+brume_status brume_plan_find_not_finite(brume_plan *p, char text[320]);
 
 /** Tells plans with different tuned kernels apart: 0 if every kernel is the rule's choice, else a hash of all tuned choices, each once. */
 uint64_t brume_plan_tuning(const brume_plan *p);

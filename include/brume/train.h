@@ -47,6 +47,8 @@ typedef struct brume_train_text {
                                             the network; its parameters come first in the slab, named "text_encoder." */
 } brume_train_text;
 
+enum { BRUME_MAX_EMAS = 8 };
+
 enum { BRUME_LORA_OF_UNET = 1, BRUME_LORA_OF_TEXT = 2 };
 
 /** Training of low-rank adapters on attention beside weights that stay as they are: those of brume_trainer_set_params(). */
@@ -75,6 +77,8 @@ typedef struct brume_train_config {
     double lr_end;                    /**< learning rate of the last step; inverse-sqrt: the smallest one */
     double clip;                      /**< largest gradient norm; 0: no clipping */
     double ema_decay;                 /**< d of ema = d ema + (1 - d) param; warm start min(d, (1 + k) / (10 + k)) */
+    double ema_more[BRUME_MAX_EMAS - 1]; /**< decays of further averages, each a vector more; 0 ends them */
+    int32_t ema_write;                /**< the average that previews draw with and the folder gets: 0, or 1 + i for ema_more[i] */
     const brume_autoencoder *autoencoder; /**< NULL, or what turns images into the latents that are learnt (Rombach et al. 2022): belongs to the
                                            caller and must outlive trainers. Moments of an item are computed once and kept, up to 1 GiB in
                                            all; every use of the item takes a fresh sample of them */
@@ -124,7 +128,7 @@ brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, 
  */
 brume_status brume_train_check_memory(brume_device *d, const brume_train_config *c);
 /**
- * One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; the state is that after the step.
+ * One optimizer step. BRUME_E_NUMERIC if the loss or the gradient is not finite: names the step; nothing was updated, the state is that before the step.
  * With f16 storage the loss is scaled (Micikevicius et al. 2018): by 65536 at first, by half of it after a step whose gradient is not finite
  * (which updates nothing), by twice as much after 2000 good steps. The scale is part of a checkpoint.
  */
@@ -140,17 +144,28 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s);
 brume_plan *brume_trainer_plan(brume_trainer *t);
 
 /**
- * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on), then the EMA weights as a diffusers
- * pipeline in FOLDER; of adapters FOLDER/pytorch_lora_weights.safetensors (EMA) and the scheduler's config. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
+ * Writes a checkpoint: FOLDER/training/state.safetensors (everything needed to go on; the one before is kept as state.previous.safetensors), then the
+ * EMA weights as a diffusers pipeline in FOLDER; of adapters FOLDER/pytorch_lora_weights.safetensors (EMA) and the scheduler's config. Each file is whole or as it was before. note: a number kept in the state, given back by resume.
  */
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note);
-/** Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. note may be NULL. */
-brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
 /**
- * After brume_trainer_resume(): NULL, or why the run may from now on differ in its last bits from one without interruption: kernels were tuned
- * differently then (see brume/tune.h). Owned by the library.
+ * Goes on from a checkpoint of the same model, schedule and prediction target; the message of a mismatch names what differs. note may be NULL.
+ * A checkpoint is verified by a checksum; where it is damaged or gone, the one before it is taken (training/state.previous.safetensors).
+ */
+brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note);
+/** The same from one file, say the training/abort.safetensors of a run that met a loss that is not finite. */
+brume_status brume_trainer_resume_file(brume_trainer *t, const char *path);
+/**
+ * After brume_trainer_resume(): NULL, or what is worth telling: that the newest checkpoint was damaged; that the run may from now on differ in its
+ * last bits from one without interruption, as kernels were tuned differently then (see brume/tune.h). Owned by the trainer.
  */
 const char *brume_trainer_resume_warning(const brume_trainer *t);
+
+/**
+ * Puts another average of a run's weights into its model: that of a decay of ema_decay or ema_more, which its training state holds. m: as loaded from the
+ * folder. BRUME_E_ARG: there is no such average, and those there are; BRUME_E_UNSUPPORTED: the run learns adapters.
+ */
+brume_status brume_train_read_average(const char *folder, double decay, brume_model *m);
 
 /** Model and training settings for a kind of data: brume_preset_row(i) until NULL. */
 typedef struct brume_preset {
@@ -235,8 +250,11 @@ typedef struct brume_run_options {
     const char *folder;             /**< made if missing; gets the pipeline, training/log.jsonl, training/samples/ */
     const char *config;             /**< text of training/run.json, written once the run has begun: how it was asked for; may be NULL */
     int resume;                     /**< 1: go on from the folder's checkpoint; 0: the folder must not hold one */
+    const char *resume_from;        /**< without resume: NULL, or a state to begin at, such as another run's training/abort.safetensors */
     int64_t save_every, sample_every; /**< steps; 0: only at the end */
     int64_t report_every;           /**< steps between new versions of report.html (see brume/report.h); 0: only at the end */
+    const brume_dataset *validation; /**< NULL, or images like those of training, whose loss is told in training/validation.jsonl */
+    int64_t validate_every, validation_images; /**< steps between such lines, 0: only at the end; at most so many images */
     int32_t sample_count;           /**< images of a preview grid */
     double sample_guidance;         /**< classifier-free guidance scale of previews of class models */
     double max_seconds;             /**< stop (with a checkpoint) after this time; 0: no limit */
@@ -245,6 +263,11 @@ typedef struct brume_run_options {
     void (*event)(void *ctx, const char *text); /**< "checkpoint ...", "samples ..."; may be NULL */
     void *ctx;
 } brume_run_options;
+/**
+ * Runs to the last step. A run that is killed at any moment and goes on by resume ends with the same bits, and has every step once in its log.
+ * BRUME_E_NUMERIC: a loss or gradient that is not finite; training/abort.safetensors holds the state before that step and which items it takes, and the
+ * message names the first tensor that is not finite.
+ */
 brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -173,6 +174,7 @@ brume_status brume_atomic_open(const char *path, brume_atomic **out)
         return brume_fail(BRUME_E_MEMORY, "%s: no memory to write", path);
     }
     a->fd = a->temp ? open(a->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : open(a->path, O_WRONLY | O_CLOEXEC);
+    if (a->fd >= 0 && a->temp) flock(a->fd, LOCK_EX | LOCK_NB); /* as long as it is written: see brume_remove_unfinished() */
     if (a->fd < 0) {
         const int why = errno;
         atomic_free(a);
@@ -229,6 +231,25 @@ static void flush_folder(const char *path)
         close(fd);
     }
     free(folder);
+}
+
+brume_status brume_file_replace(const char *fresh, const char *path, const char *keep)
+{
+    if (keep && brume_is_file(path)) {
+        /* A second name first, so that the first is never gone; file systems without links have a moment of the second alone. */
+        char *second = malloc(strlen(keep) + 8);
+        if (!second) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", keep);
+        sprintf(second, "%s.tmp", keep);
+        unlink(second);
+        const int failed = (link(path, second) || rename(second, keep)) && rename(path, keep);
+        const int why = errno;
+        unlink(second); /* still there if both names were the same file */
+        free(second);
+        if (failed) return brume_fail(BRUME_E_IO, "%s: cannot keep it as %s: %s", path, keep, strerror(why));
+    }
+    if (rename(fresh, path)) return brume_fail(BRUME_E_IO, "%s: cannot put the new file in place: %s", path, strerror(errno));
+    flush_folder(path);
+    return BRUME_OK;
 }
 
 brume_status brume_atomic_commit(brume_atomic *a)

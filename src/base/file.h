@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once */
+#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once; brume_make_folders() */
 #include "brume/status.h"
 
 /**
@@ -17,8 +17,13 @@ brume_status brume_file_read(const char *path, size_t limit, void **out, size_t 
 int brume_is_folder(const char *path);
 int brume_is_file(const char *path);
 
-/** Makes a folder and its parents; one that exists is fine. */
-brume_status brume_make_folders(const char *path);
+/** Puts a finished file in place of another, which is kept under the name `keep` (in the same folder), unless that is NULL. */
+brume_status brume_file_replace(const char *fresh, const char *path, const char *keep);
+/**
+ * Removes files under construction (see brume_atomic) that nobody writes any more, as killed processes leave them, from a folder and `depth` levels of
+ * folders in it. What cannot be removed stays.
+ */
+void brume_remove_unfinished(const char *folder, int depth);
 
 /** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/'. */
 char *brume_path_join(const char *a, const char *b);

@@ -109,6 +109,7 @@ int cmd_eval(int argc, char **argv)
         OPT_FLAG("train", &a.train, "the training part of the data"),
         OPT_INT("seed", &a.seed, 0, 9e15, "N", "of the choice of pictures, the noise, the times, the probes and the samples"),
         OPT_INT("steps", &a.steps, 0, 1000000, "N", "vlb: terms 0 < t < T to draw per batch, made even; 0: all, the complete bound. Samples: the sampler's steps; 0: its default"),
+        OPT_FLOAT("ema", &a.ema, 0, 1, "X", "of a run that keeps several averages: the one of that decay; 0: the one in the folder"),
         OPT_STRING("weights", &a.weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
 
         OPT_GROUP("Likelihoods"),

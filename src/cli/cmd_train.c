@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "brume/file.h"
 #include "brume/json.h"
 #include "brume/model.h"
 #include "commands.h"
@@ -143,9 +144,36 @@ static int64_t image_size(const struct train_args *a, const brume_train_config *
     return (a->model || a->init || a->resume) && own ? own * brume_autoencoder_factor(&c->autoencoder->config) : c->autoencoder->config.sample_size;
 }
 
+/* Images that training does not see: of a folder, all of it; else the test part. */
+static brume_status open_validation(const struct train_args *a, brume_dataset_options o, brume_dataset **out)
+{
+    o.test = !a->validation_data;
+    o.count = 0;
+    o.crop = BRUME_CROP_CENTER; /* the middle: always the same images */
+    o.flip = 0;
+    o.threads = -1;
+    const brume_status s = brume_dataset_open(a->validation_data ? a->validation_data : a->data, &o, out);
+    if (s != BRUME_OK && !a->validation_data)
+        fprintf(stderr, "brume train: --validate-every needs images that training does not see: a test part of the data, or --validation-data\n");
+    return s;
+}
+
+/* The options are in the folder before anything takes time, so that --resume needs no others however early a run was killed. */
+static brume_status begin_folder(const struct train_args *a)
+{
+    char path[4096];
+    const char *text = brume_json_writer_text(a->plain);
+    const int n = snprintf(path, sizeof path, "%s/training", a->out);
+    if (n >= (int)sizeof path - 16) return BRUME_OK; /* told by the run */
+    if (!text || a->resume || is_file_of(a->out, "training/state.safetensors")) return BRUME_OK;
+    const brume_status s = brume_make_folders(path);
+    strcat(path, "/run.json");
+    return s == BRUME_OK ? brume_file_write(path, text, strlen(text)) : s;
+}
+
 static brume_status train(const struct train_args *a, brume_train_config *c)
 {
-    brume_dataset *data = NULL;
+    brume_dataset *data = NULL, *validation = NULL;
     brume_device *d = NULL;
     brume_trainer *t = NULL;
     struct cli_progress bar;
@@ -158,7 +186,9 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     cli_data_apply(&a->data_options, a->size, a->channels, &data_options);
     if (s == BRUME_OK) s = brume_dataset_open(a->data, &data_options, &data);
     if (s == BRUME_OK && !a->quiet) cli_data_tell(data);
+    if (s == BRUME_OK && a->validate_every) s = open_validation(a, data_options, &validation);
     if (s != BRUME_OK) {
+        brume_dataset_free(data);
         brume_autoencoder_free(autoencoder);
         return s;
     }
@@ -170,13 +200,15 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK) s = train_args_ladder(a, c, data);
     if (s == BRUME_OK) s = brume_train_config_fit(c, data, conditional);
     if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
+    if (s == BRUME_OK) s = begin_folder(a);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
     if (s == BRUME_OK && a->init && !goes_on(a)) s = init_from(t, a->init, a->quiet);
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
-            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
+            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .resume_from = a->resume_from, .validation = validation, .validate_every = a->validate_every,
+            .validation_images = a->validation, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,
         };
@@ -191,6 +223,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     }
     brume_trainer_free(t);
     brume_device_close(d);
+    brume_dataset_free(validation);
     brume_dataset_free(data);
     brume_tokenizer_free(tokenizer);
     brume_text_model_free(frozen);

@@ -9,6 +9,7 @@
 
 #include "brume/image.h"
 #include "brume/rng.h"
+#include "brume/train.h"
 #include "lora_list.h"
 
 static int64_t pixels(const struct drawing *d) { return d->h * d->w * d->c; }
@@ -212,6 +213,7 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     *d = (struct drawing){ .a = a, .folder = folder };
     brume_scheduler_config_default(&d->scheduler);
     brume_status st = brume_model_load(folder, a->weights, &d->model);
+    if (st == BRUME_OK && a->ema > 0) st = brume_train_read_average(folder, a->ema, d->model);
     if (st == BRUME_OK && d->model->note[0] && !a->quiet) fprintf(stderr, "%s\n", d->model->note);
     if (st == BRUME_OK) st = cli_lora_merge(&a->loras, d->model, a->quiet);
     if (st == BRUME_OK && a->classifier) st = brume_model_load(a->classifier, NULL, &d->judge);

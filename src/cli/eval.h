@@ -16,6 +16,7 @@ enum eval_metric { EVAL_VLB = 1, EVAL_ODE = 2, EVAL_FID = 4, EVAL_KID = 8, EVAL_
 struct eval_args {
     struct cli_device device;
     const char *data, *weights;
+    double ema;
     unsigned metrics;           /* 0: the likelihood that suits the model */
     int64_t n, batch, steps, seed;
     int train, json, quiet;

@@ -12,6 +12,7 @@
 #include "brume/likelihood.h"
 #include "brume/model.h"
 #include "brume/rng.h"
+#include "brume/train.h"
 #include "progress.h"
 
 /* One figure of every image, and what follows for all. */
@@ -322,6 +323,7 @@ int eval_likelihood(const struct eval_args *a, const struct cli_usage *u, const 
     struct evaluation e = { .a = a };
     int status = CLI_GO_ON;
     brume_status s = brume_model_load(folder, a->weights, &e.model);
+    if (s == BRUME_OK && a->ema > 0) s = brume_train_read_average(folder, a->ema, e.model);
     if (s == BRUME_OK && e.model->note[0] && !a->quiet) fprintf(stderr, "%s\n", e.model->note);
     if (s == BRUME_OK && !a->metrics) { /* not asked for by name */
         vlb = e.model->scheduler.process == BRUME_PROCESS_DISCRETE;

@@ -102,6 +102,7 @@ static int draw(struct evaluation *e)
     s.seed = a->seed;
     s.quiet = a->quiet;
     s.weights = a->weights;
+    s.ema = a->ema;
     s.classes = a->classes;
     s.guidance = a->guidance;
     int status = drawing_open(&d, &s, e->u, e->folder);

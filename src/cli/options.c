@@ -121,6 +121,7 @@ static void default_text(const struct cli_option *o, char *text, size_t n)
     text[0] = 0;
     if (o->type == CLI_INT) snprintf(text, n, " (default %lld)", (long long)*(int64_t *)o->to);
     else if (o->type == CLI_FLOAT) snprintf(text, n, " (default %g)", *(double *)o->to);
+    else if (o->type == CLI_FLOATS && ((struct cli_floats *)o->to)->n) snprintf(text, n, " (default %g)", ((struct cli_floats *)o->to)->x[0]);
     else if (o->type == CLI_STRING && *(const char **)o->to) snprintf(text, n, " (default %s)", *(const char **)o->to);
     else if (o->type == CLI_CHOICE && *(int *)o->to >= 0) snprintf(text, n, " (default %s)", o->choices[*(int *)o->to]);
     else if (o->type == CLI_FLAG && *(int *)o->to) snprintf(text, n, " (default; --no-%s turns it off)", o->name);
@@ -195,6 +196,17 @@ int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
         if (end == text || *end || isspace((unsigned char)*text) || !isfinite(x) || (!any && !(x >= o->lo && x <= o->hi)))
             return out_of_range(u, o, text, "a number");
         *(double *)o->to = x;
+    } else if (o->type == CLI_FLOATS) {
+        struct cli_floats l = { .n = 0 };
+        const int room = (int)(sizeof l.x / sizeof *l.x);
+        for (const char *at = text;; at = end + 1) {
+            if (l.n == room) return cli_wrong(u, "--%s: at most %d of them", o->name, room);
+            const double x = l.x[l.n++] = strtod(at, &end);
+            if (end == at || (*end && *end != ',') || isspace((unsigned char)*at) || !isfinite(x) || (!any && !(x >= o->lo && x <= o->hi)))
+                return out_of_range(u, o, text, "numbers with commas between them");
+            if (!*end) break;
+        }
+        *(struct cli_floats *)o->to = l;
     } else if (o->type == CLI_STRING) {
         *(const char **)o->to = text;
     } else if (o->type == CLI_LIST) {

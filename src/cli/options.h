@@ -9,16 +9,19 @@
 /* Exit status of the program. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_GO_ON = -1 };
 
-enum cli_type { CLI_END = 0, CLI_GROUP, CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_STRING, CLI_CHOICE, CLI_LIST };
+enum cli_type { CLI_END = 0, CLI_GROUP, CLI_FLAG, CLI_INT, CLI_FLOAT, CLI_STRING, CLI_CHOICE, CLI_LIST, CLI_FLOATS };
 
 /* Values of an option that may be given more than once. */
 struct cli_list { const char *items[16]; int n; };
+
+/* Numbers with commas between them. */
+struct cli_floats { double x[8]; int n; };
 
 /* One option. The value that *to holds before parsing is the default, and the help shows it. */
 struct cli_option {
     const char *name;            /* without dashes */
     enum cli_type type;
-    void *to;                    /* int, int64_t, double, const char *, int (index of the choice), struct cli_list */
+    void *to;                    /* int, int64_t, double, const char *, int (index of the choice), struct cli_list, struct cli_floats */
     const char *value;           /* placeholder in the help: "N", "FILE" */
     const char *help;
     double lo, hi;               /* numbers: range, inclusive; both 0 means any */
@@ -37,6 +40,8 @@ struct cli_option {
     { .name = name_, .type = CLI_FLOAT, .to = 1 ? (to_) : (double *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
 #define OPT_STRING(name_, to_, value_, help_) { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_ }
 #define OPT_LIST(name_, to_, value_, help_) { .name = name_, .type = CLI_LIST, .to = 1 ? (to_) : (struct cli_list *)0, .value = value_, .help = help_ }
+#define OPT_FLOATS(name_, to_, lo_, hi_, value_, help_) \
+    { .name = name_, .type = CLI_FLOATS, .to = 1 ? (to_) : (struct cli_floats *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
 #define OPT_CHOICE(name_, to_, choices_, help_) \
     { .name = name_, .type = CLI_CHOICE, .to = 1 ? (to_) : (int *)0, .value = "NAME", .help = help_, .choices = choices_ }
 

@@ -9,8 +9,21 @@
 static int wrong_type(const struct cli_usage *u, const struct cli_option *o, const brume_json *v)
 {
     static const char *const expected[] = { [CLI_FLAG] = "true or false", [CLI_INT] = "an integer", [CLI_FLOAT] = "a number", [CLI_STRING] = "a string",
-                                            [CLI_CHOICE] = "a string", [CLI_LIST] = "a list of strings" };
+                                            [CLI_CHOICE] = "a string", [CLI_LIST] = "a list of strings", [CLI_FLOATS] = "a number or a list of numbers" };
     return cli_wrong(u, "%s: expected %s", brume_json_where(v), expected[o->type]);
+}
+
+static int read_floats(const struct cli_usage *u, struct cli_option *o, const brume_json *v)
+{
+    const int64_t n = brume_json_typeof(v) == BRUME_JSON_ARRAY ? brume_json_count(v) : 1;
+    char all[512] = "";
+    for (int64_t i = 0; i < n; i++) {
+        const brume_json *x = brume_json_typeof(v) == BRUME_JSON_ARRAY ? brume_json_at(v, i) : v;
+        const size_t used = strlen(all);
+        if (brume_json_typeof(x) != BRUME_JSON_INT && brume_json_typeof(x) != BRUME_JSON_REAL) return wrong_type(u, o, v);
+        snprintf(all + used, sizeof all - used, "%s%.17g", i ? "," : "", brume_json_number(x, 0));
+    }
+    return cli_set(u, o, all);
 }
 
 int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume_json *v)
@@ -31,6 +44,7 @@ int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume
         if (type != BRUME_JSON_INT && type != BRUME_JSON_REAL) return wrong_type(u, o, v);
         snprintf(number, sizeof number, "%.17g", brume_json_number(v, 0));
         return cli_set(u, o, number);
+    case CLI_FLOATS: return read_floats(u, o, v);
     case CLI_LIST:
         if (type != BRUME_JSON_ARRAY) return wrong_type(u, o, v);
         for (int64_t i = 0; i < brume_json_count(v); i++) {
@@ -69,6 +83,14 @@ static void put_list(brume_json_writer *w, const struct cli_option *o)
     brume_json_end(w);
 }
 
+static void put_floats(brume_json_writer *w, const struct cli_option *o)
+{
+    const struct cli_floats *l = o->to;
+    if (l->n != 1) brume_json_begin_array(w, o->name, 1);
+    for (int i = 0; i < l->n; i++) brume_json_put_double(w, l->n == 1 ? o->name : NULL, l->x[i]);
+    if (l->n != 1) brume_json_end(w);
+}
+
 void cli_option_write(brume_json_writer *w, const struct cli_option *o)
 {
     if (o->type == CLI_FLAG) brume_json_put_bool(w, o->name, *(int *)o->to);
@@ -76,6 +98,7 @@ void cli_option_write(brume_json_writer *w, const struct cli_option *o)
     else if (o->type == CLI_FLOAT) brume_json_put_double(w, o->name, *(double *)o->to);
     else if (o->type == CLI_CHOICE) brume_json_put_string(w, o->name, o->choices[*(int *)o->to]);
     else if (o->type == CLI_LIST) put_list(w, o);
+    else if (o->type == CLI_FLOATS) put_floats(w, o);
     else brume_json_put_string(w, o->name, *(const char **)o->to);
 }
 

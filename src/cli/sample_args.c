@@ -114,6 +114,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_STRING("replay", &a->replay, "FILE.png", "draw this picture of brume sample again, to --out or FILE-replay.png; MODEL is the one that drew it unless "
                    "given, and other options change what they name"),
         OPT_LIST("lora", &a->loras, "FILE[:SCALE]", "add low-rank adapters of diffusers or kohya to the weights, times SCALE; may be given again"),
+        OPT_FLOAT("ema", &a->ema, 0, 1, "X", "of a run that keeps several averages: the one of that decay; 0: the one in the folder"),
         OPT_STRING("weights", &a->weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
 
         OPT_GROUP("Sampler"),

@@ -19,7 +19,7 @@ struct sample_args {
     double guidance, guidance_w, rescale, threshold, threshold_max, classifier_scale, rho, sigma_min, sigma_max, interval[2];
     int64_t steps, reference_steps, order, langevin_steps, correct_steps, jump_length, jump_n_sample;
     const char *sampler, *predictor, *corrector, *respacing;
-    double eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
+    double ema, eta, strength, s_churn, s_min, s_max, s_noise, langevin_step, snr, rtol, atol, flow_mu;
     int denoise_last, probability_flow;
     int32_t sections[64], n_sections;
     const char *limit;           /* memory_limit as it was given */

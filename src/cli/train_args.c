@@ -70,7 +70,15 @@ static int check(struct train_args *a)
     if (a->times && !brume_time_sampling_find(a->times)) return cli_wrong(u, "--time-sampling: there is no '%s'; %s", a->times, samplings);
     if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_wrong(u, "--lr-schedule: there is no '%s'; %s", a->lr_schedule, lr_schedules);
     if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
+    int known = a->ema_write == 0;
+    for (int i = 0; i < a->ema.n; i++) {
+        known |= a->ema.x[i] == a->ema_write;
+        for (int k = 0; k < i; k++)
+            if (a->ema.x[k] == a->ema.x[i] || a->ema.x[i] == 0) return cli_wrong(u, "--ema: decays must differ, and those behind the first be above 0");
+    }
+    if (!known) return cli_wrong(u, "--ema-write: %g is none of the decays of --ema", a->ema_write);
     if (a->task == TRAIN_AUTOENCODER) {
+        if (a->ema.n > 1 || a->validate_every || a->resume_from) return cli_wrong(u, "--task autoencoder knows one --ema, no --validate-every and no --resume-from");
         if (a->preset || a->micro_batch || a->storage || a->recompute || a->memory_limit)
             return cli_wrong(u, "--task autoencoder knows no --preset, --micro-batch, --storage, --recompute and --memory-limit");
         for (int i = 0; i <= TRAIN_WEIGHTING; i++)
@@ -100,25 +108,37 @@ static int read_files(struct train_args *a, struct cli_option *options)
 {
     char path[4096];
     int status = a->config ? read_file(a->config, options, &a->files[0]) : CLI_GO_ON;
-    if (status != CLI_GO_ON || !a->resume || !a->out || !exists(a->out, "run.json", path)) return status;
-    status = read_file(path, options, &a->files[1]);
-    if (exists(a->out, "state.safetensors", path)) return status;
+    if (status != CLI_GO_ON || !a->resume || !a->out) return status;
+    const int state = exists(a->out, "state.safetensors", path) || exists(a->out, "state.previous.safetensors", path);
+    if (exists(a->out, "run.json", path)) status = read_file(path, options, &a->files[1]);
+    else if (!state) {
+        fprintf(stderr, "brume train: %s holds no run that could go on, neither a checkpoint nor training/run.json; begin one without --resume\n", a->out);
+        return CLI_FAILED;
+    }
+    if (state || status != CLI_GO_ON) return status;
     if (!a->quiet) fprintf(stderr, "%s has no checkpoint yet; the run begins again\n", a->out);
     a->resume = 0;
     return status;
 }
 
-static int write_run(struct train_args *a, const struct cli_option *options)
+static brume_json_writer *options_text(const struct cli_option *options)
 {
     static const char *const not_saved[] = { "out", "resume", "config", "quiet", NULL };
-    a->run = brume_json_writer_new();
-    if (a->run) {
-        brume_json_begin_object(a->run, NULL);
-        brume_json_put_string(a->run, "_brume", BRUME_VERSION);
-        brume_json_put_string(a->run, "_command", usage.name);
-        cli_options_write(a->run, options, not_saved);
-        return CLI_GO_ON;
-    }
+    brume_json_writer *w = brume_json_writer_new();
+    if (!w) return NULL;
+    brume_json_begin_object(w, NULL);
+    brume_json_put_string(w, "_brume", BRUME_VERSION);
+    brume_json_put_string(w, "_command", usage.name);
+    cli_options_write(w, options, not_saved);
+    return w;
+}
+
+static int write_run(struct train_args *a, const struct cli_option *options)
+{
+    a->run = options_text(options);
+    a->plain = options_text(options);
+    if (a->plain) brume_json_end(a->plain);
+    if (a->run && a->plain) return CLI_GO_ON;
     fprintf(stderr, "brume train: out of memory\n");
     return CLI_FAILED;
 }
@@ -142,6 +162,7 @@ void train_args_clear(struct train_args *a)
     brume_json_free(a->files[0]);
     brume_json_free(a->files[1]);
     brume_json_writer_free(a->run);
+    brume_json_writer_free(a->plain);
 }
 
 int train_args_parse(int argc, char **argv, struct train_args *a)
@@ -158,7 +179,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     brume_train_config_default(&c);
     *a = (struct train_args){ .device = CLI_DEVICE_DEFAULT, .data_options = CLI_DATA_DEFAULT, .kl_weight = 1e-6, .data = "shapes", .save_every = 1000, .sample_every = 500, .report_every = 500, .samples = 60, .guidance = 2,
                               .schedule = "linear", .timesteps = 1000, .warmup = c.warmup, .lr = c.lr, .beta1 = c.beta1, .beta2 = c.beta2,
-                              .eps = c.eps, .clip = c.clip, .ema = c.ema_decay, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
+                              .eps = c.eps, .clip = c.clip, .ema = { { c.ema_decay }, 1 }, .validation = 500, .drop = c.cond_drop, .beta_start = 1e-4, .beta_end = 0.02,
                               .beta_min = 0.1, .beta_max = 20, .sigma_data = 0.5, .weighting = "simple", .snr_gamma = c.objective.snr_gamma,
                               .p2_gamma = c.objective.p2_gamma, .p2_k = c.objective.p2_k };
     struct cli_option options[] = {
@@ -167,6 +188,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches, pictures or arrays (see brume data)"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
+        OPT_STRING("resume-from", &a->resume_from, "FILE", "begin at the state in that file, such as another run's training/abort.safetensors"),
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
         OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points; default: by the data"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
@@ -223,7 +245,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_INT("batch", &a->batch, 0, 65536, "N", "images of a step; 0: as the preset says"),
         OPT_INT("micro-batch", &a->micro_batch, 0, 65536, "N", "images at once, a divisor of the batch: less memory, the same step up to roundings; 0: all"),
         OPT_CHOICE("optimizer", &a->optimizer, optimizers, "optimizer"),
-        OPT_FLOAT("lr", &a->lr, 0, 10, "X", "learning rate"),
+        OPT_FLOAT("lr", &a->lr, 0, 1e12, "X", "learning rate"),
         OPT_FLOAT("weight-decay", &a->decay, 0, 10, "X", "weight decay"),
         OPT_FLOAT("beta1", &a->beta1, 0, 0.999999, "X", "first moment's decay; momentum of sgd"),
         OPT_FLOAT("beta2", &a->beta2, 0, 0.9999999, "X", "second moment's decay"),
@@ -232,12 +254,16 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_STRING("lr-schedule", &a->lr_schedule, "NAME", lr_schedules),
         OPT_FLOAT("lr-end", &a->lr_end, 0, 10, "X", "learning rate of the last step, or the smallest one of inverse-sqrt"),
         OPT_FLOAT("clip", &a->clip, 0, 1e9, "X", "largest norm of the gradient; 0: no clipping"),
-        OPT_FLOAT("ema", &a->ema, 0, 1, "X", "decay of the averaged weights"),
+        OPT_FLOATS("ema", &a->ema, 0, 1, "X[,X]", "decay of the averaged weights; several, such as 0.999,0.9999: as many averages, the first of which the model folder gets"),
+        OPT_FLOAT("ema-write", &a->ema_write, 0, 1, "X", "the one of these decays that the folder gets instead; brume sample --ema reaches the others"),
         OPT_FLOAT("dropout", &a->dropout, 0, 0.95, "P", "dropout in the residual blocks"),
         OPT_FLOAT("minutes", &a->minutes, 0, 1e6, "M", "stop after this time, with a checkpoint; 0: no limit"),
         OPT_INT("save-every", &a->save_every, 0, 1e12, "N", "steps between checkpoints; 0: only at the end"),
         OPT_INT("sample-every", &a->sample_every, 0, 1e12, "N", "steps between pictures; 0: only at the end"),
         OPT_INT("report-every", &a->report_every, 0, 1e12, "N", "steps between new versions of RUN/report.html; 0: only at the end"),
+        OPT_INT("validate-every", &a->validate_every, 0, 1e12, "N", "steps between losses on images that training does not see, by averaged weights; 0: never"),
+        OPT_INT("validation", &a->validation, 1, 1e9, "N", "how many such images"),
+        OPT_STRING("validation-data", &a->validation_data, "DIR", "where they are; default: the test part of the data"),
         OPT_INT("samples", &a->samples, 0, 1024, "N", "images in such a picture; 0: none"),
         OPT_FLOAT("guidance", &a->guidance, -100, 100, "S", "guidance scale of such a picture (class and text models)"),
 
@@ -334,7 +360,12 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
     if (a->lr_schedule) c->lr_schedule = brume_lr_schedule_find(a->lr_schedule);
     if (a->given[TRAIN_LR_END]) c->lr_end = a->lr_end;
     if (a->given[TRAIN_CLIP]) c->clip = a->clip;
-    if (a->given[TRAIN_EMA]) c->ema_decay = a->ema;
+    if (a->given[TRAIN_EMA]) {
+        c->ema_decay = a->ema.x[0];
+        for (int i = 1; i < a->ema.n; i++) c->ema_more[i - 1] = a->ema.x[i];
+    }
+    for (int i = 1; i < a->ema.n; i++)
+        if (a->ema.x[i] == a->ema_write) c->ema_write = i;
     if (a->given[TRAIN_DROP]) c->cond_drop = a->drop;
     if (a->given[TRAIN_DROPOUT]) c->unet.dropout = (float)a->dropout;
     c->optimizer = (brume_optimizer)a->optimizer;

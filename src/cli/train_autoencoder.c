@@ -91,7 +91,7 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     c.lr_schedule = a->lr_schedule ? brume_lr_schedule_find(a->lr_schedule) : NULL;
     c.lr_end = a->lr_end;
     c.clip = a->clip;
-    c.ema_decay = a->ema;
+    c.ema_decay = a->ema.x[0];
     c.seed = (uint64_t)a->seed;
     cli_data_apply(&a->data_options, a->size, a->channels, &options);
     brume_status s = brume_dataset_open(a->data, &options, &data);

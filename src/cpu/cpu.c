@@ -278,7 +278,7 @@ static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
     return BRUME_OK;
 }
 
-static brume_status cpu_run_step(struct brume_exec *e, brume_buffer *const *slots, int step)
+static void run_step(struct brume_exec *e, brume_buffer *const *slots, int step)
 {
     void *out[BRUME_MAX_OUT];
     const struct brume_step *s = &e->steps[step];
@@ -289,14 +289,12 @@ static brume_status cpu_run_step(struct brume_exec *e, brume_buffer *const *slot
         if (s->packed.slot >= 0 && !s->pack_once) s->variant->cpu_pack(&c, at(slots, s->packed));
         s->variant->cpu(&c);
     }
-    return BRUME_OK;
 }
 
-static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots)
+static brume_status cpu_run(struct brume_exec *e, brume_buffer *const *slots, int from, int to)
 {
-    brume_status s = BRUME_OK;
-    for (int i = 0; i < e->n_steps && s == BRUME_OK; i++) s = cpu_run_step(e, slots, i);
-    return s;
+    for (int i = from; i < to; i++) run_step(e, slots, i);
+    return BRUME_OK;
 }
 
 static void peak_task(void *ctx, int64_t task, int thread)
@@ -324,7 +322,7 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 static const struct brume_backend backend = {
     .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
-    .scratch_bytes = cpu_scratch_bytes, .run_step = cpu_run_step, .measure_peak = cpu_measure_peak,
+    .scratch_bytes = cpu_scratch_bytes, .measure_peak = cpu_measure_peak,
 };
 
 brume_status brume_cpu_open(const brume_device_options *options, brume_device **out)

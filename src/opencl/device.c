@@ -44,7 +44,6 @@ static const struct brume_backend backend = {
     .exec_free = brume_cl_exec_free,
     .pack = brume_cl_pack,
     .run = brume_cl_run,
-    .run_step = brume_cl_run_step,
     .kernels = brume_cl_kernels,
     .measure_peak = brume_cl_measure_peak,
 };

@@ -462,9 +462,8 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
 }
 
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, 0, e->n_pack); }
-brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, e->n_pack, e->n); }
 
-brume_status brume_cl_run_step(struct brume_exec *e, brume_buffer *const *slots, int step)
+brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots, int from, int to)
 {
-    return run(e, slots, e->first[step], e->first[step + 1]);
+    return run(e, slots, e->first[from], e->first[to]);
 }

@@ -139,7 +139,6 @@ brume_status brume_cl_measure_peak(struct brume_device *d, double *gflops);
 brume_status brume_cl_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
 void brume_cl_exec_free(struct brume_exec *e);
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots);
-brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots);
-brume_status brume_cl_run_step(struct brume_exec *e, brume_buffer *const *slots, int step);
+brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots, int from, int to);
 
 #endif

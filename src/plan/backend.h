@@ -71,10 +71,8 @@ struct brume_backend {
     uint64_t (*scratch_bytes)(const struct brume_device *d, const struct brume_step *steps, int n);
     /* Packs the constant weights of steps with pack_once. slots: the buffer table. */
     brume_status (*pack)(struct brume_exec *e, brume_buffer *const *slots);
-    /* Runs all steps in order. Allocates nothing. */
-    brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots);
-    /* Runs one of them alone, as run does in its turn. */
-    brume_status (*run_step)(struct brume_exec *e, brume_buffer *const *slots, int step);
+    /* Runs steps from .. to - 1 in order. Allocates nothing. */
+    brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots, int from, int to);
     /* Tells the sources of the kernels from those of other versions; NULL: the version of brume does. */
     uint64_t (*kernels)(void);
     /* Multiply-add rate of the whole device in GFLOP/s, measured. */

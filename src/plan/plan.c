@@ -204,12 +204,20 @@ static brume_status begin(brume_plan *p, bool whole)
 brume_status brume_plan_run(brume_plan *p)
 {
     const brume_status s = begin(p, true);
-    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers) : s;
+    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, 0, p->n_steps) : s;
+}
+
+brume_status brume_plan_run_steps(brume_plan *p, int first, int n)
+{
+    if (first < 0 || n < 0 || n > p->n_steps - first)
+        return brume_fail(BRUME_E_ARG, "plan: there are no steps %d .. %d, the plan has %d", first, first + n - 1, p->n_steps);
+    const brume_status s = begin(p, first == 0);
+    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, first, first + n) : s;
 }
 
 brume_status brume_plan_run_step(brume_plan *p, int i)
 {
     if (i < 0 || i >= p->n_steps) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, p->n_steps);
     const brume_status s = begin(p, false);
-    return s == BRUME_OK ? p->device->backend->run_step(p->exec, p->buffers, i) : s;
+    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, i, i + 1) : s;
 }

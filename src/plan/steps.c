@@ -42,6 +42,14 @@ static void add_chain_input(brume_plan_step *out, const char *before, const stru
 
 int brume_plan_step_count(const brume_plan *p) { return p->n_steps; }
 
+int brume_plan_step_of(const brume_plan *p, brume_tensor t)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        for (int k = 0; k < p->steps[i].node->n_out; k++)
+            if (p->steps[i].node->out[k] == t) return i;
+    return -1;
+}
+
 void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out)
 {
     const struct brume_step *s = &p->steps[i];

@@ -125,11 +125,44 @@ static void head(struct page *p)
     html_add(&p->h, "</div>\n");
 }
 
+/* The last validation's losses from clean to noise. */
+static void by_time(struct page *p)
+{
+    enum { MOST = 64 };
+    double way[MOST], loss[MOST];
+    struct column c = { .step = way, .value = loss };
+    void *bytes = NULL;
+    size_t n = 0;
+    brume_json *root = NULL;
+    char *path = inside(p, "validation.jsonl");
+    if (path && p->validation.n && brume_file_read(path, (size_t)1 << 30, &bytes, &n) == BRUME_OK) {
+        char *text = bytes, *end = strrchr(text, '\n'); /* what follows is being written */
+        while (end && end > text && end[-1] == '\n') end--;
+        if (end) *end = 0;
+        char *begin = end ? strrchr(text, '\n') : NULL;
+        begin = begin ? begin + 1 : text;
+        if (end && brume_json_parse(begin, (size_t)(end - begin), path, &root) != BRUME_OK) root = NULL;
+    }
+    const brume_json *list = brume_json_find(root, "by_time");
+    const int64_t bins = brume_json_typeof(list) == BRUME_JSON_ARRAY ? brume_json_count(list) : 0;
+    for (int64_t k = 0; k < bins && c.n < MOST; k++) {
+        const double x = brume_json_number(brume_json_at(list, k), NAN);
+        if (!isfinite(x)) continue;
+        way[c.n] = 100 * ((double)k + 0.5) / (double)bins;
+        loss[c.n++] = x;
+    }
+    if (c.n) chart_add(&p->h, "Validation loss by time", "percent of the way from clean to noise", CHART_LOG, &(struct chart_line){ "loss", &c }, 1);
+    brume_json_free(root);
+    free(bytes);
+    free(path);
+}
+
 static void curves(struct page *p)
 {
     html_add(&p->h, "<h2>Curves</h2>\n<div class=\"charts\">\n");
     const struct chart_line loss[] = { { "training", &p->log[LOSS] }, { "validation", &p->validation } };
     chart_add(&p->h, "Loss", "", CHART_LOG, loss, p->validation.n ? 2 : 1);
+    by_time(p);
     chart_add(&p->h, "Gradient norm", "", CHART_LOG, &(struct chart_line){ "norm", &p->log[GRAD_NORM] }, 1);
     chart_add(&p->h, "Learning rate", "", CHART_LINEAR, &(struct chart_line){ "rate", &p->log[LR] }, 1);
     chart_add(&p->h, "Speed", "images per second", CHART_LINEAR, &(struct chart_line){ "images/s", &p->log[RATE] }, 1);

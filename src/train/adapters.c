@@ -78,7 +78,7 @@ brume_status brume_adapters_start(struct brume_trainer *t)
     if (!fresh) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
     brume_params_init(t->graph, t->params, t->config.seed, fresh);
     brume_status s = brume_plan_write(t->update.plan, t->update.params, fresh, bytes);
-    if (s == BRUME_OK) s = brume_plan_write(t->update.plan, t->update.ema, fresh, bytes);
+    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++) s = brume_plan_write(t->update.plan, t->update.ema[i], fresh, bytes);
     free(fresh);
     return s;
 }

@@ -50,7 +50,7 @@ static brume_status start(brume_autoencoder_trainer *t, const brume_autoencoder 
     if (s == BRUME_OK && a->n_params != t->n_params)
         s = brume_fail(BRUME_E_ARG, "training begins from %lld parameters, the autoencoder to be trained has %lld", (long long)a->n_params, (long long)t->n_params);
     if (s == BRUME_OK) s = brume_plan_write(t->plan, t->slab, a->params, (size_t)t->n_params * 4);
-    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->update.ema, a->params, (size_t)t->n_params * 4);
+    if (s == BRUME_OK) s = brume_plan_write(t->plan, t->update.ema[0], a->params, (size_t)t->n_params * 4);
     brume_autoencoder_free(fresh);
     return s;
 }
@@ -147,7 +147,7 @@ brume_status brume_autoencoder_trainer_get(brume_autoencoder_trainer *t, int ema
     brume_autoencoder *a = NULL;
     *out = NULL;
     brume_status s = brume_autoencoder_new(&t->autoencoder, 0, &a);
-    if (s == BRUME_OK) s = brume_plan_read(t->plan, ema ? t->update.ema : t->slab, a->params, (size_t)t->n_params * 4);
+    if (s == BRUME_OK) s = brume_plan_read(t->plan, ema ? t->update.ema[0] : t->slab, a->params, (size_t)t->n_params * 4);
     if (s != BRUME_OK) brume_autoencoder_free(a);
     else *out = a;
     return s;

@@ -19,7 +19,7 @@ struct brume_autoencoder_trainer {
     struct brume_update update;
     int64_t done, n_params, latent, image;  /* values of a latent and of an image */
     float *images, *noise;
-    bool other_kernels;                     /* see struct brume_trainer */
+    struct brume_resumed resumed;
 };
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "base/file.h"
 #include "brume/image.h"
 #include "train/autoencoder.h"
 #include "train/learner.h"
@@ -17,12 +16,13 @@ static struct brume_state state_of(brume_autoencoder_trainer *t, char objective[
 {
     snprintf(objective, 100, "autoencoder, %s, KL weight %.9g", t->objective.reconstruction == BRUME_RECONSTRUCTION_L1 ? "l1" : "l2", t->objective.kl_weight);
     return (struct brume_state){ .update = &t->update, .config = &t->config, .n_params = t->n_params, .done = &t->done, .objective = objective,
-                                 .plan = t->plan, .other_kernels = &t->other_kernels };
+                                 .plan = t->plan, .resumed = &t->resumed };
 }
 
 /* With the factor that its latents need. */
-static brume_status save_model(brume_autoencoder_trainer *t, const char *folder)
+static brume_status save_model(void *self, const char *folder)
 {
+    brume_autoencoder_trainer *t = self;
     brume_autoencoder *a = NULL;
     brume_status s = brume_autoencoder_trainer_get(t, 1, &a);
     if (s == BRUME_OK) s = brume_autoencoder_estimate_scaling(t->device, a, t->data, SCALING_IMAGES, t->config.seed);
@@ -36,19 +36,15 @@ static brume_status save_model(brume_autoencoder_trainer *t, const char *folder)
 
 brume_status brume_autoencoder_trainer_save(brume_autoencoder_trainer *t, const char *folder, int64_t note)
 {
-    char training[4096], objective[100];
-    snprintf(training, sizeof training, "%s/training", folder);
+    char objective[100];
     const struct brume_state x = state_of(t, objective);
-    brume_status s = brume_make_folders(training);
-    if (s == BRUME_OK) s = brume_state_save(&x, folder, note);
-    if (s == BRUME_OK) s = save_model(t, folder);
-    return s == BRUME_OK ? s : brume_fail_in(s, "checkpoint of step %lld in %s", (long long)t->done, folder);
+    return brume_state_save(&x, folder, note, save_model, t);
 }
 
 brume_status brume_autoencoder_trainer_resume(brume_autoencoder_trainer *t, const char *folder, int64_t *note)
 {
     char objective[100];
-    brume_safetensors *f;
+    brume_safetensors *f = NULL;
     const struct brume_state x = state_of(t, objective);
     brume_status s = brume_state_open(&x, folder, &f);
     if (s == BRUME_OK) s = brume_state_read(&x, f, note);
@@ -86,7 +82,14 @@ brume_status brume_autoencoder_trainer_preview(brume_autoencoder_trainer *t, int
 static brume_status step(void *self, brume_train_result *r) { return brume_autoencoder_trainer_step(self, r); }
 static brume_status save(void *self, const char *folder, int64_t note) { return brume_autoencoder_trainer_save(self, folder, note); }
 static brume_status resume(void *self, const char *folder, int64_t *note) { return brume_autoencoder_trainer_resume(self, folder, note); }
-static const char *warning(void *self) { return brume_state_warning(((const brume_autoencoder_trainer *)self)->other_kernels); }
+static brume_status finish(void *self, const char *folder, bool *was_unfinished) { return brume_state_finish(folder, was_unfinished, save_model, self); }
+
+static const char *warning(void *self)
+{
+    const brume_autoencoder_trainer *t = self;
+    return t->resumed.warning[0] ? t->resumed.warning : NULL;
+}
+
 static brume_status picture(void *self, const brume_run_options *o, const char *path) { return brume_autoencoder_trainer_preview(self, o->sample_count, path); }
 
 static void write_parts(void *self, const brume_train_result *r, FILE *log)
@@ -97,7 +100,7 @@ static void write_parts(void *self, const brume_train_result *r, FILE *log)
 
 brume_status brume_autoencoder_run(brume_autoencoder_trainer *t, const brume_run_options *o)
 {
-    const struct brume_learner learner = { .self = t, .config = &t->config, .done = &t->done, .step = step, .save = save, .resume = resume, .warning = warning,
+    const struct brume_learner learner = { .self = t, .config = &t->config, .done = &t->done, .step = step, .save = save, .resume = resume, .finish = finish, .warning = warning,
                                    .picture = picture, .log = write_parts };
     return brume_learner_run(&learner, o);
 }

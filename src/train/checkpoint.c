@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "base/file.h"
 #include "brume/model.h"
 #include "train/state.h"
 
@@ -40,11 +39,12 @@ static struct brume_state state_of(struct brume_trainer *t, char objective[OBJEC
 {
     objective_text(&t->config, objective);
     return (struct brume_state){ .update = &t->update, .config = &t->config, .n_params = t->n_params, .done = &t->done, .objective = objective,
-                                 .weights = t->weights_hash, .times = t->time_sampler, .plan = t->plan, .other_kernels = &t->other_kernels };
+                                 .weights = t->weights_hash, .times = t->time_sampler, .plan = t->plan, .resumed = &t->resumed };
 }
 
-static brume_status save_model(struct brume_trainer *t, const char *folder)
+static brume_status save_model(void *self, const char *folder)
 {
+    struct brume_trainer *t = self;
     if (brume_trainer_adapts(&t->config)) return brume_adapters_save(t, folder);
     const brume_train_text *text = &t->config.text;
     const int64_t n_text = t->text.n_params;
@@ -67,13 +67,32 @@ static brume_status save_model(struct brume_trainer *t, const char *folder)
 
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note)
 {
-    char training[4096], objective[OBJECTIVE_TEXT];
-    snprintf(training, sizeof training, "%s/training", folder);
-    brume_status s = brume_make_folders(training);
+    char objective[OBJECTIVE_TEXT];
     const struct brume_state x = state_of(t, objective);
-    if (s == BRUME_OK) s = brume_state_save(&x, folder, note);
-    if (s == BRUME_OK) s = save_model(t, folder);
-    return s == BRUME_OK ? s : brume_fail_in(s, "checkpoint of step %" PRId64 " in %s", t->done, folder);
+    return brume_state_save(&x, folder, note, save_model, t);
+}
+
+brume_status brume_trainer_finish_save(struct brume_trainer *t, const char *folder, bool *was_unfinished)
+{
+    return brume_state_finish(folder, was_unfinished, save_model, t);
+}
+
+brume_status brume_trainer_save_abort(struct brume_trainer *t, const char *path)
+{
+    const int32_t n = t->config.batch;
+    char objective[OBJECTIVE_TEXT], *items = malloc((size_t)n * 21 + 1);
+    brume_status s = items ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
+    size_t used = 0;
+    const struct brume_state x = state_of(t, objective);
+    if (items) *items = 0;
+    for (int32_t i = 0; s == BRUME_OK && t->loader && i < n; i++) {
+        int64_t item = 0;
+        s = brume_loader_index(t->loader, t->done * n + i, &item);
+        used += (size_t)sprintf(items + used, "%s%" PRId64, i ? "," : "", item);
+    }
+    if (s == BRUME_OK) s = brume_state_write(&x, path, 0, items);
+    free(items);
+    return s;
 }
 
 /* Do two configs describe the same noise process? */
@@ -130,7 +149,7 @@ static brume_status check_same_process(const struct brume_trainer *t, const char
 brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t *note)
 {
     char objective[OBJECTIVE_TEXT];
-    brume_safetensors *f;
+    brume_safetensors *f = NULL;
     const struct brume_state x = state_of(t, objective);
     brume_status s = brume_state_open(&x, folder, &f);
     if (s == BRUME_OK) s = check_same_process(t, folder);
@@ -139,4 +158,22 @@ brume_status brume_trainer_resume(brume_trainer *t, const char *folder, int64_t 
     return s == BRUME_OK ? s : brume_fail_in(s, "cannot resume");
 }
 
-const char *brume_trainer_resume_warning(const brume_trainer *t) { return brume_state_warning(t->other_kernels); }
+brume_status brume_trainer_resume_file(brume_trainer *t, const char *path)
+{
+    char folder[4096], objective[OBJECTIVE_TEXT];
+    brume_safetensors *f = NULL;
+    const struct brume_state x = state_of(t, objective);
+    snprintf(folder, sizeof folder, "%s", path);
+    for (int i = 0; i < 2; i++) { /* RUN/training/FILE */
+        char *slash = strrchr(folder, '/');
+        if (slash) *slash = 0;
+        else snprintf(folder, sizeof folder, strcmp(folder, ".") ? "." : "..");
+    }
+    brume_status s = brume_state_open_path(&x, path, &f);
+    if (s == BRUME_OK) s = check_same_process(t, folder);
+    if (s == BRUME_OK) s = brume_state_read(&x, f, NULL);
+    brume_safetensors_close(f);
+    return s == BRUME_OK ? s : brume_fail_in(s, "cannot go on from a state");
+}
+
+const char *brume_trainer_resume_warning(const brume_trainer *t) { return t->resumed.warning[0] ? t->resumed.warning : NULL; }

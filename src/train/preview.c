@@ -64,7 +64,7 @@ static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, co
         .prediction_type = scheduler.prediction_type, .labels = told->labels, .null_label = t->config.unet.num_class_embeds - 1,
         .context = told->context, .tokens = t->text.tokens, .null_context = told->null_context,
         .guidance.scale = told->labels || told->context ? guidance : 1,
-        .weights = told->params ? NULL : brume_plan_buffer(t->update.plan, t->update.ema), .arena = t->plan,
+        .weights = told->params ? NULL : brume_plan_buffer(t->update.plan, brume_trainer_ema(t)), .arena = t->plan,
     };
     brume_sampler_options so;
     choose_sampler(&scheduler, &so);

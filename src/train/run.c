@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,18 +41,27 @@ static brume_status join(char *path, size_t size, const char *folder, const char
     return n > 0 && (size_t)n < size ? BRUME_OK : brume_fail(BRUME_E_ARG, "the folder's path is too long: %s", folder);
 }
 
-/* Opens the log; lines that the last checkpoint does not know of are cut off, they will be written again. */
-static brume_status open_log(struct run *r, int64_t keep)
+/* Cuts off the lines of steps behind `done`, which will be written again, and a line that is torn. */
+static brume_status cut_lines(const char *path, int64_t done)
+{
+    char line[4096];
+    long keep = 0;
+    long long step;
+    FILE *f = fopen(path, "r");
+    if (!f) return BRUME_OK;
+    while (fgets(line, sizeof line, f) && sscanf(line, "{\"step\": %lld", &step) == 1 && step <= done && strchr(line, '\n')) keep = ftell(f);
+    fclose(f);
+    return truncate(path, keep) ? brume_fail(BRUME_E_IO, "%s: cannot shorten: %s", path, strerror(errno)) : BRUME_OK;
+}
+
+static brume_status open_log(struct run *r)
 {
     char path[4096];
     brume_status s = join(path, sizeof path, r->o->folder, "training/log.jsonl");
+    if (s == BRUME_OK) s = cut_lines(path, *r->learner->done);
     if (s != BRUME_OK) return s;
     r->log = fopen(path, "a");
-    if (!r->log) return brume_fail(BRUME_E_IO, "%s: cannot open the log: %s", path, strerror(errno));
-    struct stat st;
-    if (!fstat(fileno(r->log), &st) && st.st_size > keep && ftruncate(fileno(r->log), keep))
-        return brume_fail(BRUME_E_IO, "%s: cannot shorten the log: %s", path, strerror(errno));
-    return fseek(r->log, 0, SEEK_END) ? brume_fail(BRUME_E_IO, "%s: %s", path, strerror(errno)) : BRUME_OK;
+    return r->log ? BRUME_OK : brume_fail(BRUME_E_IO, "%s: cannot open the log: %s", path, strerror(errno));
 }
 
 static brume_status write_log(struct run *r, const brume_train_result *x, double rate)
@@ -67,10 +75,47 @@ static brume_status write_log(struct run *r, const brume_train_result *x, double
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
 }
 
+static brume_status cut_validations(const struct run *r)
+{
+    char path[4096];
+    const brume_status s = join(path, sizeof path, r->o->folder, "training/validation.jsonl");
+    return s == BRUME_OK ? cut_lines(path, *r->learner->done) : s;
+}
+
+static void put_loss(FILE *f, const char *before, double x)
+{
+    if (isfinite(x)) fprintf(f, "%s%.7g", before, x);
+    else fprintf(f, "%snull", before); /* JSON knows no NaN */
+}
+
+static brume_status validate(struct run *r)
+{
+    struct brume_validation_result x;
+    char path[4096];
+    const double begun = now();
+    brume_status s = r->learner->validate(r->learner->self, &x);
+    if (s == BRUME_OK) s = join(path, sizeof path, r->o->folder, "training/validation.jsonl");
+    FILE *f = s == BRUME_OK ? fopen(path, "a") : NULL;
+    if (s == BRUME_OK && !f) return brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (s != BRUME_OK) return s;
+    fprintf(f, "{\"step\": %" PRId64, *r->learner->done);
+    put_loss(f, ", \"loss\": ", x.loss);
+    fprintf(f, ", \"by_time\": [");
+    for (int k = 0; k < BRUME_VALIDATION_BINS; k++) put_loss(f, k ? ", " : "", x.by_time[k]);
+    fprintf(f, "], \"images\": %" PRId64 ", \"seconds\": %.3f}\n", x.images, now() - begun);
+    const int failed = fflush(f) || fsync(fileno(f));
+    if (fclose(f) || failed) return brume_fail(BRUME_E_IO, "%s: %s", path, strerror(errno));
+    char text[64];
+    snprintf(text, sizeof text, "validation loss %.4f", x.loss);
+    tell(r, "step %" PRId64 ": %s", *r->learner->done, text);
+    return BRUME_OK;
+}
+
 static brume_status checkpoint(struct run *r)
 {
-    if (fflush(r->log)) return brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno));
-    brume_status s = r->learner->save(r->learner->self, r->o->folder, (int64_t)ftell(r->log));
+    if (fflush(r->log) || fsync(fileno(r->log))) /* or a state might reach the disk before its lines */
+        return brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno));
+    brume_status s = r->learner->save(r->learner->self, r->o->folder, 0);
     if (s == BRUME_OK) tell(r, "checkpoint of step %" PRId64 " in %s", *r->learner->done, r->o->folder);
     return s;
 }
@@ -105,6 +150,22 @@ static void tell_waiting(const struct run *r)
     if (r->o->event && r->stepping > 0) r->o->event(r->o->ctx, text);
 }
 
+/* A step that failed: its state is kept, and the message says how to see it again. */
+static brume_status abort_run(struct run *r)
+{
+    const struct brume_learner *l = r->learner;
+    char path[4096], why[1400], what[320] = "", again[4096] = "";
+    snprintf(why, sizeof why, "%s", brume_error());
+    if (join(path, sizeof path, r->o->folder, "training/abort.safetensors") != BRUME_OK || l->keep(l->self, path) != BRUME_OK)
+        snprintf(again, sizeof again, "\nits state could not be saved: %.1000s", brume_error());
+    else if (r->o->config)
+        snprintf(again, sizeof again, "\nthe state before that step is in %.1000s; again: brume train --config %.1000s/training/run.json --resume-from %.1000s --out NEW",
+                 path, r->o->folder, path);
+    else snprintf(again, sizeof again, "\nthe state before that step is in %.1000s", path);
+    if (l->find(l->self, what) != BRUME_OK) what[0] = 0; /* not enough memory to look */
+    return brume_fail(BRUME_E_NUMERIC, "%s%s%s%s", why, what[0] ? "\nthe first that is not finite: " : "", what, again);
+}
+
 static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
 
 static brume_status loop(struct run *r)
@@ -116,7 +177,7 @@ static brume_status loop(struct run *r)
     brume_status s = BRUME_OK;
     while (s == BRUME_OK && *done < steps) {
         brume_train_result x;
-        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s;
+        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s == BRUME_E_NUMERIC && r->learner->keep ? abort_run(r) : s;
         const double t = now(), speed = r->learner->config->batch / fmax(t - last, 1e-9);
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
         r->stepping += t - last;
@@ -125,7 +186,8 @@ static brume_status loop(struct run *r)
         if ((s = write_log(r, &x, rate)) != BRUME_OK) return s;
         if (o->progress) o->progress(o->ctx, *done, steps, &x, rate);
         const bool end = *done == steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
-        if (due(o->sample_every, *done) || end) s = preview(r);
+        if (r->learner->validate && (due(o->validate_every, *done) || end)) s = validate(r);
+        if (s == BRUME_OK && (due(o->sample_every, *done) || end)) s = preview(r);
         if (s == BRUME_OK && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
         if (s == BRUME_OK && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
         if (end || stop) tell_waiting(r);
@@ -145,24 +207,41 @@ static brume_status write_config(const brume_run_options *o)
     return s == BRUME_OK ? brume_file_write(path, o->config, strlen(o->config)) : s;
 }
 
+/* Where to begin: at a checkpoint, which a run that goes on has; at a state given; or at step 0. */
+static brume_status begin(struct run *r)
+{
+    const brume_run_options *o = r->o;
+    const struct brume_learner *l = r->learner;
+    char path[4096];
+    bool unfinished = false;
+    brume_status s = join(path, sizeof path, o->folder, "training/state.safetensors");
+    brume_remove_unfinished(o->folder, 2);
+    if (s == BRUME_OK && o->resume) {
+        s = l->resume(l->self, o->folder, NULL);
+        const char *warning = s == BRUME_OK ? l->warning(l->self) : NULL;
+        if (warning && o->event) o->event(o->ctx, warning);
+        if (s == BRUME_OK) s = l->finish(l->self, o->folder, &unfinished);
+        if (unfinished && s == BRUME_OK) tell(r, "the model of step %" PRId64 " in %s is written again: the run ended while it was saved", *r->learner->done, o->folder);
+        return s;
+    }
+    if (s == BRUME_OK && brume_is_file(path))
+        return brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
+    return s == BRUME_OK && o->resume_from && l->resume_file ? l->resume_file(l->self, o->resume_from) : s;
+}
+
 brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o)
 {
     struct run r = { .learner = learner, .o = o, .started = now() };
     char path[4096];
-    int64_t log_bytes = 0;
     int lock = -1;
     brume_status s = join(path, sizeof path, o->folder, "training/samples");
     if (s == BRUME_OK) s = brume_make_folders(path);
     if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/lock");
     if (s == BRUME_OK) s = brume_lock_take(path, o->folder, &lock);
-    if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/state.safetensors");
-    if (s == BRUME_OK && o->resume) s = learner->resume(learner->self, o->folder, &log_bytes);
-    else if (s == BRUME_OK && brume_is_file(path))
-        s = brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
-    const char *warning = s == BRUME_OK && o->resume ? learner->warning(learner->self) : NULL;
-    if (warning && o->event) o->event(o->ctx, warning);
+    if (s == BRUME_OK) s = begin(&r);
     if (s == BRUME_OK) s = write_config(o);
-    if (s == BRUME_OK) s = open_log(&r, log_bytes);
+    if (s == BRUME_OK) s = open_log(&r);
+    if (s == BRUME_OK) s = cut_validations(&r);
     if (s == BRUME_OK) s = loop(&r);
     if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
     brume_lock_drop(lock);

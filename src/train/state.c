@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The state of a run as one safetensors file: written in pieces from where it is, so that no host copy of a whole slab is made. */
+ * The state of a run: what stands in its file, and how that and the model beside it are replaced. */
 #include "train/state.h"
 
 #include <errno.h>
@@ -9,38 +9,37 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/file.h"
+#include "train/state_file.h"
 
-#define STATE_TENSORS 4
-#define CHUNK 65536 /* values read at once */
+#define STATE_TENSORS (3 + BRUME_MAX_EMAS)
+#define EMA_TEXT 256
 #define TIMES "times" /* what the drawing of times has learnt */
 
-struct part { const char *name; brume_tensor tensor; };
+struct part { char name[32]; brume_tensor tensor; };
 
-static int parts(const struct brume_update *u, struct part s[STATE_TENSORS])
+static double decay_of(const brume_train_config *c, int i) { return i ? c->ema_more[i - 1] : c->ema_decay; }
+
+/* The first average is "ema" whatever its decay, so that a run may go on with another one. */
+static int parts(const struct brume_state *x, struct part s[STATE_TENSORS])
 {
+    const struct brume_update *u = x->update;
     int n = 0;
     s[n++] = (struct part){ "params", u->params };
-    s[n++] = (struct part){ "ema", u->ema };
+    for (int i = 0; i < u->n_ema; i++, n++) {
+        s[n].tensor = u->ema[i];
+        if (i) snprintf(s[n].name, sizeof s[n].name, "ema.%.9g", decay_of(x->config, i));
+        else snprintf(s[n].name, sizeof s[n].name, "ema");
+    }
     s[n++] = (struct part){ "optimizer.m", u->m };
     if (u->v != BRUME_NONE) s[n++] = (struct part){ "optimizer.v", u->v };
     return n;
 }
 
-static brume_status state_path(const char *folder, char *path, size_t size)
+static void ema_text(const struct brume_state *x, char text[EMA_TEXT])
 {
-    const int n = snprintf(path, size, "%s/training/state.safetensors", folder);
-    return n > 0 && (size_t)n < size ? BRUME_OK : brume_fail(BRUME_E_ARG, "the folder's path is too long: %s", folder);
-}
-
-/* Values of a tensor of the file: of the plan's memory, or of the host's. */
-struct source { brume_buffer *buffer; const float *host; };
-
-static brume_status read_values(const void *from, int64_t first, int64_t n, void *dst)
-{
-    const struct source *x = from;
-    if (x->buffer) return brume_buffer_read(x->buffer, (size_t)first * sizeof(float), dst, (size_t)n * sizeof(float));
-    memcpy(dst, x->host + first, (size_t)n * sizeof(float));
-    return BRUME_OK;
+    int used = 0;
+    for (int i = 0; i < x->update->n_ema; i++) used += snprintf(text + used, EMA_TEXT - (size_t)used, "%s%.9g", i ? "," : "", decay_of(x->config, i));
 }
 
 /* The tuned kernels of the trainer, as text: with others the same step has other last bits. */
@@ -51,26 +50,19 @@ static void tuning_text(const struct brume_state *x, char text[32])
     snprintf(text, 32, "%016" PRIx64, h);
 }
 
-brume_status brume_state_save(const struct brume_state *x, const char *folder, int64_t note)
+brume_status brume_state_write(const struct brume_state *x, const char *path, int64_t note, const char *items)
 {
-    char path[4096], step[32], seed[32], batch[32], note_text[32], scale[32], good[32], skipped[32], weights[32], tuning[32];
+    char step[32], seed[32], batch[32], note_text[32], scale[32], good[32], skipped[32], weights[32], tuning[32], ema[EMA_TEXT];
     struct part part[STATE_TENSORS];
-    struct source from[STATE_TENSORS + 1];
-    brume_st_item items[STATE_TENSORS + 1];
+    struct brume_state_tensor tensors[STATE_TENSORS + 1];
     int64_t n_times = 0;
-    int n = parts(x->update, part);
-    brume_status s = state_path(folder, path, sizeof path);
-    for (int i = 0; i < n; i++) {
-        from[i] = (struct source){ .buffer = brume_plan_buffer(x->update->plan, part[i].tensor) };
-        items[i] = (brume_st_item){ .name = part[i].name, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &x->n_params, .data = &from[i] };
-    }
+    int n = parts(x, part);
+    for (int i = 0; i < n; i++)
+        tensors[i] = (struct brume_state_tensor){ .name = part[i].name, .n = x->n_params, .buffer = brume_plan_buffer(x->update->plan, part[i].tensor) };
     const float *times = x->times ? brume_time_sampler_state(x->times, &n_times) : NULL;
-    if (times) {
-        from[n] = (struct source){ .host = times };
-        items[n] = (brume_st_item){ .name = TIMES, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &n_times, .data = &from[n] };
-        n++;
-    }
+    if (times) tensors[n++] = (struct brume_state_tensor){ .name = TIMES, .n = n_times, .host = times };
     tuning_text(x, tuning);
+    ema_text(x, ema);
     snprintf(step, sizeof step, "%" PRId64, *x->done);
     snprintf(seed, sizeof seed, "%" PRIu64, x->config->seed);
     snprintf(batch, sizeof batch, "%d", x->config->batch);
@@ -79,11 +71,54 @@ brume_status brume_state_save(const struct brume_state *x, const char *folder, i
     snprintf(good, sizeof good, "%" PRId64, x->update->good_steps);
     snprintf(skipped, sizeof skipped, "%" PRId64, x->update->skipped);
     snprintf(weights, sizeof weights, "%" PRIu64, x->weights);
-    const char *metadata[] = { "brume.step", step, "brume.seed", seed, "brume.batch", batch, "brume.optimizer", brume_optimizer_name(x->config->optimizer),
-                               "brume.objective", x->objective, "brume.note", note_text, "brume.loss_scale", scale,
-                               "brume.good_steps", good, "brume.skipped_steps", skipped, "brume.weights", weights, "brume.tuning", tuning, NULL };
-    if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, metadata, read_values);
+    const struct brume_state_text texts[] = {
+        { "brume.step", step }, { "brume.seed", seed }, { "brume.batch", batch }, { "brume.optimizer", brume_optimizer_name(x->config->optimizer) },
+        { "brume.objective", x->objective }, { "brume.note", note_text }, { "brume.loss_scale", scale }, { "brume.good_steps", good },
+        { "brume.skipped_steps", skipped }, { "brume.weights", weights }, { "brume.tuning", tuning }, { "brume.ema", ema }, { "brume.items", items } };
+    return brume_state_file_write(path, tensors, n, texts, (int)(sizeof texts / sizeof *texts) - !items);
+}
+
+#define UNFINISHED "unfinished" /* the mark */
+
+static brume_status unmark(const char *mark)
+{
+    return remove(mark) && errno != ENOENT ? brume_fail(BRUME_E_IO, "%s: cannot remove: %s", mark, strerror(errno)) : BRUME_OK;
+}
+
+static brume_status put_state(const struct brume_state *x, const char *folder, int64_t note)
+{
+    char next[4096];
+    brume_status s = brume_state_file_path(folder, "state.next.safetensors", next);
+    if (s == BRUME_OK) s = brume_state_write(x, next, note, NULL);
+    if (s == BRUME_OK) s = brume_state_file_advance(folder, !x->resumed->newest_damaged);
+    if (s == BRUME_OK) x->resumed->newest_damaged = false;
     return s;
+}
+
+brume_status brume_state_save(const struct brume_state *x, const char *folder, int64_t note, brume_save_model *model, void *self)
+{
+    char state[4096], mark[4096], training[4096];
+    snprintf(training, sizeof training, "%s/training", folder);
+    brume_status s = brume_state_file_path(folder, "state.safetensors", state);
+    if (s == BRUME_OK) s = brume_state_file_path(folder, UNFINISHED, mark);
+    if (s == BRUME_OK) s = brume_make_folders(training);
+    if (s == BRUME_OK) s = brume_file_write(mark, "", 0);
+    /* The first state comes behind the model, whose config a resume reads; later ones before it, so that no model is ahead of the state. */
+    const bool first = s == BRUME_OK && !brume_is_file(state);
+    if (s == BRUME_OK && first) s = model(self, folder);
+    if (s == BRUME_OK) s = put_state(x, folder, note);
+    if (s == BRUME_OK && !first) s = model(self, folder);
+    if (s == BRUME_OK) s = unmark(mark);
+    return s == BRUME_OK ? s : brume_fail_in(s, "checkpoint of step %" PRId64 " in %s", *x->done, folder);
+}
+
+brume_status brume_state_finish(const char *folder, bool *was_unfinished, brume_save_model *model, void *self)
+{
+    char mark[4096];
+    brume_status s = brume_state_file_path(folder, UNFINISHED, mark);
+    *was_unfinished = s == BRUME_OK && brume_is_file(mark);
+    if (*was_unfinished) s = model(self, folder);
+    return s == BRUME_OK && *was_unfinished ? unmark(mark) : s;
 }
 
 /* A number of the state's metadata. */
@@ -123,17 +158,22 @@ static brume_status check_same_run(const struct brume_state *x, const brume_safe
 static brume_status read_tensors(const struct brume_state *x, const brume_safetensors *f)
 {
     struct part part[STATE_TENSORS];
-    const int n = parts(x->update, part);
-    float *host = malloc(CHUNK * sizeof *host);
+    const int n = parts(x, part);
+    float *host = malloc(BRUME_STATE_CHUNK * sizeof *host);
     brume_status s = host ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
     for (int i = 0; s == BRUME_OK && i < n; i++) {
         const brume_st_tensor *t = brume_safetensors_find(f, part[i].name);
+        const char *emas = brume_safetensors_metadata(f, "brume.ema");
+        if (!t && !strncmp(part[i].name, "ema.", 4)) {
+            s = brume_fail(BRUME_E_ARG, "%s: this run has no average of decay %s, it has %s", brume_safetensors_name(f), part[i].name + 4, emas ? emas : "one");
+            break;
+        }
         if (!t || t->count != x->n_params)
             s = brume_fail(BRUME_E_SHAPE, "%s: tensor '%s' expects %" PRId64 " values, the file has %" PRId64 "; was it another model?",
                            brume_safetensors_name(f), part[i].name, x->n_params, t ? t->count : 0);
         brume_buffer *to = brume_plan_buffer(x->update->plan, part[i].tensor);
-        for (int64_t at = 0; s == BRUME_OK && at < x->n_params; at += CHUNK) {
-            const int64_t m = x->n_params - at < CHUNK ? x->n_params - at : CHUNK;
+        for (int64_t at = 0; s == BRUME_OK && at < x->n_params; at += BRUME_STATE_CHUNK) {
+            const int64_t m = x->n_params - at < BRUME_STATE_CHUNK ? x->n_params - at : BRUME_STATE_CHUNK;
             if ((s = brume_st_read_f32(t, at, m, host)) == BRUME_OK) s = brume_buffer_write(to, (size_t)at * sizeof *host, host, (size_t)m * sizeof *host);
         }
     }
@@ -168,23 +208,25 @@ static brume_status read_loss_scale(struct brume_update *u, brume_storage storag
 /* States from before there was tuning were trained without. */
 static void compare_tuning(const struct brume_state *x, const brume_safetensors *f)
 {
-    char now[32];
+    char now[32], *text = x->resumed->warning;
+    const size_t used = strlen(text);
     const char *then = brume_safetensors_metadata(f, "brume.tuning");
     tuning_text(x, now);
-    *x->other_kernels = strcmp(then ? then : "0000000000000000", now) != 0;
-}
-
-const char *brume_state_warning(bool other_kernels)
-{
-    return other_kernels ? "other kernels are tuned than when this run was saved: from here on it may differ in last bits from a run without interruption" : NULL;
+    if (strcmp(then ? then : "0000000000000000", now))
+        snprintf(text + used, sizeof x->resumed->warning - used, "%sother kernels are tuned than when this run was saved: from here on it may differ in last bits "
+                 "from a run without interruption", used ? "; " : "");
 }
 
 brume_status brume_state_open(const struct brume_state *x, const char *folder, brume_safetensors **out)
 {
-    char path[4096];
-    *out = NULL;
-    brume_status s = state_path(folder, path, sizeof path);
-    if (s == BRUME_OK) s = brume_safetensors_open(path, out);
+    const brume_status s = brume_state_file_find(folder, out, &x->resumed->newest_damaged, x->resumed->warning);
+    return s == BRUME_OK ? check_same_run(x, *out) : s;
+}
+
+brume_status brume_state_open_path(const struct brume_state *x, const char *path, brume_safetensors **out)
+{
+    *x->resumed = (struct brume_resumed){ 0 };
+    const brume_status s = brume_state_file_open(path, out);
     return s == BRUME_OK ? check_same_run(x, *out) : s;
 }
 

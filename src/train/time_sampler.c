@@ -154,6 +154,8 @@ double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64
     return along(s, unit(&r));
 }
 
+double brume_time_sampler_at(const brume_time_sampler *s, double part) { return along(s, part); }
+
 int brume_time_sampler_learns(const brume_time_sampler *s) { return s->state != NULL; }
 
 void brume_time_sampler_learn(brume_time_sampler *s, double u, double loss)

@@ -65,7 +65,7 @@ static brume_status build(struct brume_trainer *t)
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
     const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context,
                                      .lora = brume_adapters_for(t, BRUME_LORA_OF_UNET) };
-    const brume_tensor out = brume_unet2d(g, &c->unet, t->weights, &in, &dropout);
+    const brume_tensor out = brume_unet2d(g, &c->unet, t->weights, &in, t->evaluates ? NULL : &dropout);
     if (brume_trainer_adapts(c) && !brume_param_count(g, t->params)) brume_graph_fail(g, BRUME_E_ARG, "training: the network has no attention to adapt");
     if (brume_trainer_classifies(c)) {
         brume_classify_build(t, out);
@@ -110,6 +110,7 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
     if (s == BRUME_OK && apart(t)) return brume_update_new(t, sum, options);
     u->plan = t->plan;
+    if (s == BRUME_OK) u->judged = brume_plan_step_of(t->plan, u->grad_norm) + 1;
     return s;
 }
 
@@ -121,6 +122,12 @@ static brume_status check(const brume_train_config *c)
                           c->batch, c->micro_batch);
     if (!(c->lr_end >= 0 && c->lr_end <= c->lr))
         return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end, c->lr);
+    int n_ema = 1;
+    while (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] > 0 && c->ema_more[n_ema - 1] <= 1) n_ema++;
+    if (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] != 0)
+        return brume_fail(BRUME_E_ARG, "training: EMA decays must be in 0 .. 1, got %g", c->ema_more[n_ema - 1]);
+    if (c->ema_write < 0 || c->ema_write >= n_ema)
+        return brume_fail(BRUME_E_ARG, "training: there are %d averages, number %d cannot be the one to write", n_ema, c->ema_write);
     if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
         return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
@@ -150,13 +157,14 @@ brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int
         return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params, n);
     const size_t bytes = (size_t)n * sizeof *params;
     brume_status s = brume_plan_write(t->update.plan, t->update.params, params, bytes);
-    return s != BRUME_OK ? s : brume_plan_write(t->update.plan, t->update.ema, params, bytes);
+    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++) s = brume_plan_write(t->update.plan, t->update.ema[i], params, bytes);
+    return s;
 }
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory"); }
 
-/* The graph and its plan; dry: laid out only. */
-static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry, brume_trainer **out)
+/* A trainer with its graph up to the loss. */
+static brume_status begin(brume_device *d, const brume_train_config *c, const brume_dataset *data, bool evaluates, brume_trainer **out)
 {
     *out = NULL;
     brume_status s = check(c);
@@ -172,15 +180,24 @@ static brume_status plan_step(brume_device *d, const brume_train_config *c, cons
     t->config = *c;
     t->config.scheduler.trained_betas = NULL;
     t->data = data;
+    t->evaluates = evaluates;
     t->part = c->micro_batch ? c->micro_batch : c->batch;
     if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
     if ((s = brume_process_new(&c->scheduler, &t->process)) != BRUME_OK) return s;
     if ((s = brume_objective_check(&c->objective, &c->scheduler, t->process)) != BRUME_OK) return s;
+    t->keep = t->share = BRUME_NONE;
     t->graph = brume_graph_new();
     if (!t->graph) return no_memory();
     if ((s = build(t)) != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(t->graph));
+    return BRUME_OK;
+}
+
+/* The graph and its plan; dry: laid out only. */
+static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry, brume_trainer **out)
+{
     const brume_plan_options options = { .dry = dry };
-    return plan_update(t, &options);
+    const brume_status s = begin(d, c, data, false, out);
+    return s == BRUME_OK ? plan_update(*out, &options) : s;
 }
 
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *stats)
@@ -270,32 +287,84 @@ void brume_trainer_free(brume_trainer *t)
     free(t);
 }
 
+/* The graph of a twin: the loss alone, or the gradient with all that leads to it. */
+static brume_status plan_twin(struct brume_trainer *x, struct brume_trainer *t)
+{
+    brume_graph *g = x->graph;
+    const bool adapts = brume_trainer_adapts(&x->config);
+    const brume_tensor elsewhere[] = { x->weights, adapts ? x->params : BRUME_NONE, BRUME_NONE };
+    if (!x->evaluates) {
+        x->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
+        x->share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
+        brume_grad_slab_sum(g, x->loss.loss, x->share, x->params, "grad", x->keep);
+        if (scaled(x)) brume_store_half(g, BRUME_NONE);
+    }
+    if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
+    const brume_plan_options options = { .elsewhere = elsewhere, .repack = 1, .arena = x->evaluates ? t->plan : NULL, .keep_all = !x->evaluates };
+    brume_status s = brume_plan_new(x->device, g, &options, &x->plan);
+    brume_buffer *own = brume_plan_buffer(t->update.plan, x->evaluates ? brume_trainer_ema(t) : t->update.params);
+    if (s == BRUME_OK) s = brume_plan_bind(x->plan, x->params, own);
+    return s == BRUME_OK && adapts ? brume_plan_bind(x->plan, x->weights, brume_plan_buffer(t->plan, t->weights)) : s;
+}
+
+brume_status brume_trainer_twin(struct brume_trainer *t, const brume_dataset *data, int32_t part, struct brume_trainer **out)
+{
+    brume_train_config c = t->config;
+    struct brume_trainer *x = NULL;
+    if (data) {
+        c.batch = part;
+        c.micro_batch = 0;
+    }
+    brume_status s = begin(t->device, &c, data ? data : t->data, data != NULL, &x);
+    if (s == BRUME_OK) s = plan_twin(x, t);
+    if (s == BRUME_OK) s = allocate_batch(x);
+    if (s == BRUME_OK) {
+        x->time_sampler = t->time_sampler;
+        x->update.loss_scale = t->update.loss_scale;
+        x->done = t->done;
+        *out = x;
+    } else {
+        brume_trainer_free(x);
+    }
+    return s;
+}
+
+void brume_trainer_twin_free(struct brume_trainer *x)
+{
+    if (x) x->time_sampler = NULL; /* its twin's */
+    brume_trainer_free(x);
+}
+
+brume_status brume_trainer_set_example(struct brume_trainer *t, int32_t i, uint64_t seed, double u, double importance, bool dropped)
+{
+    const brume_train_config *c = &t->config;
+    brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT, &t->times[i]);
+    t->seed_values[i] = (int64_t)seed;
+    t->time_index[i] = (int32_t)u;
+    t->label_values[i] = dropped ? c->unet.num_class_embeds - 1 : (int32_t)t->classes[i];
+    return brume_trainer_text_set(&t->text, t->data, i, dropped);
+}
+
 /* Seed, noise level and label or caption of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position)
  * and, where times follow the losses, of the losses before. */
 static brume_status draw_examples(struct brume_trainer *t, int32_t first)
 {
     const brume_train_config *c = &t->config;
-    const int32_t null_label = c->unet.num_class_embeds - 1;
     const uint64_t step_seed = brume_seed_mix(c->seed, (uint64_t)t->done);
-    for (int32_t i = 0; i < t->part; i++) {
+    brume_status s = BRUME_OK;
+    for (int32_t i = 0; s == BRUME_OK && i < t->part; i++) {
         const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)(first + i));
         brume_rng drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
         double importance;
         const double u = brume_time_sampler_draw(t->time_sampler, step_seed, seed, first + i, c->batch, &importance);
-        brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT, &t->times[i]);
         t->own_times[first + i] = u;
         t->importance[first + i] = importance;
-        t->seed_values[i] = (int64_t)seed;
-        t->time_index[i] = (int32_t)u;
-        const bool dropped = !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop;
-        t->label_values[i] = dropped ? null_label : (int32_t)t->classes[i];
-        const brume_status s = brume_trainer_text_set(&t->text, t->data, i, dropped);
-        if (s != BRUME_OK) return s;
+        s = brume_trainer_set_example(t, i, seed, u, importance, !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop);
     }
-    return BRUME_OK;
+    return s;
 }
 
-static brume_status write_inputs(struct brume_trainer *t, int32_t first)
+brume_status brume_trainer_write_inputs(struct brume_trainer *t, int32_t first)
 {
     const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
     const float keep = first > 0 ? 1 : 0, share = (float)(t->update.loss_scale * t->part / t->config.batch);
@@ -308,8 +377,8 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
         { t->labels, t->label_values, B * sizeof *t->label_values },
         { t->seeds, t->seed_values, B * sizeof *t->seed_values },
         { t->step, &step, sizeof step },
-        { apart(t) ? t->keep : BRUME_NONE, &keep, sizeof keep },
-        { apart(t) ? t->share : BRUME_NONE, &share, sizeof share },
+        { t->keep, &keep, sizeof keep },
+        { t->share, &share, sizeof share },
     };
     for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
         if (writes[i].to == BRUME_NONE) continue;
@@ -319,21 +388,46 @@ static brume_status write_inputs(struct brume_trainer *t, int32_t first)
     return brume_trainer_text_write(&t->text, t->plan, t->part);
 }
 
-/* Loss and gradient (with one part: and the update) of `part` images from number `first` of the batch on. */
+brume_status brume_trainer_read_images(struct brume_trainer *t, int64_t position)
+{
+    if (!t->loader) return BRUME_OK;
+    return t->latent.coder ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
+                           : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
+}
+
+brume_status brume_trainer_load_part(struct brume_trainer *t, int32_t first)
+{
+    brume_status s = brume_trainer_read_images(t, t->done * t->config.batch + first);
+    if (s == BRUME_OK) s = draw_examples(t, first);
+    return s == BRUME_OK ? brume_trainer_write_inputs(t, first) : s;
+}
+
+/* Loss and gradient of `part` images from number `first` of the batch on. */
 static brume_status run_part(struct brume_trainer *t, int32_t first, double *loss)
 {
     float mean = 0;
-    const int64_t position = t->done * t->config.batch + first;
-    brume_status s = !t->loader ? BRUME_OK
-                     : t->latent.coder ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
-                                       : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
+    brume_status s = brume_trainer_load_part(t, first);
     if (s != BRUME_OK) return s;
-    if ((s = draw_examples(t, first)) != BRUME_OK || (s = write_inputs(t, first)) != BRUME_OK || (s = brume_plan_run(t->plan)) != BRUME_OK) return s;
+    s = apart(t) ? brume_plan_run(t->plan) : brume_plan_run_steps(t->plan, 0, t->update.judged);
+    if (s != BRUME_OK) return s;
     s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
     *loss += (double)mean * t->part / t->config.batch;
     if (s == BRUME_OK && brume_trainer_classifies(&t->config)) return brume_classify_tally(t, &t->last);
     return s == BRUME_OK && brume_time_sampler_learns(t->time_sampler)
                ? brume_plan_read(t->plan, t->loss.weighted, t->losses + first, (size_t)t->part * sizeof *t->losses) : s;
+}
+
+/* With f16 storage a gradient that is not finite only lowers the scale of the loss, unless that is as low as it gets. */
+static brume_status check_finite(const struct brume_trainer *t, const brume_train_result *r)
+{
+    const double scale = t->update.loss_scale;
+    const bool norm = isfinite(r->grad_norm);
+    if (isfinite(r->loss) && (scaled(t) ? scale >= (norm ? 1 : 2) : norm)) return BRUME_OK;
+    if (scaled(t))
+        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: "
+                          "activations or gradients leave the range of f16", t->done + 1, r->loss, scale);
+    return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
+                      t->done + 1, r->loss, r->grad_norm);
 }
 
 brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
@@ -346,7 +440,10 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
     *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN,
                                  .data_wait = t->loader ? brume_loader_waited(t->loader) - waited : 0 };
-    if (s != BRUME_OK || (s = brume_update_run(t, r)) != BRUME_OK) return s;
+    if (s == BRUME_OK) s = brume_update_judge(t, r);
+    if (s == BRUME_OK) s = check_finite(t, r);
+    if (s == BRUME_OK) s = brume_update_run(t, r);
+    if (s != BRUME_OK) return s;
     for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
         brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->losses[i] / t->importance[i]);
     t->done++;
@@ -355,12 +452,6 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
         t->recent.correct[i] += t->last.correct[i];
     }
     r->accuracy = brume_tally_accuracy(&t->last);
-    if (scaled(t) && (!isfinite(loss) || t->update.loss_scale < 1))
-        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: "
-                          "activations or gradients leave the range of f16", t->done, loss, t->update.loss_scale);
-    if (!isfinite(loss) || !(isfinite(r->grad_norm) || r->skipped))
-        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
-                          t->done, loss, r->grad_norm);
     return BRUME_OK;
 }
 
@@ -392,5 +483,5 @@ brume_plan *brume_trainer_plan(brume_trainer *t) { return t->plan; }
 
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host)
 {
-    return brume_plan_read(t->update.plan, ema ? t->update.ema : t->update.params, host, (size_t)t->n_params * sizeof *host);
+    return brume_plan_read(t->update.plan, ema ? brume_trainer_ema(t) : t->update.params, host, (size_t)t->n_params * sizeof *host);
 }
