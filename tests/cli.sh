@@ -65,6 +65,20 @@ expect 2 "missing" info
 expect 1 "nonexistent" info "$dir/nonexistent"
 expect 0 "8192" info shapes
 expect 0 '"classes": 6' info shapes --json
+expect 2 "missing" data
+expect 1 "no such folder or array" data "$dir/nonexistent"
+expect 0 "8x8 (12)" data shapes --size 8 --count 12 --contact-sheet "$dir/sheet.png"
+expect 0 "channels" info "$dir/sheet.png"
+mkdir -p "$dir/pics"
+printf 'P5 2 2 255 abcd' >"$dir/pics/a.pgm"
+printf 'P5 2 2 255 ab' >"$dir/pics/b.pgm"
+printf 'a.pgm,7\nb.pgm,0\n' >"$dir/pics/labels.csv"
+expect 1 "b.pgm: not a good PGM or PPM" data "$dir/pics"
+expect 0 "classes     0" data "$dir/pics" --bad-files skip
+expect 0 '"longest_caption"' data "$dir/pics" --bad-files skip --json
+expect 1 "b.pgm: not a good PGM or PPM" train --data "$dir/pics" --size 16 --steps 2 --batch 2 --samples 0 --out "$dir/run" --quiet
+expect 1 "tell left from right" train --data shapes-text --flip --out "$dir/run2" --quiet
+expect 2 "--width needs --size" train --data shapes --width 16 --out "$dir/run2"
 expect 1 "expected a .safetensors" info "$0"
 : >"$dir/a.safetensors"
 expect 1 "too few" info "$dir/a.safetensors"
