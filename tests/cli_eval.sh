@@ -2,46 +2,15 @@
 # SPDX-License-Identifier: MIT
 # Metrics of samples, as a user asks for them: usage: cli_eval.sh BRUME JUDGED_SAMPLES
 # Trains a tiny model and a tiny classifier, which are bad at what they do. The last line is "N passed, N failed, N skipped".
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
 judged=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-BRUME_CACHE=$work/cache
+. "$(dirname "$0")/cli_check.sh"
+BRUME_CACHE=$dir/cache
 export BRUME_CACHE
-passed=0 failed=0 skipped=0
 
-ok() { # ok TEXT COMMAND...: the command must succeed
-    text=$1
-    shift
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED $text: exit status $got"
-        tail -n 5 out.txt
-    fi
-}
-refused() { # refused STATUS SAYS COMMAND...: must end with that status and say that
-    want=$1 says=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = "$want" ] && grep -q -- "$says" out.txt; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED expected status $want and '$says', got $got: $*"
-        tail -n 5 out.txt
-    fi
-}
 says() { # says TEXT: the output of the command before
-    cp out.txt said.txt
+    cp out said.txt
     ok "output says $1" grep -q -- "$1" said.txt
-    cp said.txt out.txt
+    cp said.txt out
 }
 number() { # number FILE KEY TEST: awk's test of the value x of "KEY": x
     ok "$2 $3" awk "match(\$0, /\"$2\": [-+0-9.eE]+/) { split(substr(\$0, RSTART, RLENGTH), p, \": \"); x = p[2] + 0; seen = 1; bad = !($3) } END { exit !seen || bad }" "$1"
@@ -76,7 +45,7 @@ ok "a second line" test "$(wc -l <run/training/evaluation.jsonl)" = 2
 # The features of the data set are kept, per network, data and number; damaged, they are made again, with the same figures.
 ok "one file of features" test "$(ls cache/features | wc -l)" = 1
 ok "kid" $eval $draw --metrics kid --features judge --json
-cp out.txt first.json
+cp out first.json
 ok "the same file" test "$(ls cache/features | wc -l)" = 1
 printf x >>"cache/features/$(ls cache/features)"
 ok "from a damaged file" "$brume" eval --device cpu $draw --metrics kid --features judge
@@ -84,7 +53,7 @@ says "damaged, computed again"
 ok "from a mended one" "$brume" eval --device cpu $draw --metrics kid --features judge
 says "data set: read, "
 ok "again" $eval $draw --metrics kid --features judge --json --threads 1
-cp out.txt again.json
+cp out again.json
 ok "the same figures" cmp again.json first.json
 ok "a file of one's own" $eval $draw --metrics kid --features pixels --reference own.safetensors
 refused 1 "another network" $eval $draw --metrics kid --features judge --reference own.safetensors
@@ -93,7 +62,7 @@ refused 1 "no file of features" $eval $draw --metrics kid --features judge --ref
 # Given samples: pictures of the data themselves are as near as can be.
 ok "draw to a file" "$brume" sample run --sampler ddim --steps 3 --n 24 --save-tensors drawn.safetensors --device cpu --quiet
 ok "drawn ones and given ones" $eval --samples drawn.safetensors --data shapes --reference-n 50 --metrics kid --features judge --json
-grep '"kid"' out.txt >given.txt
+grep '"kid"' out >given.txt
 ok "give the same" grep -q -F "$(cat given.txt)" first.json
 refused 2 "has no 'labels'" $eval --samples drawn.safetensors --metrics class-accuracy --classifier judge
 refused 2 "drawn already" $eval --samples drawn.safetensors --data shapes --metrics kid --features judge --guidance 2
@@ -104,25 +73,24 @@ says "by features"
 ok "judged" "$judged" judge 0 right.safetensors
 ok "judged and shifted" "$judged" judge 1 wrong.safetensors
 ok "all are right" $eval --samples right.safetensors --metrics class-accuracy --classifier judge --json
-cp out.txt all.txt
+cp out all.txt
 number all.txt class_accuracy "x == 1"
 ok "the first ones, too" $eval --samples right.safetensors --metrics class-accuracy --classifier judge --json --n 7 --batch 3
-cp out.txt first.txt
+cp out first.txt
 number first.txt class_accuracy "x == 1"
 ok "none is right" $eval --samples wrong.safetensors --metrics class-accuracy --classifier judge --json
-cp out.txt none.txt
+cp out none.txt
 number none.txt class_accuracy "x == 0"
 
-if $eval $draw --metrics fid --features judge --json >fid.json 2>out.txt; then
+if $eval $draw --metrics fid --features judge --json >fid.json 2>out; then
     number fid.json fid "x > 0"
     number fid.json fid_rank_of_samples "x <= 23"
     ok "a singular covariance is told" $eval $draw --metrics fid --features pixels
     says "covariance of the samples is singular: rank 23 of 192"
-elif grep -q "needs LAPACK" out.txt; then
+elif grep -q "needs LAPACK" out; then
     skipped=$((skipped + 1))
 else
-    failed=$((failed + 1))
-    tail -n 5 out.txt
+    bad "fid"
 fi
 
 refused 2 "in two commands" $eval $draw --metrics fid,vlb --features judge
@@ -139,5 +107,4 @@ refused 1 "no such folder" $eval run --data nowhere --metrics kid --features jud
 refused 2 "8 x 8 with 3" $eval run --data moons --metrics kid --features judge
 refused 2 "give --data" $eval run --metrics kid --features judge
 }
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish
