@@ -182,7 +182,8 @@ static brume_status load_images(struct evaluation *e)
 static int prepare(struct evaluation *e, const struct cli_usage *u)
 {
     const brume_unet2d_config *c = &e->model->unet;
-    const brume_dataset_options o = { .test = !e->a->train, .size = c->sample_size[0], .channels = c->in_channels };
+    const brume_dataset_options o = { .test = !e->a->train, .size = c->sample_size[0], .width = c->sample_size[1] == c->sample_size[0] ? 0 : c->sample_size[1], .channels = c->in_channels,
+                                      .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS }; /* as the model was trained */
     if (brume_dataset_open(e->a->data, &o, &e->data) != BRUME_OK) return cli_failed();
     const int32_t h = brume_dataset_height(e->data), w = brume_dataset_width(e->data), k = brume_dataset_channels(e->data);
     if (k != c->in_channels) return cli_wrong(u, "the pictures have %d channels, the model takes %d", k, c->in_channels);

@@ -24,7 +24,8 @@ static brume_status no_memory(void) { return BRUME_E_MEMORY; }
 
 static brume_status open_part(const struct search *s, int test, brume_dataset **out)
 {
-    const brume_dataset_options o = { .test = test, .size = (int32_t)s->im->h, .channels = (int32_t)s->im->c };
+    const brume_dataset_options o = { .test = test, .size = (int32_t)s->im->h, .width = s->im->w == s->im->h ? 0 : (int32_t)s->im->w, .channels = (int32_t)s->im->c,
+                                      .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
     return brume_dataset_open(s->a->data, &o, out);
 }
 

@@ -46,7 +46,8 @@ static void reference_step(void *ctx, int64_t done, int64_t n)
 static int open_data(struct evaluation *e)
 {
     const struct eval_args *a = e->a;
-    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .channels = (int32_t)e->im.c };
+    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .width = e->im.w == e->im.h ? 0 : (int32_t)e->im.w, .channels = (int32_t)e->im.c,
+                                      .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
     if (!a->data) return CLI_GO_ON;
     if (brume_dataset_open(a->data, &o, &e->ds) != BRUME_OK) return cli_failed();
     const int32_t h = brume_dataset_height(e->ds), w = brume_dataset_width(e->ds), c = brume_dataset_channels(e->ds);
