@@ -2,40 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Runs that are killed, whose disk fills up, whose files are damaged: usage: cli_resume.sh BRUME
 # Whatever happens, what --resume ends with must have the bits of a run that nothing happened to. The last line is "N passed, N failed, N skipped".
-set -u
-brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-passed=0 failed=0 skipped=0
+. "$(dirname "$0")/cli_check.sh"
 
-ok() { # ok TEXT COMMAND...: the command must succeed
-    text=$1
-    shift
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED $text: exit status $got"
-        tail -n 5 out.txt
-    fi
-}
-refused() { # refused STATUS SAYS COMMAND...: must end with that status and say that
-    want=$1 says=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    got=$?
-    if [ $got = "$want" ] && grep -q -- "$says" out.txt; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED expected status $want and '$says', got $got: $*"
-        tail -n 5 out.txt
-    fi
-}
-same() { ok "$1 and $2 are the same" cmp "$1" "$2"; }
 # Every step, validation and picture once, in order.
 whole() { # whole RUN STEPS
     ok "the log of $1" sh -c 'grep -o "\"step\": [0-9]*" "$1/training/log.jsonl" | cut -d" " -f2 | cmp - steps.txt' sh "$1"
@@ -59,7 +27,7 @@ seq 1 60 >steps.txt
 
 # shellcheck disable=SC2086 # words
 ok "an undisturbed run" "$brume" train $train --out plain
-[ $failed = 0 ] || exit 1
+[ $failed = 0 ] || { finish; exit 1; }
 whole plain
 
 # Killed at moments that are spread over the run; each time it goes on by itself.
@@ -70,7 +38,7 @@ kill_often() { # kill_often RUN KILLS OPTIONS...: starts it, kills it, goes on, 
     i=0
     while [ $i -lt "$kills" ]; do
         i=$((i + 1))
-        timeout -s KILL "0.$((i * 37 % 9 + 1))" "$brume" "$@" >out.txt 2>&1 && break
+        timeout -s KILL "0.$((i * 37 % 9 + 1))" "$brume" "$@" >out 2>&1 && break
         [ -e "$run/training/run.json" ] && set -- train --out "$run" --resume
     done
     ok "$run ends" "$brume" "$@"
@@ -119,7 +87,7 @@ ok "with room again" "$brume" train --out full --resume
 whole full
 refused 1 "File too large" sh -c 'trap "" XFSZ; ulimit -f 4; exec "$@"' sh "$brume" train --out small --data shapes --model config.json --count 8 --batch 2 --steps 2 --samples 0 \
     --device cpu --save-every 1
-if [ -e small/training/state.safetensors ]; then failed=$((failed + 1)) && echo "FAILED a torn state"; else passed=$((passed + 1)); fi
+if [ -e small/training/state.safetensors ]; then bad "a torn state"; else pass; fi
 
 # Folders that cannot be written to. Who may write anywhere is no test of that.
 refused 1 "cannot make the folder" "$brume" train --data shapes --model config.json --count 8 --batch 2 --steps 2 --out config.json/run --device cpu
@@ -136,14 +104,14 @@ fi
 # A loss that is not finite ends the run, says where it begins, and leaves what is needed to see it again; from there a smaller rate goes on.
 # shellcheck disable=SC2086 # words
 refused 1 "gave loss" "$brume" train $train --out wild --lr 1e10 --warmup 0 --clip 0
-cp out.txt wild.txt
+cp out wild.txt
 ok "it names the tensor" grep -q "the first that is not finite: .*values are not finite" wild.txt
 ok "and how to see it again" grep -q -- "--resume-from wild/training/abort.safetensors" wild.txt
 step=$(sed -n 's/.*training: step \([0-9]*\) gave.*/\1/p' wild.txt)
 grep "gave loss\|first that is" wild.txt >first.txt
 ok "its items" grep -q '"brume.items": "[0-9]*,[0-9]*,[0-9]*,[0-9]*"' wild/training/abort.safetensors
 refused 1 "gave loss" "$brume" train --config wild/training/run.json --resume-from wild/training/abort.safetensors --out again
-grep "gave loss\|first that is" out.txt >second.txt
+grep "gave loss\|first that is" out >second.txt
 same first.txt second.txt
 ok "at once" test ! -s again/training/log.jsonl
 same wild/training/abort.safetensors again/training/abort.safetensors
@@ -157,14 +125,13 @@ refused 1 "no average of decay 0.5; those of this run: 0.6,0.8" "$brume" sample 
 # shellcheck disable=SC2086 # words
 ok "train with the other written" "$brume" train $train --out written --ema-write 0.8
 same written/training/state.safetensors plain/training/state.safetensors
-ok "another model" sh -c '! cmp -s written/unet/diffusion_pytorch_model.safetensors plain/unet/diffusion_pytorch_model.safetensors'
+differ written/unet/diffusion_pytorch_model.safetensors plain/unet/diffusion_pytorch_model.safetensors
 ok "draws" "$brume" sample written --steps 2 --n 2 --device cpu --quiet --out written.png --seed 3
 pixels() { "$brume" sample "$@" --steps 2 --n 2 --device cpu --quiet --seed 3 --out p.png --save-tensors p.safetensors && tail -c 512 p.safetensors | cksum; }
 if [ "$(pixels plain --ema 0.8)" = "$(pixels written)" ] && [ "$(pixels plain --ema 0.6)" = "$(pixels plain)" ] && [ "$(pixels plain)" != "$(pixels written)" ]; then
-    passed=$((passed + 1))
+    pass
 else
-    failed=$((failed + 1))
-    echo "FAILED averages draw the same from the state and from the folder"
+    bad "averages draw the same from the state and from the folder"
 fi
 ok "evaluates" "$brume" eval plain --ema 0.8 --data shapes --n 2 --steps 2 --device cpu --quiet
 refused 2 "none of the decays" "$brume" train --data shapes --out c --ema 0.9,0.99 --ema-write 0.999
@@ -186,5 +153,4 @@ ok "a run with captions" "$brume" train $captions --out words
 kill_often words2 4 $captions
 for file in training/state.safetensors unet/diffusion_pytorch_model.safetensors text_encoder/model.safetensors tokenizer/vocab.json; do same words/$file words2/$file; done
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish

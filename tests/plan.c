@@ -331,8 +331,59 @@ static void test_rows(void)
     brume_graph_free(g);
 }
 
+/* A run in two halves, with a look at a result in between; and where values stop being finite. */
+static void test_halves(void)
+{
+    brume_device *d = NULL;
+    brume_plan *p = NULL;
+    float v[4] = { 1, 2, 3, 4 }, out[4] = { 0 }, norm = 0, state[4] = { 0 };
+    char what[320];
+    brume_graph *g = brume_graph_new();
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(4)), decay = brume_input(g, "decay", BRUME_F32, BRUME_SCALAR);
+    const brume_tensor y = brume_affine(g, x, 2, 0), n = brume_l2_norm(g, y), ema = brume_persistent(g, "ema", BRUME_F32, BRUME_SHAPE(4));
+    brume_output(g, n, "norm");
+    brume_ema_update(g, ema, y, decay);
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    if (CHECK_OK(brume_plan_new(d, g, NULL, &p))) {
+        const int judged = brume_plan_step_of(p, n) + 1, all = brume_plan_step_count(p);
+        CHECK(judged > 0 && judged < all);
+        CHECK_INT(brume_plan_step_of(p, x), -1);
+        CHECK_OK(brume_plan_write(p, x, v, sizeof v));
+        CHECK_OK(brume_plan_run_steps(p, 0, judged));
+        CHECK_OK(brume_plan_read(p, n, &norm, sizeof norm));
+        CHECK_OK(brume_plan_read(p, ema, state, sizeof state));
+        CHECK(norm > 10.95f && norm < 10.96f && state[3] == 0); /* sqrt(120); nothing is updated yet */
+        CHECK_OK(brume_plan_run_steps(p, judged, all - judged));
+        CHECK_OK(brume_plan_read(p, ema, out, sizeof out));
+        CHECK(out[0] == 2 && out[3] == 8);
+        CHECK_FAILS(brume_plan_run_steps(p, 1, all), BRUME_E_ARG, "there are no steps");
+        CHECK_FAILS(brume_plan_find_not_finite(p, what), BRUME_E_ARG, "keep_all");
+    }
+    brume_plan_free(p);
+    if (CHECK_OK(brume_plan_new(d, g, &(brume_plan_options){ .keep_all = 1 }, &p))) {
+        CHECK_OK(brume_plan_write(p, x, v, sizeof v));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_find_not_finite(p, what));
+        CHECK_STR(what, "");
+        v[2] = 3e38f; /* twice that is infinite */
+        CHECK_OK(brume_plan_write(p, x, v, sizeof v));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_find_not_finite(p, what));
+        CHECK(strstr(what, "(affine, 4): 1 of 4 values are not finite, the first is number 2, inf"));
+        v[2] = NAN;
+        CHECK_OK(brume_plan_write(p, x, v, sizeof v));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_find_not_finite(p, what));
+        CHECK(strstr(what, "x (an input, 4)") == what);
+    }
+    brume_plan_free(p);
+    brume_device_close(d);
+    brume_graph_free(g);
+}
+
 int main(void)
 {
+    test_halves();
     test_rows();
     test_errors();
     test_arena();

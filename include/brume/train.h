@@ -173,6 +173,7 @@ typedef struct brume_preset {
     void (*fill)(brume_train_config *c);
     int32_t size, channels;         /**< of "shapes"; of files: as they are */
     void (*fill_parts)(brume_text_encoder_config *text, brume_autoencoder_config *vae); /**< what a pipeline has beside the network; NULL: nothing */
+    int flip;            /**< 1: pictures are mirrored by chance, see brume_dataset_options.flip */
 } brume_preset;
 const brume_preset *brume_preset_row(int i);
 const brume_preset *brume_preset_find(const char *name);

@@ -210,7 +210,7 @@ int bench_ops_command(int argc, char **argv)
     const struct cli_usage u = { "bench ops", "[MODEL|CONFIG.json]", what, examples, 0, 1 };
     struct ops_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 16, .seconds = 5, .mode = BENCH_TRAIN, .op = { .stride = 1, .groups = 32, .heads = 1 } };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, sd15"),
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
         OPT_STRING("op", &a.op.name, "OP", "one operator instead of a model"),
         OPT_STRING("shape", &a.op.shapes, "S,S", "shapes of its inputs"),
         OPT_INT("stride", &a.op.stride, 1, 64, "N", "of conv2d, which is padded by half its kernel"),

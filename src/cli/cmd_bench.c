@@ -201,7 +201,7 @@ int cmd_bench(int argc, char **argv)
     const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1 };
     struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5, .begin_ms = bench_now_ms() };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, sd15"),
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_CHOICE("part", &a.part, parts, "of preset sd15, infer: all, unet, text-encoder, or vae (from latents to images)"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),

@@ -105,7 +105,7 @@ int cmd_plan(int argc, char **argv)
                                  "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1 };
     struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, sd15"),
+        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),

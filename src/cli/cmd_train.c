@@ -184,6 +184,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         .size = (int32_t)image_size(a, c), .channels = (int32_t)(a->channels ? a->channels : channels), .count = a->count, .seed = (uint64_t)a->seed,
     };
     cli_data_apply(&a->data_options, a->size, a->channels, &data_options);
+    const brume_preset *preset = a->preset ? brume_preset_find(a->preset) : NULL;
+    if (preset && preset->flip && !a->given[TRAIN_FLIP]) data_options.flip = 1;
     if (s == BRUME_OK) s = brume_dataset_open(a->data, &data_options, &data);
     if (s == BRUME_OK && !a->quiet) cli_data_tell(data);
     if (s == BRUME_OK && a->validate_every) s = open_validation(a, data_options, &validation);

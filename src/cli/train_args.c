@@ -173,7 +173,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         [TRAIN_BETA_MIN] = "beta-min", [TRAIN_BETA_MAX] = "beta-max", [TRAIN_ZERO_SNR] = "zero-snr", [TRAIN_VARIANCE] = "variance", [TRAIN_BOUND] = "bound",
         [TRAIN_WEIGHTING] = "weighting", [TRAIN_LR] = "lr", [TRAIN_DECAY] = "weight-decay", [TRAIN_BETA1] = "beta1", [TRAIN_BETA2] = "beta2",
         [TRAIN_ADAM_EPS] = "adam-eps", [TRAIN_WARMUP] = "warmup", [TRAIN_CLIP] = "clip", [TRAIN_EMA] = "ema", [TRAIN_DROP] = "cond-drop",
-        [TRAIN_DROPOUT] = "dropout", [TRAIN_TIME_MEAN] = "time-mean", [TRAIN_LR_END] = "lr-end",
+        [TRAIN_DROPOUT] = "dropout", [TRAIN_TIME_MEAN] = "time-mean", [TRAIN_LR_END] = "lr-end", [TRAIN_FLIP] = "flip",
     };
     brume_train_config c;
     brume_train_config_default(&c);
@@ -190,7 +190,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
         OPT_STRING("resume-from", &a->resume_from, "FILE", "begin at the state in that file, such as another run's training/abort.safetensors"),
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
-        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points; default: by the data"),
+        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points, cifar10, ddpm-cifar10 (of Ho et al. 2020; mirrors pictures, as cifar10 does); default: by the data. docs/performance.md tells how long they take"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder; what its classes or channels do not fit is new, and told"),
         OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),

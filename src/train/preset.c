@@ -43,6 +43,36 @@ static void fill_mnist(brume_train_config *c)
     c->steps = 6000;
 }
 
+/* A small network in the manner of ddpm-cifar10, for a first look at photographs. */
+static void fill_cifar10(brume_train_config *c)
+{
+    levels(&c->unet, 3, (const int32_t[]){ 64, 128, 128 }, (const brume_unet2d_block[]){ R, A, R });
+    c->unet.layers_per_block = 1;
+    c->unet.norm_num_groups = 32;
+    c->unet.attention_head_dim = 64;
+    c->unet.dropout = 0.1;
+    c->batch = 64;
+    c->steps = 50000;
+    c->lr = 4e-4;
+    c->warmup = 1000;
+    c->ema_decay = 0.9995;
+}
+
+/* Ho et al. 2020, appendix B; as published, class labels are not used: --cond none. */
+static void fill_ddpm_cifar10(brume_train_config *c)
+{
+    levels(&c->unet, 4, (const int32_t[]){ 128, 256, 256, 256 }, (const brume_unet2d_block[]){ R, A, R, R });
+    c->unet.layers_per_block = 2;
+    c->unet.norm_num_groups = 32;
+    c->unet.attention_head_dim = 0; /* one head */
+    c->unet.dropout = 0.1;
+    c->batch = 128; /* AdamW without decay, the default, is the paper's Adam */
+    c->steps = 800000;
+    c->lr = 2e-4;
+    c->warmup = 5000;
+    c->ema_decay = 0.9999;
+}
+
 /* Pictures that captions ask for. Predicting v under a cosine schedule: predicting eps under the linear one, guided samples of the same length of
  * training were half noise. */
 static void fill_shapes_text(brume_train_config *c)
@@ -101,11 +131,13 @@ static void fill_sd15_parts(brume_text_encoder_config *text, brume_autoencoder_c
 }
 
 static const brume_preset rows[] = {
-    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL },
-    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL },
-    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL },
-    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL },
-    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts },
+    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL, 0 },
+    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL, 0 },
+    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL, 0 },
+    { "cifar10", "FOLDER", "photographs of 32x32 pixels (CIFAR-10), 10 classes: a small network", fill_cifar10, 32, 3, NULL, 1 },
+    { "ddpm-cifar10", "FOLDER", "the same by network and settings of Ho et al. 2020, appendix B (with --cond none)", fill_ddpm_cifar10, 32, 3, NULL, 1 },
+    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL, 0 },
+    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts, 0 },
 };
 
 const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }
