@@ -16,8 +16,8 @@ for arg in "$@"; do
     esac
 done
 
-scripts/deps.sh --with-pocl $options
-if [ -f "$build/build.ninja" ]; then meson setup --reconfigure "$build" >/dev/null; else meson setup "$build"; fi
+scripts/deps.sh --with-pocl --with-mpi $options
+if [ -f "$build/build.ninja" ]; then meson setup --reconfigure "$build" -Dmpi=auto >/dev/null; else meson setup "$build" -Dmpi=auto; fi
 meson compile -C "$build"
 
 # Compiled kernels are cached in the build folder: nothing outside is touched, and a second run is fast.

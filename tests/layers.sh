@@ -29,6 +29,7 @@ check() {
 }
 
 check base cl
+check parallel base
 check io base
 check data base io
 check text base io

@@ -129,6 +129,11 @@ brume_status brume_loader_read(brume_loader *l, int64_t first, int64_t n, float 
  * The loader stays one caller's at a time.
  */
 brume_status brume_loader_ahead(brume_loader *l);
+/**
+ * Tells, before the first read, that several readers share the sequence: of every `every` positions this one takes a run of `share`, which divides both `every`
+ * and the first of them. What is prepared ahead is then what it will ask for.
+ */
+void brume_loader_share(brume_loader *l, int64_t share, int64_t every);
 /** Seconds that brume_loader_read() has taken so far: with brume_loader_ahead() the time that callers waited for the thread. */
 double brume_loader_waited(const brume_loader *l);
 

@@ -15,6 +15,7 @@
 #include "brume/lora.h"
 #include "brume/model.h"
 #include "brume/objective.h"
+#include "brume/parallel.h"
 #include "brume/plan.h"
 #include "brume/schedule.h"
 #include "brume/text_encoder.h"
@@ -86,6 +87,8 @@ typedef struct brume_train_config {
     brume_train_lora lora;            /**< adapters instead of all weights; rank 0 */
     double cond_drop;                 /**< probability of training an example without its class, or with the empty text (Ho & Salimans 2022) */
     uint64_t seed;
+    brume_parallel *parallel;         /**< NULL, or the ranks that share each batch, which must be a multiple of their number; belongs to the caller. All make
+                                           the same calls with the same config; the result is that of one process, up to the order of sums */
 } brume_train_config;
 
 /** Defaults: AdamW 1e-3 (0.9, 0.999), eps 1e-8, decay 0, batch 64, warm-up 100, clip 1, EMA 0.999, drop 0.1, DDPM linear schedule. */

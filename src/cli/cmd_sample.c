@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "drawing.h"
 #include "film.h"
+#include "parallel.h"
 #include "plane.h"
 #include "progress.h"
 #include "replay.h"
@@ -114,7 +115,7 @@ static brume_status draw(struct drawing *d, struct watch *w)
     brume_status st = BRUME_OK;
     if (a->interpolate) st = interpolate(d);
     if (st == BRUME_OK) st = drawing_sampler(d, a->sampler ? a->sampler : a->interpolate ? "ddim" : NULL, a->steps);
-    if (st == BRUME_OK) st = watch_begin(w, d);
+    if (st == BRUME_OK && cli_parallel_first()) st = watch_begin(w, d);
     if (st != BRUME_OK) return st;
     if (!a->quiet) introduce(d);
     cli_progress_begin(&w->bar, "sampling", 0, drawing_calls(d), a->quiet);
@@ -216,14 +217,20 @@ int cmd_sample(int argc, char **argv)
         sample_args_free(&a);
         return status;
     }
+    if (!cli_parallel_first()) a.quiet = 1;
+    if (a.table && cli_parallel()) {
+        status = cli_wrong(u, "--table measures time in one process, not under mpirun");
+        sample_args_free(&a);
+        return status;
+    }
     status = drawing_open(&d, &a, u, folder);
     if (status == CLI_GO_ON) replay_compare(&d);
     if (status == CLI_GO_ON && a.table) {
         status = sampler_table(&d, u, a.samplers, a.steps_list ? a.steps_list : "", a.reference_steps, a.table);
     } else if (status == CLI_GO_ON) {
         brume_status st = draw(&d, &w);
-        if (st == BRUME_OK) st = drawing_decode(&d);
-        if (st == BRUME_OK) st = outputs(&d, &w);
+        if (st == BRUME_OK && cli_parallel_first()) st = drawing_decode(&d);
+        if (st == BRUME_OK && cli_parallel_first()) st = outputs(&d, &w);
         status = st == BRUME_OK ? CLI_DONE : cli_failed();
     }
     watch_free(&w);

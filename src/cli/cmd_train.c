@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "device_options.h"
 #include "options.h"
+#include "parallel.h"
 #include "progress.h"
 #include "train_args.h"
 #include "train_autoencoder.h"
@@ -165,7 +166,7 @@ static brume_status begin_folder(const struct train_args *a)
     const char *text = brume_json_writer_text(a->plain);
     const int n = snprintf(path, sizeof path, "%s/training", a->out);
     if (n >= (int)sizeof path - 16) return BRUME_OK; /* told by the run */
-    if (!text || a->resume || is_file_of(a->out, "training/state.safetensors")) return BRUME_OK;
+    if (!text || !cli_parallel_first() || a->resume || is_file_of(a->out, "training/state.safetensors")) return BRUME_OK;
     const brume_status s = brume_make_folders(path);
     strcat(path, "/run.json");
     return s == BRUME_OK ? brume_file_write(path, text, strlen(text)) : s;
@@ -199,6 +200,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_tokenizer *tokenizer = NULL;
     brume_text_model *frozen = NULL;
     s = train_args_apply(a, c);
+    c->parallel = cli_parallel();
     if (s == BRUME_OK) s = train_args_ladder(a, c, data);
     if (s == BRUME_OK) s = brume_train_config_fit(c, data, conditional);
     if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
@@ -216,6 +218,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         };
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
+        if (c->parallel) signal(SIGUSR1, on_interrupt); /* which mpirun hands on without ending everything soon after */
         cli_progress_begin(&bar, "training", -1, c->steps, a->quiet);
         bar.limit = 60 * a->minutes;
         const int64_t bad = brume_dataset_bad_count(data);
@@ -266,7 +269,7 @@ static int train_denoiser(struct train_args *a)
         return CLI_DONE;
     }
     if (s == BRUME_E_STOPPED) {
-        fprintf(stderr, "%s\n", brume_error());
+        if (cli_parallel_first()) fprintf(stderr, "%s\n", brume_error());
         return interrupted ? CLI_FAILED : CLI_DONE; /* --minutes is an end, Ctrl-C falls short */
     }
     return cli_failed();
@@ -276,7 +279,11 @@ int cmd_train(int argc, char **argv)
 {
     struct train_args a;
     int status = train_args_parse(argc, argv, &a);
-    if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER) {
+    if (!cli_parallel_first()) a.quiet = 1;
+    if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER && cli_parallel()) {
+        fprintf(stderr, "brume train: --task autoencoder runs in one process, not under mpirun\n");
+        status = CLI_USAGE;
+    } else if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER) {
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
         status = train_autoencoder(&a, &interrupted);

@@ -3,11 +3,13 @@
 #include "device_options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "brume/tune.h"
+#include "parallel.h"
 
 const char *const cli_clblasts[] = { "auto", "off", "on", NULL }, *const cli_storages[] = { "f32", "f16", NULL };
 
@@ -32,12 +34,46 @@ static void tell_preparing(void *ctx, const char *what, int done, int total)
     }
 }
 
+/* Of usable devices, by rank: GPUs, where there are any; else, if OpenCL is asked for, the other ones. Leaves spec as it is where nothing is to be shared. */
+static brume_status share_devices(int opencl, char spec[128])
+{
+    brume_device_info *all;
+    int n, gpus = 0, usable = 0;
+    const brume_status s = brume_device_list(&all, &n, NULL);
+    if (s != BRUME_OK) return s;
+    for (int i = 0; i < n; i++) {
+        usable += all[i].is_opencl && all[i].usable;
+        gpus += all[i].is_opencl && all[i].usable && all[i].is_gpu_type;
+    }
+    const int of = gpus ? gpus : opencl ? usable : 0;
+    for (int i = 0, k = 0; of && i < n; i++) {
+        if (!all[i].is_opencl || !all[i].usable || (gpus && !all[i].is_gpu_type)) continue;
+        if (k++ == brume_parallel_local_rank(cli_parallel()) % of) snprintf(spec, 128, "%s", all[i].spec);
+    }
+    free(all);
+    return s;
+}
+
+/* The device of this rank: of a list, or of all that the machine has. */
+static brume_status choose(const struct cli_device *d, char spec[128])
+{
+    const char *at = d->spec;
+    int n = 1;
+    for (const char *p = at; *p; p++) n += *p == ',';
+    for (int k = brume_parallel_local_rank(cli_parallel()) % n; k > 0; k--) at = strchr(at, ',') + 1;
+    snprintf(spec, 128, "%.*s", (int)strcspn(at, ","), at);
+    const int any = !strcmp(spec, "opencl");
+    return n == 1 && (any || !strcmp(spec, "auto")) ? share_devices(any, spec) : BRUME_OK;
+}
+
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out)
 {
     static const int clblast[] = { -1, 0, 1 };
-    const brume_device_options options = { .threads = (int)d->threads, .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
+    const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())), .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
                                            .preparing = quiet ? NULL : tell_preparing };
-    const brume_status s = brume_device_open(d->spec, &options, out);
+    char spec[128];
+    brume_status s = cli_parallel() ? choose(d, spec) : BRUME_OK;
+    if (s == BRUME_OK) s = brume_device_open(cli_parallel() ? spec : d->spec, &options, out);
     if (s != BRUME_OK) return s;
     brume_tuning_info tuning;
     brume_device_get_tuning(*out, &tuning);

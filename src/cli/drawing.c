@@ -11,6 +11,7 @@
 #include "brume/rng.h"
 #include "brume/train.h"
 #include "lora_list.h"
+#include "parallel.h"
 
 static int64_t pixels(const struct drawing *d) { return d->h * d->w * d->c; }
 
@@ -138,7 +139,9 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     if ((a->x0_strip || a->forward_strip || a->table) && points)
         return cli_wrong(u, "this model draws points of the plane: --%s is for images", a->table ? "table" : a->x0_strip ? "x0-strip" : "forward-strip");
     /* Batches of equal size, so that one plan serves all; the rest of the last one is thrown away. */
-    const int64_t parts = (d->n + a->batch - 1) / a->batch;
+    const int64_t ranks = brume_parallel_size(cli_parallel());
+    int64_t parts = (d->n + a->batch - 1) / a->batch;
+    if (parts < ranks) parts = d->n < ranks ? d->n : ranks;
     d->batch = (d->n + parts - 1) / parts;
     d->seeds = malloc((size_t)(parts * d->batch) * sizeof *d->seeds);
     d->images = malloc((size_t)(parts * d->batch * pixels(d)) * sizeof *d->images);
@@ -280,7 +283,11 @@ brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps)
     return brume_sampler_new(d->device, &o, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &d->sampler);
 }
 
-int64_t drawing_calls(const struct drawing *d) { return batches(d) * brume_sampler_calls(d->sampler); }
+int64_t drawing_calls(const struct drawing *d)
+{
+    const int64_t size = brume_parallel_size(cli_parallel()), own = (batches(d) + size - 1 - brume_parallel_rank(cli_parallel())) / size;
+    return own * brume_sampler_calls(d->sampler);
+}
 
 static brume_status observe(void *ctx, const brume_sampler_event *e)
 {
@@ -326,7 +333,11 @@ brume_status drawing_draw(struct drawing *d)
 {
     brume_status st = BRUME_OK;
     d->calls_done = d->batches_done = 0;
-    for (int64_t b = 0; st == BRUME_OK && b < batches(d); b++) st = draw_batch(d, b * d->batch);
+    brume_parallel *ranks = cli_parallel();
+    const int64_t size = brume_parallel_size(ranks), bytes = d->batch * pixels(d) * (int64_t)sizeof *d->images;
+    for (int64_t b = brume_parallel_rank(ranks); st == BRUME_OK && b < batches(d); b += size) st = draw_batch(d, b * d->batch);
+    for (int64_t b = 0; st == BRUME_OK && b < batches(d); b++)
+        st = brume_parallel_broadcast(ranks, (int)(b % size), d->images + b * d->batch * pixels(d), (size_t)bytes);
     return st;
 }
 

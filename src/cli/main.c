@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "config.h"
 #include "options.h"
+#include "parallel.h"
 
 static const struct {
     const char *name, *summary;
@@ -44,7 +45,10 @@ static int run(int argc, char **argv)
     const char *names[N];
     for (int i = 0; i < N; i++) {
         names[i] = commands[i].name;
-        if (!strcmp(name, names[i])) return commands[i].run(argc - 1, argv + 1);
+        if (!strcmp(name, names[i])) {
+            const int ready = cli_parallel_begin(name);
+            return ready == CLI_GO_ON ? commands[i].run(argc - 1, argv + 1) : ready;
+        }
         if (!strcmp(name, "help") && !strcmp(argv[2], names[i])) {
             char ask[] = "--help", *args[] = { argv[2], ask, NULL };
             return commands[i].run(2, args);
@@ -59,11 +63,12 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    const int status = run(argc, argv);
+    int status = run(argc, argv);
     /* A full disk behind a redirected output is a failure, too. */
     if (fflush(stdout) || ferror(stdout)) {
         perror("brume: cannot write the output");
-        return status == CLI_DONE ? CLI_FAILED : status;
+        if (status == CLI_DONE) status = CLI_FAILED;
     }
+    cli_parallel_end(status);
     return status;
 }

@@ -43,7 +43,7 @@ static void *prepare(void *ctx)
         const int64_t first = a->next, n = a->n;
         s->state = BUSY;
         a->fill = (a->fill + 1) % SLOTS;
-        a->next += n;
+        a->next = brume_loader_after(a->loader, first, n);
         pthread_mutex_unlock(&a->mutex);
         s->status = brume_loader_fill(a->loader, a->pool, first, n, s->images, s->labels, s->indices);
         if (s->status != BRUME_OK) snprintf(s->error, sizeof s->error, "%s", brume_error()); /* the text belongs to this thread */
@@ -153,7 +153,7 @@ brume_status brume_ahead_read(struct brume_ahead *a, int64_t first, int64_t n, f
     pthread_mutex_lock(&a->mutex);
     s->state = EMPTY;
     a->take = (a->take + 1) % SLOTS;
-    a->expected = first + n;
+    a->expected = brume_loader_after(a->loader, first, n);
     pthread_cond_signal(&a->work);
     pthread_mutex_unlock(&a->mutex);
     return status;

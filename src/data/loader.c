@@ -145,4 +145,16 @@ brume_status brume_loader_ahead(brume_loader *l)
     return brume_ahead_new(l, l->ds->threads ? l->ds->threads : 1, &l->ahead);
 }
 
+void brume_loader_share(brume_loader *l, int64_t share, int64_t every)
+{
+    l->share = share;
+    l->every = every;
+}
+
+int64_t brume_loader_after(const struct brume_loader *l, int64_t first, int64_t n)
+{
+    const int64_t after = first + n;
+    return l->share && after % l->share == 0 ? after + l->every - l->share : after;
+}
+
 double brume_loader_waited(const brume_loader *l) { return l->waited; }

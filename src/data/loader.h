@@ -16,11 +16,15 @@ struct brume_loader {
     int64_t epoch[2], *order[2]; /* a batch may lie in two epochs: even and odd ones have a place each */
     struct brume_ahead *ahead;   /* NULL: batches are read when they are asked for */
     double waited;
+    int64_t share, every;        /* 0: all positions are this reader's */
 };
 
 /* Reads a batch at once, with `threads` of the pool (NULL: one). */
 struct brume_pool;
 brume_status brume_loader_fill(struct brume_loader *l, struct brume_pool *pool, int64_t first, int64_t n, float *images, int64_t *labels, int64_t *indices);
+
+/* Where the batch after that of n positions from first on begins. */
+int64_t brume_loader_after(const struct brume_loader *l, int64_t first, int64_t n);
 
 /* ahead.c */
 brume_status brume_ahead_new(struct brume_loader *l, int threads, struct brume_ahead **out);

@@ -27,6 +27,8 @@ struct brume_learner {
     void (*log)(void *self, const brume_train_result *r, FILE *log);       /* more keys of a line of the log; or NULL */
 };
 
+/* ranks.c: fails where ranks have resumed from different states. */
+brume_status brume_ranks_same_step(brume_parallel *p, int64_t done);
 brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o);
 
 #endif

@@ -19,6 +19,7 @@ struct run {
     const brume_run_options *o;
     FILE *log;
     double started, stepping, waited; /* seconds in all steps, and those of them that went by waiting for data */
+    bool first; /* rank 0, which alone writes */
 };
 
 static double now(void)
@@ -166,6 +167,30 @@ static brume_status abort_run(struct run *r)
     return brume_fail(BRUME_E_NUMERIC, "%s%s%s%s", why, what[0] ? "\nthe first that is not finite: " : "", what, again);
 }
 
+/* What rank 0 writes must be whole before another one may end, which ends all of them. */
+static brume_status wait_for_first(const struct run *r)
+{
+    char nothing = 0;
+    return brume_parallel_broadcast(r->learner->config->parallel, 0, &nothing, 1);
+}
+
+/* Has any rank been asked to end? All must end after the same step. */
+static brume_status ask_stop(const struct run *r, double begin, bool *stop)
+{
+    const brume_run_options *o = r->o;
+    double asked = (o->stop && *o->stop) || (o->max_seconds > 0 && now() - begin >= o->max_seconds);
+    const brume_status s = brume_parallel_sum_f64(r->learner->config->parallel, &asked, 1);
+    *stop = asked > 0;
+    return s;
+}
+
+/* All ranks have found the same; one of them writes and tells. */
+static brume_status stop_aborted(struct run *r)
+{
+    const brume_status s = r->first ? abort_run(r) : BRUME_E_NUMERIC, waited = wait_for_first(r);
+    return waited == BRUME_OK ? s : waited;
+}
+
 static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
 
 static brume_status loop(struct run *r)
@@ -177,23 +202,27 @@ static brume_status loop(struct run *r)
     brume_status s = BRUME_OK;
     while (s == BRUME_OK && *done < steps) {
         brume_train_result x;
-        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s == BRUME_E_NUMERIC && r->learner->keep ? abort_run(r) : s;
+        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s == BRUME_E_NUMERIC && r->learner->keep ? stop_aborted(r) : s;
         const double t = now(), speed = r->learner->config->batch / fmax(t - last, 1e-9);
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
         r->stepping += t - last;
         r->waited += x.data_wait;
         last = t;
-        if ((s = write_log(r, &x, rate)) != BRUME_OK) return s;
-        if (o->progress) o->progress(o->ctx, *done, steps, &x, rate);
-        const bool end = *done == steps, stop = (o->stop && *o->stop) || (o->max_seconds > 0 && t - begin >= o->max_seconds);
-        if (r->learner->validate && (due(o->validate_every, *done) || end)) s = validate(r);
-        if (s == BRUME_OK && (due(o->sample_every, *done) || end)) s = preview(r);
-        if (s == BRUME_OK && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
-        if (s == BRUME_OK && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
-        if (end || stop) tell_waiting(r);
-        if (s == BRUME_OK && stop && !end)
+        if (r->first && (s = write_log(r, &x, rate)) != BRUME_OK) return s;
+        if (r->first && o->progress) o->progress(o->ctx, *done, steps, &x, rate);
+        const bool end = *done == steps;
+        bool stop;
+        if ((s = ask_stop(r, begin, &stop)) != BRUME_OK) return s;
+        if (r->first && r->learner->validate && (due(o->validate_every, *done) || end)) s = validate(r);
+        if (s == BRUME_OK && r->first && (due(o->sample_every, *done) || end)) s = preview(r);
+        if (s == BRUME_OK && r->first && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
+        if (s == BRUME_OK && r->first && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
+        if (r->first && (end || stop)) tell_waiting(r);
+        if (s == BRUME_OK && stop && !end) {
+            if ((s = wait_for_first(r)) != BRUME_OK) return s;
             return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
                               *done, steps, o->folder);
+        }
         last = now();
     }
     return s;
@@ -215,33 +244,47 @@ static brume_status begin(struct run *r)
     char path[4096];
     bool unfinished = false;
     brume_status s = join(path, sizeof path, o->folder, "training/state.safetensors");
-    brume_remove_unfinished(o->folder, 2);
+    if (r->first) brume_remove_unfinished(o->folder, 2);
     if (s == BRUME_OK && o->resume) {
         s = l->resume(l->self, o->folder, NULL);
         const char *warning = s == BRUME_OK ? l->warning(l->self) : NULL;
-        if (warning && o->event) o->event(o->ctx, warning);
-        if (s == BRUME_OK) s = l->finish(l->self, o->folder, &unfinished);
+        if (warning && r->first && o->event) o->event(o->ctx, warning);
+        if (s == BRUME_OK && r->first) s = l->finish(l->self, o->folder, &unfinished);
         if (unfinished && s == BRUME_OK) tell(r, "the model of step %" PRId64 " in %s is written again: the run ended while it was saved", *r->learner->done, o->folder);
         return s;
     }
-    if (s == BRUME_OK && brume_is_file(path))
+    if (s == BRUME_OK && r->first && brume_is_file(path))
         return brume_fail(BRUME_E_ARG, "%s already holds a run; go on with --resume, or choose another --out", o->folder);
     return s == BRUME_OK && o->resume_from && l->resume_file ? l->resume_file(l->self, o->resume_from) : s;
 }
 
-brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o)
+static brume_status take_folder(const struct run *r, int *lock)
 {
-    struct run r = { .learner = learner, .o = o, .started = now() };
+    const brume_run_options *o = r->o;
     char path[4096];
-    int lock = -1;
     brume_status s = join(path, sizeof path, o->folder, "training/samples");
     if (s == BRUME_OK) s = brume_make_folders(path);
     if (s == BRUME_OK) s = join(path, sizeof path, o->folder, "training/lock");
-    if (s == BRUME_OK) s = brume_lock_take(path, o->folder, &lock);
+    return s == BRUME_OK ? brume_lock_take(path, o->folder, lock) : s;
+}
+
+/* What is written besides checkpoints. */
+static brume_status open_files(struct run *r)
+{
+    brume_status s = write_config(r->o);
+    if (s == BRUME_OK) s = open_log(r);
+    return s == BRUME_OK ? cut_validations(r) : s;
+}
+
+brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o)
+{
+    brume_parallel *ranks = learner->config->parallel;
+    struct run r = { .learner = learner, .o = o, .started = now(), .first = brume_parallel_rank(ranks) == 0 };
+    int lock = -1;
+    brume_status s = r.first ? take_folder(&r, &lock) : BRUME_OK;
     if (s == BRUME_OK) s = begin(&r);
-    if (s == BRUME_OK) s = write_config(o);
-    if (s == BRUME_OK) s = open_log(&r);
-    if (s == BRUME_OK) s = cut_validations(&r);
+    if (s == BRUME_OK) s = brume_ranks_same_step(ranks, *learner->done);
+    if (s == BRUME_OK && r.first) s = open_files(&r);
     if (s == BRUME_OK) s = loop(&r);
     if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
     brume_lock_drop(lock);

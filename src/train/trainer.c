@@ -117,9 +117,12 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
 static brume_status check(const brume_train_config *c)
 {
     if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
-    if (c->micro_batch < 0 || c->micro_batch > c->batch || (c->micro_batch && c->batch % c->micro_batch))
-        return brume_fail(BRUME_E_ARG, "training: micro-batches must divide the batch of %d, got %d; the mean over parts of unequal size would be wrong",
-                          c->batch, c->micro_batch);
+    const int ranks = brume_parallel_size(c->parallel);
+    if (c->batch % ranks) return brume_fail(BRUME_E_ARG, "training: %d ranks must share the batch equally, got a batch of %d", ranks, c->batch);
+    const int32_t share = c->batch / ranks;
+    if (c->micro_batch < 0 || c->micro_batch > share || (c->micro_batch && share % c->micro_batch))
+        return brume_fail(BRUME_E_ARG, "training: micro-batches must divide the %s of %d, got %d; the mean over parts of unequal size would be wrong",
+                          ranks > 1 ? "share of each rank" : "batch", share, c->micro_batch);
     if (!(c->lr_end >= 0 && c->lr_end <= c->lr))
         return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end, c->lr);
     int n_ema = 1;
@@ -181,7 +184,7 @@ static brume_status begin(brume_device *d, const brume_train_config *c, const br
     t->config.scheduler.trained_betas = NULL;
     t->data = data;
     t->evaluates = evaluates;
-    t->part = c->micro_batch ? c->micro_batch : c->batch;
+    t->part = c->micro_batch ? c->micro_batch : brume_trainer_share(t);
     if ((s = brume_scheduler_config_copy(&t->config.scheduler, &c->scheduler)) != BRUME_OK) return s;
     if ((s = brume_process_new(&c->scheduler, &t->process)) != BRUME_OK) return s;
     if ((s = brume_objective_check(&c->objective, &c->scheduler, t->process)) != BRUME_OK) return s;
@@ -228,6 +231,7 @@ static brume_status allocate_batch(struct brume_trainer *t)
     t->own_times = malloc(batch * sizeof *t->own_times);
     t->importance = malloc(batch * sizeof *t->importance);
     t->losses = malloc(batch * sizeof *t->losses);
+    if (t->config.parallel && !(t->gradient = malloc((size_t)t->n_params * sizeof *t->gradient))) return no_memory();
     if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->logit_values ||
         !t->own_times || !t->importance || !t->losses)
         return no_memory();
@@ -236,7 +240,9 @@ static brume_status allocate_batch(struct brume_trainer *t)
     if (s == BRUME_OK) s = brume_trainer_latent_open(&t->latent, t->device, &t->config, t->data, t->part);
     if (s != BRUME_OK) return s;
     if (t->data) s = brume_loader_new(t->data, t->config.seed, &t->loader);
-    return t->data && s == BRUME_OK ? brume_loader_ahead(t->loader) : s;
+    if (!t->data || s != BRUME_OK) return s;
+    if (t->config.parallel) brume_loader_share(t->loader, brume_trainer_share(t), t->config.batch);
+    return brume_loader_ahead(t->loader);
 }
 
 brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_trainer **out)
@@ -284,6 +290,7 @@ void brume_trainer_free(brume_trainer *t)
     free(t->own_times);
     free(t->importance);
     free(t->losses);
+    free(t->gradient);
     free(t);
 }
 
@@ -311,6 +318,8 @@ brume_status brume_trainer_twin(struct brume_trainer *t, const brume_dataset *da
 {
     brume_train_config c = t->config;
     struct brume_trainer *x = NULL;
+    c.parallel = NULL; /* one rank looks at everything, */
+    c.micro_batch = t->part; /* as much at once as it otherwise takes */
     if (data) {
         c.batch = part;
         c.micro_batch = 0;
@@ -367,7 +376,7 @@ static brume_status draw_examples(struct brume_trainer *t, int32_t first)
 brume_status brume_trainer_write_inputs(struct brume_trainer *t, int32_t first)
 {
     const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
-    const float keep = first > 0 ? 1 : 0, share = (float)(t->update.loss_scale * t->part / t->config.batch);
+    const float keep = first % brume_trainer_share(t) ? 1 : 0, share = (float)(t->update.loss_scale * t->part / t->config.batch);
     const bool index_times = t->config.unet.time_embedding_type == BRUME_TIME_LEARNED;
     const int32_t step = 0; /* every example has a seed of its own */
     const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
@@ -437,7 +446,9 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     const double lr = brume_learning_rate(c, t->done), waited = t->loader ? brume_loader_waited(t->loader) : 0;
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
-    for (int32_t first = 0; s == BRUME_OK && first < c->batch; first += t->part) s = run_part(t, first, &loss);
+    const int32_t share = brume_trainer_share(t), own = share * brume_parallel_rank(c->parallel);
+    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part) s = run_part(t, first, &loss);
+    if (s == BRUME_OK) s = brume_ranks_sum(t, &loss);
     *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN,
                                  .data_wait = t->loader ? brume_loader_waited(t->loader) - waited : 0 };
     if (s == BRUME_OK) s = brume_update_judge(t, r);
@@ -460,7 +471,7 @@ int64_t brume_trainer_param_count(const brume_trainer *t) { return t->n_params; 
 
 void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
 {
-    const double runs = t->config.batch / t->part;
+    const double runs = brume_trainer_share(t) / t->part;
     brume_plan_stats u;
     brume_plan_get_stats(t->plan, s);
     const uint64_t image = (uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28;

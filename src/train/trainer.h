@@ -70,6 +70,7 @@ struct brume_trainer {
     /* of the whole batch: own times of the process, factors for unevenly drawn times, and losses with these */
     double *own_times, *importance;
     float *losses;
+    float *gradient;         /* room for the way to other ranks, or NULL */
     struct brume_tally last, recent; /* of the last step; since the run last told them */
 };
 
@@ -127,6 +128,11 @@ brume_status brume_adapters_save(struct brume_trainer *t, const char *folder);
 brume_status brume_trainer_finish_save(struct brume_trainer *t, const char *folder, bool *was_unfinished);
 /* checkpoint.c: the state before a step that failed, with the items of its batch. */
 brume_status brume_trainer_save_abort(struct brume_trainer *t, const char *path);
+/* Images of a step that this rank takes. */
+static inline int32_t brume_trainer_share(const struct brume_trainer *t) { return t->config.batch / brume_parallel_size(t->config.parallel); }
+/* ranks.c: loss, gradient and what else belongs to the whole batch become those of all ranks; the norm of that gradient. */
+brume_status brume_ranks_sum(struct brume_trainer *t, double *loss);
+float brume_ranks_gradient_norm(const struct brume_trainer *t);
 /* preview.c: draws count images of the EMA model (classes, or captions of the data, in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 
