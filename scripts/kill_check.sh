@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: MIT
 # Kills a training run again and again at random moments, goes on with --resume each time, and compares with a run that nothing happened to:
 # usage: kill_check.sh BRUME [KILLS] [SEED] [OPTIONS of brume train ...]
-# Fails unless state, model, log, validations and pictures are the same. Takes a few minutes; docs/reliability.md has a result.
+# DELAY_MS (900): longest time before a kill; STEPS_PER_KILL (12): length of the run. Fails unless state, model, log, validations and pictures are the same. Takes a few minutes; docs/reliability.md has a result.
 set -eu
 brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 kills=${2:-100} seed=${3:-1}
-[ $# -lt 3 ] || shift 3
-[ $# -gt 0 ] && [ "$1" != "$brume" ] || set -- --device cpu
+if [ $# -gt 3 ]; then shift 3; else set -- --device cpu; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -16,7 +15,7 @@ cat >config.json <<'EOF'
 {"_class_name": "UNet2DModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [16, 32],
  "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
 EOF
-steps=$((kills * 12))
+steps=$((kills * ${STEPS_PER_KILL:-12}))
 set -- --data shapes --model config.json --count 512 --batch 4 --steps "$steps" --save-every 5 --sample-every 50 --samples 4 --validate-every 25 --validation 16 \
     --report-every 20 --ema 0.9,0.99 --dropout 0.1 --cond-drop 0.1 --quiet "$@"
 
@@ -27,7 +26,7 @@ set -- train --out killed "$@"
 done=0 began=0 finished=0
 while [ $done -lt "$kills" ]; do
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
-    delay=$((seed / 65536 % 900 + 20))
+    delay=$((seed / 65536 % ${DELAY_MS:-900} + 20))
     "$brume" "$@" >out.txt 2>&1 &
     run=$!
     sleep "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
