@@ -114,6 +114,9 @@ expect not-0 "elsewhere/none" mpirun --allow-run-as-root --oversubscribe -n 1 "$
     -n 1 "$brume" $train --data elsewhere/none --steps 60 --out lone
 expect not-0 "all ranks must see the same folder" mpirun --allow-run-as-root --oversubscribe -n 1 "$brume" train --resume --steps 60 --quiet --out one : \
     -n 1 "$brume" train --resume --steps 60 --quiet --out behind
+# All find the same loss that is not finite; the state before it is whole before they end.
+expect not-0 "nan/training/abort.safetensors" $(ranks 2 $train --lr 10 --clip 0 --warmup 0 --steps 60 --out nan)
+if [ -s nan/training/abort.safetensors ]; then ok; else bad "no abort.safetensors"; fi
 # Asked to end, all end after the same step, with a checkpoint.
 expect 0 "checkpoint is in stopped" $(ranks 2 $train --steps 1000000 --minutes 0.02 --out stopped)
 expect 0 "" $(ranks 3 train --resume --out stopped --steps "$(($(wc -l <stopped/training/log.jsonl) + 1))" --minutes 1 --quiet)
