@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "brume/file.h"
 #include "brume/json.h"
 #include "brume/model.h"
 #include "commands.h"
@@ -159,19 +158,6 @@ static brume_status open_validation(const struct train_args *a, brume_dataset_op
     return s;
 }
 
-/* The options are in the folder before anything takes time, so that --resume needs no others however early a run was killed. */
-static brume_status begin_folder(const struct train_args *a)
-{
-    char path[4096];
-    const char *text = brume_json_writer_text(a->plain);
-    const int n = snprintf(path, sizeof path, "%s/training", a->out);
-    if (n >= (int)sizeof path - 16) return BRUME_OK; /* told by the run */
-    if (!text || !cli_parallel_first() || a->resume || is_file_of(a->out, "training/state.safetensors")) return BRUME_OK;
-    const brume_status s = brume_make_folders(path);
-    strcat(path, "/run.json");
-    return s == BRUME_OK ? brume_file_write(path, text, strlen(text)) : s;
-}
-
 static brume_status train(const struct train_args *a, brume_train_config *c)
 {
     brume_dataset *data = NULL, *validation = NULL;
@@ -204,15 +190,15 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK) s = train_args_ladder(a, c, data);
     if (s == BRUME_OK) s = brume_train_config_fit(c, data, conditional);
     if (s == BRUME_OK && a->cond == TRAIN_COND_TEXT) s = read_text(a, c, data, &tokenizer, &frozen);
-    if (s == BRUME_OK) s = begin_folder(a);
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
     if (s == BRUME_OK && a->init && !goes_on(a)) s = init_from(t, a->init, a->quiet);
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
-            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .resume_from = a->resume_from, .validation = validation, .validate_every = a->validate_every,
-            .validation_images = a->validation, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
+            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .resume_from = a->resume_from,
+            .validation = validation, .validate_every = a->validate_every, .validation_images = a->validation, .save_every = a->save_every,
+            .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,
         };

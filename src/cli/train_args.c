@@ -121,26 +121,19 @@ static int read_files(struct train_args *a, struct cli_option *options)
     return status;
 }
 
-static brume_json_writer *options_text(const struct cli_option *options)
-{
-    static const char *const not_saved[] = { "out", "resume", "config", "quiet", NULL };
-    brume_json_writer *w = brume_json_writer_new();
-    if (!w) return NULL;
-    brume_json_begin_object(w, NULL);
-    brume_json_put_string(w, "_brume", BRUME_VERSION);
-    brume_json_put_string(w, "_command", usage.name);
-    cli_options_write(w, options, not_saved);
-    return w;
-}
-
 static int write_run(struct train_args *a, const struct cli_option *options)
 {
-    a->run = options_text(options);
-    a->plain = options_text(options);
-    if (a->plain) brume_json_end(a->plain);
-    if (a->run && a->plain) return CLI_GO_ON;
-    fprintf(stderr, "brume train: out of memory\n");
-    return CLI_FAILED;
+    static const char *const not_saved[] = { "out", "resume", "config", "quiet", NULL };
+    a->run = brume_json_writer_new();
+    if (!a->run) {
+        fprintf(stderr, "brume train: out of memory\n");
+        return CLI_FAILED;
+    }
+    brume_json_begin_object(a->run, NULL);
+    brume_json_put_string(a->run, "_brume", BRUME_VERSION);
+    brume_json_put_string(a->run, "_command", usage.name);
+    cli_options_write(a->run, options, not_saved);
+    return CLI_GO_ON;
 }
 
 const char *train_args_run(const struct train_args *a, const brume_train_config *c, const brume_dataset *data, brume_device *d, int64_t parameters)
@@ -162,7 +155,6 @@ void train_args_clear(struct train_args *a)
     brume_json_free(a->files[0]);
     brume_json_free(a->files[1]);
     brume_json_writer_free(a->run);
-    brume_json_writer_free(a->plain);
 }
 
 int train_args_parse(int argc, char **argv, struct train_args *a)

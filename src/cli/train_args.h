@@ -33,7 +33,6 @@ struct train_args {
     int given[TRAIN_OPTIONS];
     brume_json *files[2];   /* what strings point into: of --config, of the run */
     brume_json_writer *run; /* the options, as the run folder keeps them: an object that is not ended yet */
-    brume_json_writer *plain; /* the same, ended */
 };
 
 /*
