@@ -300,26 +300,28 @@ static brume_status read_root(const brume_json *root, brume_unet2d_config *c, ch
     return BRUME_OK;
 }
 
-brume_status brume_unet2d_config_parse(const char *text, size_t length, const char *where, brume_unet2d_config *c, char note[512])
+/* The config of JSON that was read with that status; frees it. */
+static brume_status take_root(brume_status s, brume_json *root, brume_unet2d_config *c, char note[512])
 {
-    brume_json *root = NULL;
     brume_unet2d_config_default(c);
     if (note) note[0] = 0;
-    brume_status s = brume_json_parse(text, length, where, &root);
     if (s == BRUME_OK) s = read_root(root, c, note);
     brume_json_free(root);
     return s;
 }
 
+brume_status brume_unet2d_config_parse(const char *text, size_t length, const char *where, brume_unet2d_config *c, char note[512])
+{
+    brume_json *root = NULL;
+    const brume_status s = brume_json_parse(text, length, where, &root);
+    return take_root(s, root, c, note);
+}
+
 brume_status brume_unet2d_config_read(const char *path, brume_unet2d_config *c, char note[512])
 {
     brume_json *root = NULL;
-    brume_unet2d_config_default(c);
-    if (note) note[0] = 0;
-    brume_status s = brume_json_load(path, &root);
-    if (s == BRUME_OK) s = read_root(root, c, note);
-    brume_json_free(root);
-    return s;
+    const brume_status s = brume_json_load(path, &root);
+    return take_root(s, root, c, note);
 }
 
 /* Block types of the levels, and that of the classes. */
