@@ -55,9 +55,6 @@ const char *bench_op_usage(int i);
 
 void bench_subject_free(struct bench_subject *s);
 
-/* Device, threads, mode, batch. */
-void bench_report_device(struct cli_report *r, const brume_device *d);
-
 /* The sub-command "bench ops"; argv[0] is "ops". */
 int bench_ops_command(int argc, char **argv);
 

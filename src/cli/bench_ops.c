@@ -144,7 +144,7 @@ static brume_status report(const struct ops_args *a, const brume_device *d, cons
 {
     struct cli_report r;
     if (!cli_report_begin(&r, a->json)) return BRUME_E_MEMORY;
-    bench_report_device(&r, d);
+    cli_report_device(&r, d);
     cli_report_text(&r, "mode", "mode", a->mode ? "train" : "infer");
     if (!a->op.name) cli_report_int(&r, "batch", "batch", a->batch);
     cli_report_int(&r, "rounds", "rounds", p->rounds);

@@ -81,15 +81,6 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
     free(kinds);
 }
 
-void bench_report_device(struct cli_report *r, const brume_device *d)
-{
-    brume_device_info info;
-    brume_device_get_info(d, &info);
-    cli_report_text(r, "device", "device", info.name);
-    cli_report_text(r, "platform", "platform", info.platform);
-    cli_report_int(r, "compute_units", info.is_opencl ? "compute units" : "threads", info.compute_units);
-}
-
 /* Measures and frees the subject. opened: how opening it went. */
 static brume_status measure_part(const struct bench_args *a, struct bench_subject *s, brume_status opened, struct result *r)
 {
@@ -161,7 +152,7 @@ static brume_status bench_all(const struct bench_args *a, const brume_preset *pr
     cli_peak_reset();
     if (s == BRUME_OK && run_unet) s = measure_part(a, &subject, bench_model(d, a->mode, c, &subject), unet);
     if (s == BRUME_OK && cli_report_begin(&r, a->json)) {
-        bench_report_device(&r, d);
+        cli_report_device(&r, d);
         if (run_text) report_part(text, "text_encoder", "text encoder", &r);
         if (run_vae) report_part(vae, "vae", "latents to images", &r);
         if (run_unet) report_unet(a, unet, &r);
@@ -217,14 +208,12 @@ int cmd_bench(int argc, char **argv)
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("quiet", &a.quiet, "no messages"),
         { 0 } };
-    const char *model = NULL;
-    int n = 0;
-    const int status = cli_parse(&u, options, argc, argv, &model, &n);
+    const char *model;
+    const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
     if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     const brume_preset *const preset = a.preset ? brume_preset_find(a.preset) : NULL;
     if ((a.part > PART_UNET || a.limit) && (a.mode || !preset || !preset->fill_parts))
         return cli_wrong(&u, "--part and --memory-limit are for --mode infer and a preset with more than a U-Net: sd15");
-    return bench(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
+    return bench(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * brume eval: measures a model by what it finds probable, or by what it draws. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "commands.h"
 #include "eval.h"
@@ -29,39 +27,6 @@ static int parse_metrics(const struct cli_usage *u, const char *text, unsigned *
     }
 }
 
-static int is_run(const char *folder)
-{
-    char path[4096];
-    struct stat s;
-    snprintf(path, sizeof path, "%s/training", folder);
-    return !stat(path, &s) && S_ISDIR(s.st_mode);
-}
-
-/* The line breaks of the writer are the only ones: those of strings are escaped. */
-brume_status eval_append(const char *folder, const char *json, int quiet)
-{
-    char path[4096];
-    if (!json) return BRUME_E_MEMORY;
-    if (!is_run(folder)) return BRUME_OK;
-    snprintf(path, sizeof path, "%s/training/evaluation.jsonl", folder);
-    FILE *f = fopen(path, "a");
-    for (const char *p = json; f && *p; p++) {
-        if (*p != '\n') {
-            fputc(*p, f);
-            continue;
-        }
-        while (p[1] == ' ') p++;
-        fputc(' ', f);
-    }
-    if (f) fputc('\n', f);
-    if (!f || fclose(f)) {
-        fprintf(stderr, "warning: %s: %s\n", path, strerror(errno)); /* the figures themselves are told */
-        return BRUME_OK;
-    }
-    if (!quiet) fprintf(stderr, "appended to %s\n", path);
-    return BRUME_OK;
-}
-
 static int check_samples(const struct cli_usage *u, const struct cli_option *o, struct eval_args *a, const char *folder)
 {
     if (a->metrics & EVAL_LIKELIHOODS)
@@ -74,7 +39,7 @@ static int check_samples(const struct cli_usage *u, const struct cli_option *o, 
     if (a->metrics & (EVAL_OF_FEATURES | EVAL_NEIGHBOURS) && !a->data) return cli_wrong(u, "give --data: shapes, or a folder of pictures");
     if (a->metrics & EVAL_FID && !brume_frechet_available())
         return cli_wrong(u, "fid needs LAPACK, which this build has not: install liblapacke (Debian: liblapacke-dev) and build again, or take kid");
-    if (a->metrics & EVAL_NEIGHBOURS && !a->out && (a->samples || !is_run(folder))) return cli_wrong(u, "neighbours: give --out FILE.png for the picture");
+    if (a->metrics & EVAL_NEIGHBOURS && !a->out && (a->samples || !eval_is_run(folder))) return cli_wrong(u, "neighbours: give --out FILE.png for the picture");
     if (a->samples && (a->sampler || a->steps || a->guidance != 1 || a->classes)) return cli_wrong(u, "--samples are drawn already: give no --sampler, --steps, --guidance or --class");
     if (!cli_given(o, "n")) a->n = a->samples ? 0 : 1000;
     else if (!a->n && !a->samples) return cli_wrong(u, "--n: give the number of samples to draw");

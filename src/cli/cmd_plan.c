@@ -118,11 +118,9 @@ int cmd_plan(int argc, char **argv)
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("quiet", &a.quiet, "no messages"),
         { 0 } };
-    const char *model = NULL;
-    int n = 0;
-    const int status = cli_parse(&u, options, argc, argv, &model, &n);
+    const char *model;
+    const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
     if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
-    return plan(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
+    return plan(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

@@ -122,7 +122,7 @@ static void report(const struct tune_args *a, const brume_device *d, const brume
     const struct totals x = totals_of(t);
     brume_device_get_tuning(d, &info);
     if (!cli_report_begin(&r, a->json)) return;
-    bench_report_device(&r, d);
+    cli_report_device(&r, d);
     cli_report_float(&r, "seconds", "measured for", seconds, "s");
     cli_report_int(&r, "kinds", "different steps with several kernels", brume_tuner_count(t));
     cli_report_int(&r, "compared", "of these compared (the others keep the rule's choice)", x.reached);
@@ -206,13 +206,11 @@ int cmd_tune(int argc, char **argv)
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("quiet", &a.quiet, "no progress"),
         { 0 } };
-    const char *model = NULL;
-    int n = 0;
-    const int status = cli_parse(&u, options, argc, argv, &model, &n);
+    const char *model;
+    const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if ((n == 1) == (a.preset != NULL)) return cli_wrong(&u, "give either a model or --preset");
     if (!parse_seconds(a.budget, &a.seconds)) return cli_wrong(&u, "--budget %s: expected a time above 0, as in 90s or 2m", a.budget);
     if (!a.device.tuning) return cli_wrong(&u, "--no-tuning makes no sense here");
     if (a.both || !(a.train || a.infer)) a.train = a.infer = 1;
-    return tune(&a, n ? model : NULL) == BRUME_OK ? CLI_DONE : cli_failed();
+    return tune(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

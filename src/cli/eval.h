@@ -35,6 +35,8 @@ struct eval_args {
 int eval_likelihood(const struct eval_args *a, const struct cli_usage *u, const char *folder);
 int eval_samples(const struct eval_args *a, const struct cli_usage *u, const char *folder);
 
+/* Is it the folder of a run, which keeps what was found? */
+int eval_is_run(const char *folder);
 /* Appends an object to the folder's training/evaluation.jsonl where the folder is a run's; json NULL: out of memory. */
 brume_status eval_append(const char *folder, const char *json, int quiet);
 

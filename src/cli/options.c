@@ -280,3 +280,12 @@ int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, c
     if (n_args) *n_args = n;
     return CLI_GO_ON;
 }
+
+int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset, const char **model)
+{
+    int n = 0;
+    *model = NULL;
+    const int status = cli_parse(u, options, argc, argv, model, &n);
+    if (status == CLI_GO_ON && (n == 1) == (*preset != NULL)) return cli_wrong(u, "give either a model or --preset");
+    return status;
+}

@@ -61,6 +61,9 @@ struct cli_usage {
  */
 int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args);
 
+/* The same for commands that take one model, or --preset NAME in its place: one of both. *model: the argument, or NULL; *preset as its option sets it. */
+int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset, const char **model);
+
 /* "1500000", "800M", "1.5G" (powers of 1024) into bytes. Returns 0 if it is none of these. */
 int cli_bytes(const char *text, uint64_t *bytes);
 

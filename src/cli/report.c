@@ -30,6 +30,15 @@ void cli_report_text(struct cli_report *r, const char *key, const char *what, co
     else printf("%-34s%s\n", what, value);
 }
 
+void cli_report_device(struct cli_report *r, const brume_device *d)
+{
+    brume_device_info info;
+    brume_device_get_info(d, &info);
+    cli_report_text(r, "device", "device", info.name);
+    cli_report_text(r, "platform", "platform", info.platform);
+    cli_report_int(r, "compute_units", info.is_opencl ? "compute units" : "threads", info.compute_units);
+}
+
 void cli_report_end(struct cli_report *r)
 {
     if (!r->w) return;
