@@ -9,26 +9,9 @@
 #include "brume/rng.h"
 #include "brume/train.h"
 #include "check_text.h"
+#include "train_tiny.h"
 
 static char folder[400];
-
-static void small_config(brume_train_config *c)
-{
-    brume_train_config_default(c);
-    brume_unet2d_condition_config_default(&c->unet);
-    c->unet.levels = 2;
-    for (int i = 0; i < 2; i++) {
-        c->unet.block_out_channels[i] = i ? 16 : 8;
-        c->unet.down_block_types[i] = c->unet.up_block_types[1 - i] = i ? BRUME_BLOCK_CROSS_ATTENTION : BRUME_BLOCK_RESNET;
-    }
-    c->unet.layers_per_block = 1;
-    c->unet.norm_num_groups = 4;
-    c->unet.attention_head_dim = 2;
-    c->unet.cross_attention_dim = 16;
-    c->batch = 4;
-    c->warmup = 0;
-    c->seed = 7;
-}
 
 /* Trains to step `last`, from a checkpoint if resume, and writes one; params: of the end (freed by the caller), losses: of the steps done. */
 static float *run(brume_device *d, const brume_train_config *c, const brume_dataset *data, int last, int resume, const char *to, double *losses)
@@ -54,7 +37,7 @@ static void test_joint(brume_device *d, const brume_dataset *data)
     brume_train_config c, other;
     brume_tokenizer *words = NULL, *again = NULL;
     double whole[4], parts[4];
-    small_config(&c);
+    tiny_text_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 0));
     if (!CHECK_OK(brume_train_config_text(&c, data, &words))) return;
     CHECK_INT(brume_tokenizer_max_length(words), 12); /* start, "a small red circle left of a large blue square", end: a token a word */
@@ -87,7 +70,7 @@ static void test_joint(brume_device *d, const brume_dataset *data)
     /* The folder: the same words, an encoder that stays as it is when training goes on with it. */
     brume_text_model *frozen = NULL;
     int32_t ids[2][12];
-    small_config(&other);
+    tiny_text_config(&other);
     CHECK_OK(brume_train_config_fit(&other, data, 0));
     if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &frozen))) {
         CHECK_OK(brume_tokenizer_encode(words, "a red circle above a pink ring", ids[0], NULL));
@@ -122,7 +105,7 @@ static void test_refusals(brume_device *d, const brume_dataset *data)
     brume_train_config c;
     brume_tokenizer *words = NULL;
     brume_trainer *t = NULL;
-    small_config(&c);
+    tiny_text_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 0));
     CHECK_FAILS(brume_trainer_new(d, &c, data, &t), BRUME_E_ARG, "--cond text");
     if (CHECK_OK(brume_train_config_text(&c, data, &words))) {
