@@ -11,7 +11,8 @@ whole() { # whole RUN STEPS
     same "$1/unet/diffusion_pytorch_model.safetensors" plain/unet/diffusion_pytorch_model.safetensors
     ok "pictures of $1" diff -r "$1/training/samples" plain/training/samples
     ok "validations of $1" sh -c 'for run in "$1" plain; do sed "s/, \"seconds.*//" "$run/training/validation.jsonl" >"$run.v"; done; cmp "$1.v" plain.v' sh "$1"
-    ok "nothing unfinished in $1" sh -c '! find "$1" -name "*.tmp" -o -name unfinished -o -name "state.next*" | grep .' sh "$1"
+    ok "models kept in $1" diff -r "$1/steps" plain/steps
+    ok "nothing unfinished in $1" sh -c '! find "$1" -name "*.tmp" -o -name "*unfinished" -o -name .replaced -o -name "state.next*" | grep .' sh "$1"
 }
 # Damages a file: cuts it to N bytes, or changes the byte at N.
 cut_to() { head -c "$2" "$1" >cut.bin && cp cut.bin "$1"; }
@@ -22,13 +23,21 @@ cat >config.json <<'EOF'
  "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
 EOF
 train="--data shapes --model config.json --count 64 --batch 4 --samples 2 --device cpu --steps 60 --save-every 7 --sample-every 20 --ema 0.6,0.8 --dropout 0.1
- --time-sampling loss-second-moment --validate-every 15 --validation 20 --report-every 0 --cond none --timesteps 20"
+ --time-sampling loss-second-moment --keep-every 20 --validate-every 15 --validation 20 --report-every 0 --cond none --timesteps 20"
 seq 1 60 >steps.txt
 
 # shellcheck disable=SC2086 # words
 ok "an undisturbed run" "$brume" train $train --out plain
 [ $failed = 0 ] || { finish; exit 1; }
 whole plain
+
+# Models of steps on the way: each a whole folder; the last is that of the run.
+ok "three models" test "$(echo plain/steps/*)" = "plain/steps/000020 plain/steps/000040 plain/steps/000060"
+for file in $(cd plain/steps/000060 && find . -type f); do same "plain/$file" "plain/steps/000060/$file"; done
+differ plain/steps/000040/unet/diffusion_pytorch_model.safetensors plain/steps/000060/unet/diffusion_pytorch_model.safetensors
+ok "draws with one" "$brume" sample plain/steps/000040 --steps 2 --n 2 --device cpu --quiet --out kept.png
+ok "evaluates one" "$brume" eval plain/steps/000040 --data shapes --n 2 --steps 2 --device cpu --quiet
+ok "run.json has it" grep -q '"keep-every": 20' plain/training/run.json
 
 # Killed at moments that are spread over the run; each time it goes on by itself.
 kill_often() { # kill_often RUN KILLS OPTIONS...: starts it, kills it, goes on, until it has been killed so often or is done
@@ -52,6 +61,7 @@ cp -r plain between && touch between/training/unfinished && cp config.json betwe
 ok "resumed between state and model" sh -c '"$@" 2>&1 | grep "is written again"' sh "$brume" train --out between --resume
 whole between
 mkdir -p early/training && cp plain/training/run.json early/training && touch early/training/unfinished
+mkdir -p early/steps/.unfinished/unet early/steps/.replaced early/steps/000020 && echo torn >early/steps/.unfinished/unet/config.json && echo old >early/steps/000020/old
 ok "resumed before the first state" sh -c '"$@" 2>&1 | grep "begins again"' sh "$brume" train --out early --resume
 whole early
 refused 1 "no run that could go on" "$brume" train --out nothing --resume

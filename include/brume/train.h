@@ -256,6 +256,7 @@ typedef struct brume_run_options {
     int resume;                     /**< 1: go on from the folder's checkpoint; 0: the folder must not hold one */
     const char *resume_from;        /**< without resume: NULL, or a state to begin at, such as another run's training/abort.safetensors */
     int64_t save_every, sample_every; /**< steps; 0: only at the end */
+    int64_t keep_every;             /**< steps between models that stay, each a folder like RUN/steps/000500, whole or not there; 0: none */
     int64_t report_every;           /**< steps between new versions of report.html (see brume/report.h); 0: only at the end */
     const brume_dataset *validation; /**< NULL, or images like those of training, whose loss is told in training/validation.jsonl */
     int64_t validate_every, validation_images; /**< steps between such lines, 0: only at the end; at most so many images */

@@ -197,7 +197,7 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
             .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .resume_from = a->resume_from,
-            .validation = validation, .validate_every = a->validate_every, .validation_images = a->validation, .save_every = a->save_every,
+            .validation = validation, .validate_every = a->validate_every, .validation_images = a->validation, .save_every = a->save_every, .keep_every = a->keep_every,
             .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,

@@ -251,6 +251,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("dropout", &a->dropout, 0, 0.95, "P", "dropout in the residual blocks"),
         OPT_FLOAT("minutes", &a->minutes, 0, 1e6, "M", "stop after this time, with a checkpoint; 0: no limit"),
         OPT_INT("save-every", &a->save_every, 0, 1e12, "N", "steps between checkpoints; 0: only at the end"),
+        OPT_INT("keep-every", &a->keep_every, 0, 1e12, "N", "steps between models that stay, each a folder like RUN/steps/000500 for brume sample and eval; 0: none"),
         OPT_INT("sample-every", &a->sample_every, 0, 1e12, "N", "steps between pictures; 0: only at the end"),
         OPT_INT("report-every", &a->report_every, 0, 1e12, "N", "steps between new versions of RUN/report.html; 0: only at the end"),
         OPT_INT("validate-every", &a->validate_every, 0, 1e12, "N", "steps between losses on images that training does not see, by averaged weights; 0: never"),

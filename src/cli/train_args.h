@@ -24,7 +24,7 @@ struct train_args {
     struct cli_data data_options;
     const char *config, *resume_from, *validation_data, *limit, *text_encoder, *vae, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
     int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr, lora_targets, lora_format;
-    int64_t lora, steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, sample_every, report_every, samples, validate_every, validation;
+    int64_t lora, steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, keep_every, sample_every, report_every, samples, validate_every, validation;
     uint64_t memory_limit;
     double lora_alpha, kl_weight, lr, decay, beta1, beta2, eps, clip, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
     double sigma_min, sigma_max, sigma_data, snr_gamma, p2_gamma, p2_k, time_mean, time_std, offset_noise, lr_end;

@@ -31,7 +31,7 @@ static brume_status run(brume_autoencoder_trainer *t, const struct train_args *a
 {
     struct cli_progress bar;
     const brume_run_options o = {
-        .folder = a->out, .config = text, .resume = a->resume, .save_every = a->save_every, .sample_every = a->sample_every, .report_every = a->report_every,
+        .folder = a->out, .config = text, .resume = a->resume, .save_every = a->save_every, .keep_every = a->keep_every, .sample_every = a->sample_every, .report_every = a->report_every,
         .sample_count = (int32_t)a->samples, .max_seconds = 60 * a->minutes, .stop = stop, .progress = show_progress,
         .event = a->quiet ? NULL : show_event, .ctx = &bar,
     };

@@ -100,7 +100,7 @@ static void write_parts(void *self, const brume_train_result *r, FILE *log)
 
 brume_status brume_autoencoder_run(brume_autoencoder_trainer *t, const brume_run_options *o)
 {
-    const struct brume_learner learner = { .self = t, .config = &t->config, .done = &t->done, .step = step, .save = save, .resume = resume, .finish = finish, .warning = warning,
+    const struct brume_learner learner = { .self = t, .config = &t->config, .done = &t->done, .step = step, .save = save, .model = save_model, .resume = resume, .finish = finish, .warning = warning,
                                    .picture = picture, .log = write_parts };
     return brume_learner_run(&learner, o);
 }

@@ -42,9 +42,8 @@ static struct brume_state state_of(struct brume_trainer *t, char objective[OBJEC
                                  .weights = t->weights_hash, .times = t->time_sampler, .plan = t->plan, .resumed = &t->resumed };
 }
 
-static brume_status save_model(void *self, const char *folder)
+brume_status brume_trainer_save_model(struct brume_trainer *t, const char *folder)
 {
-    struct brume_trainer *t = self;
     if (brume_trainer_adapts(&t->config)) return brume_adapters_save(t, folder);
     const brume_train_text *text = &t->config.text;
     const int64_t n_text = t->text.n_params;
@@ -64,6 +63,8 @@ static brume_status save_model(void *self, const char *folder)
     free(params);
     return s;
 }
+
+static brume_status save_model(void *self, const char *folder) { return brume_trainer_save_model(self, folder); }
 
 brume_status brume_trainer_save(brume_trainer *t, const char *folder, int64_t note)
 {

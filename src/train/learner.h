@@ -15,6 +15,7 @@ struct brume_learner {
     const int64_t *done;              /* steps so far */
     brume_status (*step)(void *self, brume_train_result *r);
     brume_status (*save)(void *self, const char *folder, int64_t note);
+    brume_status (*model)(void *self, const char *folder);            /* writes the model alone, as save does beside the state */
     brume_status (*resume)(void *self, const char *folder, int64_t *note);
     brume_status (*resume_file)(void *self, const char *path);                          /* NULL: cannot begin at a state */
     brume_status (*finish)(void *self, const char *folder, bool *was_unfinished);       /* after resume: writes the model again if that was cut short */
@@ -29,6 +30,10 @@ struct brume_learner {
 
 /* ranks.c: fails where ranks have resumed from different states. */
 brume_status brume_ranks_same_step(brume_parallel *p, int64_t done);
+/* keep.c: removes what a killed run left half done in FOLDER/steps. */
+brume_status brume_keep_clean(const char *folder);
+/* keep.c: writes the model to FOLDER/steps/000500, say, at once; path: that folder. One of the same step is replaced. */
+brume_status brume_keep_model(const struct brume_learner *l, const char *folder, char path[4096]);
 brume_status brume_learner_run(const struct brume_learner *learner, const brume_run_options *o);
 
 #endif

@@ -121,6 +121,15 @@ static brume_status checkpoint(struct run *r)
     return s;
 }
 
+/* Before the checkpoint of the same step: a run that goes on from that has the folder. */
+static brume_status keep(struct run *r)
+{
+    char path[4096];
+    const brume_status s = brume_keep_model(r->learner, r->o->folder, path);
+    if (s == BRUME_OK) tell(r, "the model of step %" PRId64 " is kept in %s", *r->learner->done, path);
+    return s;
+}
+
 static brume_status preview(struct run *r)
 {
     char name[64], path[4096];
@@ -215,6 +224,7 @@ static brume_status loop(struct run *r)
         if ((s = ask_stop(r, begin, &stop)) != BRUME_OK) return s;
         if (r->first && r->learner->validate && (due(o->validate_every, *done) || end)) s = validate(r);
         if (s == BRUME_OK && r->first && (due(o->sample_every, *done) || end)) s = preview(r);
+        if (s == BRUME_OK && r->first && due(o->keep_every, *done)) s = keep(r);
         if (s == BRUME_OK && r->first && (due(o->save_every, *done) || end || stop)) s = checkpoint(r);
         if (s == BRUME_OK && r->first && (due(o->report_every, *done) || end || stop)) report(r, end || stop);
         if (r->first && (end || stop)) tell_waiting(r);
@@ -245,6 +255,7 @@ static brume_status begin(struct run *r)
     bool unfinished = false;
     brume_status s = join(path, sizeof path, o->folder, "training/state.safetensors");
     if (r->first) brume_remove_unfinished(o->folder, 2);
+    if (s == BRUME_OK && r->first) s = brume_keep_clean(o->folder);
     if (s == BRUME_OK && o->resume) {
         s = l->resume(l->self, o->folder, NULL);
         const char *warning = s == BRUME_OK ? l->warning(l->self) : NULL;

@@ -7,6 +7,7 @@
 
 static brume_status step(void *self, brume_train_result *r) { return brume_trainer_step(self, r); }
 static brume_status save(void *self, const char *folder, int64_t note) { return brume_trainer_save(self, folder, note); }
+static brume_status model(void *self, const char *folder) { return brume_trainer_save_model(self, folder); }
 static brume_status resume(void *self, const char *folder, int64_t *note) { return brume_trainer_resume(self, folder, note); }
 static brume_status resume_file(void *self, const char *path) { return brume_trainer_resume_file(self, path); }
 static brume_status finish(void *self, const char *folder, bool *was_unfinished) { return brume_trainer_finish_save(self, folder, was_unfinished); }
@@ -44,7 +45,7 @@ brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, cons
 {
     const bool classifies = brume_trainer_classifies(c);
     const struct brume_learner learner = {
-        .self = t, .config = c, .done = &t->done, .step = step, .save = save, .resume = resume, .resume_file = resume_file, .finish = finish, .warning = warning,
+        .self = t, .config = c, .done = &t->done, .step = step, .save = save, .model = model, .resume = resume, .resume_file = resume_file, .finish = finish, .warning = warning,
         .picture = picture, .words = classifies ? words : NULL, .validate = o->validation ? validate : NULL, .keep = keep, .find = find,
         .log = classifies ? write_tally : NULL };
     brume_status s = o->validation ? brume_validation_new(t, o->validation, o->validation_images, &t->validation) : BRUME_OK;

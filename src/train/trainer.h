@@ -124,6 +124,8 @@ brume_status brume_adapters_set_weights(struct brume_trainer *t, const float *we
 brume_status brume_adapters_start(struct brume_trainer *t);
 brume_status brume_adapters_merged(struct brume_trainer *t, float *weights);
 brume_status brume_adapters_save(struct brume_trainer *t, const char *folder);
+/* checkpoint.c: the averaged weights as a pipeline, or of adapters their file. */
+brume_status brume_trainer_save_model(struct brume_trainer *t, const char *folder);
 /* checkpoint.c: writes the folder's model again if a run ended between its state and its model. */
 brume_status brume_trainer_finish_save(struct brume_trainer *t, const char *folder, bool *was_unfinished);
 /* checkpoint.c: the state before a step that failed, with the items of its batch. */
