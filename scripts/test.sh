@@ -17,7 +17,7 @@ for arg in "$@"; do
 done
 
 scripts/deps.sh --with-pocl --with-mpi $options
-if [ -f "$build/build.ninja" ]; then meson setup --reconfigure "$build" -Dmpi=auto >/dev/null; else meson setup "$build" -Dmpi=auto; fi
+if [ -f "$build/build.ninja" ]; then meson setup --reconfigure "$build" -Dmpi=auto -Dplant=true >/dev/null; else meson setup "$build" -Dmpi=auto -Dplant=true; fi
 meson compile -C "$build"
 
 # Compiled kernels are cached in the build folder: nothing outside is touched, and a second run is fast.

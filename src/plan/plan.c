@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
+#if BRUME_HAVE_PLANT
+#include "plan/plant.h"
+#endif
+
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "plan: out of host memory"); }
 
 static const struct brume_value *value(const struct brume_plan *p, brume_tensor t) { return brume_value_of(p->graph, t); }
@@ -201,10 +206,19 @@ static brume_status begin(brume_plan *p, bool whole)
     return BRUME_OK;
 }
 
+static brume_status run(brume_plan *p, int from, int to)
+{
+#if BRUME_HAVE_PLANT
+    return brume_plant_run(p, from, to);
+#else
+    return p->device->backend->run(p->exec, p->buffers, from, to);
+#endif
+}
+
 brume_status brume_plan_run(brume_plan *p)
 {
     const brume_status s = begin(p, true);
-    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, 0, p->n_steps) : s;
+    return s == BRUME_OK ? run(p, 0, p->n_steps) : s;
 }
 
 brume_status brume_plan_run_steps(brume_plan *p, int first, int n)
@@ -212,12 +226,12 @@ brume_status brume_plan_run_steps(brume_plan *p, int first, int n)
     if (first < 0 || n < 0 || n > p->n_steps - first)
         return brume_fail(BRUME_E_ARG, "plan: there are no steps %d .. %d, the plan has %d", first, first + n - 1, p->n_steps);
     const brume_status s = begin(p, first == 0);
-    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, first, first + n) : s;
+    return s == BRUME_OK ? run(p, first, first + n) : s;
 }
 
 brume_status brume_plan_run_step(brume_plan *p, int i)
 {
     if (i < 0 || i >= p->n_steps) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, p->n_steps);
     const brume_status s = begin(p, false);
-    return s == BRUME_OK ? p->device->backend->run(p->exec, p->buffers, i, i + 1) : s;
+    return s == BRUME_OK ? run(p, i, i + 1) : s;
 }
