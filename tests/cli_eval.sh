@@ -31,11 +31,13 @@ ok "everything at once" $eval $draw --metrics kid,prdc,class-accuracy,neighbours
 says "^kid .*N = 24"
 says "before the last layer of the classifier judge"
 says "^class-accuracy .*judged by judge"
+says "^of real images .*of the test part"
 says "by class: 0: "
 says "test images, never trained with"
 ok "a picture of neighbours" test -s run/training/neighbours.png
 ok "one line for the run's page" test "$(wc -l <run/training/evaluation.jsonl)" = 1
 number run/training/evaluation.jsonl class_accuracy "x >= 0 && x <= 1"
+number run/training/evaluation.jsonl real_accuracy "x >= 0 && x <= 1"
 number run/training/evaluation.jsonl k "x == 5"
 ok "the page" "$brume" report run --out page.html
 ok "which shows it" grep -q class_accuracy page.html

@@ -49,4 +49,10 @@ struct eval_images { float *x; int32_t *labels; int64_t n, h, w, c; };
  */
 brume_status eval_neighbours(const struct eval_args *a, const struct eval_images *im, brume_feature_network *f, const char *picture, brume_json_writer *w);
 
+/*
+ * How many of the images a classifier takes for what they were drawn as, and how many of as many real images (of ds, or NULL) it gets right: what the
+ * former is worth. Figures go into w and (json 0) to stdout. CLI_GO_ON, or the exit status after a message.
+ */
+int eval_classes(const struct eval_args *a, const struct cli_usage *u, const struct eval_images *im, const brume_dataset *ds, brume_device *device, brume_json_writer *w);
+
 #endif

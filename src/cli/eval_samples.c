@@ -265,80 +265,6 @@ static brume_status prdc(struct evaluation *e)
     return BRUME_OK;
 }
 
-/* Samples that the judge takes for what they were drawn as. right, drawn: by class */
-static brume_status judge(struct evaluation *e, brume_classifier *c, int64_t *right, int64_t *drawn)
-{
-    const brume_shape s = batch_shape(e);
-    const int64_t batch = s.d[0], each = e->im.h * e->im.w * e->im.c, classes = brume_classifier_classes(c);
-    const brume_level clean = { .a = 1 };
-    brume_buffer *x = NULL;
-    float *log_p = malloc((size_t)(batch * classes) * sizeof *log_p);
-    brume_status st = log_p ? brume_buffer_new(e->device, (size_t)(batch * each) * sizeof(float), &x) : no_memory();
-    for (int64_t first = 0; first < e->im.n && st == BRUME_OK; first += batch) {
-        const int64_t n = e->im.n - first < batch ? e->im.n - first : batch, from_end = first + batch > e->im.n ? e->im.n - batch : first;
-        st = brume_buffer_write(x, 0, e->im.x + from_end * each, (size_t)(batch * each) * sizeof(float));
-        if (st == BRUME_OK) st = brume_classifier_log_p(c, x, &clean, log_p);
-        for (int64_t i = first; i < first + n && st == BRUME_OK; i++) {
-            const float *p = log_p + (i - from_end) * classes;
-            int64_t best = 0;
-            for (int64_t k = 1; k < classes; k++)
-                if (p[k] > p[best]) best = k;
-            drawn[e->im.labels[i]]++;
-            right[e->im.labels[i]] += best == e->im.labels[i] && isfinite(p[best]);
-        }
-    }
-    brume_buffer_free(x);
-    free(log_p);
-    return st;
-}
-
-static void classes_report(const struct evaluation *e, const int64_t *right, const int64_t *drawn, int64_t classes)
-{
-    int64_t all = 0;
-    char more[160];
-    for (int64_t k = 0; k < classes; k++) all += right[k];
-    const double n = (double)e->im.n, p = (double)all / n, error = sqrt(p * (1 - p) / n);
-    snprintf(more, sizeof more, "+- %.2g; N = %lld, judged by %s", error, (long long)e->im.n, e->a->classifier);
-    figure(e, "class-accuracy", "class_accuracy", p, more);
-    brume_json_put_double(e->w, "class_accuracy_error", error);
-    brume_json_put_string(e->w, "classifier", e->a->classifier);
-    brume_json_begin_array(e->w, "class_accuracy_by_class", 1);
-    for (int64_t k = 0; k < classes; k++) {
-        if (drawn[k]) brume_json_put_double(e->w, NULL, (double)right[k] / (double)drawn[k]);
-        else brume_json_put_null(e->w, NULL);
-    }
-    brume_json_end(e->w);
-    if (e->a->json) return;
-    printf("%-32sby class:", "");
-    for (int64_t k = 0; k < classes; k++)
-        if (drawn[k]) printf(" %lld: %.4g", (long long)k, (double)right[k] / (double)drawn[k]);
-    printf("\n");
-}
-
-static int class_accuracy(struct evaluation *e)
-{
-    brume_model *m = NULL;
-    brume_classifier *c = NULL;
-    int status = CLI_GO_ON;
-    if (!e->im.labels) return cli_wrong(e->u, "class-accuracy: the file of --samples has no 'labels'");
-    brume_status st = brume_model_load(e->a->classifier, NULL, &m);
-    if (st == BRUME_OK) st = brume_classifier_new(e->device, m, batch_shape(e), NULL, &c);
-    if (st == BRUME_OK) {
-        const int64_t classes = brume_classifier_classes(c);
-        int64_t *right = calloc((size_t)(2 * classes), sizeof *right);
-        for (int64_t i = 0; i < e->im.n && status == CLI_GO_ON; i++)
-            if (e->im.labels[i] < 0 || e->im.labels[i] >= classes)
-                status = cli_wrong(e->u, "class-accuracy: sample %lld is of class %d, the classifier knows 0 to %lld", (long long)i, (int)e->im.labels[i], (long long)classes - 1);
-        if (!right) st = no_memory();
-        if (st == BRUME_OK && status == CLI_GO_ON) st = judge(e, c, right, right + classes);
-        if (st == BRUME_OK && status == CLI_GO_ON) classes_report(e, right, right + classes, classes);
-        free(right);
-    }
-    brume_classifier_free(c);
-    brume_model_free(m);
-    return st == BRUME_OK ? status : cli_failed();
-}
-
 /* ---- all ------------------------------------------------------------------------------------------------------------------------------ */
 
 static brume_status neighbours(struct evaluation *e)
@@ -369,7 +295,7 @@ static int measure(struct evaluation *e)
     if (st == BRUME_OK && m & EVAL_KID) st = kid(e);
     if (st == BRUME_OK && m & EVAL_PRDC) st = prdc(e);
     if (st != BRUME_OK) return cli_failed();
-    const int status = m & EVAL_CLASSES ? class_accuracy(e) : CLI_GO_ON;
+    const int status = m & EVAL_CLASSES ? eval_classes(e->a, e->u, &e->im, e->ds, e->device, e->w) : CLI_GO_ON;
     if (status != CLI_GO_ON) return status;
     if (m & EVAL_NEIGHBOURS && neighbours(e) != BRUME_OK) return cli_failed();
     explain(e);
