@@ -329,12 +329,22 @@ static int variant_names(const struct job *j, int turn, char names[MAX_NAMES][BR
     return n;
 }
 
+/* Of inputs and results. */
+static int64_t values(const struct job *j)
+{
+    int64_t n = results_numel(j);
+    for (int i = 0; i < j->k->n_in; i++) n += test_numel(j->k, i);
+    return n;
+}
+
 static void run_case(const struct test_op *op, const struct test_case *k, struct brume_device *d, const char *where, struct test_report *r)
 {
     struct job j = { .op = op, .k = k, .d = d, .where = where, .r = r };
     draw_inputs(&j);
     if (!build(&j)) {
         result(&j, NULL, false, brume_graph_error(j.g));
+    } else if (r->max_values && values(&j) > r->max_values) {
+        r->left_out++;
     } else {
         char names[MAX_NAMES][BRUME_CHOICE_NAME];
         ask_oracle(&j);

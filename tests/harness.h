@@ -56,7 +56,11 @@ int64_t test_numel(const struct test_case *k, int input);
 int64_t test_dim(const struct test_case *k, int input, int axis);
 
 struct brume_device;
-struct test_report { long passed, failed; bool quiet; /* quiet: count, but print nothing (self-test) */ };
+struct test_report {
+    long passed, failed, left_out;
+    int64_t max_values; /* cases with more values in all tensors are left out, 0: none is; for devices that take seconds for a thousand */
+    bool quiet;         /* count, but print nothing (self-test) */
+};
 /* Runs every case, variant and refusal of one op on one device. where: how messages name the device. */
 void test_run_op(const struct test_op *op, struct brume_device *d, const char *where, struct test_report *r);
 
