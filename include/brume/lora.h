@@ -49,7 +49,7 @@ brume_status brume_lora_save(const char *path, const brume_graph *g, const brume
  * path   a safetensors file, or a folder that holds BRUME_LORA_FILE. Names of diffusers (lora_A / lora_B, lora.down / lora.up, processor.to_q_lora,
  *        lora_linear_layer) and of kohya are read. Alpha: the file's, in kohya's tensors or in diffusers' metadata; where it has none, the rank.
  *        Adapters of any linear layer or convolution are merged, not of attention alone.
- * note   may be NULL; receives how many layers changed, and the ranks
+ * note   may be NULL; receives how many layers changed, the ranks, and whether tensors hold NaN or infinite values
  *
  * Nothing is ignored, and nothing is changed unless everything fits. BRUME_E_FORMAT names the tensor: half of an adapter is missing, ranks or shapes
  * do not fit. BRUME_E_UNSUPPORTED: a tensor that is no low-rank adapter (DoRA, LoHa, LoKr, ...), or belongs to a layer that the model has not.

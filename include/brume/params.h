@@ -38,9 +38,13 @@ brume_shape brume_param_file_shape(const brume_param_info *info);
 /**
  * Fills host from a weights file. Names of old attention blocks (query, key, value, proj_attn) and their [C, C, 1, 1] weights are
  * accepted. BRUME_E_FORMAT names every parameter that is missing or has another shape (the first few, and how many).
- * note   may be NULL; receives a sentence on tensors of the file that the model does not have (they are ignored), or ""
+ * note   may be NULL; receives a sentence on tensors that hold NaN or infinite values (they are loaded as they are) and one on tensors of the file that
+ *        the model does not have (they are ignored), or ""
  */
 brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512]);
+
+/** Whether that would find every parameter in its shape, before memory is given to them: the same errors. */
+brume_status brume_params_check(const brume_graph *g, brume_tensor slab, const brume_weights *w);
 
 /** The tensor of a file that holds a parameter, under its name or an older one (see above); NULL: none. Its shape is not looked at. */
 const brume_st_tensor *brume_params_find(const brume_weights *w, const char *name);

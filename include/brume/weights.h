@@ -11,6 +11,8 @@ typedef struct brume_weights brume_weights;
  * Opens the weights of a folder. stem: "diffusion_pytorch_model" (diffusers) or "model" (transformers). Looked for, in this order:
  *   STEM.safetensors.index.json and its shards;  STEM.safetensors;  the only variant (STEM.fp16.safetensors, ...) of the folder.
  * variant: NULL, or "fp16", "non_ema", ... to take that one only. folder may also be a .safetensors file; stem is then ignored.
+ * An index is refused (BRUME_E_FORMAT) that names files outside of the folder, by paths or by links (but for those of Hugging Face's cache), tensors that are
+ * not where it says, or one that two of its shards hold.
  * Pickled weights (.bin) alone are refused with BRUME_E_UNSUPPORTED. Errors list what was looked for.
  */
 brume_status brume_weights_open(const char *folder, const char *stem, const char *variant, brume_weights **out);

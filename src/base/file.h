@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once; brume_make_folders() */
+#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once; brume_make_folders(), brume_name_check() */
 #include "brume/status.h"
 
 /**
@@ -27,12 +27,6 @@ void brume_remove_unfinished(const char *folder, int depth);
 
 /** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/'. */
 char *brume_path_join(const char *a, const char *b);
-
-/**
- * BRUME_OK if a name found inside a file may be joined to a folder: not empty, no '/', '\\' or control characters, and not "." or "..".
- * where names the file that holds it, for the message.
- */
-brume_status brume_name_check(const char *name, const char *where);
 
 /**
  * A file under construction: written beside its target under a hidden name, then renamed onto it.

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "brume/data.h"
+#include "brume/file.h"
 #include "brume/image.h"
 #include "brume/json.h"
 #include "brume/weights.h"
@@ -205,7 +206,8 @@ static brume_status info_pipeline(const struct report *r, const char *folder, co
         const brume_json *v = brume_json_at(j, i);
         const char *name = brume_json_key(v);
         char sub[4096], path[4096];
-        if (brume_json_typeof(v) != BRUME_JSON_ARRAY || brume_json_is_null(brume_json_at(v, 1)) || strchr(name, '/')) continue;
+        if (brume_json_typeof(v) != BRUME_JSON_ARRAY || brume_json_is_null(brume_json_at(v, 1))) continue;
+        if ((s = brume_name_check(name, index)) != BRUME_OK) break;
         if (r->w) brume_json_begin_object(r->w, name);
         else printf("\n%s\n", plain(name));
         if (!exists(folder, name, sub, sizeof sub)) snprintf(sub, sizeof sub, "%s", folder); /* a flat pipeline */

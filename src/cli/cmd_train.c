@@ -81,6 +81,7 @@ static brume_status init_from(brume_trainer *t, const char *folder, int quiet)
     brume_model *m = NULL;
     char note[1024];
     brume_status s = brume_model_load(folder, NULL, &m);
+    if (s == BRUME_OK && !quiet && m->note[0]) fprintf(stderr, "init    %s: %s\n", folder, m->note);
     if (s == BRUME_OK) s = brume_trainer_init(t, m, note);
     if (s == BRUME_OK && !quiet && note[0]) fprintf(stderr, "init    %s: %s\n", folder, note);
     brume_model_free(m);
@@ -131,7 +132,10 @@ static brume_status read_autoencoder(const struct train_args *a, brume_train_con
     *out = NULL;
     const int own = model && is_file_of(model, "vae/config.json");
     if (!a->vae && !own) return BRUME_OK;
-    const brume_status s = brume_autoencoder_load(a->vae && !goes_on(a) ? a->vae : model, NULL, out, NULL);
+    char note[1100];
+    const char *from = a->vae && !goes_on(a) ? a->vae : model;
+    const brume_status s = brume_autoencoder_load(from, NULL, out, note);
+    if (s == BRUME_OK && !a->quiet && note[0]) fprintf(stderr, "vae     %s: %s\n", from, note);
     c->autoencoder = *out;
     return s;
 }

@@ -220,6 +220,7 @@ int drawing_open(struct drawing *d, const struct sample_args *a, const struct cl
     if (st == BRUME_OK && d->model->note[0] && !a->quiet) fprintf(stderr, "%s\n", d->model->note);
     if (st == BRUME_OK) st = cli_lora_merge(&a->loras, d->model, a->quiet);
     if (st == BRUME_OK && a->classifier) st = brume_model_load(a->classifier, NULL, &d->judge);
+    if (st == BRUME_OK && d->judge && d->judge->note[0] && !a->quiet) fprintf(stderr, "%s: %s\n", a->classifier, d->judge->note);
     if (st == BRUME_OK) d->fingerprint = brume_model_fingerprint(d->model);
     if (st == BRUME_OK && d->judge) d->judge_fingerprint = brume_model_fingerprint(d->judge);
     if (st == BRUME_OK && a->init_noise) st = brume_safetensors_open(a->init_noise, &file);

@@ -67,6 +67,7 @@ static int try_networks(const struct evaluation *e, brume_device *d)
     brume_classifier *c = NULL;
     brume_status st = uses_features(e) ? brume_feature_network_open(d, e->a->features, NULL, one, &f) : BRUME_OK;
     if (st == BRUME_OK && e->a->metrics & EVAL_CLASSES) st = brume_model_load(e->a->classifier, NULL, &m);
+    if (st == BRUME_OK && m && m->note[0] && !e->a->quiet) fprintf(stderr, "%s: %s\n", e->a->classifier, m->note);
     if (st == BRUME_OK && m) st = brume_classifier_new(d, m, one, NULL, &c);
     brume_feature_network_free(f);
     brume_classifier_free(c);

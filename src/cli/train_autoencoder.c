@@ -63,7 +63,9 @@ static brume_status choose(const struct train_args *a, const brume_dataset *data
     own_config(a, own);
     if (a->resume) return brume_autoencoder_config_read(own, ac, NULL);
     brume_status s = a->model ? brume_autoencoder_config_read(a->model, ac, NULL) : BRUME_OK;
-    if (s == BRUME_OK && a->init) s = brume_autoencoder_load(a->init, NULL, init, NULL);
+    char note[1100] = "";
+    if (s == BRUME_OK && a->init) s = brume_autoencoder_load(a->init, NULL, init, note);
+    if (s == BRUME_OK && !a->quiet && note[0]) fprintf(stderr, "init    %s: %s\n", a->init, note);
     if (*init) *ac = (*init)->config;
     return s;
 }

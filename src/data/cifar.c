@@ -59,9 +59,11 @@ static brume_status append(brume_dataset *ds, const char *path)
     uint8_t *bytes;
     size_t n;
     int cut;
-    brume_status s = brume_packed_read(path, &bytes, &n, &cut);
+    brume_status s = brume_packed_read(path, BRUME_PACKED_MOST, &bytes, &n, &cut);
     if (s != BRUME_OK) return s;
-    if (cut || n == 0 || n % size)
+    if (n > BRUME_PACKED_MOST)
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: unpacks to more than %zu bytes, the most that is read", path, BRUME_PACKED_MOST);
+    else if (cut || n == 0 || n % size)
         s = brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes, expected a multiple of %zu (records of %s)", path, cut ? "cut short: " : "", n, size,
                        st->labels == 1 ? "CIFAR-10" : "CIFAR-100");
     for (size_t i = 0; s == BRUME_OK && i < n; i += size)

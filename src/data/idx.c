@@ -16,29 +16,45 @@ struct idx {
 
 static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 
-/* Reads a file of unsigned bytes with ndim (at most 4: dims[1 .. 3] stay 1) sizes. */
-static brume_status read_idx(const char *path, int ndim, const char *holds, uint8_t **out, uint32_t dims[4])
+enum { MAX_HEAD = 16 };
+
+/* What the header says: sizes, and their product. Before anything else is read, so that no size asks for memory that the file does not fill. */
+static brume_status read_head(const char *path, int ndim, const char *holds, uint32_t dims[4], uint64_t *want)
 {
+    uint8_t p[MAX_HEAD];
     size_t n;
-    int cut;
-    brume_status s = brume_packed_read(path, out, &n, &cut);
-    if (s != BRUME_OK) return s;
-    const uint8_t *p = *out;
     const size_t head = 4 + 4 * (size_t)ndim;
-    if (n < head)
-        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes, expected at least %zu of an IDX header", path, cut ? "cut short: " : "", n, head);
+    const brume_status s = brume_packed_head(path, p, head, &n);
+    if (s != BRUME_OK) return s;
+    if (n < head) return brume_fail(BRUME_E_FORMAT, "%s: cut short: %zu bytes, expected at least %zu of an IDX header", path, n, head);
     if (be32(p) != 0x0800u + (unsigned)ndim)
         return brume_fail(BRUME_E_FORMAT, "%s: begins with %08x, expected %08x (IDX, %s)", path, be32(p), 0x0800u + (unsigned)ndim, holds);
-    uint64_t want = 1;
     int overflow = 0;
+    *want = 1;
     for (int i = 0; i < ndim; i++) {
         dims[i] = be32(p + 4 + 4 * i);
-        overflow |= __builtin_mul_overflow(want, (uint64_t)dims[i], &want);
+        overflow |= __builtin_mul_overflow(*want, (uint64_t)dims[i], want);
         if (!dims[i]) return brume_fail(BRUME_E_FORMAT, "%s: size %d of its IDX header is 0", path, i);
     }
-    if (overflow || want != n - head || cut)
-        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes of %s, expected %llu", path, cut ? "cut short: " : "", n - head, holds,
-                          (unsigned long long)(overflow ? UINT64_MAX : want));
+    if (overflow || *want > BRUME_PACKED_MOST - head)
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: its IDX header tells of %u x %u x %u %s, expected at most %zu", path, dims[0], dims[1], dims[2], holds,
+                          BRUME_PACKED_MOST - head);
+    return BRUME_OK;
+}
+
+/* Reads a file of unsigned bytes with ndim (at most 3; the rest of dims stays 1) sizes. */
+static brume_status read_idx(const char *path, int ndim, const char *holds, uint8_t **out, uint32_t dims[4])
+{
+    const size_t head = 4 + 4 * (size_t)ndim;
+    uint64_t want = 0;
+    size_t n;
+    int cut;
+    brume_status s = read_head(path, ndim, holds, dims, &want);
+    if (s == BRUME_OK) s = brume_packed_read(path, head + (size_t)want, out, &n, &cut);
+    if (s != BRUME_OK) return s;
+    if (n > head + want) return brume_fail(BRUME_E_FORMAT, "%s: more bytes of %s than the %llu that its header tells of", path, holds, (unsigned long long)want);
+    if (n < head + want || cut)
+        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes of %s, expected %llu", path, cut ? "cut short: " : "", n < head ? 0 : n - head, holds, (unsigned long long)want);
     return BRUME_OK;
 }
 
@@ -85,7 +101,7 @@ static char *find(const char *folder, const char *part, const char *what, int nd
 brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
     const char *part = o->test ? "t10k" : "train";
-    uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4] = { 0 };
+    uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4] = { 1, 1, 1, 1 };
     brume_status s = BRUME_OK;
     char *images = find(folder, part, "images", 3), *labels = find(folder, part, "labels", 1);
     struct idx *st = NULL;

@@ -11,47 +11,63 @@
 #include "base/fail.h"
 #include "base/file.h"
 
-#define LIMIT ((size_t)2 << 30) /* a small file may unpack to anything */
-
-brume_status brume_packed_read(const char *path, uint8_t **out, size_t *bytes, int *cut)
+static brume_status open_packed(const char *path, gzFile *f)
 {
+    if (!brume_is_file(path)) return brume_fail(BRUME_E_IO, "%s: is no regular file", path);
+    errno = 0;
+    *f = gzopen(path, "rb");
+    return *f ? BRUME_OK : brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, errno ? strerror(errno) : "no memory");
+}
+
+/* Reads on; *n is less than asked for at the end. */
+static brume_status read_part(gzFile f, const char *path, uint8_t *to, size_t want, size_t *n, int *cut)
+{
+    const int got = gzread(f, to, (unsigned)want);
+    int code = Z_OK;
+    const char *why = gzerror(f, &code);
+    *n = got > 0 ? (size_t)got : 0;
+    *cut = code == Z_BUF_ERROR;
+    if (got >= 0 || *cut) return BRUME_OK;
+    return brume_fail(code == Z_ERRNO ? BRUME_E_IO : BRUME_E_FORMAT, "%s: cannot read: %s", path, code == Z_ERRNO ? strerror(errno) : why);
+}
+
+brume_status brume_packed_head(const char *path, uint8_t *head, size_t n, size_t *bytes)
+{
+    gzFile f;
+    int cut;
+    *bytes = 0;
+    brume_status s = open_packed(path, &f);
+    if (s != BRUME_OK) return s;
+    s = read_part(f, path, head, n, bytes, &cut);
+    gzclose(f);
+    return s;
+}
+
+brume_status brume_packed_read(const char *path, size_t most, uint8_t **out, size_t *bytes, int *cut)
+{
+    enum { AT_ONCE = 1 << 30 };
     uint8_t *data = NULL;
-    size_t n = 0, cap = (size_t)1 << 20;
+    size_t n = 0, cap = most < (1 << 20) ? most + 1 : 1 << 20;
+    gzFile f;
     *out = NULL;
     *bytes = 0;
     *cut = 0;
-    if (!brume_is_file(path)) return brume_fail(BRUME_E_IO, "%s: is no regular file", path);
-    errno = 0;
-    gzFile f = gzopen(path, "rb");
-    if (!f) return brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, errno ? strerror(errno) : "no memory");
+    brume_status s = open_packed(path, &f);
+    if (s != BRUME_OK) return s;
     gzbuffer(f, 1 << 17);
-    brume_status s = BRUME_OK;
-    for (;;) {
+    for (int end = 0; s == BRUME_OK && !end && !*cut && n <= most;) {
         uint8_t *more = realloc(data, cap);
         if (!more) {
             s = brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes", path, cap);
             break;
         }
         data = more;
-        const size_t want = cap - n < ((size_t)1 << 30) ? cap - n : (size_t)1 << 30;
-        const int got = gzread(f, data + n, (unsigned)want);
-        int code = Z_OK;
-        const char *why = gzerror(f, &code);
-        if (got > 0) n += (size_t)got;
-        if (code == Z_BUF_ERROR) {
-            *cut = 1;
-            break;
-        }
-        if (got < 0) {
-            s = brume_fail(code == Z_ERRNO ? BRUME_E_IO : BRUME_E_FORMAT, "%s: cannot read: %s", path, code == Z_ERRNO ? strerror(errno) : why);
-            break;
-        }
-        if (got == 0) break;
-        if (n > LIMIT) {
-            s = brume_fail(BRUME_E_UNSUPPORTED, "%s: more than %zu bytes", path, LIMIT);
-            break;
-        }
-        if (n == cap) cap *= 2;
+        const size_t want = cap - n < AT_ONCE ? cap - n : AT_ONCE;
+        size_t got;
+        s = read_part(f, path, data + n, want, &got, cut);
+        end = got == 0;
+        n += got;
+        if (n == cap) cap = 2 * cap < most ? 2 * cap : most + 1;
     }
     gzclose(f);
     if (s != BRUME_OK) {

@@ -128,8 +128,10 @@ static brume_status load_weights(brume_feature_network *f, brume_tensor slab, co
     const int64_t n = brume_params_numel(f->g, slab);
     brume_weights *w = NULL;
     if (!n) return BRUME_OK;
-    float *host = malloc((size_t)n * sizeof *host);
-    brume_status s = host ? brume_weights_open(folder, "model", variant, &w) : no_memory();
+    float *host = NULL;
+    brume_status s = brume_weights_open(folder, "model", variant, &w);
+    if (s == BRUME_OK) s = brume_params_check(f->g, slab, w);
+    if (s == BRUME_OK && !(host = malloc((size_t)n * sizeof *host))) s = no_memory();
     if (s == BRUME_OK) s = brume_params_load(f->g, slab, w, host, NULL);
     if (s == BRUME_OK) s = brume_plan_write(f->p, slab, host, (size_t)n * sizeof *host);
     if (s == BRUME_OK) f->fingerprint = brume_hash_words(f->fingerprint, host, (size_t)n * sizeof *host);

@@ -13,6 +13,7 @@
 #include <gif_lib.h>
 
 #define MAX_PIXELS ((size_t)1 << 26)
+#define LZW_MOST 4096 /* pixels of a byte: there are 4096 codes of up to 12 bits, the longest for 4096 pixels */
 
 struct source { const unsigned char *at; size_t left; };
 
@@ -75,7 +76,7 @@ static brume_status draw(GifFileType *gif, const char *name, int clear, GifPixel
     return BRUME_OK;
 }
 
-static brume_status read_gif(GifFileType *gif, const char *name, brume_image **out)
+static brume_status read_gif(GifFileType *gif, const char *name, size_t n, brume_image **out)
 {
     int clear = -1;
     GifPixelType *line = NULL;
@@ -86,6 +87,8 @@ static brume_status read_gif(GifFileType *gif, const char *name, brume_image **o
         return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d at (%d, %d) on a screen of %d x %d", name, d->Width, d->Height, d->Left, d->Top,
                           gif->SWidth, gif->SHeight);
     if ((size_t)gif->SWidth * (size_t)gif->SHeight > MAX_PIXELS) return brume_fail(BRUME_E_UNSUPPORTED, "%s: more than %zu pixels", name, MAX_PIXELS);
+    if ((size_t)d->Width * (size_t)d->Height / LZW_MOST > n)
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d, more than %zu bytes can hold", name, d->Width, d->Height, n);
     s = brume_image_new(gif->SHeight, gif->SWidth, clear >= 0 || d->Width < gif->SWidth || d->Height < gif->SHeight ? 4 : 3, out);
     if (s == BRUME_OK && !(line = malloc((size_t)d->Width * sizeof *line))) s = brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
     if (s == BRUME_OK) s = draw(gif, name, clear, line, *out);
@@ -103,7 +106,7 @@ brume_status brume_gif_read_memory(const void *bytes, size_t n, const char *name
         const char *why = GifErrorString(error);
         return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: %s", name, why ? why : "unknown error");
     }
-    const brume_status s = read_gif(gif, name, out);
+    const brume_status s = read_gif(gif, name, n, out);
     DGifCloseFile(gif, &error);
     if (s == BRUME_OK) return s;
     brume_image_free(*out);

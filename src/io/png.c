@@ -12,6 +12,7 @@
 
 #define MAX_SIDE 65535
 #define MAX_BYTES ((size_t)1 << 28)
+#define DEFLATE_MOST 1032 /* bytes that one of deflate can become (Deutsch 1996: 258 bytes of 2 bits, with the code of distance) */
 #define MAX_FILE ((size_t)1 << 30)
 
 struct job {
@@ -22,7 +23,7 @@ struct job {
     png_bytep *rows;
     png_text *texts;
     const unsigned char *in; /* bytes still to read */
-    size_t in_left;
+    size_t in_left, in_all;
     unsigned char *out;      /* bytes written */
     size_t out_n, out_cap;
     char message[256];
@@ -75,6 +76,8 @@ static brume_status read_png(struct job *j)
     png_set_chunk_cache_max(j->png, 256);
     png_set_read_fn(j->png, j, on_read);
     png_read_info(j->png, j->info);
+    if (png_get_image_height(j->png, j->info) > (j->in_all + 64) * DEFLATE_MOST / (png_get_rowbytes(j->png, j->info) + 1))
+        png_error(j->png, "more pixels than a file of its size can hold");
     png_set_expand(j->png); /* palette to RGB, few bits to 8, tRNS to alpha */
     png_set_interlace_handling(j->png);
     if (png_get_color_type(j->png, j->info) == PNG_COLOR_TYPE_GRAY_ALPHA ||
@@ -141,7 +144,7 @@ static brume_status take_text(struct job *j)
 
 brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name, brume_image **out)
 {
-    struct job j = { .name = name, .in = bytes, .in_left = n };
+    struct job j = { .name = name, .in = bytes, .in_left = n, .in_all = n };
     brume_status s = BRUME_E_MEMORY;
     *out = NULL;
     if (n < 8 || png_sig_cmp(bytes, 0, 8)) return brume_fail(BRUME_E_FORMAT, "%s: is no PNG file", name);

@@ -3,9 +3,11 @@
 #include "brume/weights.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fail.h"
 #include "base/file.h"
@@ -65,6 +67,25 @@ static brume_status open_single(const char *path, brume_weights *w)
     return BRUME_OK;
 }
 
+static int begins(const char *path, const char *with, size_t n) { return !strncmp(path, with, n) && path[n] == '/'; }
+
+/* A shard that is a link must stay in its folder. The one exception is the layout of Hugging Face's cache, ROOT/snapshots/REVISION/... with links to ROOT/blobs. */
+static brume_status check_link(const char *folder, const char *path, const char *index)
+{
+    struct stat st;
+    if (lstat(path, &st) || !S_ISLNK(st.st_mode)) return BRUME_OK; /* its name has no '/', so it is inside; or it is not there */
+    char *target = realpath(path, NULL), *home = realpath(folder, NULL);
+    const char *snapshots = home ? strstr(home, "/snapshots/") : NULL;
+    const size_t root = snapshots ? (size_t)(snapshots - home) : 0;
+    const int fine = target && home && (begins(target, home, strlen(home)) || (snapshots && !strncmp(target, home, root) && begins(target + root, "/blobs", 6)));
+    const brume_status s = fine ? BRUME_OK
+        : target && home ? brume_fail(BRUME_E_FORMAT, "%s: the shard %s is a link to %s, outside of its folder; copy the file to where the link is", index, path, target)
+                         : brume_fail(BRUME_E_IO, "%s: the shard %s is a link that leads nowhere: %s", index, path, strerror(errno));
+    free(target);
+    free(home);
+    return s;
+}
+
 /* The open shard of that name; opens it where it is new. */
 static brume_status shard_of(brume_weights *w, const char *folder, const char *index, const char *name, brume_safetensors **out)
 {
@@ -76,10 +97,10 @@ static brume_status shard_of(brume_weights *w, const char *folder, const char *i
     while (i >= 0 && strcmp(brume_safetensors_name(w->files[i]), path)) i--;
     if (i < 0) {
         brume_safetensors **more = w->n_files < MAX_FILES ? realloc(w->files, ((size_t)w->n_files + 1) * sizeof *more) : NULL;
-        if (!more) {
-            s = brume_fail(BRUME_E_MEMORY, "%s: no memory for %d shards", index, w->n_files + 1);
-        } else {
-            w->files = more;
+        if (more) w->files = more;
+        else s = brume_fail(BRUME_E_MEMORY, "%s: no memory for %d shards", index, w->n_files + 1);
+        if (s == BRUME_OK) s = check_link(folder, path, index);
+        if (s == BRUME_OK) {
             s = brume_safetensors_open(path, &w->files[w->n_files]);
             if (s == BRUME_OK) i = w->n_files++;
             else s = brume_fail_in(s, "%s", index);
@@ -88,6 +109,19 @@ static brume_status shard_of(brume_weights *w, const char *folder, const char *i
     free(path);
     if (s == BRUME_OK) *out = w->files[i];
     return s;
+}
+
+/* One name in two shards: which values count would depend on the reader. */
+static brume_status check_unique(const brume_weights *w, const char *index)
+{
+    for (int i = 0; i < w->n_files; i++)
+        for (int64_t k = 0; k < brume_safetensors_count(w->files[i]); k++) {
+            const brume_st_tensor *t = brume_safetensors_at(w->files[i], k), *listed = brume_weights_find(w, t->name);
+            if (listed && listed != t)
+                return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' is in two shards, %s and %s; it must be in one", index, t->name,
+                                  brume_safetensors_name(listed->file), brume_safetensors_name(t->file));
+        }
+    return BRUME_OK;
 }
 
 static brume_status open_index(const char *folder, const char *path, brume_weights *w)
@@ -112,7 +146,10 @@ static brume_status open_index(const char *folder, const char *path, brume_weigh
         if (!t) s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' should be in '%s', which has none of that name", path, brume_json_key(v), shard);
         else w->tensors[w->n++] = t;
     }
-    if (s == BRUME_OK) qsort(w->tensors, (size_t)w->n, sizeof *w->tensors, by_name);
+    if (s == BRUME_OK) {
+        qsort(w->tensors, (size_t)w->n, sizeof *w->tensors, by_name);
+        s = check_unique(w, path);
+    }
     brume_json_free(root);
     return s;
 }

@@ -114,6 +114,8 @@ struct merging {
     struct network network[2]; /* U-Net, text encoder */
     int layers;
     int64_t rank_lo, rank_hi;
+    int damaged;               /* tensors with values that are NaN or infinite, */
+    const char *first_damaged; /* and the first of them */
 };
 
 static brume_status lay_out(struct network *n, const struct brume_network_kind *kind, const void *config, float *params)
@@ -241,7 +243,17 @@ static brume_status read_alpha(const struct merging *m, const struct network *n,
     return BRUME_OK;
 }
 
-static brume_status merge_site(const struct merging *m, const struct network *n, const struct site *site, double scale)
+/* Reads a tensor, and notes it if it holds what is no number. */
+static brume_status read_tensor(struct merging *m, const brume_st_tensor *t, float *to)
+{
+    const brume_status s = brume_st_read_f32(t, 0, t->count, to);
+    int64_t k = 0;
+    while (s == BRUME_OK && k < t->count && isfinite(to[k])) k++;
+    if (s == BRUME_OK && k < t->count && !m->damaged++) m->first_damaged = t->name;
+    return s;
+}
+
+static brume_status merge_site(struct merging *m, const struct network *n, const struct site *site, double scale)
 {
     const brume_st_tensor *down = site->part[BRUME_LORA_DOWN], *up = site->part[BRUME_LORA_UP];
     if (!down) return BRUME_OK;
@@ -249,8 +261,8 @@ static brume_status merge_site(const struct merging *m, const struct network *n,
     float *a = malloc((size_t)down->count * sizeof *a), *b = malloc((size_t)up->count * sizeof *b);
     brume_status s = a && b ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory while merging adapters");
     if (s == BRUME_OK) s = read_alpha(m, n, site, &pair.factor);
-    if (s == BRUME_OK) s = brume_st_read_f32(down, 0, down->count, a);
-    if (s == BRUME_OK) s = brume_st_read_f32(up, 0, up->count, b);
+    if (s == BRUME_OK) s = read_tensor(m, down, a);
+    if (s == BRUME_OK) s = read_tensor(m, up, b);
     pair.down = a;
     pair.up = b;
     pair.factor *= scale;
@@ -290,7 +302,8 @@ brume_status brume_lora_merge(brume_model *model, const char *path, double scale
     if (s == BRUME_OK && note) {
         char more[32] = "";
         if (m.rank_lo < m.rank_hi) snprintf(more, sizeof more, " .. %" PRId64, m.rank_hi);
-        snprintf(note, 256, "adapters of %d layers, rank %" PRId64 "%s, scale %g", m.layers, m.rank_lo, more, scale);
+        const int used = snprintf(note, 256, "adapters of %d layers, rank %" PRId64 "%s, scale %g", m.layers, m.rank_lo, more, scale);
+        if (m.damaged) snprintf(note + used, 256 - (size_t)used, "; %d of their tensors hold NaN or infinite values, the first is %s", m.damaged, m.first_damaged);
     }
     for (int i = 0; i < 2; i++) {
         free(m.network[i].sites);

@@ -110,6 +110,8 @@ static brume_status check_index(const char *path)
 {
     brume_json *root = NULL;
     brume_status s = brume_json_load(path, &root);
+    for (int64_t i = 0; s == BRUME_OK && i < brume_json_count(root); i++) /* parts are folders */
+        if (brume_json_typeof(brume_json_at(root, i)) == BRUME_JSON_ARRAY) s = brume_name_check(brume_json_key(brume_json_at(root, i)), path);
     const brume_json *entry = brume_json_find(root, "unet");
     const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
     const bool built = !name || !strcmp(name, "UNet2DModel") || !strcmp(name, "UNet2DConditionModel") ||

@@ -36,14 +36,10 @@ int64_t brume_network_count(const struct brume_network_kind *k, const void *conf
     return s == BRUME_OK ? n : 0;
 }
 
-/* The layout, and room for the values. */
-static brume_status lay_out(const struct brume_network_kind *k, const void *config, brume_graph **g, brume_tensor *slab, float **params, int64_t *n)
+static brume_status make_room(const struct brume_network_kind *k, float **params, int64_t n)
 {
-    *params = NULL;
-    const brume_status s = layout(k, config, g, slab, n);
-    if (s != BRUME_OK) return s;
-    *params = calloc((size_t)*n, sizeof **params);
-    return *params ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for %lld parameters of %s", (long long)*n, k->what);
+    *params = calloc((size_t)n, sizeof **params);
+    return *params ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for %lld parameters of %s", (long long)n, k->what);
 }
 
 static brume_status finish(brume_status s, brume_graph *g, float **params)
@@ -59,7 +55,9 @@ brume_status brume_network_new(const struct brume_network_kind *k, const void *c
 {
     brume_graph *g;
     brume_tensor slab;
-    const brume_status s = lay_out(k, config, &g, &slab, params, n);
+    *params = NULL;
+    brume_status s = layout(k, config, &g, &slab, n);
+    if (s == BRUME_OK) s = make_room(k, params, *n);
     if (s == BRUME_OK) brume_params_init(g, slab, seed, *params);
     return finish(s, g, params);
 }
@@ -70,8 +68,11 @@ brume_status brume_network_load(const struct brume_network_kind *k, const void *
     brume_graph *g;
     brume_tensor slab;
     brume_weights *w = NULL;
-    brume_status s = lay_out(k, config, &g, &slab, params, n);
+    *params = NULL;
+    brume_status s = layout(k, config, &g, &slab, n);
     if (s == BRUME_OK) s = brume_weights_open(folder, k->stem, variant, &w);
+    if (s == BRUME_OK) s = brume_params_check(g, slab, w); /* before a config that fits no file asks for any amount of memory */
+    if (s == BRUME_OK) s = make_room(k, params, *n);
     if (s == BRUME_OK) s = brume_params_load(g, slab, w, *params, note);
     brume_weights_close(w);
     return finish(s, g, params);

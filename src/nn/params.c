@@ -180,24 +180,20 @@ static int64_t largest(const brume_graph *g, brume_tensor slab)
     return most;
 }
 
-static brume_status load_one(const brume_param_info *p, const brume_st_tensor *t, float *file, float *host)
+/* How many values are NaN or infinite. */
+static int64_t not_finite(const float *x, int64_t n)
 {
-    const int64_t count = brume_shape_numel(p->shape);
-    const brume_status s = brume_st_read_f32(t, 0, count, file);
-    if (s == BRUME_OK) brume_param_from_file(p, file, host + p->offset);
-    return s;
+    int64_t bad = 0;
+    for (int64_t i = 0; i < n; i++) bad += !isfinite(x[i]);
+    return bad;
 }
 
-brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512])
+/* The tensor of each parameter; used: one per parameter. Fails where one is missing or has another shape, and names them. */
+static brume_status match(const brume_graph *g, brume_tensor slab, const brume_weights *w, const brume_st_tensor **used)
 {
     const int n = brume_param_count(g, slab);
-    struct list missing = { .n = 0 }, wrong = { .n = 0 }, extra = { .n = 0 };
-    if (note) note[0] = 0;
-    const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
-    float *file = malloc((size_t)largest(g, slab) * sizeof *file);
-    brume_status s = used && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
-
-    for (int i = 0; i < n && s == BRUME_OK; i++) {
+    struct list missing = { .n = 0 }, wrong = { .n = 0 };
+    for (int i = 0; i < n; i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
         const brume_st_tensor *t = used[i] = brume_params_find(w, p->name);
         if (!t) {
@@ -209,23 +205,69 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
             shape_text(t->ndim, t->shape, b);
             snprintf(text, sizeof text, "%.100s (%s expected, %s found)", p->name, a, b);
             complain(&wrong, text);
-        } else {
-            s = load_one(p, t, file, host);
         }
     }
-    if (s == BRUME_OK && missing.n + wrong.n > 0) {
-        const char *where = brume_weights_files(w) > 0 ? brume_weights_file(w, 0) : "weights";
-        s = brume_fail(BRUME_E_FORMAT, "%s: %d of %d parameters are missing%s%s%s; %d have another shape%s%s%s", where, missing.n, n,
-                       missing.n ? " (" : "", missing.text, missing.n > 6 ? ", ...)" : missing.n ? ")" : "", wrong.n, wrong.n ? ": " : "",
-                       wrong.text, wrong.n > 6 ? ", ..." : "");
+    if (missing.n + wrong.n == 0) return BRUME_OK;
+    const char *where = brume_weights_files(w) > 0 ? brume_weights_file(w, 0) : "weights";
+    return brume_fail(BRUME_E_FORMAT, "%s: %d of %d parameters are missing%s%s%s; %d have another shape%s%s%s", where, missing.n, n,
+                      missing.n ? " (" : "", missing.text, missing.n > 6 ? ", ...)" : missing.n ? ")" : "", wrong.n, wrong.n ? ": " : "",
+                      wrong.text, wrong.n > 6 ? ", ..." : "");
+}
+
+brume_status brume_params_check(const brume_graph *g, brume_tensor slab, const brume_weights *w)
+{
+    const int n = brume_param_count(g, slab);
+    const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
+    const brume_status s = used ? match(g, slab, w, used) : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
+    free(used);
+    return s;
+}
+
+static brume_status load_one(const brume_param_info *p, const brume_st_tensor *t, float *file, float *host, struct list *damaged)
+{
+    const int64_t count = brume_shape_numel(p->shape);
+    const brume_status s = brume_st_read_f32(t, 0, count, file);
+    if (s != BRUME_OK) return s;
+    const int64_t bad = not_finite(file, count);
+    if (bad) {
+        char text[200];
+        snprintf(text, sizeof text, "%.120s (%lld of %lld)", t->name, (long long)bad, (long long)count);
+        complain(damaged, text);
     }
+    brume_param_from_file(p, file, host + p->offset);
+    return BRUME_OK;
+}
+
+/* What is worth telling about files that were read. */
+static void describe(const struct list *damaged, const struct list *extra, char note[512])
+{
+    size_t used = 0;
+    note[0] = 0;
+    if (damaged->n)
+        used = (size_t)snprintf(note, 512, "%d tensors of the weights hold values that are NaN or infinite, and so may all results: %.180s%s", damaged->n, damaged->text,
+                                damaged->n > 6 || strlen(damaged->text) > 180 ? ", ..." : "");
+    if (extra->n)
+        snprintf(note + used, 512 - used, "%s%d tensors of the weights are not part of the model: %.*s%s", used ? "; " : "", extra->n, used ? 150 : 400, extra->text,
+                 extra->n > 6 ? ", ..." : "");
+}
+
+brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512])
+{
+    const int n = brume_param_count(g, slab);
+    struct list extra = { .n = 0 }, damaged = { .n = 0 };
+    if (note) note[0] = 0;
+    const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
+    float *file = NULL;
+    brume_status s = used ? match(g, slab, w, used) : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
+    if (s == BRUME_OK && !(file = malloc((size_t)largest(g, slab) * sizeof *file))) s = brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
+    for (int i = 0; i < n && s == BRUME_OK; i++) s = load_one(brume_param_at(g, slab, i), used[i], file, host, &damaged);
     for (int64_t k = 0; k < brume_weights_count(w) && s == BRUME_OK && note; k++) {
         const brume_st_tensor *t = brume_weights_at(w, k);
         bool known = brume_params_idle(t->name);
         for (int i = 0; i < n && !known; i++) known = used[i] == t;
         if (!known) complain(&extra, t->name);
     }
-    if (note && extra.n) snprintf(note, 512, "%d tensors of the weights are not part of the model: %.400s%s", extra.n, extra.text, extra.n > 6 ? ", ..." : "");
+    if (note && s == BRUME_OK) describe(&damaged, &extra, note);
     free(file);
     free(used);
     return s;

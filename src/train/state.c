@@ -132,6 +132,13 @@ static brume_status number(const brume_safetensors *f, const char *key, uint64_t
     return BRUME_OK;
 }
 
+/* A number that counts something. */
+static brume_status count(const brume_safetensors *f, const char *key, uint64_t *out)
+{
+    const brume_status s = number(f, key, out);
+    return s != BRUME_OK || *out <= INT64_MAX ? s : brume_fail(BRUME_E_FORMAT, "%s: metadata '%s' is %" PRIu64 ", more than can be counted", brume_safetensors_name(f), key, *out);
+}
+
 static brume_status check_same_run(const struct brume_state *x, const brume_safetensors *f)
 {
     uint64_t seed = 0, batch = 0;
@@ -194,8 +201,8 @@ static brume_status read_loss_scale(struct brume_update *u, brume_storage storag
     uint64_t scale = 0, good = 0, skipped = 0;
     if (!brume_safetensors_metadata(f, "brume.loss_scale")) return BRUME_OK;
     brume_status s = number(f, "brume.loss_scale", &scale);
-    if (s == BRUME_OK) s = number(f, "brume.good_steps", &good);
-    if (s == BRUME_OK) s = number(f, "brume.skipped_steps", &skipped);
+    if (s == BRUME_OK) s = count(f, "brume.good_steps", &good);
+    if (s == BRUME_OK) s = count(f, "brume.skipped_steps", &skipped);
     if (s != BRUME_OK) return s;
     u->skipped = (int64_t)skipped;
     if (storage == BRUME_STORAGE_F16 && scale > 1) {
@@ -233,8 +240,8 @@ brume_status brume_state_open_path(const struct brume_state *x, const char *path
 brume_status brume_state_read(const struct brume_state *x, const brume_safetensors *f, int64_t *note)
 {
     uint64_t step = 0, kept = 0;
-    brume_status s = number(f, "brume.step", &step);
-    if (s == BRUME_OK) s = number(f, "brume.note", &kept);
+    brume_status s = count(f, "brume.step", &step);
+    if (s == BRUME_OK) s = count(f, "brume.note", &kept);
     if (s == BRUME_OK) s = read_loss_scale(x->update, x->config->storage, f);
     if (s == BRUME_OK) s = read_tensors(x, f);
     if (s != BRUME_OK) return s;
