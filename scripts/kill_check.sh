@@ -17,7 +17,7 @@ cat >config.json <<'EOF'
  "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
 EOF
 steps=$((kills * ${STEPS_PER_KILL:-12}))
-set -- --data shapes --model config.json --count 512 --batch 4 --steps "$steps" --save-every 5 --sample-every 50 --keep-every 100 --samples 4 --validate-every 25 --validation 16 \
+set -- --data shapes --model config.json --count 512 --batch 4 --steps "$steps" --save-every 5 --sample-every 50 --keep-every 30 --samples 4 --validate-every 25 --validation 16 \
     --report-every 20 --ema 0.9,0.99 --dropout 0.1 --cond-drop 0.1 --quiet "$@"
 
 "$brume" train "$@" --out plain

@@ -72,6 +72,10 @@ for run in two three; do
     near_log one $run grad_norm
     near one/training/state.safetensors $run/training/state.safetensors 1e-6
 done
+# The sums of a step start in the backward pass, in one order: a second run has the same bits, and says how long its steps waited.
+expect 0 "" $(ranks 2 $train --steps 4 --out again)
+same two/training/state.safetensors again/training/state.safetensors
+if [ "$(numbers two sum_wait | wc -l)" = 4 ] && ! grep -q sum_wait one/training/log.jsonl; then ok; else bad "sum_wait in the log"; fi
 # A run goes on with another number of ranks.
 expect 0 "" $(ranks 2 $train --steps 2 --out half)
 cp -r half behind

@@ -381,8 +381,71 @@ static void test_halves(void)
     brume_graph_free(g);
 }
 
+/* Parts of a gradient are complete after as many steps as the plan says, not before, and in the order of the backward pass. */
+static void test_steps_until(void)
+{
+    enum { LAYERS = 4, C = 8, W = C * C, B = 3 };
+    static float x[B * C], w[LAYERS * W], whole[(LAYERS + 1) * W], part[(LAYERS + 1) * W];
+    const float one = 1, zero = 0;
+    char name[16];
+    brume_device *d = NULL;
+    brume_plan *p = NULL;
+    brume_graph *g = brume_graph_new();
+    const brume_tensor slab = brume_slab(g, "w"), in = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(B, C));
+    const brume_tensor keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR), share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
+    brume_tensor y = in;
+    for (int i = 0; i < LAYERS; i++) {
+        snprintf(name, sizeof name, "layer%d", i);
+        y = brume_linear(g, y, brume_param(g, slab, &(brume_param_info){ .name = name, .shape = BRUME_SHAPE(C, C), .trainable = 1 }), BRUME_NONE);
+    }
+    brume_param(g, slab, &(brume_param_info){ .name = "unused", .shape = BRUME_SHAPE(C, C), .trainable = 1 });
+    const brume_tensor grad = brume_grad_slab_sum(g, brume_mean(g, brume_square(g, y), 3, 0), share, slab, "grad", keep);
+    brume_fill_normal(1, 1, 0, 0, B * C, x);
+    brume_fill_normal(2, 1, 0, 0, LAYERS * W, w);
+    CHECK_OK(brume_device_open("cpu", NULL, &d));
+    if (CHECK_OK(brume_plan_new(d, g, NULL, &p))) {
+        const int all = brume_plan_step_count(p);
+        const size_t bytes = sizeof whole;
+        int until[LAYERS + 1], last = 0;
+        CHECK_OK(brume_plan_write(p, in, x, sizeof x));
+        CHECK_OK(brume_plan_write(p, keep, &zero, sizeof zero));
+        CHECK_OK(brume_plan_write(p, share, &one, sizeof one));
+        float *weights = whole; /* the last layer is not used */
+        memcpy(weights, w, sizeof w);
+        CHECK_OK(brume_plan_write(p, slab, weights, bytes));
+        CHECK_OK(brume_plan_run(p));
+        CHECK_OK(brume_plan_read(p, grad, whole, bytes));
+        for (int i = 0; i <= LAYERS; i++) until[i] = brume_plan_steps_until(p, grad, i * W, W);
+        CHECK_INT(until[LAYERS], 0);
+        for (int i = 0; i + 1 < LAYERS; i++) CHECK(until[i] > until[i + 1]);
+        CHECK_INT(brume_plan_steps_until(p, grad, 2 * W - 1, 2), until[1]);
+        CHECK_INT(brume_plan_steps_until(p, grad, 0, (LAYERS + 1) * W), until[0]);
+        CHECK_INT(brume_plan_steps_until(p, slab, 0, W), 0);
+        CHECK_INT(brume_plan_steps_until(p, BRUME_NONE, 0, W), 0);
+        memset(part, 0, sizeof part);
+        CHECK_OK(brume_plan_write(p, grad, part, bytes));
+        for (int i = LAYERS - 1; i >= 0; last = until[i--]) {
+            CHECK_OK(brume_plan_run_steps(p, last, until[i] - 1 - last));
+            CHECK_OK(brume_plan_read(p, grad, part, bytes));
+            CHECK(memcmp(part + i * W, whole + i * W, W * sizeof *part) != 0);
+            CHECK_OK(brume_plan_run_steps(p, until[i] - 1, 1));
+            CHECK_OK(brume_plan_read(p, grad, part, bytes));
+            CHECK(part[i * W] != 0 && !memcmp(part + i * W, whole + i * W, W * sizeof *part));
+        }
+        CHECK_OK(brume_plan_run_steps(p, last, all - last));
+        CHECK_OK(brume_plan_read(p, grad, part, bytes));
+        CHECK(!memcmp(part, whole, bytes));
+        const float *host = brume_buffer_host(brume_plan_buffer(p, grad));
+        CHECK(host && !memcmp(host, whole, bytes));
+    }
+    brume_plan_free(p);
+    brume_device_close(d);
+    brume_graph_free(g);
+}
+
 int main(void)
 {
+    test_steps_until();
     test_halves();
     test_rows();
     test_errors();

@@ -81,6 +81,8 @@ void brume_buffer_free(brume_buffer *b);
 size_t brume_buffer_bytes(const brume_buffer *b);
 brume_status brume_buffer_write(brume_buffer *b, size_t offset, const void *src, size_t bytes);
 brume_status brume_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
+/** Its memory, where that is the host's own (cpu): then copies can be done without; else NULL. */
+void *brume_buffer_host(brume_buffer *b);
 
 /**
  * Measures the multiply-add rate of all cores or compute units together, in GFLOP/s (a multiply-add counts as two): what kernels can

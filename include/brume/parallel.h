@@ -27,23 +27,25 @@ int brume_parallel_local_rank(const brume_parallel *p); /**< among the ranks of 
 /** Threads for this rank so that those that share its processor cores get equally many, 1 at least; 0 for NULL. */
 int brume_parallel_threads(const brume_parallel *p);
 
-/**
- * Where a vector that is to be summed really is: called with n of its values from `first` on. back 0: fetch them into values; 1: values are the sums,
- * put them back.
- */
-typedef struct brume_parallel_place {
-    brume_status (*copy)(void *ctx, int64_t first, int64_t n, float *values, int back);
-    void *ctx;
-} brume_parallel_place;
-
-/**
- * x[i] becomes the sum of all ranks' x[i], with the same bits on all of them. In buckets of 4 MiB: while one is on the way, the next is
- * fetched. place: NULL, or where x is; then x is room for n values. Every rank must call with the same n.
- */
-brume_status brume_parallel_sum(brume_parallel *p, float *x, int64_t n, const brume_parallel_place *place);
+/** x[i] becomes the sum of all ranks' x[i], with the same bits on all of them. Every rank must call with the same n. */
+brume_status brume_parallel_sum(brume_parallel *p, float *x, int64_t n);
 /** The same of a few numbers in double. */
 brume_status brume_parallel_sum_f64(brume_parallel *p, double *x, int n);
 /** Rank root's bytes go to all. */
 brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size_t bytes);
+
+/**
+ * Sums that go on while the process does something else: a thread of their own, which sleeps while there are none, takes them onward. From the first start to the
+ * wait for the last one, no other function of this file may be called. Where the MPI library does not let another thread call it, they go on when it likes.
+ */
+typedef struct brume_parallel_sums brume_parallel_sums;
+/** most: sums that are started before the first is waited for. *out is NULL for p NULL; the other functions take that, and do nothing. */
+brume_status brume_parallel_sums_new(brume_parallel *p, int most, brume_parallel_sums **out);
+/** Only where all were waited for, or the program is about to end with an error. */
+void brume_parallel_sums_free(brume_parallel_sums *s);
+/** x[i] will become the sum of all ranks' x[i], with the same bits on all; x is not to be touched until then. All ranks start sums of the same n in the same order. */
+brume_status brume_parallel_sums_start(brume_parallel_sums *s, float *x, int64_t n);
+/** Waits for the sum that was started first of those not waited for yet. */
+brume_status brume_parallel_sums_wait(brume_parallel_sums *s);
 
 #endif

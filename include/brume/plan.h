@@ -80,6 +80,11 @@ void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out);
 brume_status brume_plan_run_step(brume_plan *p, int i);
 /** The step that computes a tensor, or -1: after it an output may be read, before the rest runs. */
 int brume_plan_step_of(const brume_plan *p, brume_tensor t);
+/**
+ * Number of steps from the beginning after which nothing is written any more to values first .. first + n - 1 of an input, slab or persistent tensor t: then that
+ * part of a gradient, say, may be used while the rest runs. 0: no step writes there.
+ */
+int brume_plan_steps_until(const brume_plan *p, brume_tensor t, int64_t first, int64_t n);
 /** Runs n steps from the first one on: a run in two halves has the bits of a whole one. Asynchronous as brume_plan_run(). */
 brume_status brume_plan_run_steps(brume_plan *p, int first, int n);
 

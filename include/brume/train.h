@@ -101,9 +101,10 @@ typedef struct brume_trainer brume_trainer;
 
 /**
  * accuracy: of classifiers, part of the batch; else NaN. reconstruction and kl (nats per image): of autoencoders; else NaN. skipped 1: with f16 storage, a gradient that is not finite; nothing was updated, the
- * next step has half the loss scale. data_wait: seconds that the step waited for its images.
+ * next step has half the loss scale. data_wait: seconds that the step waited for its images; sum_wait: that it waited, its own gradient being complete, for the sum
+ * of all ranks' gradients; 0 in one process.
  */
-typedef struct brume_train_result { double loss, grad_norm, lr, accuracy, reconstruction, kl; int skipped; double data_wait; } brume_train_result;
+typedef struct brume_train_result { double loss, grad_norm, lr, accuracy, reconstruction, kl; int skipped; double data_wait, sum_wait; } brume_train_result;
 
 /**
  * Plans a training step for images of the data set on device d; both must outlive the trainer. Parameters are fresh, from config.seed.

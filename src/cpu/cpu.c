@@ -160,6 +160,8 @@ static brume_status cpu_write(brume_buffer *b, size_t offset, const void *src, s
     return BRUME_OK;
 }
 
+static void *cpu_host(brume_buffer *b) { return ((struct cpu_buffer *)b)->bytes; }
+
 static brume_status cpu_read(brume_buffer *b, size_t offset, void *dst, size_t bytes)
 {
     brume_status s = in_range(b, offset, bytes);
@@ -320,7 +322,7 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 }
 
 static const struct brume_backend backend = {
-    .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write,
+    .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write, .host = cpu_host,
     .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
     .scratch_bytes = cpu_scratch_bytes, .measure_peak = cpu_measure_peak,
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Ranks over MPI. All calls come from the thread that opened it. */
-#include <mpi.h>
+ * Ranks over MPI. All calls come from the thread that opened it, but for those of sums.c, which never come at the same time. */
 #include <stdlib.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -8,13 +7,9 @@
 #endif
 
 #include "base/fail.h"
-#include "brume/parallel.h"
+#include "parallel/mpi.h"
 
-#define BUCKET ((int64_t)1 << 20) /* values: large enough that latency does not count, small enough that several are on the way */
-
-struct brume_parallel { int rank, size, local_rank, threads; };
-
-static brume_status check(int code, const char *what)
+brume_status brume_mpi_check(int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int length;
@@ -32,7 +27,7 @@ static brume_status share_cores(MPI_Comm local, int ranks, int *threads)
     if (!all) return brume_fail(BRUME_E_MEMORY, "MPI: out of memory");
     CPU_ZERO(&own);
     if (sched_getaffinity(0, sizeof own, &own)) CPU_SET(0, &own); /* more cores than a set holds: one thread, unless --threads says more */
-    const brume_status s = check(MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, local), "asking which cores the others have");
+    const brume_status s = brume_mpi_check(MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, local), "asking which cores the others have");
     for (int i = 0; s == BRUME_OK && i < ranks; i++) same += CPU_EQUAL(&own, &all[i]) ? 1 : 0;
     free(all);
     *threads = same ? CPU_COUNT(&own) / same : 1;
@@ -57,7 +52,7 @@ static brume_status look_around(struct brume_parallel *p)
     if (p->size != brume_parallel_started())
         return brume_fail(BRUME_E_UNSUPPORTED, "started with %d ranks, but the MPI library sees %d: mpirun belongs to another MPI than the one that brume was built with",
                           brume_parallel_started(), p->size);
-    brume_status s = check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local), "finding the ranks of this machine");
+    brume_status s = brume_mpi_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local), "finding the ranks of this machine");
     if (s != BRUME_OK) return s;
     MPI_Comm_rank(local, &p->local_rank);
     MPI_Comm_size(local, &ranks);
@@ -69,13 +64,12 @@ static brume_status look_around(struct brume_parallel *p)
 
 brume_status brume_parallel_open(brume_parallel **out)
 {
-    int level;
     *out = NULL;
     if (brume_parallel_started() == 1) return BRUME_OK;
     struct brume_parallel *p = calloc(1, sizeof *p);
     if (!p) return brume_fail(BRUME_E_MEMORY, "MPI: out of memory");
-    brume_status s = check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level), "MPI_Init");
-    if (s == BRUME_OK && level < MPI_THREAD_FUNNELED) s = brume_fail(BRUME_E_UNSUPPORTED, "MPI: this library cannot be used by programs with threads");
+    brume_status s = brume_mpi_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &p->level), "MPI_Init");
+    if (s == BRUME_OK && p->level < MPI_THREAD_FUNNELED) s = brume_fail(BRUME_E_UNSUPPORTED, "MPI: this library cannot be used by programs with threads");
     if (s == BRUME_OK) s = look_around(p);
     if (s == BRUME_OK) *out = p;
     else free(p);
@@ -95,31 +89,18 @@ int brume_parallel_size(const brume_parallel *p) { return p ? p->size : 1; }
 int brume_parallel_local_rank(const brume_parallel *p) { return p ? p->local_rank : 0; }
 int brume_parallel_threads(const brume_parallel *p) { return p ? p->threads : 0; }
 
-brume_status brume_parallel_sum(brume_parallel *p, float *x, int64_t n, const brume_parallel_place *place)
+brume_status brume_parallel_sum(brume_parallel *p, float *x, int64_t n)
 {
-    const int64_t buckets = (n + BUCKET - 1) / BUCKET;
-    int64_t begun = 0, ended = 0;
+    const int64_t piece = (int64_t)1 << 28; /* counts are int */
     brume_status s = BRUME_OK;
-    if (!p || n < 1) return BRUME_OK;
-    MPI_Request *requests = malloc((size_t)buckets * sizeof *requests);
-    if (!requests) return brume_fail(BRUME_E_MEMORY, "MPI: out of memory");
-    for (; s == BRUME_OK && begun < buckets; begun++) {
-        const int64_t first = begun * BUCKET, m = n - first < BUCKET ? n - first : BUCKET;
-        if (place) s = place->copy(place->ctx, first, m, x + first, 0);
-        if (s == BRUME_OK) s = check(MPI_Iallreduce(MPI_IN_PLACE, x + first, (int)m, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &requests[begun]), "summing over ranks");
-    }
-    for (; s == BRUME_OK && ended < begun; ended++) {
-        const int64_t first = ended * BUCKET, m = n - first < BUCKET ? n - first : BUCKET;
-        s = check(MPI_Wait(&requests[ended], MPI_STATUS_IGNORE), "summing over ranks");
-        if (s == BRUME_OK && place) s = place->copy(place->ctx, first, m, x + first, 1);
-    }
-    free(requests);
+    for (int64_t at = 0; p && s == BRUME_OK && at < n; at += piece)
+        s = brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x + at, (int)(n - at < piece ? n - at : piece), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "summing over ranks");
     return s;
 }
 
 brume_status brume_parallel_sum_f64(brume_parallel *p, double *x, int n)
 {
-    return p ? check(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD), "summing over ranks") : BRUME_OK;
+    return p ? brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD), "summing over ranks") : BRUME_OK;
 }
 
 brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size_t bytes)
@@ -127,6 +108,6 @@ brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size
     const size_t piece = (size_t)1 << 28; /* counts are int */
     brume_status s = BRUME_OK;
     for (size_t at = 0; p && s == BRUME_OK && at < bytes; at += piece)
-        s = check(MPI_Bcast((char *)x + at, (int)(bytes - at < piece ? bytes - at : piece), MPI_BYTE, root, MPI_COMM_WORLD), "sending to all ranks");
+        s = brume_mpi_check(MPI_Bcast((char *)x + at, (int)(bytes - at < piece ? bytes - at : piece), MPI_BYTE, root, MPI_COMM_WORLD), "sending to all ranks");
     return s;
 }

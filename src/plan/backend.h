@@ -62,6 +62,7 @@ struct brume_backend {
     void (*buffer_free)(brume_buffer *b);
     brume_status (*write)(brume_buffer *b, size_t offset, const void *src, size_t bytes);
     brume_status (*read)(brume_buffer *b, size_t offset, void *dst, size_t bytes);
+    void *(*host)(brume_buffer *b);       /* its memory, if the host may use it as its own; NULL: no buffer's is */
     brume_status (*fill)(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern); /* 4-byte words */
     brume_status (*finish)(struct brume_device *d);
     /* Compiles every step. steps stay valid as long as the exec. All allocation and compilation happens here. n_slots: buffer table size. */

@@ -50,6 +50,27 @@ int brume_plan_step_of(const brume_plan *p, brume_tensor t)
     return -1;
 }
 
+/* Does t lie in bytes from .. to of root? */
+static bool lies_in(const struct brume_plan *p, brume_tensor t, brume_tensor root, uint64_t from, uint64_t to)
+{
+    const struct brume_value_plan *v = &p->values[t];
+    return v->root == root && v->offset < to && v->offset + brume_plan_value_bytes(brume_value_of(p->graph, t)) > from;
+}
+
+int brume_plan_steps_until(const brume_plan *p, brume_tensor t, int64_t first, int64_t n)
+{
+    const struct brume_value *v = brume_value_of(p->graph, t);
+    const uint64_t size = v ? (uint64_t)brume_dtype_bytes(v->dtype) : 0, from = (uint64_t)first * size, to = from + (uint64_t)n * size;
+    for (int i = v ? p->n_steps : 0; i > 0; i--) {
+        const struct brume_node *step = p->steps[i - 1].node;
+        for (int j = 0; j < step->n_in && j < 32; j++)
+            if (step->op->updates >> j & 1 && lies_in(p, step->in[j], t, from, to)) return i;
+        for (int k = 0; k < step->n_out; k++)
+            if (lies_in(p, step->out[k], t, from, to)) return i;
+    }
+    return 0;
+}
+
 void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out)
 {
     const struct brume_step *s = &p->steps[i];

@@ -181,3 +181,5 @@ brume_status brume_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t
 {
     return b->device->backend->read(b, offset, dst, bytes);
 }
+
+void *brume_buffer_host(brume_buffer *b) { return b->device->backend->host ? b->device->backend->host(b) : NULL; }

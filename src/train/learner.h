@@ -28,8 +28,6 @@ struct brume_learner {
     void (*log)(void *self, const brume_train_result *r, FILE *log);       /* more keys of a line of the log; or NULL */
 };
 
-/* ranks.c: fails where ranks have resumed from different states. */
-brume_status brume_ranks_same_step(brume_parallel *p, int64_t done);
 /* keep.c: removes what a killed run left half done in FOLDER/steps. */
 brume_status brume_keep_clean(const char *folder);
 /* keep.c: writes the model to FOLDER/steps/000500, say, at once; path: that folder. One of the same step is replaced. */

@@ -13,12 +13,13 @@
 #include "base/lock.h"
 #include "brume/report.h"
 #include "train/learner.h"
+#include "train/ranks.h"
 
 struct run {
     const struct brume_learner *learner;
     const brume_run_options *o;
     FILE *log;
-    double started, stepping, waited; /* seconds in all steps, and those of them that went by waiting for data */
+    double started, stepping, waited, summing; /* seconds in all steps, and those of them that went by waiting for data, and for sums over ranks */
     bool first; /* rank 0, which alone writes */
 };
 
@@ -71,6 +72,7 @@ static brume_status write_log(struct run *r, const brume_train_result *x, double
     snprintf(norm, sizeof norm, x->skipped ? "null" : "%.7g", x->grad_norm);
     fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f, \"data_wait\": %.3g",
             *r->learner->done, x->loss, norm, x->lr, rate, now() - r->started, x->data_wait);
+    if (r->learner->config->parallel) fprintf(r->log, ", \"sum_wait\": %.3g", x->sum_wait);
     if (r->learner->log) r->learner->log(r->learner->self, x, r->log);
     fprintf(r->log, "}\n");
     return ferror(r->log) ? brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", r->o->folder, strerror(errno)) : BRUME_OK;
@@ -155,8 +157,10 @@ static void report(struct run *r, bool end)
 
 static void tell_waiting(const struct run *r)
 {
-    char text[96];
-    snprintf(text, sizeof text, "steps waited for data %.2g %% of their time", 100 * r->waited / fmax(r->stepping, 1e-9));
+    char text[160];
+    const double all = fmax(r->stepping, 1e-9);
+    const int n = snprintf(text, sizeof text, "steps waited for data %.2g %% of their time", 100 * r->waited / all);
+    if (r->learner->config->parallel) snprintf(text + n, sizeof text - (size_t)n, ", for the sum over ranks %.2g %%", 100 * r->summing / all);
     if (r->o->event && r->stepping > 0) r->o->event(r->o->ctx, text);
 }
 
@@ -216,6 +220,7 @@ static brume_status loop(struct run *r)
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
         r->stepping += t - last;
         r->waited += x.data_wait;
+        r->summing += x.sum_wait;
         last = t;
         if (r->first && (s = write_log(r, &x, rate)) != BRUME_OK) return s;
         if (r->first && o->progress) o->progress(o->ctx, *done, steps, &x, rate);

@@ -97,11 +97,12 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
         u->grad = BRUME_NONE;
         brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss.loss, t->params));
     }
-    if (scaled(t)) {
+    t->grad = sum;
+    if (scaled(t) && !t->config.parallel) { /* ranks ask for the norm of their sum */
         u->grad_norm = brume_l2_norm(g, sum);
         brume_output(g, u->grad_norm, "grad_norm");
-        brume_store_half(g, BRUME_NONE);
     }
+    if (scaled(t)) brume_store_half(g, BRUME_NONE);
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     t->n_params = brume_params_numel(g, t->params);
     t->n_weights = brume_params_numel(g, t->weights);
@@ -231,7 +232,6 @@ static brume_status allocate_batch(struct brume_trainer *t)
     t->own_times = malloc(batch * sizeof *t->own_times);
     t->importance = malloc(batch * sizeof *t->importance);
     t->losses = malloc(batch * sizeof *t->losses);
-    if (t->config.parallel && !(t->gradient = malloc((size_t)t->n_params * sizeof *t->gradient))) return no_memory();
     if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->logit_values ||
         !t->own_times || !t->importance || !t->losses)
         return no_memory();
@@ -253,6 +253,7 @@ brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, con
     brume_status s = brume_trainer_check_memory(d, c, data);
     if (s == BRUME_OK) s = plan_step(d, c, data, 0, &t);
     if (s == BRUME_OK) s = allocate_batch(t);
+    if (s == BRUME_OK) s = brume_ranks_open(&t->ranks, c->parallel, t->plan, t->grad, t->n_params);
     if (s == BRUME_OK) s = brume_time_sampler_new(&c->objective, &c->scheduler, t->process, &t->time_sampler);
     if (s == BRUME_OK && !(fresh = malloc((size_t)t->n_weights * sizeof *fresh))) s = no_memory();
     if (s == BRUME_OK) {
@@ -270,6 +271,7 @@ brume_status brume_trainer_new(brume_device *d, const brume_train_config *c, con
 void brume_trainer_free(brume_trainer *t)
 {
     if (!t) return;
+    brume_ranks_close(&t->ranks);
     brume_update_free(&t->update);
     brume_plan_free(t->plan);
     brume_graph_free(t->graph);
@@ -290,7 +292,6 @@ void brume_trainer_free(brume_trainer *t)
     free(t->own_times);
     free(t->importance);
     free(t->losses);
-    free(t->gradient);
     free(t);
 }
 
@@ -411,13 +412,14 @@ brume_status brume_trainer_load_part(struct brume_trainer *t, int32_t first)
     return s == BRUME_OK ? brume_trainer_write_inputs(t, first) : s;
 }
 
-/* Loss and gradient of `part` images from number `first` of the batch on. */
-static brume_status run_part(struct brume_trainer *t, int32_t first, double *loss)
+/* Loss and gradient of `part` images from number `first` of the batch on; last: of the own share of it, so that gradients may go to other ranks. */
+static brume_status run_part(struct brume_trainer *t, int32_t first, bool last, double *loss)
 {
     float mean = 0;
     brume_status s = brume_trainer_load_part(t, first);
     if (s != BRUME_OK) return s;
-    s = apart(t) ? brume_plan_run(t->plan) : brume_plan_run_steps(t->plan, 0, t->update.judged);
+    s = t->config.parallel && last ? brume_ranks_run(&t->ranks)
+        : apart(t) ? brume_plan_run(t->plan) : brume_plan_run_steps(t->plan, 0, t->update.judged);
     if (s != BRUME_OK) return s;
     s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
     *loss += (double)mean * t->part / t->config.batch;
@@ -447,9 +449,11 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     const int32_t share = brume_trainer_share(t), own = share * brume_parallel_rank(c->parallel);
-    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part) s = run_part(t, first, &loss);
+    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part) s = run_part(t, first, first + t->part == own + share, &loss);
+    double sum_wait = 0;
+    if (s == BRUME_OK) s = brume_ranks_wait(&t->ranks, &sum_wait);
     if (s == BRUME_OK) s = brume_ranks_sum(t, &loss);
-    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN,
+    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN, .sum_wait = sum_wait,
                                  .data_wait = t->loader ? brume_loader_waited(t->loader) - waited : 0 };
     if (s == BRUME_OK) s = brume_update_judge(t, r);
     if (s == BRUME_OK) s = check_finite(t, r);

@@ -5,6 +5,7 @@
 
 #include "brume/train.h"
 #include "train/latent.h"
+#include "train/ranks.h"
 #include "train/text.h"
 
 /* Of the loss with f16 storage: at the beginning, and good steps after which it is doubled. */
@@ -49,6 +50,7 @@ struct brume_trainer {
     brume_graph *graph;      /* loss and gradient of a part */
     brume_plan *plan;
     /* its inputs, and its result */
+    brume_tensor grad;       /* the slab that sums micro-batches up, or BRUME_NONE */
     brume_tensor x0, coef, t, labels, seeds, step, keep, share;
     brume_tensor weights, params; /* slabs: of the networks; of what learns, the same unless those are adapters */
     brume_lora lora;         /* rank 0: none */
@@ -70,7 +72,7 @@ struct brume_trainer {
     /* of the whole batch: own times of the process, factors for unevenly drawn times, and losses with these */
     double *own_times, *importance;
     float *losses;
-    float *gradient;         /* room for the way to other ranks, or NULL */
+    struct brume_ranks ranks;
     struct brume_tally last, recent; /* of the last step; since the run last told them */
 };
 
@@ -132,9 +134,8 @@ brume_status brume_trainer_finish_save(struct brume_trainer *t, const char *fold
 brume_status brume_trainer_save_abort(struct brume_trainer *t, const char *path);
 /* Images of a step that this rank takes. */
 static inline int32_t brume_trainer_share(const struct brume_trainer *t) { return t->config.batch / brume_parallel_size(t->config.parallel); }
-/* ranks.c: loss, gradient and what else belongs to the whole batch become those of all ranks; the norm of that gradient. */
+/* ranks.c: loss and what else belongs to the whole batch, but for the gradient, become those of all ranks. */
 brume_status brume_ranks_sum(struct brume_trainer *t, double *loss);
-float brume_ranks_gradient_norm(const struct brume_trainer *t);
 /* preview.c: draws count images of the EMA model (classes, or captions of the data, in turn) into a PNG. */
 brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, double guidance, const char *path);
 

@@ -113,7 +113,7 @@ brume_status brume_update_judge(struct brume_trainer *t, brume_train_result *r)
     const bool scaled = u->factor != BRUME_NONE;
     float norm = 0;
     brume_status s = scaled || u->plan == t->plan ? BRUME_OK : brume_plan_run_steps(u->plan, 0, u->judged);
-    if (s == BRUME_OK && scaled && t->config.parallel) norm = brume_ranks_gradient_norm(t); /* the plan knows that of this rank's part */
+    if (s == BRUME_OK && scaled && t->config.parallel) norm = brume_ranks_norm(&t->ranks);
     else if (s == BRUME_OK) s = brume_plan_read(scaled ? t->plan : u->plan, u->grad_norm, &norm, sizeof norm);
     r->grad_norm = (double)norm / u->loss_scale;
     return s;
