@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * 3x3 convolutions of stride 1 for devices of CPU type, and their gradients by x: the transforms of winograd.h around 36 products by the
  * register tiles of tile.h, each (tiles, C) times (C, O). */
-/* Transformed weights in panels [panel][36][C][NR]. Tap (ky, kx), channel k, column n at b[tap stride_tap + k stride_k + n stride_n];
+/* Transformed weights in panels [panel][36][C][NR], and behind them a row of C zeros for what lies outside of the image. Tap (ky, kx), channel k, column n at b[tap stride_tap + k stride_k + n stride_n];
  * flip turns the taps around, for the gradient by x. Grid (C, panels). */
 __kernel void winograd_pack(TENSOR(b), TENSOR(out), const int C, const int N, const long stride_tap, const int stride_k, const int stride_n,
                             const int flip)
@@ -9,7 +9,9 @@ __kernel void winograd_pack(TENSOR(b), TENSOR(out), const int C, const int N, co
     CBIND(b);
     BIND(out);
     const size_t c = get_global_id(0), panel = get_global_id(1);
-    if (c >= (size_t)C || panel >= (size_t)((N + NR - 1) / NR)) return;
+    const size_t panels = (N + NR - 1) / NR;
+    if (c >= (size_t)C || panel >= panels) return;
+    if (panel == 0) out[panels * 36 * C * NR + c] = 0.0f;
     for (int v = 0; v < NV; v++) {
         const int n0 = (int)panel * NR + v * VW;
         VEC half_done[18];
@@ -45,21 +47,23 @@ __kernel void winograd_pack(TENSOR(b), TENSOR(out), const int C, const int N, co
     const int n = (tile) / tiles_x / tiles_y, py = (tile) / tiles_x % tiles_y * 4, px = (tile) % tiles_x * 4
 
 /* The 36 transformed sources of a tile: channel c of plane e to source[e plane + c]. */
-static void tile_sources(const __global float *x, int tile, int tiles_x, int tiles_y, int H, int W, int C, __global float *source,
-                         int plane)
+static void tile_sources(const __global float *x, const __global float *zeros, int tile, int tiles_x, int tiles_y, int H, int W, int C,
+                         __global float *source, int plane)
 {
     TILE_AT(tile);
-    const __global float *image = x + (size_t)n * H * W * C;
+    const __global float *image = x + (size_t)n * H * W * C, *from[36];
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 6; j++) {
+            const int iy = py - 1 + i, ix = px - 1 + j;
+            from[i * 6 + j] = (uint)iy < (uint)H && (uint)ix < (uint)W ? image + (size_t)(iy * W + ix) * C : zeros;
+        }
     for (int c = 0; c < C; c += VW) {
         VEC half_done[36];
         #pragma unroll
         for (int j = 0; j < 6; j++) {
             VEC d[6];
             #pragma unroll
-            for (int i = 0; i < 6; i++) {
-                const int iy = py - 1 + i, ix = px - 1 + j;
-                d[i] = (uint)iy < (uint)H && (uint)ix < (uint)W ? VLOAD(image + (size_t)(iy * W + ix) * C + c) : (VEC)(0.0f);
-            }
+            for (int i = 0; i < 6; i++) d[i] = VLOAD(from[i * 6 + j] + c);
             wino_source(d, half_done + j, 6);
         }
         #pragma unroll
@@ -71,6 +75,8 @@ static void tile_sources(const __global float *x, int tile, int tiles_x, int til
         }
     }
 }
+
+#define ZEROS(w) ((w) + (size_t)((O + NR - 1) / NR) * 36 * C * NR)
 
 /* Plane e of one panel: rows of sources (C floats each) times weights, to rows of NR floats. */
 static void plane_products(const __global float *source, const __global float *w, int rows, int C, __global float *product)
@@ -104,25 +110,37 @@ static void tile_results(const __global float *product, size_t plane, int n, int
         for (int i = 0; i < 6; i++) m[i] = VLOAD(product + (size_t)(i * 6 + j) * plane);
         wino_result(m, half_done + j, 6);
     }
-    #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        VEC r[4];
-        if (py + i >= H) break;
-        wino_result(half_done + 6 * i, r, 1);
+    const size_t at = (size_t)((n * H + py) * W + px) * O + o;
+    if (o + VW <= O) {
+        const VEC add = bias ? VLOAD(bias + o) : (VEC)(0.0f);
+        const int columns = min(4, W - px);
         #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            if (px + j >= W) break;
-            const size_t at = (size_t)((n * H + py + i) * W + px + j) * O + o;
-            if (o + VW <= O) {
-                VEC s = r[j];
-                if (bias) s += VLOAD(bias + o);
-                if (res) s += VLOAD(res + at);
-                VSTORE(s, y + at);
-            } else {
-                float t[VW];
-                PSTORE(r[j], t);
-                for (int k = 0; o + k < O; k++) y[at + k] = t[k] + (bias ? bias[o + k] : 0.0f) + (res ? res[at + k] : 0.0f);
+        for (int i = 0; i < 4; i++) {
+            VEC r[4];
+            if (py + i >= H) break;
+            wino_result(half_done + 6 * i, r, 1);
+            #pragma unroll
+            for (int j = 0; j < 4; j++) r[j] += add;
+            const size_t row = at + (size_t)(i * W) * O;
+            if (res) {
+                #pragma unroll
+                for (int j = 0; j < 4; j++)
+                    if (j < columns) r[j] += VLOAD(res + row + (size_t)j * O);
             }
+            #pragma unroll
+            for (int j = 0; j < 4; j++)
+                if (j < columns) VSTORE(r[j], y + row + (size_t)j * O);
+        }
+        return;
+    }
+    for (int i = 0; i < 4 && py + i < H; i++) {
+        VEC r[4];
+        wino_result(half_done + 6 * i, r, 1);
+        for (int j = 0; j < 4 && px + j < W; j++) {
+            const size_t to = at + (size_t)(i * W + j) * O;
+            float t[VW];
+            PSTORE(r[j], t);
+            for (int k = 0; o + k < O; k++) y[to + k] = t[k] + (bias ? bias[o + k] : 0.0f) + (res ? res[to + k] : 0.0f);
         }
     }
 }
@@ -151,7 +169,7 @@ __kernel void winograd_blocks(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), T
     for (int first = (int)get_global_id(0) * block; first < tiles; first += (int)get_global_size(0) * block) {
         const int rows = min(block, tiles - first);
         for (int t = 0; t < rows; t++)
-            tile_sources(x, first + t, tiles_x, tiles_y, H, W, C, source + (size_t)t * C, SOURCE_PLANE(block));
+            tile_sources(x, ZEROS(w), first + t, tiles_x, tiles_y, H, W, C, source + (size_t)t * C, SOURCE_PLANE(block));
         for (int e = 0; e < 36; e++)
             for (int panel = 0; panel < panels; panel++)
                 plane_products(source + (size_t)e * SOURCE_PLANE(block), w + ((size_t)panel * 36 + e) * C * NR, rows, C,
@@ -163,12 +181,13 @@ __kernel void winograd_blocks(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), T
 }
 
 /* Few tiles: all of them are one block, in three launches that each have work for every core. Grids: tiles; (panels, 36); tiles. */
-__kernel void winograd_sources(TENSOR(x), TENSOR(source), const int tiles, const int H, const int W, const int C)
+__kernel void winograd_sources(TENSOR(x), TENSOR(w), TENSOR(source), const int tiles, const int H, const int W, const int C, const int O)
 {
     CBIND(x);
+    CBIND(w);
     BIND(source);
     const int t = (int)get_global_id(0);
-    if (t < tiles) tile_sources(x, t, (W + 3) / 4, (H + 3) / 4, H, W, C, source + (size_t)t * C, SOURCE_PLANE(tiles));
+    if (t < tiles) tile_sources(x, ZEROS(w), t, (W + 3) / 4, (H + 3) / 4, H, W, C, source + (size_t)t * C, SOURCE_PLANE(tiles));
 }
 
 __kernel void winograd_products(TENSOR(source), TENSOR(w), TENSOR(product), const int tiles, const int C, const int O)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Steps of a plan as OpenCL launches: one kernel object per launch, so that a run sets only arguments whose buffer changed. */
 #include "opencl/internal.h"
+#include "opencl/merge.h"
+#include "opencl/pending.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,8 @@
 #define WAIT_EVERY 4096    /* launches: bounds what a driver has to queue when a caller never reads */
 
 struct launch {
-    cl_kernel kernel;                /* NULL: the GEMM */
+    cl_kernel kernel;                /* NULL: the GEMM, or a part */
+    int part;                        /* of the merged launch; -1: none */
     cl_uint dims;
     size_t global[3], local[3];      /* local[0] == 0: the driver chooses */
     const char *what, *name;         /* node, kernel: for messages */
@@ -35,39 +38,31 @@ struct brume_exec {
     uint64_t *serial;                /* of the buffer that each slot's arguments hold now */
     int n_slots;
     struct brume_cl_gemm *gemms;
+    struct brume_cl_merge *merge;    /* NULL: no launches are merged */
+    bool merge_fresh;
     char *names;                     /* of the generated kernels */
     int n_fresh, n_tried;            /* fresh launches; those that ran */
 };
 
-/* A launch while it is being prepared. */
-struct pending {
-    const struct brume_step *step;
-    struct brume_cl_launch k;
-    bool pack;
-    const char *source;              /* of a generated kernel */
-};
-
-struct pendings { struct pending *at; int n, cap; };
-
-static struct pending *pending_add(struct pendings *p)
+static struct brume_cl_pending *pending_add(struct brume_cl_pendings *p)
 {
     if (p->n == p->cap) {
         const int cap = p->cap ? 2 * p->cap : 64;
-        struct pending *at = realloc(p->at, (size_t)cap * sizeof *at);
+        struct brume_cl_pending *at = realloc(p->at, (size_t)cap * sizeof *at);
         if (!at) return NULL;
         p->at = at;
         p->cap = cap;
     }
-    return memset(&p->at[p->n++], 0, sizeof(struct pending));
+    return memset(&p->at[p->n++], 0, sizeof(struct brume_cl_pending));
 }
 
 static brume_status no_memory(const char *what) { return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what); }
 
-static brume_status add_list(struct pendings *p, struct brume_cl_list *l, const struct brume_step *s, bool pack)
+static brume_status add_list(struct brume_cl_pendings *p, struct brume_cl_list *l, const struct brume_step *s, bool pack)
 {
     brume_status status = l->status;
     for (int i = 0; i < l->n && !status; i++) {
-        struct pending *q = pending_add(p);
+        struct brume_cl_pending *q = pending_add(p);
         if (!q) {
             status = no_memory("the launches");
             break;
@@ -82,14 +77,14 @@ static brume_status add_list(struct pendings *p, struct brume_cl_list *l, const 
 }
 
 /* All launches in order of execution; chains are left blank until their source is made. */
-static brume_status collect(const struct brume_cl_device *d, const struct brume_step *steps, int n, struct pendings *p)
+static brume_status collect(const struct brume_cl_device *d, const struct brume_step *steps, int n, struct brume_cl_pendings *p)
 {
     brume_status s = BRUME_OK;
     for (int i = 0; i < n && !s; i++) {
         struct brume_cl_list l = { 0 };
         const struct brume_step *step = &steps[i];
         if (step->fused) {
-            struct pending *q = pending_add(p);
+            struct brume_cl_pending *q = pending_add(p);
             if (!q) return no_memory("the launches");
             q->step = step;
             continue;
@@ -109,7 +104,7 @@ static brume_status collect(const struct brume_cl_device *d, const struct brume_
     return s;
 }
 
-static brume_status generate(const struct brume_cl_device *d, struct pendings *p, char **source, char **names)
+static brume_status generate(const struct brume_cl_device *d, struct brume_cl_pendings *p, char **source, char **names)
 {
     int n = 0;
     for (int i = 0; i < p->n; i++) n += p->at[i].step->fused != NULL;
@@ -131,49 +126,18 @@ static brume_status generate(const struct brume_cl_device *d, struct pendings *p
     return s;
 }
 
-/* Where argument a of a launch lies, and the bytes of its elements; slot -1: absent. */
-static brume_status place_of(const struct pending *q, const struct brume_cl_arg *a, struct brume_place *place, int64_t *element)
-{
-    const struct brume_step *s = q->step;
-    const bool in = a->kind == BRUME_CL_IN, out = a->kind == BRUME_CL_OUT;
-    *element = 4;
-    if (in && a->index == -1) {
-        *place = (struct brume_place){ -1, 0 };
-        return BRUME_OK;
-    }
-    if ((in && (a->index < 0 || a->index >= s->n_in)) || (out && (a->index < 0 || a->index >= s->n_out)))
-        return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s %d of %d", s->node->op->name, s->node->name,
-                          q->k.kernel ? q->k.kernel : "gemm", in ? "input" : "output", (int)a->index, in ? s->n_in : s->n_out);
-    if (in) {
-        *place = s->in[a->index];
-        if (!s->fused && s->node->in_v[a->index]) *element = brume_dtype_bytes(s->node->in_v[a->index]->dtype);
-    } else if (out) {
-        *place = s->out[a->index];
-        if (!s->fused && s->node->out_v[a->index]) *element = brume_dtype_bytes(s->node->out_v[a->index]->dtype);
-    } else {
-        *place = a->kind == BRUME_CL_WORK ? s->work : s->packed;
-        if (place->slot < 0)
-            return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s, the plan gave it none", s->node->op->name, s->node->name,
-                              q->k.kernel ? q->k.kernel : "gemm", a->kind == BRUME_CL_WORK ? "a workspace" : "packed weights");
-        place->offset += (uint64_t)a->index;
-    }
-    return BRUME_OK;
-}
-
-static bool is_tensor(enum brume_cl_arg_kind k) { return k == BRUME_CL_IN || k == BRUME_CL_OUT || k == BRUME_CL_WORK || k == BRUME_CL_PACKED; }
-
 /* Sets everything but the buffers, which are only noted: they come with the run. */
-static brume_status set_args(struct brume_exec *e, const struct pending *q, cl_kernel kernel)
+static brume_status set_args(struct brume_exec *e, const struct brume_cl_pending *q, cl_kernel kernel)
 {
     const struct brume_cl_api *cl = e->d->cl;
     cl_uint at = 0;
     cl_int err = CL_SUCCESS;
     for (int i = 0; i < q->k.n_args && !err; i++) {
         const struct brume_cl_arg *a = &q->k.args[i];
-        if (is_tensor(a->kind)) {
+        if (brume_cl_is_tensor(a->kind)) {
             struct brume_place place;
             int64_t element;
-            brume_status s = place_of(q, a, &place, &element);
+            brume_status s = brume_cl_place_of(q, a, &place, &element);
             if (s) return s;
             const cl_ulong offset = place.slot < 0 ? ~(cl_ulong)0 : place.offset / (uint64_t)element;
             if (place.slot < 0) err = cl->SetKernelArg(kernel, at, sizeof(cl_mem), &e->d->dummy);
@@ -200,7 +164,7 @@ static brume_status set_args(struct brume_exec *e, const struct pending *q, cl_k
 }
 
 /* A kernel without local memory whose own text (up to the brace at a line's start) does not ask for its place in the group runs right with groups of any size. */
-static bool may_shrink(const struct pending *q, cl_ulong local_bytes)
+static bool may_shrink(const struct brume_cl_pending *q, cl_ulong local_bytes)
 {
     const char *at = q->source ? q->source : brume_cl_source(q->k.file);
     const size_t length = strlen(q->k.kernel);
@@ -210,7 +174,7 @@ static bool may_shrink(const struct pending *q, cl_ulong local_bytes)
     return (!local || (end && local > end)) && (!group || (end && group > end));
 }
 
-static brume_status set_size(struct brume_exec *e, const struct pending *q, cl_kernel kernel, struct launch *l)
+static brume_status set_size(struct brume_exec *e, const struct brume_cl_pending *q, cl_kernel kernel, struct launch *l)
 {
     const struct brume_cl_launch *k = &q->k;
     struct brume_cl_device *d = e->d;
@@ -249,7 +213,7 @@ static brume_status set_size(struct brume_exec *e, const struct pending *q, cl_k
     return BRUME_OK;
 }
 
-static brume_status prepare_kernel(struct brume_exec *e, const struct pending *q, struct launch *l)
+static brume_status prepare_kernel(struct brume_exec *e, const struct brume_cl_pending *q, struct launch *l)
 {
     struct brume_cl_device *d = e->d;
     cl_program program;
@@ -262,7 +226,7 @@ static brume_status prepare_kernel(struct brume_exec *e, const struct pending *q
                              q->k.kernel, q->k.defines);
     l->kernel = kernel; /* the exec owns it from here on */
     cl_uint wants = 0, gets = 0;
-    for (int i = 0; i < q->k.n_args; i++) gets += is_tensor(q->k.args[i].kind) ? 2 : 1;
+    for (int i = 0; i < q->k.n_args; i++) gets += brume_cl_is_tensor(q->k.args[i].kind) ? 2 : 1;
     err = d->cl->GetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof wants, &wants, NULL);
     if (err) return brume_cl_fail(d, err, "clGetKernelInfo", "%s: %s", q->k.file, q->k.kernel);
     if (wants != gets)
@@ -272,7 +236,7 @@ static brume_status prepare_kernel(struct brume_exec *e, const struct pending *q
     return s ? s : set_size(e, q, kernel, l);
 }
 
-static brume_status prepare_gemm(struct brume_exec *e, const struct pending *q, struct launch *l, struct brume_cl_gemm *g)
+static brume_status prepare_gemm(struct brume_exec *e, const struct brume_cl_pending *q, struct launch *l, struct brume_cl_gemm *g)
 {
     *g = q->k.gemm;
     l->gemm = g;
@@ -281,7 +245,7 @@ static brume_status prepare_gemm(struct brume_exec *e, const struct pending *q, 
     for (int i = 0; i < 3; i++) {
         struct brume_place place;
         int64_t element;
-        brume_status s = place_of(q, &q->k.args[i], &place, &element);
+        brume_status s = brume_cl_place_of(q, &q->k.args[i], &place, &element);
         if (s) return s;
         if (place.slot < 0)
             return brume_fail(BRUME_E_DEVICE, "%s '%s': operand %d of a GEMM is absent", q->step->node->op->name, q->step->node->name, i);
@@ -292,14 +256,14 @@ static brume_status prepare_gemm(struct brume_exec *e, const struct pending *q, 
 }
 
 /* All programs at once, so that they are compiled side by side; kernels then find theirs. */
-static void make_programs(struct brume_cl_device *d, const struct pendings *p)
+static void make_programs(struct brume_cl_device *d, const struct brume_cl_pendings *p)
 {
     struct brume_cl_want *wants = calloc((size_t)p->n + 1, sizeof *wants);
     if (!wants) return;
     int n = 0;
     for (int i = 0; i < p->n; i++) {
-        const struct pending *q = &p->at[i];
-        bool known = !q->k.kernel;
+        const struct brume_cl_pending *q = &p->at[i];
+        bool known = !q->k.kernel || q->part >= 0;
         for (int j = 0; j < n && !known; j++)
             known = q->source == wants[j].text && !strcmp(q->k.file, wants[j].file) && !strcmp(q->k.defines, wants[j].defines);
         if (!known) wants[n++] = (struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel };
@@ -328,10 +292,11 @@ static int by_slot(const void *pa, const void *pb)
     return (a->slot > b->slot) - (a->slot < b->slot);
 }
 
-static brume_status build_exec(struct brume_exec *e, const struct pendings *p, const struct brume_step *steps, int n_slots)
+static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendings *p, const struct brume_step *steps, int n_slots)
 {
     size_t n_refs = 0;
     for (int i = 0; i < p->n; i++) n_refs += (size_t)p->at[i].k.n_args;
+    if (e->merge) n_refs += (size_t)e->merge->n_slots;
     e->n_slots = n_slots;
     e->launches = calloc((size_t)p->n + 1, sizeof *e->launches);
     e->gemms = calloc((size_t)p->n + 1, sizeof *e->gemms);
@@ -342,13 +307,14 @@ static brume_status build_exec(struct brume_exec *e, const struct pendings *p, c
     if (!e->launches || !e->gemms || !e->refs || !e->first_ref || !e->serial || !e->first) return no_memory("the kernels");
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < p->n; i++) {
-            const struct pending *q = &p->at[i];
+            const struct brume_cl_pending *q = &p->at[i];
             if (q->pack != (pass == 0)) continue;
             struct launch *l = &e->launches[e->n++];
             if (!q->pack) e->first[q->step - steps + 1] = e->n;
             l->what = q->step->node->name;
             l->name = q->k.kernel;
-            const brume_status s = q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
+            l->part = q->part;
+            const brume_status s = q->part >= 0 ? BRUME_OK : q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
             if (s) return s;
         }
         if (pass == 0) e->n_pack = e->n;
@@ -356,6 +322,8 @@ static brume_status build_exec(struct brume_exec *e, const struct pendings *p, c
     e->first[0] = e->n_pack;
     for (int i = 1; i <= e->n_steps; i++)
         if (!e->first[i]) e->first[i] = e->first[i - 1]; /* a step without a launch */
+    for (int i = 0; e->merge && i < e->merge->n_slots; i++)
+        e->refs[e->n_refs++] = (struct ref){ e->merge->kernel, e->merge->first_arg + (cl_uint)i, e->merge->slot[i] };
     qsort(e->refs, (size_t)e->n_refs, sizeof *e->refs, by_slot);
     for (int slot = 0, r = 0; slot <= n_slots; slot++) {
         while (r < e->n_refs && e->refs[r].slot < slot) r++;
@@ -374,11 +342,14 @@ brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step
     if (!e) return no_memory("the steps");
     e->d = d;
     e->n_steps = n;
-    struct pendings p = { 0 };
+    struct brume_cl_pendings p = { 0 };
     char *source = NULL;
     s = collect(d, steps, n, &p);
     if (!s) s = generate(d, &p, &source, &e->names);
     const int compiled = d->base.programs_compiled;
+    if (!s) s = brume_cl_merge_new(d, &p, &e->merge);
+    e->merge_fresh = e->merge && d->base.programs_compiled > compiled;
+    e->n_fresh = e->merge_fresh;
     if (!s) make_programs(d, &p); /* what fails here fails again in build_exec(), which knows the node */
     if (!s) s = build_exec(e, &p, steps, n_slots);
     if (!s && d->base.programs_compiled > compiled) mark_fresh(e);
@@ -394,6 +365,7 @@ void brume_cl_exec_free(struct brume_exec *e)
     if (!e) return;
     for (int i = 0; i < e->n; i++)
         if (e->launches[i].kernel) e->d->cl->ReleaseKernel(e->launches[i].kernel);
+    brume_cl_merge_free(e->d, e->merge);
     free(e->launches);
     free(e->gemms);
     free(e->refs);
@@ -434,12 +406,20 @@ static brume_status submit(struct brume_exec *e, const struct launch *l, brume_b
     return BRUME_OK;
 }
 
-static brume_status try_fresh(struct brume_exec *e, struct launch *l)
+static brume_status try_fresh(struct brume_exec *e, bool *fresh)
 {
     const brume_status s = brume_cl_finish(&e->d->base);
-    l->fresh = false;
+    *fresh = false;
     brume_cl_progress(e->d, "preparing kernels", ++e->n_tried, e->n_fresh);
     return s;
+}
+
+/* Parts of the merged launch from launch i on that stand side by side: their number. */
+static int parts_from(const struct brume_exec *e, int i, int to)
+{
+    int n = 1;
+    while (i + n < to && e->launches[i + n].part == e->launches[i].part + n) n++;
+    return n;
 }
 
 static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int from, int to)
@@ -447,13 +427,17 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
     struct brume_cl_device *d = e->d;
     brume_status s = brume_cl_check_lost(d);
     if (!s) s = bind_slots(e, slots);
-    for (int i = from; i < to && !s; i++) {
-        s = submit(e, &e->launches[i], slots);
+    for (int i = from; i < to && !s;) {
+        struct launch *l = &e->launches[i];
+        const int n = l->part >= 0 ? parts_from(e, i, to) : 1;
+        s = l->part >= 0 ? brume_cl_merge_run(d, e->merge, l->part, l->part + n, l->what) : submit(e, l, slots);
+        i += n;
         d->in_flight++;
-        if (!s && e->launches[i].fresh) s = try_fresh(e, &e->launches[i]);
-        if (s || (i - from) % FLUSH_EVERY != FLUSH_EVERY - 1) continue;
+        bool *const fresh = l->part >= 0 ? &e->merge_fresh : &l->fresh;
+        if (!s && *fresh) s = try_fresh(e, fresh);
+        if (s || (d->in_flight % FLUSH_EVERY && n == 1)) continue;
         const cl_int err = d->cl->Flush(d->queue);
-        if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", e->launches[i].what);
+        if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", l->what);
         if (d->in_flight >= WAIT_EVERY) s = brume_cl_finish(&d->base);
     }
     if (s) return s;

@@ -9,8 +9,8 @@
  * overlap, so that compilers would leave a loop over floats scalar). */
 #include "base/hash.h"
 #include "opencl/internal.h"
+#include "opencl/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,31 +18,6 @@
 #define ITEM_MIN 1024     /* elements per work-item of a "rows" kernel: bounds that balance launch cost and load */
 #define ITEM_MAX 8192
 #define SHORTEST_ROW 32   /* shorter rows would be mostly tails */
-
-struct text { char *at; size_t n, cap; bool failed; };
-
-static void put(struct text *t, const char *fmt, ...) BRUME_PRINTF(2, 3);
-static void put(struct text *t, const char *fmt, ...)
-{
-    va_list ap;
-    for (int attempt = 0; attempt < 2 && !t->failed; attempt++) {
-        va_start(ap, fmt);
-        const int len = vsnprintf(t->at ? t->at + t->n : NULL, t->cap - t->n, fmt, ap);
-        va_end(ap);
-        if (len >= 0 && t->n + (size_t)len < t->cap) {
-            t->n += (size_t)len;
-            return;
-        }
-        const size_t cap = 2 * t->cap + (size_t)len + 256;
-        char *grown = realloc(t->at, cap);
-        if (grown) {
-            t->at = grown;
-            t->cap = cap;
-        } else {
-            t->failed = true;
-        }
-    }
-}
 
 /* How an input is read. */
 enum access { WHOLE, SCALAR, STRIDED };
@@ -98,128 +73,128 @@ static struct structure structure_of(const struct brume_caps *caps, const struct
     return s;
 }
 
-static void put_param(struct text *t, const struct structure *s, int op, int k)
+static void put_param(struct brume_cl_text *t, const struct structure *s, int op, int k)
 {
     uint32_t bits;
     memcpy(&bits, &s->f->op[op].p[k], sizeof bits);
-    if (s->baked) put(t, "as_float(0x%08xu)", (unsigned)bits);
-    else put(t, "p%d_%d", op, k);
+    if (s->baked) brume_cl_put(t, "as_float(0x%08xu)", (unsigned)bits);
+    else brume_cl_put(t, "p%d_%d", op, k);
 }
 
-static void put_signature(struct text *t, const struct structure *s)
+static void put_signature(struct brume_cl_text *t, const struct structure *s)
 {
     const struct brume_fused *f = s->f;
-    put(t, "(TENSOR(y)");
-    for (int i = 0; i < f->n_in; i++) put(t, ", TENSOR(x%d)", i);
-    if (s->rows) put(t, ", const long rows, const long row, const long piece, const long n");
-    else put(t, ", const long n");
-    for (int d = 0; d <= s->outer && s->outer; d++) put(t, ", const int dim%d", d);
+    brume_cl_put(t, "(TENSOR(y)");
+    for (int i = 0; i < f->n_in; i++) brume_cl_put(t, ", TENSOR(x%d)", i);
+    if (s->rows) brume_cl_put(t, ", const long rows, const long row, const long piece, const long n");
+    else brume_cl_put(t, ", const long n");
+    for (int d = 0; d <= s->outer && s->outer; d++) brume_cl_put(t, ", const int dim%d", d);
     for (int i = 0; i < f->n_in; i++)
-        for (int d = 0; d <= s->outer && s->access[i] == STRIDED; d++) put(t, ", const int s%d_%d", i, d);
+        for (int d = 0; d <= s->outer && s->access[i] == STRIDED; d++) brume_cl_put(t, ", const int s%d_%d", i, d);
     for (int j = 0; j < f->n_ops && !s->baked; j++)
-        for (int k = 0; k < f->op[j].ew->n_param; k++) put(t, ", const float p%d_%d", j, k);
-    put(t, ")\n{\n    BIND(y);\n");
-    for (int i = 0; i < f->n_in; i++) put(t, "    CBIND(x%d);\n", i);
+        for (int k = 0; k < f->op[j].ew->n_param; k++) brume_cl_put(t, ", const float p%d_%d", j, k);
+    brume_cl_put(t, ")\n{\n    BIND(y);\n");
+    for (int i = 0; i < f->n_in; i++) brume_cl_put(t, "    CBIND(x%d);\n", i);
 }
 
 /* The chain: v<k> are the inputs, w<j> the results. */
-static void put_chain(struct text *t, const struct structure *s, const char *type, const char *indent)
+static void put_chain(struct brume_cl_text *t, const struct structure *s, const char *type, const char *indent)
 {
     const struct brume_fused *f = s->f;
     for (int j = 0; j < f->n_ops; j++) {
-        put(t, "%s%sw%d = ew%d%s(", indent, type, j, f->op[j].ew->row, s->rows ? "v" : "");
+        brume_cl_put(t, "%s%sw%d = ew%d%s(", indent, type, j, f->op[j].ew->row, s->rows ? "v" : "");
         for (int a = 0; a < f->op[j].ew->n_in; a++) {
             const int from = f->op[j].arg[a];
-            put(t, "%s%c%d", a ? ", " : "", from < f->n_in ? 'v' : 'w', from < f->n_in ? from : from - f->n_in);
+            brume_cl_put(t, "%s%c%d", a ? ", " : "", from < f->n_in ? 'v' : 'w', from < f->n_in ? from : from - f->n_in);
         }
         for (int k = 0; k < f->op[j].ew->n_param; k++) {
-            put(t, k || f->op[j].ew->n_in ? ", " : "");
+            brume_cl_put(t, k || f->op[j].ew->n_in ? ", " : "");
             put_param(t, s, j, k);
         }
-        put(t, ");\n");
+        brume_cl_put(t, ");\n");
     }
 }
 
 /* Element offset of each strided input from `at`, which counts steps of axes 0 .. last (row-major). */
-static void put_offsets(struct text *t, const struct structure *s, const char *indent, int last)
+static void put_offsets(struct brume_cl_text *t, const struct structure *s, const char *indent, int last)
 {
     for (int i = 0; i < s->f->n_in; i++)
-        if (s->access[i] == STRIDED) put(t, "%slong o%d = 0;\n", indent, i);
+        if (s->access[i] == STRIDED) brume_cl_put(t, "%slong o%d = 0;\n", indent, i);
     for (int d = last; d >= 0; d--) {
-        if (d > 0) put(t, "%sconst uint c%d = at %% (uint)dim%d;\n%sat /= (uint)dim%d;\n", indent, d, d, indent, d);
-        else put(t, "%sconst uint c0 = at;\n", indent);
+        if (d > 0) brume_cl_put(t, "%sconst uint c%d = at %% (uint)dim%d;\n%sat /= (uint)dim%d;\n", indent, d, d, indent, d);
+        else brume_cl_put(t, "%sconst uint c0 = at;\n", indent);
         for (int i = 0; i < s->f->n_in; i++)
-            if (s->access[i] == STRIDED) put(t, "%so%d += (long)c%d * s%d_%d;\n", indent, i, d, i, d);
+            if (s->access[i] == STRIDED) brume_cl_put(t, "%so%d += (long)c%d * s%d_%d;\n", indent, i, d, i, d);
     }
 }
 
-static void put_flat(struct text *t, const struct structure *s)
+static void put_flat(struct brume_cl_text *t, const struct structure *s)
 {
     const struct brume_fused *f = s->f;
     put_signature(t, s);
-    put(t, "    const size_t i = get_global_id(0);\n    if (i >= (size_t)n) return;\n");
+    brume_cl_put(t, "    const size_t i = get_global_id(0);\n    if (i >= (size_t)n) return;\n");
     if (s->outer) {
-        put(t, "    uint at = (uint)i;\n");
+        brume_cl_put(t, "    uint at = (uint)i;\n");
         put_offsets(t, s, "    ", s->outer);
     }
     for (int i = 0; i < f->n_in; i++) {
-        if (s->access[i] == STRIDED) put(t, "    const float v%d = x%d[o%d];\n", i, i, i);
-        else put(t, "    const float v%d = x%d[%s];\n", i, i, s->access[i] == WHOLE ? "i" : "0");
+        if (s->access[i] == STRIDED) brume_cl_put(t, "    const float v%d = x%d[o%d];\n", i, i, i);
+        else brume_cl_put(t, "    const float v%d = x%d[%s];\n", i, i, s->access[i] == WHOLE ? "i" : "0");
     }
     put_chain(t, s, "const float ", "    ");
-    put(t, "    y[i] = w%d;\n}\n", f->n_ops - 1);
+    brume_cl_put(t, "    y[i] = w%d;\n}\n", f->n_ops - 1);
 }
 
 /* One vector of every input at column j of row r; in the tail from the copies in private arrays. */
-static void put_vector_loads(struct text *t, const struct structure *s, bool tail)
+static void put_vector_loads(struct brume_cl_text *t, const struct structure *s, bool tail)
 {
     const struct brume_fused *f = s->f;
     for (int i = 0; i < f->n_in; i++) {
         const bool walks = s->access[i] == WHOLE || f->stride[i][f->ndim - 1] != 0;
-        put(t, "            const float%d v%d = ", s->width, i);
-        if (s->access[i] == SCALAR) put(t, "x%d[0];\n", i);
-        else if (!walks) put(t, "x%d[o%d];\n", i, i);
-        else if (tail) put(t, "PLOAD(t%d);\n", i);
-        else if (s->access[i] == WHOLE) put(t, "VLOAD(x%d + r * row + j);\n", i);
-        else put(t, "VLOAD(x%d + o%d + j);\n", i, i);
+        brume_cl_put(t, "            const float%d v%d = ", s->width, i);
+        if (s->access[i] == SCALAR) brume_cl_put(t, "x%d[0];\n", i);
+        else if (!walks) brume_cl_put(t, "x%d[o%d];\n", i, i);
+        else if (tail) brume_cl_put(t, "PLOAD(t%d);\n", i);
+        else if (s->access[i] == WHOLE) brume_cl_put(t, "VLOAD(x%d + r * row + j);\n", i);
+        else brume_cl_put(t, "VLOAD(x%d + o%d + j);\n", i, i);
     }
 }
 
-static void put_tail_copies(struct text *t, const struct structure *s)
+static void put_tail_copies(struct brume_cl_text *t, const struct structure *s)
 {
     const struct brume_fused *f = s->f;
     for (int i = 0; i < f->n_in; i++) {
         if (s->access[i] == SCALAR || (s->access[i] == STRIDED && f->stride[i][f->ndim - 1] == 0)) continue;
-        put(t, "            float t%d[%d];\n", i, s->width);
-        put(t, "            for (int k = 0; k < %d; k++) t%d[k] = k < m ? x%d[", s->width, i, i);
-        if (s->access[i] == WHOLE) put(t, "r * row + j + k] : 0.0f;\n");
-        else put(t, "o%d + j + k] : 0.0f;\n", i);
+        brume_cl_put(t, "            float t%d[%d];\n", i, s->width);
+        brume_cl_put(t, "            for (int k = 0; k < %d; k++) t%d[k] = k < m ? x%d[", s->width, i, i);
+        if (s->access[i] == WHOLE) brume_cl_put(t, "r * row + j + k] : 0.0f;\n");
+        else brume_cl_put(t, "o%d + j + k] : 0.0f;\n", i);
     }
 }
 
-static void put_rows(struct text *t, const struct structure *s)
+static void put_rows(struct brume_cl_text *t, const struct structure *s)
 {
     const int last = s->f->n_ops - 1, w = s->width;
     char type[32];
     snprintf(type, sizeof type, "const float%d ", w);
     put_signature(t, s);
-    put(t, "    const long begin = (long)get_global_id(0) * piece, end = min(begin + piece, row);\n");
-    put(t, "    const long first = (long)get_global_id(1) * rows, last = min(first + rows, n);\n");
-    put(t, "    for (long r = first; r < last; r++) {\n");
+    brume_cl_put(t, "    const long begin = (long)get_global_id(0) * piece, end = min(begin + piece, row);\n");
+    brume_cl_put(t, "    const long first = (long)get_global_id(1) * rows, last = min(first + rows, n);\n");
+    brume_cl_put(t, "    for (long r = first; r < last; r++) {\n");
     if (s->outer) {
-        put(t, "        uint at = (uint)r;\n");
+        brume_cl_put(t, "        uint at = (uint)r;\n");
         put_offsets(t, s, "        ", s->outer - 1);
     }
-    put(t, "        long j = begin;\n        for (; j + %d <= end; j += %d) {\n", w, w);
+    brume_cl_put(t, "        long j = begin;\n        for (; j + %d <= end; j += %d) {\n", w, w);
     put_vector_loads(t, s, false);
     put_chain(t, s, type, "            ");
-    put(t, "            VSTORE(w%d, y + r * row + j);\n        }\n        if (j < end) {\n", last);
-    put(t, "            const int m = (int)(end - j);\n");
+    brume_cl_put(t, "            VSTORE(w%d, y + r * row + j);\n        }\n        if (j < end) {\n", last);
+    brume_cl_put(t, "            const int m = (int)(end - j);\n");
     put_tail_copies(t, s);
     put_vector_loads(t, s, true);
     put_chain(t, s, type, "            ");
-    put(t, "            float t[%d];\n            PSTORE(w%d, t);\n", w, last);
-    put(t, "            for (int k = 0; k < m; k++) y[r * row + j + k] = t[k];\n        }\n    }\n}\n");
+    brume_cl_put(t, "            float t[%d];\n            PSTORE(w%d, t);\n", w, last);
+    brume_cl_put(t, "            for (int k = 0; k < m; k++) y[r * row + j + k] = t[k];\n        }\n    }\n}\n");
 }
 
 static void size_launch(struct brume_cl_launch *k, const struct brume_caps *caps, const struct structure *s)
@@ -264,16 +239,16 @@ static int by_row(const void *pa, const void *pb)
     return ((*a)->row > (*b)->row) - ((*a)->row < (*b)->row);
 }
 
-static void put_function(struct text *t, const struct brume_ew *ew, const char *type, const char *suffix)
+static void put_function(struct brume_cl_text *t, const struct brume_ew *ew, const char *type, const char *suffix)
 {
-    put(t, "static inline %s ew%d%s(", type, ew->row, suffix);
-    for (int a = 0; a < ew->n_in; a++) put(t, "%sconst %s %c", a ? ", " : "", type, 'a' + a);
-    for (int p = 0; p < ew->n_param; p++) put(t, "%sconst float p%d", p || ew->n_in ? ", " : "", p);
-    put(t, ")\n{\n    return %s;\n}\n", ew->expr);
+    brume_cl_put(t, "static inline %s ew%d%s(", type, ew->row, suffix);
+    for (int a = 0; a < ew->n_in; a++) brume_cl_put(t, "%sconst %s %c", a ? ", " : "", type, 'a' + a);
+    for (int p = 0; p < ew->n_param; p++) brume_cl_put(t, "%sconst float p%d", p || ew->n_in ? ", " : "", p);
+    brume_cl_put(t, ")\n{\n    return %s;\n}\n", ew->expr);
 }
 
 /* The functions that the chains use, each once, in the order of ew.def; for vectors too where there are "rows" kernels. */
-static bool put_functions(struct text *t, const struct brume_caps *caps, const struct brume_fused *const *chains, int n)
+static bool put_functions(struct brume_cl_text *t, const struct brume_caps *caps, const struct brume_fused *const *chains, int n)
 {
     size_t total = 0, used = 0;
     for (int c = 0; c < n; c++) total += (size_t)chains[c]->n_ops;
@@ -298,11 +273,11 @@ brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fu
 {
     struct kernel *kernels = calloc((size_t)n, sizeof *kernels);
     char *name = calloc((size_t)n, NAME_BYTES);
-    struct text all = { 0 };
+    struct brume_cl_text all = { 0 };
     bool failed = !kernels || !name || !put_functions(&all, caps, chains, n);
     for (int c = 0; c < n && !failed; c++) {
         const struct structure s = structure_of(caps, chains[c]);
-        struct text t = { 0 };
+        struct brume_cl_text t = { 0 };
         if (s.rows) put_rows(&t, &s);
         else put_flat(&t, &s);
         failed = t.failed;
@@ -318,8 +293,8 @@ brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fu
             launches[kernels[i].chain].kernel = own;
             if (i && !strcmp(kernels[i].body, kernels[i - 1].body)) continue;
             if (strstr(kernels[i].body, "get_global_id(1)"))
-                put(&all, "__attribute__((reqd_work_group_size(1, 1, 1)))\n");
-            put(&all, "__kernel void %s%s", own, kernels[i].body);
+                brume_cl_put(&all, "__attribute__((reqd_work_group_size(1, 1, 1)))\n");
+            brume_cl_put(&all, "__kernel void %s%s", own, kernels[i].body);
         }
         failed = all.failed;
     }

@@ -110,6 +110,9 @@ uint64_t brume_cl_kernels(void);
 /** Stores the binaries of programs that were compiled. After their first run, for some drivers compile only then what they store. */
 void brume_cl_programs_keep(struct brume_cl_device *d);
 void brume_cl_programs_free(struct brume_cl_device *d);
+#define BRUME_CL_HEADS 6
+/** The texts of cl/ that go in front of a program's own, in order; returns their number. */
+int brume_cl_heads(const char *text, const char *parts[BRUME_CL_HEADS]);
 /** The text of cl/FILE, or NULL. */
 const char *brume_cl_source(const char *file);
 

@@ -113,6 +113,18 @@ static struct brume_cl_program *find(const struct brume_cl_device *d, const char
     return NULL;
 }
 
+int brume_cl_heads(const char *text, const char *parts[BRUME_CL_HEADS])
+{
+    static const char *const heads[BRUME_CL_HEADS] = { "common.h", "math.h", "philox.h", "tile.h", "winograd.h", "group_norm.h" };
+    int n = 0;
+    for (int i = 0; i < BRUME_CL_HEADS; i++) {
+        /* The first two are everybody's, the others of those that name them. */
+        const char *head = i < 2 || strstr(text, heads[i]) ? brume_cl_source(heads[i]) : NULL;
+        if (head) parts[n++] = head;
+    }
+    return n;
+}
+
 /* All that the compiler's result depends on; the source comes last. */
 static brume_status make_key(const struct brume_cl_device *d, struct job *j)
 {
@@ -122,22 +134,17 @@ static brume_status make_key(const struct brume_cl_device *d, struct job *j)
     /* The noise must have the same bits everywhere: philox.h turns contraction off for all that follows it, and such programs get
      * no option that would allow it again. */
     const bool rng = strstr(text, "philox") != NULL;
-    static const char *const heads[] = { "common.h", "math.h", "philox.h", "tile.h", "winograd.h", "group_norm.h" };
-    enum { N_HEADS = sizeof heads / sizeof *heads };
-    const char *parts[N_HEADS + 1];
+    const char *parts[BRUME_CL_HEADS + 1];
+    const int n = brume_cl_heads(text, parts);
+    parts[n] = text;
     size_t bytes = strlen(d->identity) + sizeof j->options + 2;
-    for (int i = 0; i <= N_HEADS; i++) {
-        /* The first two are everybody's, the others of those that name them. */
-        parts[i] = i == N_HEADS ? text : i < 2 || strstr(text, heads[i]) ? brume_cl_source(heads[i]) : "";
-        if (!parts[i]) parts[i] = "";
-        bytes += strlen(parts[i]) + 1;
-    }
+    for (int i = 0; i <= n; i++) bytes += strlen(parts[i]) + 1;
     snprintf(j->options, sizeof j->options, "-cl-std=CL1.2%s %s", rng ? "" : " -cl-mad-enable", w->defines);
     char *key = malloc(bytes);
     if (!key) return brume_fail(BRUME_E_MEMORY, "cannot allocate the source of program %s", w->file);
     const int head = snprintf(key, bytes, "%s\n%s\n", d->identity, j->options);
     size_t at = (size_t)head;
-    for (int i = 0; i <= N_HEADS; i++) at += (size_t)snprintf(key + at, bytes - at, "%s\n", parts[i]);
+    for (int i = 0; i <= n; i++) at += (size_t)snprintf(key + at, bytes - at, "%s\n", parts[i]);
     j->made->key = key;
     j->source = key + head;
     return BRUME_OK;

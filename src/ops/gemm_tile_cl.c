@@ -131,9 +131,21 @@ void brume_conv_tile_dx_pack(const struct brume_conv *g, const struct brume_caps
     pack(&s, c, l, w, packed);
 }
 
+/* A 1x1 convolution: panels of one tap are those of a product, whose rows need no search for their pixels. */
+static struct brume_product conv_product(int64_t m, int64_t n, int64_t k, struct brume_cl_arg a, struct brume_cl_arg bias, int64_t bias_rows,
+                                         struct brume_cl_arg res, struct brume_cl_arg y)
+{
+    return (struct brume_product){ .batch = 1, .m = m, .n = n, .k = k, .a = a, .bias = bias, .bias_rows = bias_rows, .res = res, .y = y };
+}
+
 void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
                      struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
 {
+    if (brume_conv_is_product(g)) {
+        const struct brume_product p = conv_product(g->n * g->ho * g->wo, g->o, g->i, x, bias, per_sample ? g->ho * g->wo : 0, res, y);
+        brume_product_tile(&p, c, l, packed);
+        return;
+    }
     const struct brume_tile t = brume_tile_of(c);
     struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "conv_tile", "");
     brume_cl_size3(k, (size_t)ceil_div(g->n * g->ho * g->wo, t.mr), (size_t)ceil_div(g->o, t.nr), 1, 1, 1, 1);
@@ -150,6 +162,11 @@ void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, str
 void brume_conv_tile_dx(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg dy,
                         struct brume_cl_arg packed, struct brume_cl_arg dx)
 {
+    if (brume_conv_is_product(g)) {
+        const struct brume_product p = conv_product(g->n * g->h * g->w, g->i, g->o, dy, brume_at_in(-1), 0, brume_at_in(-1), dx);
+        brume_product_tile(&p, c, l, packed);
+        return;
+    }
     const struct brume_tile t = brume_tile_of(c);
     const int64_t largest = g->n * ceil_div(g->h, g->stride) * ceil_div(g->w, g->stride);
     struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "conv_tile", "");

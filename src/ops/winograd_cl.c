@@ -32,7 +32,7 @@ bool brume_conv_winograd_dx_pays(const struct brume_conv *g) { return pays(g, 24
 static size_t pack_bytes(int64_t c, int64_t o, const struct brume_caps *caps)
 {
     const struct brume_tile t = brume_tile_of(caps);
-    return (size_t)(ceil_div(o, t.nr) * 36 * c * t.nr) * sizeof(float);
+    return (size_t)(ceil_div(o, t.nr) * 36 * c * t.nr + c) * sizeof(float);
 }
 
 size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps) { return pack_bytes(g->i, g->o, caps); }
@@ -115,8 +115,9 @@ static void run_stages(const struct pass *s, const struct cut *k, const struct b
     struct brume_cl_launch *q = brume_tile_add(l, caps, "winograd.cl", "winograd_sources", "");
     brume_cl_size1(q, (size_t)k->tiles, 1);
     brume_cl_operand(q, operands[0]);
+    brume_cl_operand(q, operands[1]);
     brume_cl_work(q, 0);
-    brume_cl_ints(q, 4, (const int64_t[]){ k->tiles, s->h, s->w, s->c });
+    brume_cl_ints(q, 5, (const int64_t[]){ k->tiles, s->h, s->w, s->c, s->o });
     q = brume_tile_add(l, caps, "winograd.cl", "winograd_products", "");
     brume_cl_size2(q, (size_t)ceil_div(s->o, brume_tile_of(caps).nr), 36, 1, 1);
     brume_cl_work(q, 0);
