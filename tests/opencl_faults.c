@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Lets every OpenCL call of a small job fail, one after the other: each time there must be a clear error, no crash, no leak, and no
- * work on a device that was lost. Then drivers that have no binaries or refuse them. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY
+ * Lets every OpenCL call of a small job fail, one after the other: each time there must be an error that names call and code, no crash, no leak,
+ * and no work on a device that was lost; the same for calls that only pretend to work, for launches that fail after they were accepted, and
+ * (with the right result) for calls that come late. Then drivers that have no binaries or refuse them. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY
  * FOLDER, which is filled with compiled programs. Exit status 77 where there is no OpenCL device. */
 #include "check.h"
 
@@ -24,6 +25,7 @@ static void cl_word(const struct brume_node *n, const struct brume_caps *c, stru
 }
 
 static int compiled, cached; /* programs of the last job */
+static char said[2048];      /* why it failed */
 
 /* 1 + 2 + 2: opens a device, fills, prepares a plan of two steps, runs it twice, reads; stops at the first error. */
 static brume_status job(struct cl_faults *faults, const char *spec, float *first)
@@ -56,8 +58,9 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     if (!s) s = brume_buffer_read(slots[0], 0, y, 400);
     if (!s) s = brume_device_finish(d);
     *first = y[0];
+    snprintf(said, sizeof said, "%s", brume_error());
     if (d) brume_device_get_programs(d, &compiled, &cached);
-    if (s && d && (faults->code == -5 || faults->code == -14 || faults->code == -36)) {
+    if (s && d && faults->mode != CL_FAULT_SILENT && (faults->code == -5 || faults->code == -14 || faults->code == -36)) {
         const int calls = faults->calls;
         CHECK_FAILS(brume_device_finish(d), BRUME_E_DEVICE, "lost");
         if (slots[0]) CHECK_FAILS(brume_buffer_read(slots[0], 0, y, 4), BRUME_E_DEVICE, "lost");
@@ -69,8 +72,26 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     return s;
 }
 
-/* Every call fails in its turn, with each of the codes. Returns the number of calls. */
-static int every_call(struct cl_faults *faults, const char *spec, const int *codes, int n_codes)
+/* One way in which calls fail; names: what must be in a message beside the call. */
+struct fault_kind { enum cl_fault_mode mode; int code; const char *names; };
+
+/* What a job says whose call failed, whatever it was. */
+static void judge(const struct cl_faults *faults, const struct fault_kind *kind, brume_status s, float first)
+{
+    /* A write is tried again, a release has no error, a description may lack what only messages need, and a binary is not needed: then all must be
+     * right. A driver that lies about one of these may be found out by a wrong result only. */
+    if (!s && kind->mode != CL_FAULT_SILENT) CHECK(first == 5.0f);
+    if (kind->mode == CL_FAULT_LATE || kind->mode == CL_FAULT_EVENT) CHECK((s != BRUME_OK) == (kind->mode == CL_FAULT_EVENT && faults->failed[0]));
+    if (!s) return;
+    CHECK(said[0] && faults->failed[0]);
+    if (kind->mode == CL_FAULT_SILENT) return;
+    CHECK(strstr(said, faults->failed) != NULL);
+    CHECK(strstr(said, kind->names) != NULL);
+    CHECK(strstr(said, "--device cpu") || strstr(said, "clinfo")); /* what to do */
+}
+
+/* Every call fails in its turn, in each of the ways. Returns the number of calls. */
+static int every_call(struct cl_faults *faults, const char *spec, const struct fault_kind *kinds, int n_kinds)
 {
     float first = 0;
     *faults = (struct cl_faults){ 0 };
@@ -78,18 +99,20 @@ static int every_call(struct cl_faults *faults, const char *spec, const int *cod
     CHECK(first == 5.0f);
     CHECK_INT(faults->alive, 0);
     const int calls = faults->calls;
-    for (int c = 0; c < n_codes; c++)
-        for (int n = 1; n <= calls + 1; n++) {
-            *faults = (struct cl_faults){ .fail_at = n, .code = codes[c] };
+    for (int k = 0; k < n_kinds; k++) {
+        int n = 0;
+        do {
+            *faults = (struct cl_faults){ .mode = kinds[k].mode, .fail_at = ++n, .code = kinds[k].code };
             first = 0;
+            const int failed_before = check_failed;
             const brume_status s = job(faults, spec, &first);
-            const int passed = check_failed == 0;
-            /* A write is tried again, a description may lack what only messages need, and a binary is not needed: then all must be right. */
-            if (!s) CHECK(first == 5.0f);
-            else CHECK(s != BRUME_OK && brume_error()[0]);
+            judge(faults, &kinds[k], s, first);
             CHECK_INT(faults->alive, 0);
-            if (passed && check_failed) fprintf(stderr, "    call %d (%s) failing with %d: %s\n", n, faults->failed, codes[c], s ? brume_error() : "ok");
-        }
+            if (check_failed > failed_before)
+                fprintf(stderr, "    call %d (%s) failing in way %d with %d: %s\n", n, faults->failed, (int)kinds[k].mode, kinds[k].code, s ? said : "ok");
+        } while (faults->failed[0]);
+        CHECK(n > 1);
+    }
     return calls;
 }
 
@@ -128,7 +151,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: opencl_faults LIBRARY FOLDER\n");
         return 2;
     }
-    setenv("BRUME_OPENCL_LIBRARY", argv[1], 1);
+    setenv("OPENCL_LAYERS", argv[1], 1);
     setenv("BRUME_CACHE", "off", 1);
     void *lib = dlopen(argv[1], RTLD_NOW);
     struct cl_faults *faults = lib ? dlsym(lib, "cl_faults") : NULL;
@@ -144,16 +167,25 @@ int main(int argc, char **argv)
     brume_device_info info;
     brume_device_get_info(d, &info);
     brume_device_close(d);
+    if (!faults->calls) {
+        printf("skipped: the OpenCL loader takes no layers\n");
+        return 77;
+    }
 
-    static const int codes[] = { -5, -6, -30 };
-    const int calls = every_call(faults, info.spec, codes, 3);
+    static const struct fault_kind kinds[] = {
+        { CL_FAULT_FAIL, -5, "CL_OUT_OF_RESOURCES (-5)" },
+        /* these with compiled programs at hand */
+        { CL_FAULT_FAIL, -6, "CL_OUT_OF_HOST_MEMORY (-6)" },
+        { CL_FAULT_EVENT, -14, "CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST (-14)" }, { CL_FAULT_SILENT, 0, "" }, { CL_FAULT_LATE, 2, "" },
+    };
+    const int calls = every_call(faults, info.spec, kinds, 1);
     /* With a folder of its own for every run: what an earlier one left would be found. */
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/faults-XXXXXX", argv[2]);
     if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
     setenv("BRUME_CACHE", folder, 1);
     drivers_and_their_binaries(faults, info.spec);
-    const int with_cache = every_call(faults, info.spec, codes, 1);
+    const int with_cache = every_call(faults, info.spec, kinds + 1, sizeof kinds / sizeof *kinds - 1);
     *faults = (struct cl_faults){ 0 };
     counted(faults, info.spec, 0, 2); /* whatever failed, the folder is sound */
     printf("%d calls, %d with compiled programs\n", calls, with_cache);

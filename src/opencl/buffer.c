@@ -2,6 +2,7 @@
  * Memory of an OpenCL device. */
 #include "opencl/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,7 @@ brume_status brume_cl_buffer_write(brume_buffer *base, size_t offset, const void
         free(copy);
     }
     if (err) return brume_cl_fail(d, err, "clEnqueueWriteBuffer", "writing %zu bytes", bytes);
-    d->in_flight = 0;
-    return BRUME_OK;
+    return brume_cl_waited(d);
 }
 
 brume_status brume_cl_buffer_read(brume_buffer *base, size_t offset, void *dst, size_t bytes)
@@ -76,8 +76,7 @@ brume_status brume_cl_buffer_read(brume_buffer *base, size_t offset, void *dst, 
     const cl_mem mem = ((struct brume_cl_buffer *)base)->mem;
     const cl_int err = d->cl->EnqueueReadBuffer(d->queue, mem, CL_TRUE, offset, bytes, dst, 0, NULL, NULL);
     if (err) return brume_cl_fail(d, err, "clEnqueueReadBuffer", "reading %zu bytes", bytes);
-    d->in_flight = 0;
-    return BRUME_OK;
+    return brume_cl_waited(d);
 }
 
 static brume_status fill_kernel(struct brume_cl_device *d)
@@ -117,6 +116,23 @@ brume_status brume_cl_buffer_fill(brume_buffer *base, size_t offset, size_t byte
     return BRUME_OK;
 }
 
+brume_status brume_cl_waited(struct brume_cl_device *d)
+{
+    const cl_event newest = d->newest;
+    cl_int state = CL_COMPLETE;
+    d->in_flight = 0;
+    if (!newest) return BRUME_OK;
+    d->newest = NULL;
+    const cl_int err = d->cl->GetEventInfo(newest, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+    d->cl->ReleaseEvent(newest);
+    if (err) return brume_cl_fail(d, err, "clGetEventInfo", "asking how launches ended");
+    if (state >= 0) return BRUME_OK;
+    const brume_status s = brume_cl_fail(d, state, "clEnqueueNDRangeKernel", "launches were accepted, but ended with this status");
+    if (!d->lost) snprintf(d->lost_why, sizeof d->lost_why, "launches ended with status %d", (int)state);
+    d->lost = true;
+    return s;
+}
+
 brume_status brume_cl_finish(struct brume_device *base)
 {
     struct brume_cl_device *d = brume_cl_device_of(base);
@@ -124,6 +140,5 @@ brume_status brume_cl_finish(struct brume_device *base)
     if (s) return s;
     const cl_int err = d->cl->Finish(d->queue);
     if (err) return brume_cl_fail(d, err, "clFinish", "waiting for %d launches", d->in_flight);
-    d->in_flight = 0;
-    return BRUME_OK;
+    return brume_cl_waited(d);
 }

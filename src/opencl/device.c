@@ -14,6 +14,7 @@ static void device_close(struct brume_device *base)
     if (!d) return;
     const struct brume_cl_api *cl = d->cl;
     if (d->queue && !d->lost) cl->Finish(d->queue);
+    if (d->newest) cl->ReleaseEvent(d->newest);
     if (d->fill) cl->ReleaseKernel(d->fill);
     brume_cl_programs_keep(d);
     brume_cl_programs_free(d);

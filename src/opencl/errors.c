@@ -18,6 +18,7 @@ static const struct { cl_int code; const char *name; } codes[] = {
     E(CL_INVALID_KERNEL_ARGS), E(CL_INVALID_WORK_DIMENSION), E(CL_INVALID_WORK_GROUP_SIZE), E(CL_INVALID_WORK_ITEM_SIZE),
     E(CL_INVALID_GLOBAL_OFFSET), E(CL_INVALID_EVENT_WAIT_LIST), E(CL_INVALID_EVENT), E(CL_INVALID_OPERATION), E(CL_INVALID_BUFFER_SIZE),
     E(CL_INVALID_GLOBAL_WORK_SIZE), E(CL_INVALID_PROPERTY),
+    { CL_SUCCESS, "CL_SUCCESS without a result" }, /* of a call that should have made something */
     { -1001, "CL_PLATFORM_NOT_FOUND_KHR" },
     /* CLBlast's own, where they say more than the number */
     { -1017, "CLBlast kInvalidDimension" }, { -1016, "CLBlast kInvalidLeadDimA" }, { -1015, "CLBlast kInvalidLeadDimB" },
@@ -70,5 +71,5 @@ brume_status brume_cl_fail(struct brume_cl_device *d, cl_int err, const char *ca
 brume_status brume_cl_check_lost(const struct brume_cl_device *d)
 {
     if (!d->lost) return BRUME_OK;
-    return brume_fail(BRUME_E_DEVICE, "%s '%s' was lost earlier (%s): close it and start again", d->info.spec, d->info.name, d->lost_why);
+    return brume_fail(BRUME_E_DEVICE, "%s '%s' was lost earlier (%s): close it and start again, or use --device cpu", d->info.spec, d->info.name, d->lost_why);
 }

@@ -256,10 +256,10 @@ static brume_status prepare_gemm(struct brume_exec *e, const struct brume_cl_pen
 }
 
 /* All programs at once, so that they are compiled side by side; kernels then find theirs. */
-static void make_programs(struct brume_cl_device *d, const struct brume_cl_pendings *p)
+static brume_status make_programs(struct brume_cl_device *d, const struct brume_cl_pendings *p)
 {
     struct brume_cl_want *wants = calloc((size_t)p->n + 1, sizeof *wants);
-    if (!wants) return;
+    if (!wants) return no_memory("the programs");
     int n = 0;
     for (int i = 0; i < p->n; i++) {
         const struct brume_cl_pending *q = &p->at[i];
@@ -268,8 +268,9 @@ static void make_programs(struct brume_cl_device *d, const struct brume_cl_pendi
             known = q->source == wants[j].text && !strcmp(q->k.file, wants[j].file) && !strcmp(q->k.defines, wants[j].defines);
         if (!known) wants[n++] = (struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel };
     }
-    brume_cl_programs_make(d, wants, n);
+    const brume_status s = brume_cl_programs_make(d, wants, n);
     free(wants);
+    return s;
 }
 
 /* Drivers may compile a kernel when they first see it launched: these launches are waited for, so that one can tell how far it is. */
@@ -350,7 +351,8 @@ brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step
     if (!s) s = brume_cl_merge_new(d, &p, &e->merge);
     e->merge_fresh = e->merge && d->base.programs_compiled > compiled;
     e->n_fresh = e->merge_fresh;
-    if (!s) make_programs(d, &p); /* what fails here fails again in build_exec(), which knows the node */
+    const brume_status made = s ? s : make_programs(d, &p);
+    if (d->lost) s = made; /* else what failed fails again in build_exec(), which knows the node */
     if (!s) s = build_exec(e, &p, steps, n_slots);
     if (!s && d->base.programs_compiled > compiled) mark_fresh(e);
     free(source);
@@ -392,14 +394,15 @@ static brume_status bind_slots(struct brume_exec *e, brume_buffer *const *slots)
     return BRUME_OK;
 }
 
-static brume_status submit(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots)
+/* event: NULL, or the launch is to tell how it ended. CLBlast's do not. */
+static brume_status submit(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots, cl_event *event)
 {
     struct brume_cl_device *d = e->d;
     if (!l->kernel) {
         const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem, buffer_at(slots, l->slot[2])->mem };
         return brume_cl_run_gemm(d, l->gemm, mem, l->offset, l->what);
     }
-    const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, NULL, l->global, l->local[0] ? l->local : NULL, 0, NULL, NULL);
+    const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, NULL, l->global, l->local[0] ? l->local : NULL, 0, NULL, event);
     if (err)
         return brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what, l->name,
                              l->global[0], l->global[1], l->global[2], l->local[0], l->local[1], l->local[2]);
@@ -430,12 +433,18 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
     for (int i = from; i < to && !s;) {
         struct launch *l = &e->launches[i];
         const int n = l->part >= 0 ? parts_from(e, i, to) : 1;
-        s = l->part >= 0 ? brume_cl_merge_run(d, e->merge, l->part, l->part + n, l->what) : submit(e, l, slots);
+        bool *const fresh = l->part >= 0 ? &e->merge_fresh : &l->fresh;
+        const bool flush = (d->in_flight + 1) % FLUSH_EVERY == 0 || n > 1;
+        cl_event event = NULL, *const tell = flush || *fresh || i + n == to ? &event : NULL;
+        s = l->part >= 0 ? brume_cl_merge_run(d, e->merge, l->part, l->part + n, l->what, tell) : submit(e, l, slots, tell);
+        if (event) {
+            if (d->newest) d->cl->ReleaseEvent(d->newest);
+            d->newest = event;
+        }
         i += n;
         d->in_flight++;
-        bool *const fresh = l->part >= 0 ? &e->merge_fresh : &l->fresh;
         if (!s && *fresh) s = try_fresh(e, fresh);
-        if (s || (d->in_flight % FLUSH_EVERY && n == 1)) continue;
+        if (s || !flush) continue;
         const cl_int err = d->cl->Flush(d->queue);
         if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", l->what);
         if (d->in_flight >= WAIT_EVERY) s = brume_cl_finish(&d->base);

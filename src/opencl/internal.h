@@ -75,6 +75,7 @@ struct brume_cl_device {
     cl_kernel fill;                     /* made at the first fill */
     uint64_t next_serial;
     int in_flight;                      /* launches since the last wait */
+    cl_event newest;                    /* of a launch since the last wait, or NULL: how it ended tells how all before it did */
     bool lost;
     char lost_why[128];
 };
@@ -96,6 +97,8 @@ brume_status brume_cl_buffer_write(brume_buffer *b, size_t offset, const void *s
 brume_status brume_cl_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
 brume_status brume_cl_buffer_fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern);
 brume_status brume_cl_finish(struct brume_device *d);
+/** After a wait: whether the work that was waited for has ended well. Drivers may accept a launch, fail, and say so by its event alone. */
+brume_status brume_cl_waited(struct brume_cl_device *d);
 
 /* ---- program.c -------------------------------------------------------------------------------------------------------------- */
 

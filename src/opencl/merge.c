@@ -213,13 +213,13 @@ void brume_cl_merge_free(const struct brume_cl_device *d, struct brume_cl_merge 
     free(m);
 }
 
-brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what)
+brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what, cl_event *event)
 {
     const cl_int from = first, to = last;
     const size_t one = 1;
     cl_int err = d->cl->SetKernelArg(m->kernel, 2, sizeof from, &from);
     if (!err) err = d->cl->SetKernelArg(m->kernel, 3, sizeof to, &to);
     if (err) return brume_cl_fail(d, err, "clSetKernelArg", "%d merged launches from node '%s' on", last - first, what);
-    err = d->cl->EnqueueNDRangeKernel(d->queue, m->kernel, 1, NULL, &m->groups, &one, 0, NULL, NULL);
+    err = d->cl->EnqueueNDRangeKernel(d->queue, m->kernel, 1, NULL, &m->groups, &one, 0, NULL, event);
     return err ? brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "%d merged launches from node '%s' on", last - first, what) : BRUME_OK;
 }

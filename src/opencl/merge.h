@@ -28,7 +28,7 @@ struct brume_cl_merge {
 /** Merges launches of p, whose `part` it sets. *out NULL: none are merged. Where a driver cannot compile the text, all stay as they are. */
 brume_status brume_cl_merge_new(struct brume_cl_device *d, struct brume_cl_pendings *p, struct brume_cl_merge **out);
 void brume_cl_merge_free(const struct brume_cl_device *d, struct brume_cl_merge *m);
-/** Enqueues parts first .. last - 1; what: the first one's node, for messages. */
-brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what);
+/** Enqueues parts first .. last - 1; what: the first one's node, for messages; event: NULL, or receives the launch's. */
+brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what, cl_event *event);
 
 #endif

@@ -31,17 +31,26 @@ int brume_cl_devices(const struct brume_cl_api *cl, cl_platform_id p, cl_device_
     why[0] = 0;
     if (err || !n) {
         cl->GetPlatformInfo(p, CL_PLATFORM_NAME, sizeof platform - 1, platform, NULL);
-        snprintf(why, 256, "platform '%s' has no device (%s)", platform, brume_cl_error_text(err ? err : CL_DEVICE_NOT_FOUND, name));
+        snprintf(why, 256, "platform '%s' has no device (clGetDeviceIDs: %s); check the driver with clinfo", platform,
+                 brume_cl_error_text(err ? err : CL_DEVICE_NOT_FOUND, name));
         return 0;
     }
     return n < BRUME_CL_MAX_DEVICES ? (int)n : BRUME_CL_MAX_DEVICES;
 }
 
-static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_info what, char *out, size_t bytes, bool *ok)
+/* The first error of several calls. */
+struct trouble { cl_int err; const char *call; };
+
+static void saw(struct trouble *t, cl_int err, const char *call)
+{
+    if (err && !t->err) *t = (struct trouble){ err, call };
+}
+
+static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_info what, char *out, size_t bytes, struct trouble *t)
 {
     /* Asked into a large buffer: a text longer than `out` is cut instead of refused. */
     char text[4096] = "";
-    if (cl->GetDeviceInfo(d, what, sizeof text, text, NULL)) *ok = false;
+    saw(t, cl->GetDeviceInfo(d, what, sizeof text, text, NULL), "clGetDeviceInfo");
     text[sizeof text - 1] = 0;
     const char *from = text;
     while (*from == ' ') from++;
@@ -49,8 +58,8 @@ static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_
 }
 
 /* OpenCL fixes the type of each value; one of another size would be a broken driver. */
-#define QUERY(type, what, ok)                                                                               \
-    __extension__({ type value_ = 0; if (cl->GetDeviceInfo(d, what, sizeof value_, &value_, NULL)) ok = false; value_; })
+#define QUERY(type, what)                                                                                    \
+    __extension__({ type value_ = 0; saw(&trouble, cl->GetDeviceInfo(d, what, sizeof value_, &value_, NULL), "clGetDeviceInfo"); value_; })
 
 static void note(brume_device_info *info, const char *text)
 {
@@ -62,37 +71,41 @@ static void note(brume_device_info *info, const char *text)
 void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device, brume_device_info *info)
 {
     memset(info, 0, sizeof *info);
-    bool ok = true;
+    struct trouble trouble = { CL_SUCCESS, NULL };
     snprintf(info->spec, sizeof info->spec, "opencl:%d.%d", platform, device);
     char text[4096] = "";
-    if (cl->GetPlatformInfo(p, CL_PLATFORM_NAME, sizeof text - 1, text, NULL)) ok = false;
+    saw(&trouble, cl->GetPlatformInfo(p, CL_PLATFORM_NAME, sizeof text - 1, text, NULL), "clGetPlatformInfo");
     snprintf(info->platform, sizeof info->platform, "%.127s", text);
-    query_text(cl, d, CL_DEVICE_NAME, info->name, sizeof info->name, &ok);
-    query_text(cl, d, CL_DRIVER_VERSION, info->driver, sizeof info->driver, &ok);
-    query_text(cl, d, CL_DEVICE_VERSION, info->version, sizeof info->version, &ok);
+    query_text(cl, d, CL_DEVICE_NAME, info->name, sizeof info->name, &trouble);
+    query_text(cl, d, CL_DRIVER_VERSION, info->driver, sizeof info->driver, &trouble);
+    query_text(cl, d, CL_DEVICE_VERSION, info->version, sizeof info->version, &trouble);
     char profile[64];
-    query_text(cl, d, CL_DEVICE_PROFILE, profile, sizeof profile, &ok);
+    query_text(cl, d, CL_DEVICE_PROFILE, profile, sizeof profile, &trouble);
 
-    const cl_device_type type = QUERY(cl_device_type, CL_DEVICE_TYPE, ok);
+    const cl_device_type type = QUERY(cl_device_type, CL_DEVICE_TYPE);
     info->is_opencl = 1;
     info->is_cpu_type = (type & CL_DEVICE_TYPE_CPU) != 0;
     info->is_gpu_type = (type & CL_DEVICE_TYPE_GPU) != 0;
-    info->compute_units = (int)QUERY(cl_uint, CL_DEVICE_MAX_COMPUTE_UNITS, ok);
-    info->vector_width = (int)QUERY(cl_uint, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, ok);
-    info->memory_bytes = QUERY(cl_ulong, CL_DEVICE_GLOBAL_MEM_SIZE, ok);
-    info->max_alloc_bytes = QUERY(cl_ulong, CL_DEVICE_MAX_MEM_ALLOC_SIZE, ok);
-    info->local_bytes = QUERY(cl_ulong, CL_DEVICE_LOCAL_MEM_SIZE, ok);
-    info->max_work_group = QUERY(size_t, CL_DEVICE_MAX_WORK_GROUP_SIZE, ok);
+    info->compute_units = (int)QUERY(cl_uint, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info->vector_width = (int)QUERY(cl_uint, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    info->memory_bytes = QUERY(cl_ulong, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info->max_alloc_bytes = QUERY(cl_ulong, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    info->local_bytes = QUERY(cl_ulong, CL_DEVICE_LOCAL_MEM_SIZE);
+    info->max_work_group = QUERY(size_t, CL_DEVICE_MAX_WORK_GROUP_SIZE);
 
     info->usable = 1;
     int major = 0, minor = 0;
-    if (sscanf(info->version, "OpenCL %d.%d", &major, &minor) != 2) ok = false;
+    if (sscanf(info->version, "OpenCL %d.%d", &major, &minor) != 2) saw(&trouble, CL_INVALID_VALUE, "version of the device");
     size_t items[16] = { 0 };
-    if (cl->GetDeviceInfo(d, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL)) ok = false;
-    const bool available = QUERY(cl_bool, CL_DEVICE_AVAILABLE, ok), compiler = QUERY(cl_bool, CL_DEVICE_COMPILER_AVAILABLE, ok);
-    const bool little = QUERY(cl_bool, CL_DEVICE_ENDIAN_LITTLE, ok);
-    if (!ok) note(info, "the driver refuses to describe the device; check it with clinfo");
-    else if (!available) note(info, "the driver says that the device is not available");
+    saw(&trouble, cl->GetDeviceInfo(d, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL), "clGetDeviceInfo");
+    const bool available = QUERY(cl_bool, CL_DEVICE_AVAILABLE), compiler = QUERY(cl_bool, CL_DEVICE_COMPILER_AVAILABLE);
+    const bool little = QUERY(cl_bool, CL_DEVICE_ENDIAN_LITTLE);
+    if (trouble.err) {
+        char name[64], why[128];
+        snprintf(why, sizeof why, "%s: %s; check the driver with clinfo", trouble.call, brume_cl_error_text(trouble.err, name));
+        note(info, why);
+    }
+    if (!available) note(info, "the driver says that the device is not available");
     else if (!compiler) note(info, "the driver has no compiler for OpenCL C");
     else if (major < 1 || (major == 1 && minor < 2)) note(info, "OpenCL 1.2 is needed");
     else if (!strcmp(profile, "EMBEDDED_PROFILE")) note(info, "the embedded profile may round differently; the full profile is needed");
