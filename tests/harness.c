@@ -14,23 +14,17 @@
 
 #include "brume/plan.h"
 #include "graph/op.h"
+#include "graph/tolerance.h"
 #include "plan/backend.h"
 #include "plan/variants.h"
 
 #define MAX_SAMPLES 24 /* elements of each input whose gradient is checked */
 #define MAX_NAMES 32
 
-struct tolerance { const char *name; double abs, rel, grad_rel; };
-static const struct tolerance tolerances[] = {
-#define TOL(name, abs, rel, grad_rel, reason) { #name, abs, rel, grad_rel },
-#include "tolerance.def"
-#undef TOL
-};
-
-static const struct tolerance *find_tolerance(const char *name)
+static const struct brume_tolerance *find_tolerance(const char *name)
 {
-    for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++)
-        if (!strcmp(tolerances[i].name, name)) return &tolerances[i];
+    for (int i = 0; i < BRUME_TOLERANCES; i++)
+        if (!strcmp(brume_tolerances[i].name, name)) return &brume_tolerances[i];
     fprintf(stderr, "tests: no tolerance row '%s'\n", name);
     exit(1);
 }
@@ -243,7 +237,7 @@ static double excess(double got, double want, double limit)
 /* Judges the worst element of everything; fills text if it fails. */
 static bool judge(const struct job *j, const float *got, char *text, size_t size)
 {
-    const struct tolerance *tol = find_tolerance(j->op->tolerance);
+    const struct brume_tolerance *tol = find_tolerance(j->op->tolerance);
     double worst = 0;
     for (int k = 0; k < j->t.n_out; got += j->t.out_numel[k++])
         for (int64_t e = 0; e < j->t.out_numel[k]; e++) {

@@ -39,7 +39,7 @@ struct test_refusal {
 
 struct test_op {
     const char *name;
-    const char *tolerance;            /* row of tests/tolerance.def */
+    const char *tolerance;            /* row of src/graph/tolerance.def */
     const struct test_case *cases;    /* ended by a row with name NULL */
     const struct test_refusal *refusals; /* likewise, or NULL */
     /* Appends the op; stores its results in out (they are compared in this order) and returns their number. Result 0 is

@@ -40,6 +40,7 @@ check grad base graph ops
 check plan base graph
 check cpu base graph plan simd
 check opencl base graph plan
+check compare base graph plan
 check runtime base graph plan cpu opencl
 check diffusion base
 check nn base

@@ -14,6 +14,7 @@ typedef struct brume_buffer brume_buffer; /* memory of one device */
 typedef struct brume_device_options {
     int threads;       /* cpu: worker threads, 0 = one per core */
     const char *isa;   /* cpu: NULL or "auto" = best; "generic", "avx2", "avx512", "neon" */
+    const char *kind;  /* opencl: NULL, or the kind of device ("cpu", "gpu") whose kernels are taken, whatever the device is */
     int clblast;       /* opencl: -1 = where it suits the device (GPUs), 0 = never, 1 = always */
     int no_cache;      /* opencl: 1 = compiled programs are neither taken from the disk nor stored there; see brume_cache_get_info() */
     int no_tuning;     /* 1 = kernels are chosen by the rules alone, not by what brume_tuner_run() found fastest; see brume/tune.h */

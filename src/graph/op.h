@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "brume/graph.h"
+#include "graph/tolerance.h"
 
 #define BRUME_MAX_OUT 3
 #define BRUME_EW_MAX_IN 4
@@ -123,11 +124,13 @@ struct brume_ew {
 enum brume_op_flags {
     BRUME_OP_ALIAS = 1,          /* output 0 is input 0 under another shape: no kernel, no memory (reshape) */
     BRUME_OP_PACK = 2,           /* inputs may be written in place inside output 0 at attrs' offsets (see struct brume_pack_attrs) */
+    BRUME_OP_TERMS = 8,          /* every result is a sum of products of inputs: the op of their magnitudes is the sum of |terms| */
     BRUME_OP_INPLACE0 = 4        /* output 0 may lie on input 0 if that dies here; elementwise ops are always so */
 };
 
 struct brume_op {
     const char *name;
+    enum brume_tolerance_row tolerance; /* how far results may be off; exact unless given */
     int n_in_min, n_in_max;      /* trailing optional inputs count in n_in_max; absent ones are BRUME_NONE */
     uint32_t optional;           /* bit i: input i may be BRUME_NONE */
     int n_out;                   /* 0 for an update */

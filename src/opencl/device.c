@@ -86,9 +86,9 @@ static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platfor
 }
 
 /* BRUME_OPENCL_KIND=cpu or gpu: take the kernels made for that kind of device. A machine without a GPU tests with it what GPUs run. */
-static bool wants_cpu_kernels(const brume_device_info *info)
+static bool wants_cpu_kernels(const brume_device_info *info, const brume_device_options *options)
 {
-    const char *kind = getenv("BRUME_OPENCL_KIND");
+    const char *kind = options && options->kind ? options->kind : getenv("BRUME_OPENCL_KIND");
     return kind && *kind ? !strcmp(kind, "cpu") : info->is_cpu_type;
 }
 
@@ -133,7 +133,7 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
     const int clblast = options ? options->clblast : -1;
     d->base.caps = (struct brume_caps){
         .opencl = true,
-        .cpu_type = wants_cpu_kernels(&d->info),
+        .cpu_type = wants_cpu_kernels(&d->info, options),
         .clblast = BRUME_HAVE_CLBLAST && (clblast == 1 || (clblast == -1 && d->info.is_gpu_type)),
         .vector_width = d->info.vector_width > 0 ? d->info.vector_width : 1,
         .compute_units = d->info.compute_units,

@@ -47,7 +47,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_assign = {
-    .name = "assign", .n_in_min = 2, .n_in_max = 2, .n_out = 0, .updates = 1, .shape = shape, .kernels = kernels,
+    .name = "assign", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 0, .updates = 1, .shape = shape, .kernels = kernels,
 };
 
 void brume_assign(brume_graph *g, brume_tensor dst, brume_tensor x)

@@ -103,7 +103,7 @@ static void cl_backward(const struct brume_node *n, const struct brume_caps *c, 
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "avg_pool2d_grad", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels,
+    .name = "avg_pool2d_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -116,7 +116,7 @@ static double flops(const struct brume_node *n) { return 4.0 * (double)brume_sha
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "avg_pool2d", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "avg_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_avg_pool2d(brume_graph *g, brume_tensor x) { return brume_node_add(g, &op, 1, &x, NULL, 0); }

@@ -72,7 +72,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_concat = {
-    .name = "concat", .n_in_min = 1, .n_in_max = MAX_PARTS, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "concat", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = MAX_PARTS, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_concat(brume_graph *g, int n, const brume_tensor *xs, int axis)

@@ -323,7 +323,7 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op_conv2d = {
-    .name = "conv2d", .n_in_min = 2, .n_in_max = 4, .optional = 1u << BIAS | 1u << RESIDUAL, .n_out = 1, .shape = shape, .grad = grad,
+    .name = "conv2d", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 4, .optional = 1u << BIAS | 1u << RESIDUAL, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad,
     .kernels = kernels, .flops = flops, .key = brume_conv2d_key,
 };
 

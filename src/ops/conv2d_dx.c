@@ -202,7 +202,7 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op_conv2d_dx = {
-    .name = "conv2d_dx", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "conv2d_dx", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
     .key = brume_conv2d_key,
 };
 

@@ -97,7 +97,7 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op = {
-    .name = "dropout", .n_in_min = 3, .n_in_max = 3, .n_out = 1, .flags = BRUME_OP_INPLACE0, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "dropout", .tolerance = BRUME_TOL_EXACT, .n_in_min = 3, .n_in_max = 3, .n_out = 1, .flags = BRUME_OP_INPLACE0, .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_dropout(brume_graph *g, brume_tensor x, float p, brume_tensor seeds, brume_tensor step, uint32_t stream)

@@ -136,22 +136,23 @@ static const struct brume_ew rows[] = {
 /* Every function of one input has the same rules; those of the others stand in SPECIAL_name. */
 #define OP(f, inputs, ...) \
     { .name = #f, .n_in_min = inputs, .n_in_max = inputs, .n_out = 1, .ew = &rows[EW_##f], .ew_params = params, __VA_ARGS__ },
-#define SPECIAL_add .shape = shape, .grad = grad_add
-#define SPECIAL_sub .shape = shape, .grad = grad_sub
-#define SPECIAL_mul .shape = shape, .grad = grad_mul
-#define SPECIAL_div .shape = shape, .grad = grad_div
-#define SPECIAL_div_grad .shape = shape
-#define SPECIAL_bin_log_prob .shape = shape, .grad = grad_bin
-#define SPECIAL_bin_log_prob_dz .shape = shape
-#define SPECIAL_bin_log_prob_dh .shape = shape
-#define SPECIAL_stop_gradient .shape = shape, .grad = grad_stop
-#define SPECIAL_constant .shape = shape_given
-#define SPECIAL_expand .shape = shape_given, .grad = grad_expand
-#define SPECIAL_clip_scale .shape = shape_scalars
+#define ELEMENTWISE .tolerance = BRUME_TOL_ELEMENTWISE
+#define SPECIAL_add ELEMENTWISE, .shape = shape, .grad = grad_add
+#define SPECIAL_sub ELEMENTWISE, .shape = shape, .grad = grad_sub
+#define SPECIAL_mul ELEMENTWISE, .shape = shape, .grad = grad_mul
+#define SPECIAL_div ELEMENTWISE, .shape = shape, .grad = grad_div
+#define SPECIAL_div_grad ELEMENTWISE, .shape = shape
+#define SPECIAL_bin_log_prob .tolerance = BRUME_TOL_BINS, .shape = shape, .grad = grad_bin
+#define SPECIAL_bin_log_prob_dz .tolerance = BRUME_TOL_BINS, .shape = shape
+#define SPECIAL_bin_log_prob_dh .tolerance = BRUME_TOL_BINS, .shape = shape
+#define SPECIAL_stop_gradient .tolerance = BRUME_TOL_EXACT, .shape = shape, .grad = grad_stop
+#define SPECIAL_constant .tolerance = BRUME_TOL_EXACT, .shape = shape_given
+#define SPECIAL_expand ELEMENTWISE, .shape = shape_given, .grad = grad_expand
+#define SPECIAL_clip_scale ELEMENTWISE, .shape = shape_scalars
 
 const struct brume_op brume_ew_ops[EW_COUNT] = {
 #define EW(f, inputs, parameters, text) OP(f, inputs, SPECIAL_##f)
-#define EW1(f, parameters, y, dydx) OP(f, 1, .shape = shape, .grad = grad1) OP(f##_grad, 2, .shape = shape)
+#define EW1(f, parameters, y, dydx) OP(f, 1, ELEMENTWISE, .shape = shape, .grad = grad1) OP(f##_grad, 2, ELEMENTWISE, .shape = shape)
 #define EW1X(f, parameters, y, dx) EW1(f, parameters, y, dx)
 #include "ops/ew.def"
 };

@@ -122,7 +122,7 @@ static void cl_scatter(const struct brume_node *n, const struct brume_caps *c, s
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_scatter, .cl = cl_scatter }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "embedding_grad", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels,
+    .name = "embedding_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -133,7 +133,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_gather, .cl = cl_gather }, { 0 } };
 static const struct brume_op op = {
-    .name = "embedding", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "embedding", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_embedding(brume_graph *g, brume_tensor table, brume_tensor ids)

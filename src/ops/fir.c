@@ -95,7 +95,7 @@ static double down_flops(const struct brume_node *n) { return 32.0 * (double)bru
 
 static const struct brume_variant down_kernels[] = { { .name = "any", .cpu = cpu_down, .cl = cl_down }, { 0 } };
 static const struct brume_op op_down = {
-    .name = "fir_downsample2", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = down_shape, .grad = down_grad, .kernels = down_kernels,
+    .name = "fir_downsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = down_shape, .grad = down_grad, .kernels = down_kernels,
     .flops = down_flops,
 };
 
@@ -176,7 +176,7 @@ static double up_flops(const struct brume_node *n) { return 8.0 * (double)brume_
 
 static const struct brume_variant up_kernels[] = { { .name = "any", .cpu = cpu_up, .cl = cl_up }, { 0 } };
 static const struct brume_op op_up = {
-    .name = "fir_upsample2", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = up_shape, .grad = up_grad, .kernels = up_kernels, .flops = up_flops,
+    .name = "fir_upsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = up_shape, .grad = up_grad, .kernels = up_kernels, .flops = up_flops,
 };
 
 static brume_tensor up_with(brume_graph *g, brume_tensor x, float gain, int64_t h, int64_t w)

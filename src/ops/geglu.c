@@ -107,7 +107,7 @@ static double flops(const struct brume_node *n) { return 20.0 * (double)brume_sh
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "geglu_grad", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels, .flops = flops,
+    .name = "geglu_grad", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels, .flops = flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -117,7 +117,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "geglu", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "geglu", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_geglu(brume_graph *g, brume_tensor x) { return brume_node_add(g, &op, 1, &x, NULL, 0); }

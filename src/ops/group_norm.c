@@ -450,7 +450,7 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 const struct brume_op brume_op_group_norm_grad = {
-    .name = "group_norm_grad", .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels,
+    .name = "group_norm_grad", .tolerance = BRUME_TOL_NORM, .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels,
     .flops = grad_flops, .key = key,
 };
 
@@ -464,7 +464,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_group_norm = {
-    .name = "group_norm", .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape, .grad = grad, .kernels = forward_kernels,
+    .name = "group_norm", .tolerance = BRUME_TOL_NORM, .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape, .grad = grad, .kernels = forward_kernels,
     .flops = flops, .key = key,
 };
 

@@ -94,7 +94,7 @@ static double flops(const struct brume_node *n) { return 2.0 * (n->n_in - 1) * (
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_lincomb = {
-    .name = "lincomb", .n_in_min = 2, .n_in_max = 1 + MAX_TERMS, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "lincomb", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 1 + MAX_TERMS, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_lincomb(brume_graph *g, int n, const brume_tensor *xs, brume_tensor coef)

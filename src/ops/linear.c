@@ -112,7 +112,7 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op_linear = {
-    .name = "linear", .n_in_min = 2, .n_in_max = 3, .optional = 1u << BIAS, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "linear", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 3, .optional = 1u << BIAS, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels,
     .flops = flops,
 };
 

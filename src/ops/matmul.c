@@ -191,7 +191,7 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 static const struct brume_op op_matmul = {
-    .name = "matmul", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = key,
+    .name = "matmul", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = key,
 };
 
 brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int trans_a, int trans_b)

@@ -89,7 +89,7 @@ static const struct brume_variant kernels[] = {
     { 0 },
 };
 static const struct brume_op op = {
-    .name = "mse", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "mse", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_mse(brume_graph *g, brume_tensor x, brume_tensor target)

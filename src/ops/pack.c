@@ -115,7 +115,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_pack = {
-    .name = "pack", .n_in_min = 1, .n_in_max = INT_MAX, .n_out = 1, .flags = BRUME_OP_PACK, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "pack", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = INT_MAX, .n_out = 1, .flags = BRUME_OP_PACK, .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_pack(brume_graph *g, int n, const brume_tensor *xs, const int64_t *offsets, int64_t size)

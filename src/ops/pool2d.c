@@ -99,8 +99,8 @@ static double flops(const struct brume_node *n)
 }
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
-static const struct brume_op op_max = { .name = "max_pool2d", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels, .flops = flops };
-static const struct brume_op op_mean = { .name = "mean_pool2d", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels, .flops = flops };
+static const struct brume_op op_max = { .name = "max_pool2d", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels, .flops = flops };
+static const struct brume_op op_mean = { .name = "mean_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .kernels = kernels, .flops = flops };
 
 brume_tensor brume_max_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p) { return brume_node_add(g, &op_max, 1, &x, p, sizeof *p); }
 brume_tensor brume_mean_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p) { return brume_node_add(g, &op_mean, 1, &x, p, sizeof *p); }

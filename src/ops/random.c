@@ -85,10 +85,10 @@ static const struct brume_variant uniform_kernels[] = {
 };
 
 static const struct brume_op op_normal = {
-    .name = "normal", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = normal_kernels,
+    .name = "normal", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = normal_kernels,
 };
 static const struct brume_op op_uniform = {
-    .name = "uniform", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = uniform_kernels,
+    .name = "uniform", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = uniform_kernels,
 };
 
 brume_tensor brume_normal(brume_graph *g, brume_tensor seeds, brume_tensor step, uint32_t stream, brume_shape s)

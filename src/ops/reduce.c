@@ -26,7 +26,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 static double flops(const struct brume_node *n) { return (double)brume_shape_numel(n->in_v[0]->shape); }
 
 static const struct brume_op brume_op_sum = {
-    .name = "sum", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = brume_reduction_kernels, .flops = flops,
+    .name = "sum", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = brume_reduction_kernels, .flops = flops,
 };
 
 static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims, bool mean)

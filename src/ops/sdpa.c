@@ -304,7 +304,7 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 const struct brume_op brume_op_sdpa_grad = {
-    .name = "sdpa_grad", .n_in_min = 6, .n_in_max = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
+    .name = "sdpa_grad", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 6, .n_in_max = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
     .key = key,
 };
 
@@ -325,7 +325,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_sdpa = {
-    .name = "sdpa", .n_in_min = 3, .n_in_max = 3, .n_out = 2, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
+    .name = "sdpa", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 3, .n_in_max = 3, .n_out = 2, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
     .key = key,
 };
 

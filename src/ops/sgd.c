@@ -49,7 +49,7 @@ static double flops(const struct brume_node *n) { return 7.0 * (double)brume_sha
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "sgd", .n_in_min = 5, .n_in_max = 5, .optional = 1u << SCALE, .updates = 1u << PARAM | 1u << M,
+    .name = "sgd", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 5, .n_in_max = 5, .optional = 1u << SCALE, .updates = 1u << PARAM | 1u << M,
     .shape = shape, .kernels = kernels, .flops = flops,
 };
 

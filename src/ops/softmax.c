@@ -121,7 +121,7 @@ static double flops(const struct brume_node *n) { return 12.0 * (double)brume_sh
 static double grad_flops(const struct brume_node *n) { return 4.0 * (double)brume_shape_numel(n->in_v[0]->shape); }
 
 const struct brume_op brume_op_softmax_grad = {
-    .name = "softmax_grad", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
+    .name = "softmax_grad", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -131,7 +131,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_softmax = {
-    .name = "softmax", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
+    .name = "softmax", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
 };
 
 brume_tensor brume_softmax(brume_graph *g, brume_tensor x) { return brume_node_add(g, &brume_op_softmax, 1, &x, NULL, 0); }

@@ -70,7 +70,7 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 }
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
-static const struct brume_op op = { .name = "timestep_embedding", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels };
+static const struct brume_op op = { .name = "timestep_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels };
 
 brume_tensor brume_timestep_embedding(brume_graph *g, brume_tensor t, int64_t dim, int flip_sin_to_cos, float freq_shift)
 {
@@ -124,7 +124,7 @@ static void cl_fourier(const struct brume_node *n, const struct brume_caps *c, s
 
 static const struct brume_variant fourier_kernels[] = { { .name = "any", .cpu = cpu_fourier, .cl = cl_fourier }, { 0 } };
 static const struct brume_op fourier_op = {
-    .name = "fourier_embedding", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = fourier_shape, .kernels = fourier_kernels,
+    .name = "fourier_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = fourier_shape, .kernels = fourier_kernels,
 };
 
 brume_tensor brume_fourier_embedding(brume_graph *g, brume_tensor t, brume_tensor w)

@@ -119,7 +119,7 @@ static double grad_flops(const struct brume_node *n) { return (double)brume_shap
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "upsample_nearest_grad", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels, .flops = grad_flops,
+    .name = "upsample_nearest_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels, .flops = grad_flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -130,7 +130,7 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "upsample_nearest", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "upsample_nearest", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_upsample_nearest(brume_graph *g, brume_tensor x, int64_t out_h, int64_t out_w)

@@ -50,6 +50,7 @@ static inline struct brume_caps brume_step_caps(const struct brume_step *s, cons
     return c;
 }
 
+struct brume_twin_ops;
 struct brume_exec;                        /* a backend's compiled steps */
 
 struct brume_backend {
@@ -76,6 +77,8 @@ struct brume_backend {
     brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots, int from, int to);
     /* Tells the sources of the kernels from those of other versions; NULL: the version of brume does. */
     uint64_t (*kernels)(void);
+    /* Of a backend that runs two others side by side: plan/twin.h. Then prepare .. run are not called. NULL: it computes itself. */
+    const struct brume_twin_ops *twins;
     /* Multiply-add rate of the whole device in GFLOP/s, measured. */
     brume_status (*measure_peak)(struct brume_device *d, double *gflops);
 };

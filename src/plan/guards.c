@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "plan/plan.h"
+#include "plan/twin.h"
 
 #define POISON 0x7fc07fc0u /* a NaN, and so is each half: tensors of f16 may end between words */
 
@@ -55,6 +56,7 @@ brume_status brume_plan_poison(struct brume_plan *p)
 brume_status brume_plan_check_guards(brume_plan *p)
 {
     uint32_t words[BRUME_GUARD_BYTES / 4];
+    if (p->twin[0]) return brume_twins_check_guards(p);
     for (int i = 0; i < p->n_guards; i++) {
         const struct brume_guard *g = &p->guards[i];
         brume_status s = p->device->backend->read(p->slots[g->slot].own, (size_t)g->offset, words, sizeof words);

@@ -28,6 +28,7 @@ static brume_status look(struct brume_plan *p, const struct brume_value *v, cons
 brume_status brume_plan_find_not_finite(brume_plan *p, char text[320])
 {
     brume_status s = BRUME_OK;
+    if (p->twin[0]) p = p->twin[0];
     text[0] = 0;
     if (!p->options.keep_all) return brume_fail(BRUME_E_ARG, "plan: values of all steps are there with keep_all only");
     for (brume_tensor t = 0; s == BRUME_OK && !text[0] && t < brume_graph_value_count(p->graph); t++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "plan/twin.h"
 #if BRUME_HAVE_PLANT
 #include "plan/plant.h"
 #endif
@@ -48,6 +49,7 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
 {
     *out = NULL;
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
+    if (d->backend->twins) return brume_twins_new(d, g, options, out);
     const size_t n_nodes = (size_t)brume_graph_node_count(g), n_values = (size_t)brume_graph_value_count(g);
     struct brume_plan *p = calloc(1, sizeof *p);
     brume_status s = BRUME_OK;
@@ -81,6 +83,10 @@ fail:
 void brume_plan_free(brume_plan *p)
 {
     if (!p) return;
+    if (p->device->backend->twins) {
+        brume_twins_free(p);
+        return;
+    }
     if (p->exec) p->device->backend->exec_free(p->exec);
     for (int i = 0; p->slots && i < p->n_slots; i++)
         if (p->slots[i].own) p->device->backend->buffer_free(p->slots[i].own);
@@ -97,7 +103,7 @@ void brume_plan_free(brume_plan *p)
     free(p);
 }
 
-void brume_plan_get_stats(const brume_plan *p, brume_plan_stats *s) { *s = p->stats; }
+void brume_plan_get_stats(const brume_plan *p, brume_plan_stats *s) { *s = brume_plan_first(p)->stats; }
 
 static brume_status unbound(const struct brume_plan *p, brume_tensor t)
 {
@@ -132,6 +138,7 @@ static void changed(brume_plan *p, brume_tensor t)
 brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, size_t bytes)
 {
     struct brume_place at;
+    if (p->twin[0]) return brume_twins_write(p, t, src, bytes);
     brume_status s = find(p, t, "write", bytes, &at);
     if (s != BRUME_OK) return s;
     const struct brume_value *v = value(p, t);
@@ -147,6 +154,7 @@ brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, si
 brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t bytes)
 {
     struct brume_place at;
+    if (p->twin[0]) p = p->twin[0];
     brume_status s = find(p, t, "read", bytes, &at);
     if (s != BRUME_OK) return s;
     const struct brume_value *v = value(p, t), *root = value(p, p->values[t].root);
@@ -165,6 +173,7 @@ static int slot_of(const struct brume_plan *p, brume_tensor t)
 
 brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer)
 {
+    if (p->twin[0]) return brume_twins_bind(p, t, buffer);
     const struct brume_value *v = value(p, t);
     const int slot = slot_of(p, t);
     if (!v || v->kind == BRUME_VALUE_NODE || v->kind == BRUME_VALUE_PARAM)
@@ -183,11 +192,16 @@ brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer
 
 brume_buffer *brume_plan_buffer(brume_plan *p, brume_tensor t)
 {
+    if (p->twin[0]) return brume_twins_buffer(p, t);
     const int slot = slot_of(p, t);
     return slot < 0 ? NULL : p->buffers[slot];
 }
 
-void brume_plan_touch(brume_plan *p) { p->packed_stale = true; }
+void brume_plan_touch(brume_plan *p)
+{
+    if (p->twin[0]) brume_twins_touch(p);
+    p->packed_stale = true;
+}
 
 /* What comes before the first step that runs. */
 static brume_status begin(brume_plan *p, bool whole)
@@ -206,8 +220,11 @@ static brume_status begin(brume_plan *p, bool whole)
     return BRUME_OK;
 }
 
-static brume_status run(brume_plan *p, int from, int to)
+static brume_status run(brume_plan *p, int from, int to, bool whole)
 {
+    if (p->twin[0]) return p->device->backend->twins->run(p, from, to);
+    const brume_status s = begin(p, whole);
+    if (s != BRUME_OK) return s;
 #if BRUME_HAVE_PLANT
     return brume_plant_run(p, from, to);
 #else
@@ -215,23 +232,19 @@ static brume_status run(brume_plan *p, int from, int to)
 #endif
 }
 
-brume_status brume_plan_run(brume_plan *p)
-{
-    const brume_status s = begin(p, true);
-    return s == BRUME_OK ? run(p, 0, p->n_steps) : s;
-}
+brume_status brume_plan_run(brume_plan *p) { return run(p, 0, brume_plan_first(p)->n_steps, true); }
 
 brume_status brume_plan_run_steps(brume_plan *p, int first, int n)
 {
-    if (first < 0 || n < 0 || n > p->n_steps - first)
-        return brume_fail(BRUME_E_ARG, "plan: there are no steps %d .. %d, the plan has %d", first, first + n - 1, p->n_steps);
-    const brume_status s = begin(p, first == 0);
-    return s == BRUME_OK ? run(p, first, first + n) : s;
+    const int count = brume_plan_first(p)->n_steps;
+    if (first < 0 || n < 0 || n > count - first)
+        return brume_fail(BRUME_E_ARG, "plan: there are no steps %d .. %d, the plan has %d", first, first + n - 1, count);
+    return run(p, first, first + n, first == 0);
 }
 
 brume_status brume_plan_run_step(brume_plan *p, int i)
 {
-    if (i < 0 || i >= p->n_steps) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, p->n_steps);
-    const brume_status s = begin(p, false);
-    return s == BRUME_OK ? run(p, i, i + 1) : s;
+    const int count = brume_plan_first(p)->n_steps;
+    if (i < 0 || i >= count) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, count);
+    return run(p, i, i + 1, false);
 }

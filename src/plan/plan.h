@@ -48,6 +48,10 @@ struct brume_plan {
     bool packed_stale;
     brume_plan_stats stats;
     uint64_t tuning;        /* see brume_plan_tuning() */
+    char side;              /* 'a', 'b': of twins; 0: it runs alone */
+    struct brume_plan *twin[2]; /* plans of the two devices that the device stands for (twin.h); then there is nothing else but what follows */
+    brume_buffer **joined;  /* twins: per value, the buffer of both parts if somebody asked for it */
+    void *watch;            /* twins: of their backend */
 };
 
 #define BRUME_GUARD_BYTES 256

@@ -28,11 +28,11 @@ static const struct { const char *name; void (*spoil)(float *x, int64_t n, int64
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-struct plant { char op[64], variant[32], backend[16]; int out, kind; };
+struct plant { char op[64], variant[32], where[16]; int out, kind; };
 
 static brume_status misread(const char *text)
 {
-    return brume_fail(BRUME_E_ARG, "BRUME_PLANT=%s: expected OP[.OUT][/VARIANT][@cpu|@opencl][:KIND], KIND one of off, sign, zero, nan, inf, scale, "
+    return brume_fail(BRUME_E_ARG, "BRUME_PLANT=%s: expected OP[.OUT][/VARIANT][@cpu|@opencl|@a|@b][:KIND], KIND one of off, sign, zero, nan, inf, scale, "
                       "next, unwritten", text);
 }
 
@@ -55,7 +55,7 @@ static brume_status parse(const char *text, struct plant *p)
     if (!take(&at, "./@:", p->op, sizeof p->op)) return misread(text);
     if (*at == '.') p->out = (int)strtol(at + 1, (char **)&at, 10);
     if (*at == '/' && (at++, !take(&at, "@:", p->variant, sizeof p->variant))) return misread(text);
-    if (*at == '@' && (at++, !take(&at, ":", p->backend, sizeof p->backend))) return misread(text);
+    if (*at == '@' && (at++, !take(&at, ":", p->where, sizeof p->where))) return misread(text);
     if (*at == ':') {
         at++;
         if (!take(&at, "", word, sizeof word)) return misread(text);
@@ -67,7 +67,8 @@ static brume_status parse(const char *text, struct plant *p)
 /* Does the plant name this step's kernel, or an op of its chain? */
 static bool hits(const struct brume_plan *p, const struct plant *f, const struct brume_step *s)
 {
-    if (*f->backend && strcmp(f->backend, p->device->backend->kind)) return false;
+    const char side[2] = { p->side, 0 };
+    if (*f->where && strcmp(f->where, p->device->backend->kind) && (!p->side || strcmp(f->where, side))) return false;
     if (!s->fused) return !strcmp(s->node->op->name, f->op) && (!*f->variant || !strcmp(s->variant->name, f->variant));
     if (*f->variant) return false;
     for (int i = 0; i <= s->node->index; i++)

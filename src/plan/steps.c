@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "plan/plan.h"
+#include "plan/twin.h"
 #include "plan/variants.h"
 
 /* Appends to text of `size` bytes, cutting what does not fit. */
@@ -40,10 +41,11 @@ static void add_chain_input(brume_plan_step *out, const char *before, const stru
     out->bytes += 4 * numel;
 }
 
-int brume_plan_step_count(const brume_plan *p) { return p->n_steps; }
+int brume_plan_step_count(const brume_plan *p) { return brume_plan_first(p)->n_steps; }
 
 int brume_plan_step_of(const brume_plan *p, brume_tensor t)
 {
+    p = brume_plan_first(p);
     for (int i = 0; i < p->n_steps; i++)
         for (int k = 0; k < p->steps[i].node->n_out; k++)
             if (p->steps[i].node->out[k] == t) return i;
@@ -73,6 +75,7 @@ int brume_plan_steps_until(const brume_plan *p, brume_tensor t, int64_t first, i
 
 void brume_plan_get_step(const brume_plan *p, int i, brume_plan_step *out)
 {
+    p = brume_plan_first(p);
     const struct brume_step *s = &p->steps[i];
     const struct brume_node *n = s->node;
     *out = (brume_plan_step){ .name = n->name, .tuned = s->tuned != 0 };
@@ -99,7 +102,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-uint64_t brume_plan_tuning(const brume_plan *p) { return p->tuning; }
+uint64_t brume_plan_tuning(const brume_plan *p) { return brume_plan_first(p)->tuning; }
 
 brume_status brume_plan_hash_tuning(struct brume_plan *p)
 {
@@ -118,6 +121,7 @@ brume_status brume_plan_hash_tuning(struct brume_plan *p)
 
 void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx)
 {
+    p = brume_plan_first(p);
     for (int i = 0; i < p->n_steps; i++) {
         const struct brume_node *n = p->steps[i].node;
         char shape[96] = "", text[512];

@@ -39,6 +39,8 @@ static void fill_mnist(brume_train_config *c)
     c->unet.layers_per_block = 1;
     c->unet.norm_num_groups = 8;
     c->unet.attention_head_dim = 32;
+    c->unet.sample_size[0] = c->unet.sample_size[1] = 28; /* until data say otherwise */
+    c->unet.in_channels = c->unet.out_channels = 1;
     c->batch = 32;
     c->steps = 6000;
 }

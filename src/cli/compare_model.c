@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ * What brume compare runs of a model: its parts one by one, a few training steps, a whole sampling run. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "brume/autoencoder_train.h"
+#include "brume/classifier.h"
+#include "brume/json.h"
+#include "brume/model.h"
+#include "brume/params.h"
+#include "brume/pipeline.h"
+#include "brume/rng.h"
+#include "compare.h"
+
+#define TOKENS 8           /* of a context that no text encoder makes */
+
+/* What is compared, and what parts share. */
+struct subject {
+    brume_device *d;
+    const struct compare_args *a;
+    brume_model *m;              /* with weights of a folder, or fresh ones */
+    brume_train_config config;
+    brume_buffer *x, *out;
+    int32_t *labels;
+    float *context;
+    int64_t tokens;
+};
+
+static brume_shape image_shape(const struct subject *s)
+{
+    const brume_unet2d_config *u = &s->m->unet;
+    return BRUME_SHAPE(s->a->batch, u->sample_size[0], u->sample_size[1], u->in_channels);
+}
+
+static brume_status no_memory(void) { return BRUME_E_MEMORY; }
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static float *noise(uint64_t seed, uint32_t stream, int64_t n)
+{
+    float *x = malloc((size_t)(n > 0 ? n : 1) * sizeof *x);
+    if (x) brume_fill_normal(seed, stream, 0, 0, n, x);
+    return x;
+}
+
+static brume_status buffers(struct subject *s)
+{
+    const brume_unet2d_config *u = &s->m->unet;
+    const brume_shape shape = image_shape(s);
+    const int64_t n = brume_shape_numel(shape), wide = u->out_channels > u->in_channels ? u->out_channels : u->in_channels;
+    float *x = noise((uint64_t)s->a->seed, 1, n);
+    brume_status st = x ? brume_buffer_new(s->d, (size_t)n * sizeof *x, &s->x) : no_memory();
+    if (st == BRUME_OK) st = brume_buffer_new(s->d, (size_t)(n / u->in_channels * wide) * sizeof *x, &s->out);
+    if (st == BRUME_OK) st = brume_buffer_write(s->x, 0, x, (size_t)n * sizeof *x);
+    free(x);
+    s->labels = calloc((size_t)s->a->batch, sizeof *s->labels);
+    if (!s->labels) return no_memory();
+    for (int64_t i = 0; i < s->a->batch && u->num_class_embeds > 0; i++) s->labels[i] = (int32_t)(i % u->num_class_embeds);
+    return st;
+}
+
+/* What cross-attention reads: of texts, where the model can read them; else noise. */
+static brume_status make_context(struct subject *s)
+{
+    const int64_t width = brume_unet2d_context_dim(&s->m->unet), n = s->a->batch;
+    if (!width) return BRUME_OK;
+    if (!s->m->text_encoder || !s->m->tokenizer) {
+        s->tokens = TOKENS;
+        s->context = noise((uint64_t)s->a->seed, 2, n * TOKENS * width);
+        return s->context ? BRUME_OK : no_memory();
+    }
+    static const char *const prompts[] = { "a small red circle left of a blue square", "" };
+    brume_prompt_context *p = NULL;
+    brume_compare_phase(s->d, "text encoder");
+    const brume_status st = brume_prompt_encode(s->d, s->m, prompts, 2, &p);
+    if (st != BRUME_OK) return st;
+    s->tokens = p->tokens;
+    const size_t each = (size_t)(p->tokens * p->width);
+    s->context = malloc((size_t)n * each * sizeof *s->context);
+    for (int64_t i = 0; s->context && i < n; i++) memcpy(s->context + (size_t)i * each, p->context + (size_t)(i % 2) * each, each * sizeof *s->context);
+    brume_prompt_context_free(p);
+    return s->context ? BRUME_OK : no_memory();
+}
+
+static brume_status denoiser(struct subject *s, brume_unet2d_denoiser **out)
+{
+    const brume_unet2d_config *u = &s->m->unet;
+    const brume_unet2d_denoiser_options o = {
+        .prediction_type = s->m->scheduler.prediction_type, .labels = u->class_embed_type == BRUME_CLASS_TABLE ? s->labels : NULL,
+        .context = s->context, .tokens = s->context ? s->tokens : 0, .guidance.scale = 1, .storage = (brume_storage)s->a->storage };
+    return brume_unet2d_denoiser_new(s->d, u, s->m->params, image_shape(s), &o, out);
+}
+
+static brume_status classify(struct subject *s)
+{
+    brume_classifier *c = NULL;
+    brume_status st = brume_classifier_new(s->d, s->m, image_shape(s), s->labels, &c);
+    float *log_p = st == BRUME_OK ? malloc((size_t)(s->a->batch * brume_classifier_classes(c)) * sizeof *log_p) : NULL;
+    const brume_level level = { .t = 300, .a = 0.8, .s = 0.6 };
+    brume_compare_phase(s->d, "forward");
+    if (st == BRUME_OK) st = log_p ? brume_classifier_log_p(c, s->x, &level, log_p) : no_memory();
+    brume_compare_phase(s->d, "gradient by the image");
+    const brume_classifier_gradient *g = st == BRUME_OK ? brume_classifier_get_gradient(c) : NULL;
+    if (g) st = g->gradient(g->self, s->x, &level, s->out);
+    free(log_p);
+    brume_classifier_free(c);
+    return st;
+}
+
+static brume_status forward(struct subject *s)
+{
+    brume_unet2d_denoiser *n = NULL;
+    brume_status st = denoiser(s, &n);
+    brume_compare_phase(s->d, "forward");
+    const brume_denoiser *ask = st == BRUME_OK ? brume_unet2d_denoiser_get(n) : NULL;
+    if (ask) st = ask->predict(ask->self, s->x, &(brume_level){ .t = 500, .a = 0.7, .s = 0.7 }, s->out, NULL);
+    brume_unet2d_denoiser_free(n);
+    return st;
+}
+
+static brume_status decode(struct subject *s, const brume_shape shape)
+{
+    const brume_autoencoder_config *c = &s->m->autoencoder->config;
+    const int64_t f = brume_autoencoder_factor(c), n = brume_shape_numel(shape);
+    float *latents = malloc((size_t)n * sizeof *latents), *pictures = malloc((size_t)(n / shape.d[3] * f * f * c->out_channels) * sizeof *pictures);
+    brume_status st = latents && pictures ? brume_buffer_read(s->x, 0, latents, (size_t)n * sizeof *latents) : no_memory();
+    brume_compare_phase(s->d, "decoding");
+    if (st == BRUME_OK) st = brume_latents_decode(s->d, s->m->autoencoder, latents, shape, NULL, pictures, NULL);
+    free(latents);
+    free(pictures);
+    return st;
+}
+
+/* A whole run by the sampler that the model's scheduler asks for. */
+static brume_status draw(struct subject *s)
+{
+    const brume_shape shape = image_shape(s);
+    const brume_sampler_kind *kind = brume_sampler_find("ddim");
+    brume_process *process = NULL;
+    brume_status st = brume_process_new(&s->m->scheduler, &process);
+    if (st != BRUME_OK) return st;
+    if (!(kind->processes >> brume_process_get_kind(process) & 1)) kind = brume_sampler_for_config(&s->m->scheduler);
+    brume_process_free(process);
+    brume_scheduler_config grid;
+    brume_scheduler_config_default(&grid);
+    brume_sampler_options o;
+    brume_sampler *sampler = NULL;
+    brume_unet2d_denoiser *n = NULL;
+    int64_t *seeds = malloc((size_t)s->a->batch * sizeof *seeds);
+    if (!seeds) return no_memory();
+    for (int64_t i = 0; i < s->a->batch; i++) seeds[i] = s->a->seed + i;
+    st = brume_sampler_config(kind, &s->m->scheduler, &grid);
+    brume_sampler_options_default(&o);
+    o.name = kind->name;
+    o.steps = (int32_t)s->a->sample_steps;
+    o.scheduler = &grid;
+    brume_compare_phase(s->d, "sampling by %.40s", kind->name);
+    if (st == BRUME_OK) st = denoiser(s, &n);
+    if (st == BRUME_OK) st = brume_sampler_new(s->d, &o, shape, &sampler);
+    if (st == BRUME_OK) st = brume_sampler_start(sampler, seeds, s->x);
+    const brume_sampler_input in = { .denoiser = n ? brume_unet2d_denoiser_get(n) : NULL, .seeds = seeds };
+    if (st == BRUME_OK) st = brume_sampler_run(sampler, &in, s->x);
+    brume_sampler_free(sampler);
+    brume_unet2d_denoiser_free(n);
+    brume_scheduler_config_clear(&grid);
+    free(seeds);
+    return st == BRUME_OK && s->m->autoencoder ? decode(s, shape) : st;
+}
+
+static brume_status train(struct subject *s)
+{
+    brume_train_config *c = &s->config;
+    brume_trainer *t = NULL;
+    c->unet = s->m->unet;
+    c->batch = (int32_t)s->a->batch;
+    c->storage = (brume_storage)s->a->storage;
+    c->seed = (uint64_t)s->a->seed;
+    c->steps = s->a->steps;
+    c->warmup = 0;
+    c->parallel = NULL;
+    if (s->m->tokenizer && s->m->text_encoder && brume_unet2d_context_dim(&c->unet))
+        c->text = (brume_train_text){ .tokenizer = s->m->tokenizer, .encoder = s->m->text_encoder->config, .frozen = s->m->text_encoder };
+    brume_status st = brume_trainer_new(s->d, c, NULL, &t);
+    if (st == BRUME_OK) st = brume_trainer_set_params(t, s->m->params, s->m->n_params);
+    for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
+        brume_train_result r;
+        brume_compare_phase(s->d, "training step %lld", (long long)i + 1);
+        st = brume_trainer_step(t, &r);
+    }
+    brume_trainer_free(t);
+    return st;
+}
+
+static brume_status run_model(struct subject *s)
+{
+    const bool classifier = s->m->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
+    brume_status st = buffers(s);
+    if (st == BRUME_OK) st = make_context(s);
+    if (st == BRUME_OK) st = classifier ? classify(s) : forward(s);
+    if (st == BRUME_OK && s->a->train) st = train(s);
+    return st == BRUME_OK && !classifier && s->a->sample_steps ? draw(s) : st;
+}
+
+static brume_status run_autoencoder(struct subject *s, const brume_autoencoder *ae)
+{
+    const brume_autoencoder_config *c = &ae->config;
+    const int64_t f = brume_autoencoder_factor(c), n = s->a->batch;
+    int64_t side = s->a->size ? s->a->size : c->sample_size > 64 ? 64 : c->sample_size;
+    side = side < f ? f : side / f * f;
+    float *pictures = noise((uint64_t)s->a->seed, 1, n * side * side * c->in_channels), *latents = malloc((size_t)(n * side / f * side / f * c->latent_channels) * sizeof *latents);
+    brume_latent_coder *coder = NULL;
+    uint64_t *seeds = calloc((size_t)n, sizeof *seeds);
+    brume_status st = pictures && latents && seeds ? brume_latent_coder_new(s->d, ae, side / f, side / f, NULL, &coder) : no_memory();
+    brume_compare_phase(s->d, "encoding");
+    if (st == BRUME_OK) st = brume_latent_coder_encode(coder, pictures, n, seeds, latents);
+    brume_compare_phase(s->d, "decoding");
+    if (st == BRUME_OK && c->in_channels == c->out_channels) st = brume_latent_coder_decode(coder, latents, n, pictures);
+    brume_latent_coder_free(coder);
+    free(pictures);
+    free(latents);
+    free(seeds);
+    if (st != BRUME_OK || !s->a->train) return st;
+    brume_dataset *data = NULL;
+    brume_autoencoder_trainer *t = NULL;
+    const brume_dataset_options o = { .size = (int32_t)(side < 8 ? 8 : side), .channels = c->in_channels, .threads = -1, .count = 64 };
+    const brume_autoencoder_objective objective = { BRUME_RECONSTRUCTION_L1, 1e-6 };
+    s->config.batch = (int32_t)n;
+    s->config.steps = s->a->steps;
+    s->config.seed = (uint64_t)s->a->seed;
+    s->config.warmup = 0;
+    st = brume_dataset_open("shapes", &o, &data);
+    if (st == BRUME_OK) st = brume_autoencoder_trainer_new(s->d, &s->config, c, &objective, data, ae, &t);
+    for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
+        brume_train_result r;
+        brume_compare_phase(s->d, "training step %lld", (long long)i + 1);
+        st = brume_autoencoder_trainer_step(t, &r);
+    }
+    brume_autoencoder_trainer_free(t);
+    brume_dataset_free(data);
+    return st;
+}
+
+/* Is it an autoencoder alone? */
+static bool is_autoencoder(const char *what)
+{
+    char path[4096];
+    brume_json *j = NULL;
+    const char *class = NULL;
+    snprintf(path, sizeof path, "%s/config.json", what);
+    if (brume_json_load(is_file(what) ? what : path, &j) != BRUME_OK) return false;
+    const brume_json *name = brume_json_find(j, "_class_name");
+    class = name ? brume_json_string(name, "") : "";
+    const bool yes = !strcmp(class, "AutoencoderKL");
+    brume_json_free(j);
+    return yes;
+}
+
+static brume_status open_autoencoder(const char *what, uint64_t seed, brume_autoencoder **ae)
+{
+    brume_autoencoder_config c;
+    if (!is_file(what)) return brume_autoencoder_load(what, NULL, ae, NULL);
+    const brume_status st = brume_autoencoder_config_read(what, &c, NULL);
+    return st == BRUME_OK ? brume_autoencoder_new(&c, seed, ae) : st;
+}
+
+/* A folder with weights is taken as it is; configs and presets get fresh ones. */
+static brume_status open_model(struct subject *s, const char *what)
+{
+    const struct compare_args *a = s->a;
+    char note[512];
+    brume_status st = brume_train_config_load(what, a->preset, (int32_t)a->size, &s->config, note);
+    if (st != BRUME_OK) return st;
+    if (what && !is_file(what)) st = brume_model_load(what, NULL, &s->m);
+    else st = brume_model_new(&s->config.unet, &s->config.scheduler, (uint64_t)a->seed, &s->m);
+    if (st != BRUME_OK) return st;
+    if (s->config.unet.sample_size[0] > 0) memcpy(s->m->unet.sample_size, s->config.unet.sample_size, sizeof s->m->unet.sample_size);
+    if (what && !is_file(what)) st = brume_train_config_schedule(what, &s->config, note);
+    return st;
+}
+
+brume_status compare_model(brume_device *d, const struct compare_args *a, const char *what)
+{
+    struct subject s = { .d = d, .a = a };
+    brume_autoencoder *ae = NULL;
+    brume_status st;
+    brume_train_config_default(&s.config);
+    if (what && is_autoencoder(what)) {
+        st = open_autoencoder(what, (uint64_t)a->seed, &ae);
+        if (st == BRUME_OK) st = run_autoencoder(&s, ae);
+    } else {
+        st = open_model(&s, what);
+        if (st == BRUME_OK) st = run_model(&s);
+    }
+    brume_autoencoder_free(ae);
+    brume_buffer_free(s.x);
+    brume_buffer_free(s.out);
+    brume_model_free(s.m);
+    free(s.labels);
+    free(s.context);
+    return st;
+}

@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# brume compare from outside: what it says, its exit status, planted errors that it must name.
+# usage: tests/cli_compare.sh path/to/brume SOURCE_FOLDER PLANT(0|1)   Exit status: 0 all passed, 1 something failed.
+set -u
+brume=$1 root=$2 plant=$3
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+# expect STATUS TEXT ARGUMENTS...: runs brume compare; the status must be STATUS and the output (both streams) hold TEXT.
+expect() {
+    want=$1 text=$2
+    shift 2
+    "$brume" compare "$@" >"$dir/out" 2>&1
+    got=$?
+    if [ "$got" -eq "$want" ] && grep -qF -- "$text" "$dir/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "failed: brume compare $*: exit $got, expected $want and '$text'; it said:"
+        cat "$dir/out"
+    fi
+}
+
+tiny="$root/examples/unet_tiny28.json"
+two="--a cpu --b cpu:isa=generic:threads=3"
+expect 0 "equal within tolerance" "$tiny" $two
+expect 0 "equal within tolerance" "$tiny" $two --train-step --steps 2 --mode drift
+expect 0 "equal within tolerance" --preset points $two --train-step
+expect 0 "adamw" "$tiny" $two --train-step --sample-steps 0 --batch 1
+expect 0 '"equal": true' "$tiny" $two --sample-steps 0 --json
+expect 0 "conv2d                 " "$tiny" --a cpu:threads=1 --b cpu:threads=2 --sample-steps 1
+# threads do not change a bit
+"$brume" compare "$tiny" --a cpu:threads=1 --b cpu:threads=3 --train-step --json >"$dir/json"
+if [ $? -eq 0 ] && ! grep '"share"' "$dir/json" | grep -qv '"share": 0.0,'; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: threads change bits"; fi
+
+expect 2 "expected cpu, opencl" "$tiny" --b gpux
+expect 2 "as in cpu:threads=3" "$tiny" --a cpu:thread=3 --b cpu
+expect 2 "threads=1 to threads=1024" "$tiny" --a cpu:threads=0 --b cpu
+expect 2 "kind=cpu or kind=gpu" "$tiny" --b opencl:kind=fpga
+expect 1 "no instruction set" "$tiny" --a cpu:isa=avx9 --b cpu
+expect 1 "expected a config.json" "$dir/none.json" $two
+expect 2 "did you mean" "$tiny" --train-steps
+
+if [ "$plant" = 1 ]; then
+    for case in group_norm conv2d:sign conv2d_dw:nan adamw.1 ema:next sdpa_grad.2:unwritten silu:scale; do
+        export BRUME_PLANT="${case%%:*}@b:$(echo "$case:off" | cut -d: -f2)"
+        op=${case%%[.:]*}
+        expect 1 "first beyond its tolerance: $op '" "$tiny" $two --train-step --sample-steps 0
+        unset BRUME_PLANT
+    done
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
