@@ -82,6 +82,37 @@ __kernel void sum_serial(TENSOR(x), TENSOR(y), const float scale, const int root
     y[i] = root ? scale * sqrt(t) : scale * t;
 }
 
+/* For processors: one work-item sums per_part terms (vectors) of one result whose r2 terms (vectors) stand side by side. y is (results, parts). */
+__kernel void sum_parts(TENSOR(x), TENSOR(y), const float scale, const int root, const long items, const long parts, const long per_part,
+                        const int square, const long r2)
+{
+    CBIND(x);
+    BIND(y);
+    const size_t i = get_global_id(0);
+    if (i >= (size_t)items) return;
+    const long part = (long)(i % (size_t)parts), begin = part * per_part, end = min(begin + per_part, r2);
+    const __global float *p = x + (long)(i / (size_t)parts) * r2 * VW;
+    VEC total = 0.0f;
+    for (long c = begin; c < end;) {
+        const long stop = min(c + 128, end);
+        VEC s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f; /* four, so that additions need not wait for one another */
+        for (; c + 3 < stop; c += 4) {
+            const VEC v0 = VLOAD(p + c * VW), v1 = VLOAD(p + (c + 1) * VW), v2 = VLOAD(p + (c + 2) * VW), v3 = VLOAD(p + (c + 3) * VW);
+            s0 += square ? v0 * v0 : v0;
+            s1 += square ? v1 * v1 : v1;
+            s2 += square ? v2 * v2 : v2;
+            s3 += square ? v3 * v3 : v3;
+        }
+        for (; c < stop; c++) {
+            const VEC v = VLOAD(p + c * VW);
+            s0 += square ? v * v : v;
+        }
+        total += (s0 + s1) + (s2 + s3);
+    }
+    const float t = across(total);
+    y[i] = root ? scale * sqrt(t) : scale * t;
+}
+
 /* A work-group sums per_part terms (vectors) of one result. y is (k0, k1, k2, parts). VW > 1 only with r0 = r1 = 1. */
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 void sum_group(TENSOR(x), TENSOR(y), const float scale, const int root, const long results, const long parts, const long per_part,

@@ -378,12 +378,14 @@ void brume_cl_exec_free(struct brume_exec *e)
     free(e);
 }
 
-static const struct brume_cl_buffer *buffer_at(brume_buffer *const *slots, int slot) { return (const struct brume_cl_buffer *)slots[slot]; }
+static struct brume_cl_buffer *buffer_at(brume_buffer *const *slots, int slot) { return (struct brume_cl_buffer *)slots[slot]; }
 
 static brume_status bind_slots(struct brume_exec *e, brume_buffer *const *slots)
 {
     for (int slot = 0; slot < e->n_slots; slot++) {
-        const struct brume_cl_buffer *b = buffer_at(slots, slot);
+        struct brume_cl_buffer *b = buffer_at(slots, slot);
+        const brume_status s = b ? brume_cl_buffer_settle(b) : BRUME_OK;
+        if (s) return s;
         if (!b || b->serial == e->serial[slot]) continue;
         for (int r = e->first_ref[slot]; r < e->first_ref[slot + 1]; r++) {
             const cl_int err = e->d->cl->SetKernelArg(e->refs[r].kernel, e->refs[r].arg, sizeof b->mem, &b->mem);

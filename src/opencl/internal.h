@@ -73,6 +73,7 @@ struct brume_cl_device {
     brume_device_options options;
     cl_mem dummy;                       /* bound where an optional tensor is absent; never read */
     cl_kernel fill;                     /* made at the first fill */
+    bool gemm_ready;                    /* CLBlast has its parameters */
     uint64_t next_serial;
     int in_flight;                      /* launches since the last wait */
     cl_event newest;                    /* of a launch since the last wait, or NULL: how it ended tells how all before it did */
@@ -84,7 +85,12 @@ struct brume_cl_buffer {
     struct brume_buffer base;
     cl_mem mem;
     uint64_t serial;                    /* never reused, unlike addresses: tells whether kernel arguments are up to date */
+    bool fresh;                         /* nothing was written yet */
+    size_t zeros_from;                  /* all bytes from here on still have to become zeros: brume_cl_buffer_settle() does it */
 };
+
+/** Writes the zeros that a fill left for later. Needed before anything but brume_cl_buffer_write() sees the buffer. */
+brume_status brume_cl_buffer_settle(struct brume_cl_buffer *b);
 
 /** Tells the caller of the library how far long preparations are. */
 void brume_cl_progress(const struct brume_cl_device *d, const char *what, int done, int total);

@@ -13,11 +13,15 @@
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "cannot allocate the merged launches of an OpenCL plan"); }
 
+/* A device that runs functions of the host as well (clEnqueueNativeKernel) is the host's threads, with the host's view of memory. Processors
+ * driven as if they were GPUs are not, and compile large kernels slowly. */
 static bool wanted(const struct brume_cl_device *d)
 {
     const char *asked = getenv("BRUME_OPENCL_MERGE");
-    if (asked && (!strcmp(asked, "0") || !strcmp(asked, "1"))) return asked[0] == '1';
-    return d->info.is_cpu_type && !d->info.is_gpu_type && d->base.caps.cpu_type;
+    cl_device_exec_capabilities can = 0;
+    if (asked && !strcmp(asked, "0")) return false;
+    return d->info.is_cpu_type && !d->info.is_gpu_type && d->base.caps.cpu_type &&
+           !d->cl->GetDeviceInfo(d->id, CL_DEVICE_EXECUTION_CAPABILITIES, sizeof can, &can, NULL) && can & CL_EXEC_NATIVE_KERNEL;
 }
 
 static size_t groups_along(const struct brume_cl_launch *k, int i)

@@ -13,7 +13,7 @@
  *
  * No group waits for one that has not begun: whatever groups run take all pieces, and wait only for pieces that others are at, which end
  * by themselves. Groups must see each other's results within a launch, which OpenCL promises for no device but processors show: so
- * this is for devices of CPU type alone. BRUME_OPENCL_MERGE=0 turns it off, 1 asks for it on any device.
+ * this is for devices that are the host's own threads. BRUME_OPENCL_MERGE=0 turns it off.
  */
 struct brume_cl_merge {
     cl_kernel kernel;

@@ -55,6 +55,18 @@ static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c,
     const bool flat = d->r[0] == 1 && d->r[1] == 1, serial = terms <= SERIAL;
     /* Parts begin at multiples of GROUP, so at whole vectors where a result is one segment. */
     const int vec = serial || flat ? brume_cl_vec(c, d->r[2]) : 1;
+    if (!serial && flat && c->cpu_type) {
+        k = brume_cl_add(l, "reduce.cl", "sum_parts", "-DVW=%d", vec);
+        brume_cl_size1(k, (size_t)(results * parts), 1);
+        begin(k, from);
+        end(k, to, d->scale, root);
+        brume_cl_long(k, results * parts);
+        brume_cl_long(k, parts);
+        brume_cl_long(k, per_part / vec);
+        brume_cl_int(k, square);
+        brume_cl_long(k, d->r[2] / vec);
+        return 0;
+    }
     k = brume_cl_add(l, "reduce.cl", serial ? "sum_serial" : "sum_group", "-DVW=%d", vec);
     if (serial) brume_cl_size1(k, (size_t)results, 64);
     else brume_cl_size1(k, (size_t)(results * parts) * GROUP, GROUP);
