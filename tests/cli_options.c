@@ -25,7 +25,7 @@ static int parse(const char *line, const char **args, int *n)
         OPT_STRING("out", &out, "FILE", "where to"), OPT_CHOICE("colour", &colour, colours, "paint"),
         OPT_LIST("with", &with, "FILE", "any number"), { 0 },
     };
-    const struct cli_usage u = { "test", "MODEL", "A test.", NULL, 1, 2 };
+    const struct cli_usage u = { "test", "MODEL", "A test.", NULL, 1, 2, NULL };
     return cli_parse(&u, options, argc, argv, args, n);
 }
 

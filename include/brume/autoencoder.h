@@ -7,10 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/ops.h"
 #include "brume/plan.h"
+
+BRUME_API_BEGIN
 
 #define BRUME_AUTOENCODER_MAX_LEVELS 10
 
@@ -139,5 +142,7 @@ void brume_latents_sample(const brume_autoencoder_config *c, const float *moment
 /** All of it at once: latents of shape (N, h, w, Z) to images; note may be NULL, see brume_latent_coder_note(). */
 brume_status brume_latents_decode(brume_device *d, const brume_autoencoder *a, const float *latents, brume_shape shape, const brume_latent_options *options,
                                   float *images, char note[256]);
+
+BRUME_API_END
 
 #endif

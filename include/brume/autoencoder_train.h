@@ -3,8 +3,11 @@
 #ifndef BRUME_AUTOENCODER_TRAIN_H
 #define BRUME_AUTOENCODER_TRAIN_H
 
+#include "brume/api.h"
 #include "brume/autoencoder.h"
 #include "brume/train.h"
+
+BRUME_API_BEGIN
 
 typedef enum brume_reconstruction { BRUME_RECONSTRUCTION_L1 = 0, BRUME_RECONSTRUCTION_L2 } brume_reconstruction;
 
@@ -50,5 +53,7 @@ brume_status brume_autoencoder_run(brume_autoencoder_trainer *t, const brume_run
  * 2022, appendix G), and shift_factor to 0. BRUME_E_NUMERIC: they do not vary.
  */
 brume_status brume_autoencoder_estimate_scaling(brume_device *d, brume_autoencoder *a, const brume_dataset *data, int64_t images, uint64_t seed);
+
+BRUME_API_END
 
 #endif

@@ -4,7 +4,10 @@
 #ifndef BRUME_CLASSIFIER_H
 #define BRUME_CLASSIFIER_H
 
+#include "brume/api.h"
 #include "brume/model.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_classifier brume_classifier;
 
@@ -28,5 +31,7 @@ brume_status brume_classifier_features(brume_classifier *c, brume_buffer *x, con
 int64_t brume_classifier_width(const brume_classifier *c);
 /** d ln p(y | x) / dx, at levels likewise, for brume_sampler_input; scale 1. Owned by c. */
 const brume_classifier_gradient *brume_classifier_get_gradient(const brume_classifier *c);
+
+BRUME_API_END
 
 #endif

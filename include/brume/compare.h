@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/device.h"
+
+BRUME_API_BEGIN
 
 typedef enum brume_compare_mode {
     BRUME_COMPARE_RESYNC = 0, /**< after each node the second device goes on with the first one's values: every node is judged alone */
@@ -83,5 +86,7 @@ typedef struct brume_compare_kind {
 } brume_compare_kind;
 /** One entry per kind, by name; *out is freed by the caller with free(). */
 brume_status brume_compare_kinds(const brume_device *d, brume_compare_kind **out, int *n);
+
+BRUME_API_END
 
 #endif

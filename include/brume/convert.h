@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/safetensors.h"
+
+BRUME_API_BEGIN
 
 /** What the tensors of a file do not tell. */
 typedef struct brume_convert_options {
@@ -47,5 +50,7 @@ brume_status brume_convert_to_folder(const char *file, const char *folder, const
  * BRUME_E_UNSUPPORTED: a key of a config, or a tensor, that has no counterpart there, named. BRUME_E_IO: a part is not there.
  */
 brume_status brume_convert_to_single(const char *folder, const char *file, const brume_convert_options *o, char note[512]);
+
+BRUME_API_END
 
 #endif

@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_dataset brume_dataset;
 
@@ -136,5 +139,7 @@ brume_status brume_loader_ahead(brume_loader *l);
 void brume_loader_share(brume_loader *l, int64_t share, int64_t every);
 /** Seconds that brume_loader_read() has taken so far: with brume_loader_ahead() the time that callers waited for the thread. */
 double brume_loader_waited(const brume_loader *l);
+
+BRUME_API_END
 
 #endif

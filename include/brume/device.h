@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_device brume_device;
 typedef struct brume_buffer brume_buffer; /* memory of one device */
@@ -93,5 +96,7 @@ brume_status brume_device_measure_peak(brume_device *d, double *gflops);
 
 /** Waits until everything submitted to the device is done. */
 brume_status brume_device_finish(brume_device *d);
+
+BRUME_API_END
 
 #endif

@@ -9,9 +9,12 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/data.h"
 #include "brume/device.h"
 #include "brume/graph.h"
+
+BRUME_API_BEGIN
 
 /* ---- features --------------------------------------------------------------------------------------------------------------------- */
 
@@ -141,5 +144,7 @@ void brume_neighbours_clear(brume_neighbour *found, int64_t n, int32_t k);
  * distance the smaller number first. Distances are sums of squared differences: 0 for equal rows alone.
  */
 brume_status brume_neighbours_add(const float *queries, int64_t n, const float *points, int64_t m, int64_t dims, int64_t first, int32_t k, brume_neighbour *found);
+
+BRUME_API_END
 
 #endif

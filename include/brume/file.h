@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 /**
  * Replaces a file at once: on failure (BRUME_E_IO, with path and reason) the old one is untouched. What exists and is no regular file
@@ -25,5 +28,7 @@ brume_status brume_name_check(const char *name, const char *where);
 
 /** 64 bits that tell whether a file (or device) holds the same bytes as another; no protection against forgery. BRUME_E_IO. */
 brume_status brume_file_fingerprint(const char *path, uint64_t *out);
+
+BRUME_API_END
 
 #endif

@@ -10,7 +10,10 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 #define BRUME_MAX_DIMS 5
 
@@ -159,5 +162,7 @@ typedef enum brume_storage { BRUME_STORAGE_F32 = 0, BRUME_STORAGE_F16 } brume_st
  * Gradients in f16 need a scaled loss: see brume_grad_slab_sum().
  */
 void brume_store_half(brume_graph *g, brume_tensor weights);
+
+BRUME_API_END
 
 #endif

@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_image {
     int32_t height, width, channels; /* channels: 1 grey, 3 RGB, 4 RGBA */
@@ -72,5 +75,7 @@ void brume_film_abort(brume_film *f);
  */
 brume_status brume_image_grid(const float *images, int64_t n, int32_t height, int32_t width, int32_t channels, int32_t columns, int32_t scale,
                               brume_image **out);
+
+BRUME_API_END
 
 #endif

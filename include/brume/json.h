@@ -7,7 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 /** A value of a document: an object, array, string, number, boolean or null. Owned by its document. */
 typedef struct brume_json brume_json;
@@ -77,5 +80,7 @@ void brume_json_put_null(brume_json_writer *w, const char *key);
 const char *brume_json_writer_text(const brume_json_writer *w);
 /** Writes the text and a newline to a file, whole or not at all. */
 brume_status brume_json_writer_save(brume_json_writer *w, const char *path);
+
+BRUME_API_END
 
 #endif

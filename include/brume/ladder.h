@@ -5,7 +5,10 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 /** Each fills sigma[0 .. n-1] from hi down to lo; n = 1 is hi. 0 < lo <= hi; no final 0 is appended. */
 
@@ -40,5 +43,7 @@ brume_status brume_ncsn_levels(double lo, double hi, double ratio, int32_t *n);
  * nearest to 1, which it stays above (Song & Ermon 2020, technique 4; 6.2e-6 for CIFAR-10). BRUME_E_ARG for lo <= 0, g <= 1, steps < 1.
  */
 brume_status brume_ncsn_step_size(double lo, double ratio, int32_t steps, double *lr);
+
+BRUME_API_END
 
 #endif

@@ -8,10 +8,13 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/sampler.h"
 #include "brume/schedule.h"
+
+BRUME_API_BEGIN
 
 /** Philox streams used with an image's seed: noise of the bound at time t (step t), times of its batch, uniform dequantisation, probes. */
 enum { BRUME_STREAM_BOUND = 0x110, BRUME_STREAM_BOUND_TIMES = 0x111, BRUME_STREAM_DEQUANTISE = 0x112, BRUME_STREAM_PROBE = 0x113 };
@@ -121,5 +124,7 @@ brume_status brume_ode_likelihood_run(brume_ode_likelihood *l, const brume_denoi
 double brume_bits_per_dim(double log_p, int64_t dims);
 /** Uniform dequantisation of one image (Theis et al. 2016): level k becomes (k + u) / 128 - 1, u uniform in [0, 1) from the seed. */
 void brume_dequantise(const float *x, int64_t n, int64_t seed, float *out);
+
+BRUME_API_END
 
 #endif

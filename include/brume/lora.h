@@ -3,7 +3,10 @@
 #ifndef BRUME_LORA_H
 #define BRUME_LORA_H
 
+#include "brume/api.h"
 #include "brume/graph.h"
+
+BRUME_API_BEGIN
 
 struct brume_model; /* brume/model.h */
 
@@ -55,5 +58,7 @@ brume_status brume_lora_save(const char *path, const brume_graph *g, const brume
  * do not fit. BRUME_E_UNSUPPORTED: a tensor that is no low-rank adapter (DoRA, LoHa, LoKr, ...), or belongs to a layer that the model has not.
  */
 brume_status brume_lora_merge(struct brume_model *m, const char *path, double scale, char note[256]);
+
+BRUME_API_END
 
 #endif

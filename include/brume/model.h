@@ -3,6 +3,7 @@
 #ifndef BRUME_MODEL_H
 #define BRUME_MODEL_H
 
+#include "brume/api.h"
 #include "brume/autoencoder.h"
 #include "brume/device.h"
 #include "brume/params.h"
@@ -12,6 +13,8 @@
 #include "brume/text_encoder.h"
 #include "brume/tokenizer.h"
 #include "brume/unet2d.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_model {
     brume_unet2d_config unet;
@@ -102,5 +105,7 @@ void brume_unet2d_denoiser_get_stats(const brume_unet2d_denoiser *n, brume_plan_
 brume_plan *brume_unet2d_denoiser_plan(brume_unet2d_denoiser *n);
 /** What brume_sampler_run() takes; owned by n. */
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n);
+
+BRUME_API_END
 
 #endif

@@ -4,8 +4,11 @@
 #ifndef BRUME_OBJECTIVE_H
 #define BRUME_OBJECTIVE_H
 
+#include "brume/api.h"
 #include "brume/graph.h"
 #include "brume/process.h"
+
+BRUME_API_BEGIN
 
 /** What a network learns to predict of x = a x0 + s eps: brume_objective_row(i) until NULL. */
 typedef struct brume_objective_kind {
@@ -135,5 +138,7 @@ void brume_time_sampler_learn(brume_time_sampler *s, double u, double loss);
  */
 float *brume_time_sampler_state(brume_time_sampler *s, int64_t *n);
 brume_status brume_time_sampler_restored(brume_time_sampler *s);
+
+BRUME_API_END
 
 #endif

@@ -6,7 +6,10 @@
 #ifndef BRUME_OPS_H
 #define BRUME_OPS_H
 
+#include "brume/api.h"
 #include "brume/graph.h"
+
+BRUME_API_BEGIN
 
 typedef enum brume_act { BRUME_ACT_NONE = 0, BRUME_ACT_SILU, BRUME_ACT_RELU, BRUME_ACT_MISH, BRUME_ACT_GELU_ERF, BRUME_ACT_GELU_TANH,
                          BRUME_ACT_GELU_QUICK } brume_act;
@@ -209,5 +212,7 @@ brume_tensor brume_clip_scale(brume_graph *g, brume_tensor norm, brume_tensor ma
 brume_tensor brume_cast(brume_graph *g, brume_tensor x, brume_dtype to);
 /** Copies x into the persistent tensor dst of the same shape. */
 void brume_assign(brume_graph *g, brume_tensor dst, brume_tensor x);
+
+BRUME_API_END
 
 #endif

@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_parallel brume_parallel;
 
@@ -47,5 +50,7 @@ void brume_parallel_sums_free(brume_parallel_sums *s);
 brume_status brume_parallel_sums_start(brume_parallel_sums *s, float *x, int64_t n);
 /** Waits for the sum that was started first of those not waited for yet. */
 brume_status brume_parallel_sums_wait(brume_parallel_sums *s);
+
+BRUME_API_END
 
 #endif

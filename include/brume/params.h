@@ -5,8 +5,11 @@
 
 #include <stdbool.h>
 
+#include "brume/api.h"
 #include "brume/graph.h"
 #include "brume/weights.h"
+
+BRUME_API_BEGIN
 
 /** Elements of a slab (trainable or not). */
 int64_t brume_params_numel(const brume_graph *g, brume_tensor slab);
@@ -53,5 +56,7 @@ bool brume_params_idle(const char *name);
 
 /** Writes a safetensors file of f32 tensors, named and laid out as diffusers expects. Whole or absent, never torn. */
 brume_status brume_params_save(const brume_graph *g, brume_tensor slab, const float *host, const char *path);
+
+BRUME_API_END
 
 #endif

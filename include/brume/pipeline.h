@@ -3,7 +3,10 @@
 #ifndef BRUME_PIPELINE_H
 #define BRUME_PIPELINE_H
 
+#include "brume/api.h"
 #include "brume/model.h"
+
+BRUME_API_BEGIN
 
 /** What cross-attention reads of some prompts, on the host. */
 typedef struct brume_prompt_context {
@@ -21,5 +24,7 @@ typedef struct brume_prompt_context {
 brume_status brume_prompt_encode(brume_device *d, const brume_model *m, const char *const *prompts, int64_t n, brume_prompt_context **out);
 /** Frees; NULL is fine. */
 void brume_prompt_context_free(brume_prompt_context *p);
+
+BRUME_API_END
 
 #endif

@@ -3,8 +3,11 @@
 #ifndef BRUME_PLAN_H
 #define BRUME_PLAN_H
 
+#include "brume/api.h"
 #include "brume/device.h"
 #include "brume/graph.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_plan brume_plan;
 
@@ -99,5 +102,7 @@ uint64_t brume_plan_tuning(const brume_plan *p);
 
 /** One line per step for a reader: op, name, kernel variant, shapes, MFLOP. Calls line(ctx, text) for each. */
 void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char *text), void *ctx);
+
+BRUME_API_END
 
 #endif

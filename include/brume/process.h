@@ -6,7 +6,10 @@
 #ifndef BRUME_PROCESS_H
 #define BRUME_PROCESS_H
 
+#include "brume/api.h"
 #include "brume/schedule.h"
+
+BRUME_API_BEGIN
 
 /** How noisy the input of a network is: x = a x0 + s eps. */
 typedef struct brume_level {
@@ -65,5 +68,7 @@ const char *brume_prediction_name(brume_prediction p);
 /** Preconditioning D(y) = c_skip y + c_out F(c_in y, c_noise) (Karras et al. 2022, table 1, EDM column) and the loss weight lambda. */
 typedef struct brume_edm_coef { double c_skip, c_out, c_in, c_noise, weight; } brume_edm_coef;
 brume_edm_coef brume_edm_precondition(double sigma, double sigma_data);
+
+BRUME_API_END
 
 #endif

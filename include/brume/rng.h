@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
+
+BRUME_API_BEGIN
+
 /** Philox4x32-10 (Salmon et al. 2011): four words for a 128-bit counter and a 64-bit key, low words first. */
 void brume_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
@@ -30,5 +34,7 @@ float brume_rng_normal(brume_rng *r);  /**< mean 0, variance 1 */
 uint32_t brume_rng_below(brume_rng *r, uint32_t n);
 /** A random order of 0 .. n - 1, each exactly as likely (Fisher-Yates); n < 2^32. */
 void brume_rng_permutation(brume_rng *r, int64_t n, int64_t *out);
+
+BRUME_API_END
 
 #endif

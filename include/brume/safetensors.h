@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef enum brume_st_dtype {
     BRUME_ST_F32 = 0, BRUME_ST_F16, BRUME_ST_BF16, BRUME_ST_F64, BRUME_ST_I64, BRUME_ST_I32, BRUME_ST_I16, BRUME_ST_I8, BRUME_ST_U64, BRUME_ST_U32,
@@ -80,5 +83,7 @@ float brume_f16_to_f32(uint16_t h);
 uint16_t brume_f32_to_f16(float x);
 float brume_bf16_to_f32(uint16_t h);
 uint16_t brume_f32_to_bf16(float x);
+
+BRUME_API_END
 
 #endif

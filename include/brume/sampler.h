@@ -6,10 +6,13 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/process.h"
 #include "brume/schedule.h"
+
+BRUME_API_BEGIN
 
 /**
  * What a sampler asks: a network, or anything else that predicts. Buffers hold f32 (N, ...) of the shape that the sampler was made
@@ -175,5 +178,7 @@ void brume_sampler_get_stats(const brume_sampler *s, brume_sampler_stats *stats)
  * Runs again with other seeds need no new sampler. A status of the denoiser, the classifier or the observer is passed on.
  */
 brume_status brume_sampler_run(brume_sampler *s, const brume_sampler_input *in, brume_buffer *x);
+
+BRUME_API_END
 
 #endif

@@ -9,8 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/json.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 /**
  * What the network predicts of x = a x0 + s eps: eps, x0, v = a eps - s x0 (Salimans & Ho 2022), score = -eps / s (Song et al. 2021),
@@ -174,5 +177,7 @@ brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n
 brume_status brume_schedule_sections(int32_t T, const int32_t *counts, int32_t n_sections, double *t, int32_t *n);
 /** improved-diffusion's "ddimN": the times 0, k, 2 k, ... of the first whole stride k that gives n of them below T; BRUME_E_ARG if none does. */
 brume_status brume_schedule_strided(int32_t T, int32_t n, double *t);
+
+BRUME_API_END
 
 #endif

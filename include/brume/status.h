@@ -3,6 +3,10 @@
 #ifndef BRUME_STATUS_H
 #define BRUME_STATUS_H
 
+#include "brume/api.h"
+
+BRUME_API_BEGIN
+
 typedef enum brume_status {
     BRUME_OK = 0,
     BRUME_E_ARG,         /* an argument or option outside its range */
@@ -24,5 +28,7 @@ const char *brume_status_name(brume_status s);
  * Valid until the next failing call of the same thread.
  */
 const char *brume_error(void);
+
+BRUME_API_END
 
 #endif

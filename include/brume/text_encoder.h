@@ -6,10 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/device.h"
 #include "brume/graph.h"
 #include "brume/lora.h"
 #include "brume/ops.h"
+
+BRUME_API_BEGIN
 
 /** The keys of transformers' CLIPTextConfig, with its defaults. */
 typedef struct brume_text_encoder_config {
@@ -86,5 +89,7 @@ brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config
 brume_status brume_text_run_encode(brume_text_run *r, const int32_t *ids, float *hidden);
 /** Frees; NULL is fine. */
 void brume_text_run_free(brume_text_run *r);
+
+BRUME_API_END
 
 #endif

@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/status.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_tokenizer brume_tokenizer;
 
@@ -65,5 +68,7 @@ brume_status brume_tokenizer_encode(const brume_tokenizer *t, const char *text, 
 brume_status brume_tokenizer_encode_raw(const brume_tokenizer *t, const char *text, int32_t **ids, int64_t *n);
 /** Text of n tokens, with a space after each word but the last; ids outside the vocabulary give nothing. *text is allocated: free() it. */
 brume_status brume_tokenizer_decode(const brume_tokenizer *t, const int32_t *ids, int64_t n, char **text);
+
+BRUME_API_END
 
 #endif

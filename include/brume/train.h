@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/autoencoder.h"
 #include "brume/data.h"
 #include "brume/device.h"
@@ -21,6 +22,8 @@
 #include "brume/text_encoder.h"
 #include "brume/tokenizer.h"
 #include "brume/unet2d.h"
+
+BRUME_API_BEGIN
 
 /** Philox streams used with the seed of a training example; dropout layers count up from the last. */
 enum { BRUME_STREAM_TRAIN_NOISE = 0x200, BRUME_STREAM_TRAIN_TIME = 0x201, BRUME_STREAM_TRAIN_DROP = 0x202, BRUME_STREAM_TRAIN_OFFSET = 0x203,
@@ -275,5 +278,7 @@ typedef struct brume_run_options {
  * message names the first tensor that is not finite.
  */
 brume_status brume_train_run(brume_trainer *t, const brume_train_config *c, const brume_run_options *o);
+
+BRUME_API_END
 
 #endif

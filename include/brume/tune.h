@@ -8,7 +8,10 @@
 #ifndef BRUME_TUNE_H
 #define BRUME_TUNE_H
 
+#include "brume/api.h"
 #include "brume/device.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_tuner brume_tuner;
 
@@ -70,5 +73,7 @@ typedef struct brume_tuning_info {
  * at any time.
  */
 void brume_device_get_tuning(const brume_device *d, brume_tuning_info *info);
+
+BRUME_API_END
 
 #endif

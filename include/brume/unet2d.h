@@ -7,9 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/api.h"
 #include "brume/graph.h"
 #include "brume/lora.h"
 #include "brume/ops.h"
+
+BRUME_API_BEGIN
 
 #define BRUME_UNET2D_MAX_LEVELS 10
 
@@ -182,5 +185,7 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
 brume_status brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c, brume_tensor *slab);
 /** Number of parameters of a model: built on paper, nothing is allocated for them. 0 if the config cannot be built: see brume_error(). */
 int64_t brume_unet2d_param_count(const brume_unet2d_config *c);
+
+BRUME_API_END
 
 #endif

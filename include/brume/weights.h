@@ -3,7 +3,10 @@
 #ifndef BRUME_WEIGHTS_H
 #define BRUME_WEIGHTS_H
 
+#include "brume/api.h"
 #include "brume/safetensors.h"
+
+BRUME_API_BEGIN
 
 typedef struct brume_weights brume_weights;
 
@@ -26,5 +29,7 @@ const brume_st_tensor *brume_weights_find(const brume_weights *w, const char *na
 /** Number of files, and the i-th path. */
 int brume_weights_files(const brume_weights *w);
 const char *brume_weights_file(const brume_weights *w, int i);
+
+BRUME_API_END
 
 #endif

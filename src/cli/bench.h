@@ -55,7 +55,4 @@ const char *bench_op_usage(int i);
 
 void bench_subject_free(struct bench_subject *s);
 
-/* The sub-command "bench ops"; argv[0] is "ops". */
-int bench_ops_command(int argc, char **argv);
-
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "bench.h"
+#include "commands.h"
 #include "device_options.h"
+#include "names.h"
 #include "options.h"
 
 struct ops_args {
@@ -195,7 +197,7 @@ static brume_status bench_ops(const struct ops_args *a, const char *model)
     return st;
 }
 
-int bench_ops_command(int argc, char **argv)
+int cmd_bench_ops(int argc, char **argv)
 {
     static const char *const examples[] = { "brume bench ops examples/unet_mnist.json --batch 64", "brume bench ops examples/unet_cifar10.json --mode infer --json",
                                             "brume bench ops --op conv2d --shape 16x32x32x64,3x3x64x64", NULL };
@@ -207,10 +209,10 @@ int bench_ops_command(int argc, char **argv)
         const size_t used = strlen(what);
         snprintf(what + used, sizeof what - used, "%s %s", i ? ";" : "", bench_op_usage(i));
     }
-    const struct cli_usage u = { "bench ops", "[MODEL|CONFIG.json]", what, examples, 0, 1 };
+    const struct cli_usage u = { "bench ops", "[MODEL|CONFIG.json]", what, examples, 0, 1, NULL };
     struct ops_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 16, .seconds = 5, .mode = BENCH_TRAIN, .op = { .stride = 1, .groups = 32, .heads = 1 } };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
+        OPT_PRESET(&a.preset),
         OPT_STRING("op", &a.op.name, "OP", "one operator instead of a model"),
         OPT_STRING("shape", &a.op.shapes, "S,S", "shapes of its inputs"),
         OPT_INT("stride", &a.op.stride, 1, 64, "N", "of conv2d, which is padded by half its kernel"),

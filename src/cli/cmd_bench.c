@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "device_options.h"
 #include "memory.h"
+#include "names.h"
 #include "options.h"
 #include "report.h"
 
@@ -187,12 +188,11 @@ int cmd_bench(int argc, char **argv)
     static const char *const examples[] = { "brume bench --preset mnist --mode train --batch 64", "brume bench examples/unet_mnist.json --mode infer --batch 1 --json",
                                             "brume bench --preset sd15 --storage f16 --part unet",
                                             "brume bench ops examples/unet_mnist.json  # every operator alone; see brume bench ops --help", NULL };
-    if (argc > 1 && !strcmp(argv[1], "ops")) return bench_ops_command(argc - 1, argv + 1);
     static const char *const modes[] = { "infer", "train", NULL }, *const parts[] = { "all", "unet", "text-encoder", "vae", NULL };
-    const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1 };
+    const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1, NULL };
     struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5, .begin_ms = bench_now_ms() };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
+        OPT_PRESET(&a.preset),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_CHOICE("part", &a.part, parts, "of preset sd15, infer: all, unet, text-encoder, or vae (from latents to images)"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),

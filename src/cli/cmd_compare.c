@@ -8,6 +8,7 @@
 #include "brume/json.h"
 #include "commands.h"
 #include "compare.h"
+#include "names.h"
 
 /* What both sides can say; JSON has no infinity. */
 static void put_number(brume_json_writer *w, const char *key, double x)
@@ -205,11 +206,11 @@ int cmd_compare(int argc, char **argv)
         "Runs the same computation on two devices side by side and judges every node: the network, with --train-step loss, every gradient, optimizer "
         "and averages, and a whole sampling run. A and B: cpu, opencl, opencl:PLATFORM.DEVICE or auto, and behind colons what shall be different: "
         "threads=N, isa=NAME (cpu); kind=cpu|gpu, clblast=on|off, cache=on|off (opencl); variant=NAME (a kernel wherever it fits: any, winograd, ...), "
-        "fusion=off, tuning=off.", examples, 0, 1 };
+        "fusion=off, tuning=off.", examples, 0, 1, NULL };
     const char *sides[2] = { "cpu", "opencl" };
     struct compare_args a = { .batch = 2, .steps = 1, .sample_steps = 3 };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset with fresh weights instead of a model: shapes, mnist, cifar10, ddpm-cifar10"),
+        OPT_NAME("preset", &a.preset, cli_presets(), "NAME", "a preset with fresh weights instead of a model"),
         OPT_STRING("a", &sides[0], "A", "the reference"),
         OPT_STRING("b", &sides[1], "B", "what is compared with it"),
         OPT_CHOICE("mode", &a.mode, modes, "resync: after each node B goes on with A's values, so that each is judged alone; drift: each keeps its own"),

@@ -38,7 +38,7 @@ int cmd_convert(int argc, char **argv)
                                  "Stable Diffusion (all saved as safetensors), as a diffusers folder; with --to sd-single a folder of Stable Diffusion as a single "
                                  "file; with --merge-lora a folder with other weights. A tensor that has no counterpart is refused by name; docs/interchange.md lists "
                                  "what maps to what.",
-                                 examples, 1, 2 };
+                                 examples, 1, 2, NULL };
     brume_convert_options o = { 0 };
     int64_t heads = 0, head_channels = 0, text_heads = 0, image_size = 0, timesteps = 0;
     int dtype = 0, new_order = 0, quiet = 0, to = 0, ema = 0, self_condition = 0;

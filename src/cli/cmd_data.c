@@ -10,6 +10,7 @@
 #include "brume/json.h"
 #include "commands.h"
 #include "data_options.h"
+#include "names.h"
 #include "options.h"
 #include "progress.h"
 
@@ -269,9 +270,9 @@ static int summarise(struct summary *m, const struct data_args *a)
 int cmd_data(int argc, char **argv)
 {
     static const char *const examples[] = { "brume data pictures --contact-sheet sheet.png", "brume data mnist-folder --test --json", NULL };
-    static const struct cli_usage usage = { "data", "WHAT", "Reads a whole data set: a folder of IDX files, CIFAR batches, pictures (PNG, JPEG, GIF, PGM, PPM; with captions and "
+    const struct cli_usage usage = { "data", "WHAT", "Reads a whole data set: a folder of IDX files, CIFAR batches, pictures (PNG, JPEG, GIF, PGM, PPM; with captions and "
                                             "labels) or arrays (.npy, .safetensors), one array, or what brume draws itself. Fails where a file is broken, after naming all of them.",
-                                            examples, 1, 1 };
+                                            examples, 1, 1, cli_data_sets() };
     struct data_args a = { .data = CLI_DATA_DEFAULT, .sheet_images = 64 };
     struct cli_option options[] = {
         OPT_STRING("contact-sheet", &a.sheet, "FILE.png", "draw images from all over the set, as a model would see them"),

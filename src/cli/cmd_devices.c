@@ -74,7 +74,7 @@ static int print_json(const brume_device_info *d, int n, const char *note, const
 int cmd_devices(int argc, char **argv)
 {
     static const char *const examples[] = { "brume devices", "brume devices --json", "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
-    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers.", examples, 0, 0 };
+    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers.", examples, 0, 0, NULL };
     int json = 0;
     struct cli_option options[] = { OPT_FLAG("json", &json, "print JSON"), { 0 } };
     int status = cli_parse(&u, options, argc, argv, NULL, NULL);

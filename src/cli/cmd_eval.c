@@ -5,12 +5,20 @@
 
 #include "commands.h"
 #include "eval.h"
+#include "names.h"
 
 static const struct { const char *name; enum eval_metric metric; } metrics[] = {
     { "vlb", EVAL_VLB }, { "ode-nll", EVAL_ODE }, { "fid", EVAL_FID }, { "kid", EVAL_KID }, { "prdc", EVAL_PRDC }, { "class-accuracy", EVAL_CLASSES },
     { "neighbours", EVAL_NEIGHBOURS },
 };
 enum { METRICS = sizeof metrics / sizeof *metrics };
+
+static const char *const *metric_names(void)
+{
+    static const char *names[METRICS + 1];
+    for (int i = 0; i < METRICS; i++) names[i] = metrics[i].name;
+    return names;
+}
 
 /* "a,b" with names of metrics. */
 static int parse_metrics(const struct cli_usage *u, const char *text, unsigned *out)
@@ -19,8 +27,7 @@ static int parse_metrics(const struct cli_usage *u, const char *text, unsigned *
         const size_t length = strcspn(p, ",");
         int i = 0;
         while (i < METRICS && (strlen(metrics[i].name) != length || strncmp(p, metrics[i].name, length))) i++;
-        if (i == METRICS)
-            return cli_wrong(u, "--metrics: expected vlb, ode-nll, fid, kid, prdc, class-accuracy, neighbours, separated by commas; got '%s'", text);
+        if (i == METRICS) return cli_no_choice(u, "metrics", text, metric_names());
         *out |= metrics[i].metric;
         p += length;
         if (!*p) return CLI_GO_ON;
@@ -62,14 +69,14 @@ int cmd_eval(int argc, char **argv)
     const struct cli_usage u = { "eval", "[MODEL]",
                                  "Measures a model: how probable it finds the pictures of a data set (bits per dimension), or how near the images that it draws are to them "
                                  "(FID, KID, precision and recall, accuracy of a classifier, nearest training images). A run's folder keeps the figures in "
-                                 "training/evaluation.jsonl, and brume report shows them.", examples, 0, 1 };
+                                 "training/evaluation.jsonl, and brume report shows them.", examples, 0, 1, NULL };
     struct eval_args a = { .device = CLI_DEVICE_DEFAULT, .n = 64, .batch = 32, .probes = 1, .tolerance = 1e-5, .conditional = 1, .kid_subsets = 100, .k = 5, .guidance = 1 };
     const char *list = NULL;
     struct cli_option options[] = {
         OPT_GROUP("What to measure"),
-        OPT_STRING("data", &a.data, "D", "shapes, or a folder: see brume train --help; its test part"),
-        OPT_STRING("metrics", &list, "LIST", "with commas: likelihoods vlb (variational bound), ode-nll (probability-flow ODE); of samples fid, kid, prdc (precision, recall, density, "
-                   "coverage), class-accuracy, neighbours; default: vlb for models of discrete time, else ode-nll"),
+        OPT_NAME("data", &a.data, cli_data_sets(), "DATA", "a folder, of which the test part is taken, or built in; see brume train --help"),
+        OPT_NAME("metrics", &list, metric_names(), "NAME,NAME,..", "likelihoods (vlb: variational bound, ode-nll: probability-flow ODE), or figures of samples (prdc: precision, recall, "
+                 "density, coverage); default: vlb for models of discrete time, else ode-nll"),
         OPT_INT("n", &a.n, 0, 1000000000, "N", "pictures; likelihoods: 0: all; samples to draw: 1000 unless given"),
         OPT_FLAG("train", &a.train, "the training part of the data"),
         OPT_INT("seed", &a.seed, 0, 9e15, "N", "of the choice of pictures, the noise, the times, the probes and the samples"),
@@ -90,7 +97,7 @@ int cmd_eval(int argc, char **argv)
                    "default: --classifier"),
         OPT_STRING("classifier", &a.classifier, "MODEL", "class-accuracy: the classifier that judges, at its smallest noise level"),
         OPT_STRING("samples", &a.samples, "FILE", "given samples instead of drawn ones: tensors 'samples' (N, C, H, W) in [-1, 1] and, for class-accuracy, 'labels' (N) of a safetensors file"),
-        OPT_STRING("sampler", &a.sampler, "NAME", "as brume sample; default: what the model's scheduler asks for"),
+        OPT_NAME("sampler", &a.sampler, cli_samplers(), "NAME", "as brume sample; default: what the model's scheduler asks for"),
         OPT_FLOAT("guidance", &a.guidance, -1000, 1000, "S", "classifier-free guidance e_u + S (e_c - e_u); 1: none"),
         OPT_STRING("class", &a.classes, "K", "class numbers separated by commas, drawn in turn; default: all"),
         OPT_STRING("reference", &a.reference, "FILE", "keep the features of the data set in this file; default: in the folder of caches"),

@@ -11,6 +11,7 @@
 #include "brume/json.h"
 #include "brume/weights.h"
 #include "commands.h"
+#include "names.h"
 #include "options.h"
 #include "record.h"
 
@@ -258,7 +259,7 @@ int cmd_info(int argc, char **argv)
 {
     static const char *const examples[] = { "brume info RUN", "brume info model.safetensors --tensors", "brume info samples.png  # how it was drawn",
                                             "brume info shapes       # the built-in data set", NULL };
-    const struct cli_usage u = { "info", "FILE|FOLDER", "Shows what a model folder, a .safetensors file, a .png file or a data set holds.", examples, 1, 1 };
+    const struct cli_usage u = { "info", "FILE|FOLDER", "Shows what a model folder, a .safetensors file, a .png file or a data set holds.", examples, 1, 1, cli_data_sets() };
     int json = 0, told = CLI_GO_ON;
     struct report r = { .status = &told };
     struct cli_option options[] = { OPT_FLAG("tensors", &r.all, "list every tensor"), OPT_FLAG("json", &json, "print JSON"), { 0 } };

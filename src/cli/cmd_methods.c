@@ -256,23 +256,16 @@ static void print_text(const struct table *t)
 int cmd_methods(int argc, char **argv)
 {
     static const char *const examples[] = { "brume methods", "brume methods samplers", "brume methods --markdown > docs/methods.md", NULL };
-    char what[400] = "Lists the methods that brume knows, with their papers and defaults; or one kind of them: ";
-    for (int i = 0; i < N_TABLES; i++) {
-        const size_t used = strlen(what);
-        snprintf(what + used, sizeof what - used, "%s%s", tables[i].name, i < N_TABLES - 1 ? ", " : ".");
-    }
-    const struct cli_usage u = { "methods", "[KIND]", what, examples, 0, 1 };
+    const char *names[N_TABLES + 1] = { NULL };
+    for (int i = 0; i < N_TABLES; i++) names[i] = tables[i].name;
+    const struct cli_usage u = { "methods", "[KIND]", "Lists the methods that brume knows, with their papers and defaults; or one kind of them.", examples, 0, 1, names };
     const char *kind = NULL;
     int n_args = 0, markdown = 0, found = 0;
     struct cli_option options[] = { OPT_FLAG("markdown", &markdown, "print docs/methods.md"), { 0 } };
     const int status = cli_parse(&u, options, argc, argv, &kind, &n_args);
     if (status != CLI_GO_ON) return status;
 
-    const char *names[N_TABLES];
-    for (int i = 0; i < N_TABLES; i++) {
-        names[i] = tables[i].name;
-        found |= n_args == 0 || !strcmp(kind, names[i]);
-    }
+    for (int i = 0; i < N_TABLES; i++) found |= n_args == 0 || !strcmp(kind, names[i]);
     if (!found) {
         const char *near = cli_nearest(kind, names, N_TABLES);
         return near ? cli_wrong(&u, "there are no '%s'; did you mean '%s'?", kind, near) : cli_wrong(&u, "there are no '%s'", kind);

@@ -8,6 +8,7 @@
 #include "device_options.h"
 #include "memory.h"
 #include "model_plan.h"
+#include "names.h"
 #include "options.h"
 #include "report.h"
 
@@ -102,10 +103,10 @@ int cmd_plan(int argc, char **argv)
     static const char *const examples[] = { "brume plan --preset mnist --mode train --batch 64", "brume plan RUN --batch 16 --device opencl", NULL };
     static const char *const modes[] = { "infer", "train", NULL };
     const struct cli_usage u = { "plan", "[MODEL|CONFIG.json]",
-                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1 };
+                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1, NULL };
     struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist, cifar10, ddpm-cifar10, sd15"),
+        OPT_PRESET(&a.preset),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),

@@ -70,7 +70,7 @@ int cmd_report(int argc, char **argv)
 {
     static const char *const examples[] = { "brume report runs/mnist  # runs/mnist/report.html", "brume report runs/mnist --no-pictures --out page.html", NULL };
     static const struct cli_usage usage = { "report", "RUN", "Writes one HTML page about a run of brume train, which needs nothing else to be shown: curves, samples "
-                                            "over time, the forward and the reverse process, evaluations, configuration.", examples, 1, 1 };
+                                            "over time, the forward and the reverse process, evaluations, configuration.", examples, 1, 1, NULL };
     struct report_args a = { .device = CLI_DEVICE_DEFAULT, .pictures = 1, .steps = 50 };
     struct cli_option options[] = {
         OPT_STRING("out", &a.out, "FILE.html", "the page; default: report.html in the run's folder"),

@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "device_options.h"
 #include "model_plan.h"
+#include "names.h"
 #include "options.h"
 
 #define LINE 5.0 /* seconds between two lines of progress where there is no terminal */
@@ -189,10 +190,10 @@ int cmd_tune(int argc, char **argv)
                                  "Times every kernel that could compute a step of a model, with the step's shapes, and keeps the fastest for this device and driver: "
                                  "commands use them from then on, unless --no-tuning. Ctrl-C ends it early and keeps what is known. The steps that take "
                                  "most of the time come first; those that the budget does not reach keep the choice of brume's rules.",
-                                 examples, 0, 1 };
+                                 examples, 0, 1, NULL };
     struct tune_args a = { .device = CLI_DEVICE_DEFAULT, .budget = "60s" };
     struct cli_option options[] = {
-        OPT_STRING("preset", &a.preset, "NAME", "a preset instead of a model: shapes, mnist"),
+        OPT_PRESET(&a.preset),
         OPT_STRING("budget", &a.budget, "TIME", "how long to measure, compilation included: 90s, 2m"),
         OPT_FLAG("train", &a.train, "the steps of training"),
         OPT_FLAG("infer", &a.infer, "the steps of an evaluation, as sampling needs it"),

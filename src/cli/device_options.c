@@ -11,6 +11,7 @@
 #include "brume/tune.h"
 #include "parallel.h"
 
+const char *const cli_device_names[] = { "auto", "cpu", "opencl", NULL };
 const char *const cli_clblasts[] = { "auto", "off", "on", NULL }, *const cli_storages[] = { "f32", "f16", NULL };
 
 #define LINE 5 /* seconds between two lines where there is no terminal */

@@ -11,9 +11,8 @@
 #include <string.h>
 
 #include "brume/status.h"
+#include "help.h"
 
-#define WIDTH 100   /* columns of the help */
-#define COLUMN 28   /* where explanations begin */
 #define LONGEST 40  /* longer names are not compared */
 
 /* Edit distance with transpositions of neighbours (optimal string alignment). */
@@ -95,64 +94,6 @@ int cli_given(const struct cli_option *options, const char *name)
     return 0;
 }
 
-/* Prints text in lines of WIDTH columns, indented from the second on; column is where the cursor stands. */
-static void wrap(const char *text, int column, int indent)
-{
-    while (*text) {
-        const size_t word = strcspn(text, " ");
-        if (column > indent && column + (int)word > WIDTH) {
-            printf("\n%*s", indent, "");
-            column = indent;
-        }
-        printf("%.*s", (int)word, text);
-        column += (int)word;
-        text += word;
-        if (*text == ' ') {
-            if (column < WIDTH) putchar(' ');
-            column++;
-            text++;
-        }
-    }
-    putchar('\n');
-}
-
-static void default_text(const struct cli_option *o, char *text, size_t n)
-{
-    text[0] = 0;
-    if (o->type == CLI_INT) snprintf(text, n, " (default %lld)", (long long)*(int64_t *)o->to);
-    else if (o->type == CLI_FLOAT) snprintf(text, n, " (default %g)", *(double *)o->to);
-    else if (o->type == CLI_FLOATS && ((struct cli_floats *)o->to)->n) snprintf(text, n, " (default %g)", ((struct cli_floats *)o->to)->x[0]);
-    else if (o->type == CLI_STRING && *(const char **)o->to) snprintf(text, n, " (default %s)", *(const char **)o->to);
-    else if (o->type == CLI_CHOICE && *(int *)o->to >= 0) snprintf(text, n, " (default %s)", o->choices[*(int *)o->to]);
-    else if (o->type == CLI_FLAG && *(int *)o->to) snprintf(text, n, " (default; --no-%s turns it off)", o->name);
-}
-
-static void help(const struct cli_usage *u, const struct cli_option *options)
-{
-    printf("Usage: brume %s%s%s [options]\n\n", u->name, *u->arguments ? " " : "", u->arguments);
-    wrap(u->what, 0, 0);
-    if (options->type != CLI_GROUP) printf("\nOptions:\n");
-    for (const struct cli_option *o = options; o->type; o++) {
-        char text[1024], fallback[160];
-        if (o->type == CLI_GROUP) {
-            printf("\n%s:\n", o->help);
-            continue;
-        }
-        int n = printf("  --%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        if (n >= COLUMN) printf("\n"), n = 0;
-        printf("%*s", COLUMN - n, "");
-        default_text(o, fallback, sizeof fallback);
-        int used = snprintf(text, sizeof text, "%s%s", o->help, o->choices ? ":" : "");
-        for (const char *const *c = o->choices; c && *c && used < (int)sizeof text; c++)
-            used += snprintf(text + used, sizeof text - (size_t)used, "%s %s", c == o->choices ? "" : ",", *c);
-        if (used < (int)sizeof text) snprintf(text + used, sizeof text - (size_t)used, "%s", fallback);
-        wrap(text, COLUMN, COLUMN);
-    }
-    printf("  --help%*sthis text\n", COLUMN - 8, "");
-    if (u->examples) printf("\nExamples:\n");
-    for (const char *const *e = u->examples; e && *e; e++) printf("  %s\n", *e);
-}
-
 struct cli_option *cli_find(struct cli_option *o, const char *name, size_t length)
 {
     for (; o->type; o++)
@@ -179,6 +120,17 @@ static int out_of_range(const struct cli_usage *u, const struct cli_option *o, c
     if (o->lo == 0 && o->hi == 0) return cli_wrong(u, "--%s %s: expected %s", o->name, text, kind);
     if (!(o->hi < 9e18)) return cli_wrong(u, "--%s %s: expected %s of at least %.15g", o->name, text, kind, o->lo);
     return cli_wrong(u, "--%s %s: expected %s from %.15g to %.15g", o->name, text, kind, o->lo, o->hi);
+}
+
+int cli_no_choice(const struct cli_usage *u, const char *option, const char *text, const char *const *names)
+{
+    char list[1024] = "";
+    int n = 0;
+    for (int used = 0; names[n]; n++)
+        if (used < (int)sizeof list) used += snprintf(list + used, sizeof list - (size_t)used, "%s%s", n ? ", " : "", names[n]);
+    const char *near = cli_nearest(text, names, n);
+    if (near) return cli_wrong(u, "--%s %s: there is no such choice; did you mean %s?", option, text, near);
+    return cli_wrong(u, "--%s %s: expected one of %s", option, text, list);
 }
 
 int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
@@ -217,14 +169,7 @@ int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
     } else {
         int n = 0;
         while (o->choices[n] && strcmp(o->choices[n], text)) n++;
-        if (!o->choices[n]) {
-            const char *near = cli_nearest(text, o->choices, n);
-            if (near) return cli_wrong(u, "--%s %s: there is no such choice; did you mean %s?", o->name, text, near);
-            char list[512] = "";
-            for (int i = 0, used = 0; i < n && used < (int)sizeof list; i++)
-                used += snprintf(list + used, sizeof list - (size_t)used, "%s%s", i ? ", " : "", o->choices[i]);
-            return cli_wrong(u, "--%s %s: expected one of %s", o->name, text, list);
-        }
+        if (!o->choices[n]) return cli_no_choice(u, o->name, text, o->choices);
         *(int *)o->to = n;
     }
     return CLI_GO_ON;
@@ -253,13 +198,27 @@ static int take(const struct cli_usage *u, struct cli_option *options, int argc,
     return cli_set(u, o, argv[++*i]);
 }
 
+static struct { cli_presenter *present; void *ctx; } show = { cli_help, NULL };
+
+int cli_present(int (*command)(int argc, char **argv), cli_presenter *p, void *ctx)
+{
+    char name[] = "", ask[] = "--help", *args[] = { name, ask, NULL };
+    show.present = p;
+    show.ctx = ctx;
+    const int status = command(2, args);
+    show.present = cli_help;
+    return status;
+}
+
+int cli_explain(int (*command)(int argc, char **argv)) { return cli_present(command, cli_help, NULL); }
+
 int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args)
 {
     int n = 0, only_args = 0;
     /* Help first: it must show the defaults, and is wanted most where something else is wrong. */
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            help(u, options);
+            show.present(show.ctx, u, options);
             return CLI_DONE;
         }
     for (int i = 1; i < argc; i++) {

@@ -25,7 +25,8 @@ struct cli_option {
     const char *value;           /* placeholder in the help: "N", "FILE" */
     const char *help;
     double lo, hi;               /* numbers: range, inclusive; both 0 means any */
-    const char *const *choices;  /* ended by NULL */
+    const char *const *choices;  /* ended by NULL. Of a string: names that the help lists and shells complete, but the command itself looks up:
+                                    it may know others */
     int given;                   /* set by parsing */
 };
 
@@ -42,6 +43,9 @@ struct cli_option {
 #define OPT_LIST(name_, to_, value_, help_) { .name = name_, .type = CLI_LIST, .to = 1 ? (to_) : (struct cli_list *)0, .value = value_, .help = help_ }
 #define OPT_FLOATS(name_, to_, lo_, hi_, value_, help_) \
     { .name = name_, .type = CLI_FLOATS, .to = 1 ? (to_) : (struct cli_floats *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
+/* A string, or several with commas between them, of known names (src/cli/names.h). */
+#define OPT_NAME(name_, to_, names_, value_, help_) \
+    { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_, .choices = names_ }
 #define OPT_CHOICE(name_, to_, choices_, help_) \
     { .name = name_, .type = CLI_CHOICE, .to = 1 ? (to_) : (int *)0, .value = "NAME", .help = help_, .choices = choices_ }
 
@@ -52,6 +56,7 @@ struct cli_usage {
     const char *what;            /* a sentence or more */
     const char *const *examples; /* command lines, each optionally with "  # why"; ended by NULL; may be NULL */
     int min_args, max_args;      /* of those that are no options */
+    const char *const *names;    /* of the first argument: known names, as in cli_option.choices; NULL: files and folders alone */
 };
 
 /*
@@ -69,10 +74,19 @@ int cli_bytes(const char *text, uint64_t *bytes);
 
 /* The option of that name, which need not end with 0; or NULL. */
 struct cli_option *cli_find(struct cli_option *options, const char *name, size_t length);
+/* The message about text, which is none of the names that an option knows. Returns CLI_USAGE. */
+int cli_no_choice(const struct cli_usage *u, const char *option, const char *text, const char *const *names);
 /* Sets what is no flag from a text. Returns CLI_GO_ON, or CLI_USAGE after a message. */
 int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text);
 /* The message about a name that is no option, with the nearest that is; where: the place in a file, or "". Returns CLI_USAGE. */
 int cli_unknown(const struct cli_usage *u, const struct cli_option *options, const char *name, size_t length, const char *where);
+
+/* What is done with the tables of a command that is asked to explain itself (--help). */
+typedef void cli_presenter(void *ctx, const struct cli_usage *u, const struct cli_option *options);
+/* Has a command explain itself by its --help, shown by p. Returns the exit status. */
+int cli_present(int (*command)(int argc, char **argv), cli_presenter *p, void *ctx);
+/* The same as text for a terminal. */
+int cli_explain(int (*command)(int argc, char **argv));
 
 /* 1 if the option was on the command line. */
 int cli_given(const struct cli_option *options, const char *name);

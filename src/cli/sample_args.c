@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "brume/model.h"
+#include "names.h"
 #include "replay.h"
 
 static const char *const variances[] = { "small", "large", "learned-range", "learned", NULL };
@@ -17,6 +18,8 @@ static const char *const off_on[] = { "off", "on", NULL };
 static const char *const spacings[] = { "leading", "linspace", "trailing", NULL };
 static const char *const sigma_grids[] = { "table", "karras", "exponential", "lu", NULL }; /* order of brume_sigmas */
 static const char *const solver_types[] = { "midpoint", "heun", "bh1", "bh2", NULL };      /* order of brume_solver_type */
+static const char *const predictors[] = { "reverse_diffusion", "euler_maruyama", "ancestral", NULL };
+static const char *const correctors[] = { "langevin", "ald", "none", NULL };
 static const char *const final_sigmas[] = { "zero", "sigma-min", NULL };
 
 static const char *const examples[] = {
@@ -29,17 +32,7 @@ static const char *const examples[] = {
     "brume sample runs/moons --n 2000 --out points.svg --trajectories ways.svg --field field.svg --strip-columns 5",
     "brume sample runs/shapes --out other.png --init-image mine.png --strength 0.6  # from a picture",
     "brume sample runs/shapes --out mended.png --init-image mine.png --mask hole.png --sampler repaint", NULL };
-static const struct cli_usage usage = { "sample", "[MODEL]", "Draws images from a model folder (of brume or diffusers).", examples, 0, 1 };
-
-static char samplers[1024]; /* "how to get from noise to image: ddpm, ddim, ..." */
-
-static void list_samplers(void)
-{
-    size_t used = (size_t)snprintf(samplers, sizeof samplers, "how to get from noise to image (brume methods tells of each); default: what the model's "
-                                                              "scheduler asks for:");
-    for (int i = 0; brume_sampler_row(i) && used < sizeof samplers; i++)
-        used += (size_t)snprintf(samplers + used, sizeof samplers - used, "%s %s", i ? "," : "", brume_sampler_row(i)->name);
-}
+static const struct cli_usage usage = { "sample", "[MODEL]", "Draws images from a model folder (of brume or diffusers).", examples, 0, 1, NULL };
 
 /* "a,b,c" as numbers; returns how many, or -1. */
 static int list_of(const char *text, double *out, int room)
@@ -118,7 +111,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_STRING("weights", &a->weights, "VARIANT", "which weights of the folder: fp16, non_ema, ..."),
 
         OPT_GROUP("Sampler"),
-        OPT_STRING("sampler", &a->sampler, "NAME", samplers),
+        OPT_NAME("sampler", &a->sampler, cli_samplers(), "NAME", "how to get from noise to image (brume methods tells of each); default: what the model's scheduler asks for"),
         OPT_STRING("steps", &a->steps_list, "N", "steps; 0: the sampler's default, 50 of text models"),
         OPT_FLOAT("eta", &a->eta, -1, 1, "X", "noise of ddim and of ancestral and SDE solvers: 0 none, 1 full; -1: the sampler's default"),
         OPT_CHOICE("spacing", &a->spacing, spacings, "which times the steps visit; default: the sampler's"),
@@ -139,8 +132,8 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         OPT_FLOAT("churn-noise", &a->s_noise, 0, 10, "X", "scale of that noise, S_noise"),
         OPT_INT("langevin-steps", &a->langevin_steps, 0, 100000, "N", "ald: steps at each noise level; 0: the sampler's"),
         OPT_FLOAT("langevin-step", &a->langevin_step, 0, 1, "X", "ald: step size at the smallest noise level; 0: the sampler's"),
-        OPT_STRING("predictor", &a->predictor, "NAME", "pc: reverse_diffusion, euler_maruyama or ancestral"),
-        OPT_STRING("corrector", &a->corrector, "NAME", "pc: langevin, ald or none"),
+        OPT_NAME("predictor", &a->predictor, predictors, "NAME", "pc; default: the model's"),
+        OPT_NAME("corrector", &a->corrector, correctors, "NAME", "pc; default: the model's"),
         OPT_FLOAT("snr", &a->snr, 0, 10, "X", "pc: signal-to-noise ratio of the corrector; 0: the model's"),
         OPT_INT("correct-steps", &a->correct_steps, -1, 1000, "N", "pc: corrector steps per predictor step; -1: the model's"),
         OPT_FLAG("probability-flow", &a->probability_flow, "pc: follow the ODE instead of the SDE"),
@@ -179,7 +172,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
 
         OPT_STRING("trajectories", &a->trajectories, "FILE", "points of the plane: their ways from noise, as .svg or .png"),
         OPT_STRING("field", &a->field, "FILE", "points of the plane: the score field at --strip-columns noise levels, as .svg or .png"),
-        OPT_STRING("samplers", &a->samplers, "A,B,..", "several samplers for --table"),
+        OPT_NAME("samplers", &a->samplers, cli_samplers(), "NAME,NAME,..", "several samplers for --table"),
         OPT_STRING("table", &a->table, "FILE.html", "samplers (rows) by --steps 5,10,20 (columns): pictures of the same seeds, times, distance to the ODE"),
         OPT_INT("reference-steps", &a->reference_steps, 1, 1000000, "N", "DDIM steps that stand for the exact ODE in such a table"),
 
@@ -193,7 +186,6 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         { 0 } };
     int n = 0;
     *u = &usage;
-    list_samplers();
     if (!(a->options = malloc(sizeof options))) return cli_wrong(&usage, "out of memory");
     memcpy(a->options, options, sizeof options);
     int status = cli_parse(&usage, a->options, argc, argv, folder, &n);

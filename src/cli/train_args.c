@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "names.h"
 #include "options_file.h"
 
 static const char *const tasks[] = { "denoiser", "classifier", "autoencoder", NULL };
@@ -29,34 +30,7 @@ static const char *const examples[] = {
     "brume train --init stable-diffusion-v1-5 --lora 8 --data pictures --cond text --out runs/style  # for brume sample ... --lora runs/style",
     "brume train --data shapes --out runs/v --objective v --schedule cosine --weighting min-snr", NULL };
 static const struct cli_usage usage = { "train", "", "Trains a denoising diffusion model (Ho et al. 2020). --out becomes a model folder that diffusers can "
-                                        "load, with the training state beside it.", examples, 0, 0 };
-
-/* Names of the rows, for the help. */
-static char schedules[1024], objectives[256], weightings[512], samplings[512], lr_schedules[256];
-
-static void add_name(char *text, size_t n, const char *name)
-{
-    const size_t used = strlen(text);
-    if (used < n) snprintf(text + used, n - used, "%s %s", text[used - 1] == ':' ? "" : ",", name);
-}
-
-static void list_rows(void)
-{
-    snprintf(schedules, sizeof schedules, "noise schedule, or process:");
-    for (int i = 0; brume_schedule_row(i); i++) { /* the names that people use come first */
-        const brume_schedule_kind *k = brume_schedule_row(i);
-        add_name(schedules, sizeof schedules, k->alias ? k->alias : k->name);
-    }
-    for (int i = 0; brume_process_preset_row(i); i++) add_name(schedules, sizeof schedules, brume_process_preset_row(i)->name);
-    snprintf(objectives, sizeof objectives, "what the network learns; default: what suits the schedule:");
-    for (int i = 0; brume_objective_row(i); i++) add_name(objectives, sizeof objectives, brume_objective_row(i)->name);
-    snprintf(weightings, sizeof weightings, "weight of the loss at each noise level:");
-    for (int i = 0; brume_weighting_row(i); i++) add_name(weightings, sizeof weightings, brume_weighting_row(i)->name);
-    snprintf(lr_schedules, sizeof lr_schedules, "learning rate after the warm-up; default constant:");
-    for (int i = 0; brume_lr_schedule_row(i); i++) add_name(lr_schedules, sizeof lr_schedules, brume_lr_schedule_row(i)->name);
-    snprintf(samplings, sizeof samplings, "how the times of examples are drawn; default: uniform, edm: lognormal:");
-    for (int i = 0; brume_time_sampling_row(i); i++) add_name(samplings, sizeof samplings, brume_time_sampling_row(i)->name);
-}
+                                        "load, with the training state beside it.", examples, 0, 0, NULL };
 
 static int check(struct train_args *a)
 {
@@ -64,11 +38,11 @@ static int check(struct train_args *a)
     if (!a->out) return cli_wrong(u, "--out is needed: the folder of the run");
     if ((a->preset != NULL) + (a->model != NULL) + (a->init != NULL) > 1) return cli_wrong(u, "give one of --preset, --model and --init");
     if (!brume_schedule_find(a->schedule) && !brume_process_preset_find(a->schedule))
-        return cli_wrong(u, "--schedule: there is no '%s'; %s", a->schedule, schedules);
-    if (a->objective && !brume_objective_find(a->objective)) return cli_wrong(u, "--objective: there is no '%s'; %s", a->objective, objectives);
-    if (!brume_weighting_find(a->weighting)) return cli_wrong(u, "--weighting: there is no '%s'; %s", a->weighting, weightings);
-    if (a->times && !brume_time_sampling_find(a->times)) return cli_wrong(u, "--time-sampling: there is no '%s'; %s", a->times, samplings);
-    if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_wrong(u, "--lr-schedule: there is no '%s'; %s", a->lr_schedule, lr_schedules);
+        return cli_no_choice(u, "schedule", a->schedule, cli_schedules());
+    if (a->objective && !brume_objective_find(a->objective)) return cli_no_choice(u, "objective", a->objective, cli_objectives());
+    if (!brume_weighting_find(a->weighting)) return cli_no_choice(u, "weighting", a->weighting, cli_weightings());
+    if (a->times && !brume_time_sampling_find(a->times)) return cli_no_choice(u, "time-sampling", a->times, cli_time_samplings());
+    if (a->lr_schedule && !brume_lr_schedule_find(a->lr_schedule)) return cli_no_choice(u, "lr-schedule", a->lr_schedule, cli_lr_schedules());
     if (a->limit && !cli_bytes(a->limit, &a->memory_limit)) return cli_wrong(u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a->limit);
     int known = a->ema_write == 0;
     for (int i = 0; i < a->ema.n; i++) {
@@ -177,12 +151,13 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
     struct cli_option options[] = {
         OPT_GROUP("What to learn"),
         OPT_CHOICE("task", &a->task, tasks, "a denoiser, which draws images, a classifier of noisy images, which guides one that draws, or an autoencoder for latent diffusion"),
-        OPT_STRING("data", &a->data, "WHAT", "shapes (built in; with --cond text: shapes-text), or a folder of IDX files (MNIST), CIFAR batches, pictures or arrays (see brume data)"),
+        OPT_NAME("data", &a->data, cli_data_sets(), "DATA", "a folder of IDX files (MNIST), CIFAR batches, pictures or arrays (see brume data); or built in, with --cond text shapes-text"),
         OPT_STRING("out", &a->out, "RUN", "folder of the run"),
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
         OPT_STRING("resume-from", &a->resume_from, "FILE", "begin at the state in that file, such as another run's training/abort.safetensors"),
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
-        OPT_STRING("preset", &a->preset, "NAME", "model and settings: shapes, shapes-text, mnist, points, cifar10, ddpm-cifar10 (of Ho et al. 2020; mirrors pictures, as cifar10 does); default: by the data. docs/performance.md tells how long they take"),
+        OPT_NAME("preset", &a->preset, cli_presets(), "NAME", "model and settings; default: by the data. docs/performance.md tells how long they take; ddpm-cifar10 is that of Ho et al. 2020, "
+                 "and mirrors pictures as cifar10 does"),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder; what its classes or channels do not fit is new, and told"),
         OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),
@@ -199,8 +174,8 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_DATA_TRAINING(&a->data_options),
 
         OPT_GROUP("Noise and objective (images are in [-1, 1]; brume methods tells of each name)"),
-        OPT_STRING("objective", &a->objective, "NAME", objectives),
-        OPT_STRING("schedule", &a->schedule, "NAME", schedules),
+        OPT_NAME("objective", &a->objective, cli_objectives(), "NAME", "what the network learns; default: what suits the schedule"),
+        OPT_NAME("schedule", &a->schedule, cli_schedules(), "NAME", "noise schedule, or process"),
         OPT_INT("timesteps", &a->timesteps, 1, 100000, "T", "steps of the forward process, or levels of a ladder; processes have defaults of their own"),
         OPT_FLOAT("beta-start", &a->beta_start, 1e-12, 0.999, "X", "first beta of linear schedules"),
         OPT_FLOAT("beta-end", &a->beta_end, 1e-12, 0.999, "X", "last beta of linear schedules"),
@@ -210,13 +185,13 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("sigma-min", &a->sigma_min, 0, 1e6, "X", "ncsn, ve, edm: smallest noise level; 0: the schedule's"),
         OPT_FLOAT("sigma-max", &a->sigma_max, 0, 1e6, "X", "ncsn, ve, edm: largest noise level; 0: the schedule's"),
         OPT_FLOAT("sigma-data", &a->sigma_data, 1e-6, 1e6, "X", "edm: standard deviation of the data"),
-        OPT_STRING("weighting", &a->weighting, "NAME", weightings),
+        OPT_NAME("weighting", &a->weighting, cli_weightings(), "NAME", "weight of the loss at each noise level"),
         OPT_FLOAT("snr-gamma", &a->snr_gamma, 1e-6, 1e6, "X", "gamma of min-snr"),
         OPT_FLOAT("p2-gamma", &a->p2_gamma, 0, 100, "X", "gamma of p2"),
         OPT_FLOAT("p2-k", &a->p2_k, 1e-6, 1e6, "X", "k of p2"),
         OPT_CHOICE("variance", &a->variance, variances, "variance of a step: fixed, or learned between the two (Nichol & Dhariwal 2021)"),
         OPT_CHOICE("bound", &a->bound, bounds, "variational bound in the loss: hybrid with a learned variance unless vlb, the bound alone, is asked for"),
-        OPT_STRING("time-sampling", &a->times, "NAME", samplings),
+        OPT_NAME("time-sampling", &a->times, cli_time_samplings(), "NAME", "how the times of examples are drawn; default: uniform, edm: lognormal"),
         OPT_FLOAT("time-mean", &a->time_mean, -100, 100, "X", "mean of logit-normal and lognormal; default: 0 and -1.2"),
         OPT_FLOAT("time-std", &a->time_std, 0, 100, "X", "their standard deviation; 0: 1 and 1.2"),
         OPT_FLOAT("offset-noise", &a->offset_noise, 0, 100, "X", "noise added to whole channels of eps, such as 0.1"),
@@ -243,7 +218,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLOAT("beta2", &a->beta2, 0, 0.9999999, "X", "second moment's decay"),
         OPT_FLOAT("adam-eps", &a->eps, 0, 1, "X", "epsilon of Adam"),
         OPT_INT("warmup", &a->warmup, 0, 1e9, "N", "steps of linear warm-up"),
-        OPT_STRING("lr-schedule", &a->lr_schedule, "NAME", lr_schedules),
+        OPT_NAME("lr-schedule", &a->lr_schedule, cli_lr_schedules(), "NAME", "learning rate after the warm-up; default constant"),
         OPT_FLOAT("lr-end", &a->lr_end, 0, 10, "X", "learning rate of the last step, or the smallest one of inverse-sqrt"),
         OPT_FLOAT("clip", &a->clip, 0, 1e9, "X", "largest norm of the gradient; 0: no clipping"),
         OPT_FLOATS("ema", &a->ema, 0, 1, "X[,X]", "decay of the averaged weights; several, such as 0.999,0.9999: as many averages, the first of which the model folder gets"),
@@ -268,7 +243,6 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_DEVICE(&a->device),
         OPT_FLAG("quiet", &a->quiet, "say nothing but errors"),
         { 0 } };
-    list_rows();
     int status = cli_parse(&usage, options, argc, argv, NULL, NULL);
     if (status == CLI_GO_ON) status = read_files(a, options);
     if (status == CLI_GO_ON) status = write_run(a, options);

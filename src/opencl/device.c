@@ -45,7 +45,7 @@ static const struct brume_backend backend = {
     .exec_free = brume_cl_exec_free,
     .pack = brume_cl_pack,
     .run = brume_cl_run,
-    .kernels = brume_cl_kernels,
+    .kernels = brume_opencl_kernels,
     .measure_peak = brume_cl_measure_peak,
 };
 

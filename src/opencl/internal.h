@@ -114,8 +114,6 @@ struct brume_cl_want { const char *file, *text, *defines, *what; };
 brume_status brume_cl_programs_make(struct brume_cl_device *d, const struct brume_cl_want *wants, int n);
 /** One program, made now if need be; owned by the device. */
 brume_status brume_cl_program_get(struct brume_cl_device *d, const struct brume_cl_want *want, cl_program *out);
-/** A hash of all sources in cl/. */
-uint64_t brume_cl_kernels(void);
 /** Stores the binaries of programs that were compiled. After their first run, for some drivers compile only then what they store. */
 void brume_cl_programs_keep(struct brume_cl_device *d);
 void brume_cl_programs_free(struct brume_cl_device *d);

@@ -19,6 +19,9 @@ brume_status brume_opencl_list(brume_device_info **list, int *n, char note[256])
  */
 brume_status brume_opencl_open(int platform, int device, const brume_device_options *options, struct brume_device **out);
 
+/** A hash of all sources in cl/. */
+uint64_t brume_opencl_kernels(void);
+
 /** See brume_cache_get_info(). */
 void brume_opencl_cache(brume_cache_info *info);
 

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/pool.h"
 #include "opencl/embedded.h"
+#include "opencl/opencl.h"
 
 struct brume_cl_program {
     struct brume_cl_program *next;
@@ -26,7 +27,7 @@ const char *brume_cl_source(const char *file)
     return NULL;
 }
 
-uint64_t brume_cl_kernels(void)
+uint64_t brume_opencl_kernels(void)
 {
     uint64_t h = 0;
     for (const struct brume_cl_file *f = brume_cl_files; f->name; f++) h = h * 1099511628211u ^ brume_fnv1a(f->text, f->length);

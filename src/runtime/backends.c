@@ -45,6 +45,15 @@ void brume_backends_cache(brume_cache_info *info)
 #endif
 }
 
+uint64_t brume_backends_kernels(void)
+{
+#if BRUME_HAVE_OPENCL
+    return brume_opencl_kernels();
+#else
+    return 0;
+#endif
+}
+
 brume_status brume_backends_open(const char *spec, const brume_device_options *options, brume_device **out)
 {
     if (!strcmp(spec, "cpu")) return brume_cpu_open(options, out);

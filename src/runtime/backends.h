@@ -14,6 +14,9 @@ brume_status brume_backends_open(const char *spec, const brume_device_options *o
 /** See brume_cache_get_info(). */
 void brume_backends_cache(brume_cache_info *info);
 
+/** A hash of the sources of all OpenCL kernels; 0 where this build has none. */
+uint64_t brume_backends_kernels(void);
+
 /** 1 if this build has the OpenCL backend. */
 int brume_backends_have_opencl(void);
 
