@@ -13,15 +13,18 @@
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "cannot allocate the merged launches of an OpenCL plan"); }
 
-/* A device that runs functions of the host as well (clEnqueueNativeKernel) is the host's threads, with the host's view of memory. Processors
- * driven as if they were GPUs are not, and compile large kernels slowly. */
+/* A device that runs functions of the host as well (clEnqueueNativeKernel) is the host's threads, with the host's view of memory. One that likes
+ * vectors (else the preferred width is 1) compiles work-items as they are written; compilers that make vectors of work-items instead took minutes
+ * for a kernel of everything, 10 s for its parts. */
 static bool wanted(const struct brume_cl_device *d)
 {
     const char *asked = getenv("BRUME_OPENCL_MERGE");
     cl_device_exec_capabilities can = 0;
-    if (asked && !strcmp(asked, "0")) return false;
-    return d->info.is_cpu_type && !d->info.is_gpu_type && d->base.caps.cpu_type &&
-           !d->cl->GetDeviceInfo(d->id, CL_DEVICE_EXECUTION_CAPABILITIES, sizeof can, &can, NULL) && can & CL_EXEC_NATIVE_KERNEL;
+    cl_uint width = 0;
+    if ((asked && !strcmp(asked, "0")) || !d->info.is_cpu_type || d->info.is_gpu_type || !d->base.caps.cpu_type) return false;
+    if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_EXECUTION_CAPABILITIES, sizeof can, &can, NULL)) return false;
+    if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL)) return false;
+    return can & CL_EXEC_NATIVE_KERNEL && width > 1;
 }
 
 static size_t groups_along(const struct brume_cl_launch *k, int i)

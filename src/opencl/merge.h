@@ -12,8 +12,9 @@
  * when all pieces are done. A part's result has the same order of sums as the launch that it replaces.
  *
  * No group waits for one that has not begun: whatever groups run take all pieces, and wait only for pieces that others are at, which end
- * by themselves. Groups must see each other's results within a launch, which OpenCL promises for no device but processors show: so
- * this is for devices that are the host's own threads. BRUME_OPENCL_MERGE=0 turns it off.
+ * by themselves. Groups must see each other's results within a launch, which OpenCL promises for no device but processors show: so this is
+ * for devices that are the host's own threads, and only where a large kernel compiles in time (see wanted() in merge.c).
+ * BRUME_OPENCL_MERGE=0 turns it off.
  */
 struct brume_cl_merge {
     cl_kernel kernel;
