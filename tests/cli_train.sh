@@ -29,6 +29,11 @@ ok "a preview" test -s a/training/samples/step-00000006.png
 ok "train with previews" "$brume" train $train --out e --steps 6 --sample-every 2
 same a/unet/diffusion_pytorch_model.safetensors e/unet/diffusion_pytorch_model.safetensors
 same a/training/samples/step-00000006.png e/training/samples/step-00000006.png
+# Pictures have the same bits for any number of threads, and once more.
+for threads in 1 2 3 8 8; do
+    ok "draw with $threads threads" "$brume" sample a --sampler dpmpp-2m --steps 4 --n 3 --device cpu --threads $threads --quiet --out "threads-$threads.png"
+    same threads-1.png "threads-$threads.png"
+done
 ok "another preview before" sh -c '! cmp -s e/training/samples/step-00000002.png e/training/samples/step-00000006.png'
 # A folder that a run has is refused while it runs; flock here is that run.
 refused 1 "is in use by" flock a/training/lock "$brume" train $train --out a --steps 9 --resume

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "brume/plan.h"
 #include "graph/op.h"
 #include "graph/tolerance.h"
@@ -296,6 +297,7 @@ static void run_variant(struct job *j, const char *variant, bool poison)
         ok = false;
         snprintf(text, sizeof text, "a second run gives other bytes");
     }
+    if (s == BRUME_OK) j->r->bits = brume_hash_words(j->r->bits, first, bytes);
     result(j, poison ? variant : "(reusing memory)", ok, text);
     brume_plan_free(p);
     free(first);

@@ -59,6 +59,7 @@ struct brume_device;
 struct test_report {
     long passed, failed, left_out;
     int64_t max_values; /* cases with more values in all tensors are left out, 0: none is; for devices that take seconds for a thousand */
+    uint64_t bits;      /* a hash of all results */
     bool quiet;         /* count, but print nothing (self-test) */
 };
 /* Runs every case, variant and refusal of one op on one device. where: how messages name the device. */

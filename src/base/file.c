@@ -95,13 +95,29 @@ done:
     return s;
 }
 
+#ifdef _WIN32
+static int is_slash(char c) { return c == '/' || c == '\\'; }
+static int is_drive(const char *path, size_t n) { return n == 2 && path[1] == ':'; } /* the first n characters: "C:" */
+#else
+static int is_slash(char c) { return c == '/'; }
+static int is_drive(const char *path, size_t n) { return (void)path, (void)n, 0; }
+#endif
+
+char *brume_path_slash(const char *path)
+{
+    const char *found = NULL;
+    for (const char *c = path; *c; c++)
+        if (is_slash(*c)) found = c;
+    return (char *)(uintptr_t)found;
+}
+
 brume_status brume_make_folders(const char *path)
 {
     char *p = strdup(path);
     if (!p) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", path);
     brume_status s = BRUME_OK;
     for (size_t i = 1, n = strlen(p); i <= n && s == BRUME_OK; i++) {
-        if (p[i] != '/' && p[i] != 0) continue;
+        if ((!is_slash(p[i]) && p[i] != 0) || is_drive(p, i)) continue;
         const char keep = p[i];
         p[i] = 0;
         if (mkdir(p, 0777)) {
@@ -117,13 +133,13 @@ brume_status brume_make_folders(const char *path)
 
 char *brume_path_join(const char *a, const char *b)
 {
-    if (!*a || *b == '/') return strdup(b);
+    if (!*a || is_slash(*b) || (*b && is_drive(b, 2))) return strdup(b);
     const size_t na = strlen(a), nb = strlen(b);
     char *p = malloc(na + nb + 2);
     if (!p) return NULL;
     memcpy(p, a, na);
     size_t n = na;
-    if (p[n - 1] != '/') p[n++] = '/';
+    if (!is_slash(p[n - 1])) p[n++] = '/';
     memcpy(p + n, b, nb + 1);
     return p;
 }
@@ -163,7 +179,7 @@ brume_status brume_atomic_open(const char *path, brume_atomic **out)
     a->path = exists ? realpath(path, NULL) : strdup(path);
     a->buffer = malloc(CHUNK);
     if (a->path && (!exists || S_ISREG(st.st_mode))) {
-        const char *slash = strrchr(a->path, '/');
+        const char *slash = brume_path_slash(a->path);
         const int folder = slash ? (int)(slash - a->path) + 1 : 0;
         const size_t n = strlen(a->path) + 64;
         if ((a->temp = malloc(n)))
@@ -223,7 +239,7 @@ brume_status brume_atomic_write(brume_atomic *a, const void *data, size_t bytes)
 /* The name itself must reach the disk too. A file system that cannot flush folders is no reason to fail. */
 static void flush_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = brume_path_slash(path);
     char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     const int fd = folder ? open(folder, O_RDONLY | O_CLOEXEC) : -1;
     if (fd >= 0) {

@@ -25,7 +25,10 @@ brume_status brume_file_replace(const char *fresh, const char *path, const char 
  */
 void brume_remove_unfinished(const char *folder, int depth);
 
-/** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/'. */
+/** The last '/' of a path (on Windows also '\\'), NULL: there is none. */
+char *brume_path_slash(const char *path);
+
+/** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/' or a drive. */
 char *brume_path_join(const char *a, const char *b);
 
 /**

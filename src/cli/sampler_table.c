@@ -2,6 +2,7 @@
  * Samplers side by side, as a self-contained HTML file. */
 #include "sampler_table.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -196,17 +197,20 @@ int sampler_table(struct drawing *d, const struct cli_usage *u, const char *samp
     for (int i = 0; i < t.n_samplers; i++)
         for (int k = 0; k < t.n_steps; k++) /* a sampler that refuses these steps counts as if it took them */
             total += drawing_sampler(d, t.samplers[i]->name, t.steps[k]) == BRUME_OK ? drawing_calls(d) : t.steps[k];
-    char *html = NULL;
-    size_t bytes = 0;
-    t.out = open_memstream(&html, &bytes);
-    if (!t.out) return cli_wrong(u, "out of memory");
+    t.out = tmpfile(); /* the page is put in place when it is complete */
+    if (!t.out) return cli_wrong(u, "cannot make a temporary file: %s", strerror(errno));
     cli_progress_begin(&t.bar, "sampling", 0, total, d->a->quiet);
     brume_status s = fill(&t, reference);
     cli_progress_end(&t.bar);
     free(t.reference);
-    if (fclose(t.out) && s == BRUME_OK) s = BRUME_E_MEMORY;
-    if (s == BRUME_OK) s = brume_file_write(path, html, bytes);
+    const long bytes = ftell(t.out);
+    char *html = s == BRUME_OK && bytes > 0 ? malloc((size_t)bytes) : NULL;
+    rewind(t.out);
+    const bool whole = html && fread(html, 1, (size_t)bytes, t.out) == (size_t)bytes && !ferror(t.out);
+    fclose(t.out);
+    if (s == BRUME_OK && whole) s = brume_file_write(path, html, (size_t)bytes);
     free(html);
+    if (s == BRUME_OK && !whole) return cli_wrong(u, "the page cannot be read back from its temporary file");
     if (s != BRUME_OK) return cli_failed();
     if (!d->a->quiet) fprintf(stderr, "wrote   %s\n", path);
     return CLI_DONE;

@@ -12,6 +12,7 @@
 #endif
 
 #include "base/pool.h"
+#include "base/system.h"
 #include "cpu/fused.h"
 #include "plan/backend.h"
 #include "simd/simd.h"
@@ -39,7 +40,8 @@ struct brume_exec {
     const struct brume_step *steps;
     int n_steps;
     const void **in;       /* pointers of the step at hand */
-    float *scratch;        /* of chains, for every thread */
+    void *scratch_block;   /* what the system gave for it */
+    float *scratch;        /* of chains, for every thread; begins at a page */
     size_t scratch_stride; /* floats */
 };
 
@@ -93,9 +95,8 @@ static void describe(const struct brume_simd *simd, int threads, brume_device_in
     out->is_cpu_type = out->usable = 1;
     out->compute_units = threads;
     out->vector_width = simd->vector_width;
-    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
     const uint64_t group = group_limit();
-    if (pages > 0 && size > 0) out->memory_bytes = (uint64_t)pages * (uint64_t)size;
+    out->memory_bytes = brume_system_memory();
     if (group && group < out->memory_bytes) out->memory_bytes = group;
 }
 
@@ -111,6 +112,9 @@ void brume_cpu_describe(brume_device_info *out)
     describe(brume_simd_choose(NULL), cores > 0 ? (int)cores : 1, out);
 }
 
+/* The first page that begins in a block. */
+static void *page_in(void *block) { return (unsigned char *)block + (PAGE - (uintptr_t)block % PAGE) % PAGE; }
+
 static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out)
 {
     struct cpu_buffer *b = malloc(sizeof *b);
@@ -122,7 +126,7 @@ static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_b
         free(block);
         return brume_fail(BRUME_E_MEMORY, "cpu: cannot allocate %.1f MiB", (double)bytes / 1048576);
     }
-    *b = (struct cpu_buffer){ { d, bytes }, block, block + (PAGE - (uintptr_t)block % PAGE) % PAGE };
+    *b = (struct cpu_buffer){ { d, bytes }, block, page_in(block) };
     *out = &b->base;
     return BRUME_OK;
 }
@@ -199,7 +203,7 @@ static void cpu_exec_free(struct brume_exec *e)
 {
     if (!e) return;
     free(e->in);
-    free(e->scratch);
+    free(e->scratch_block);
     free(e);
 }
 
@@ -231,13 +235,12 @@ static brume_status cpu_prepare(struct brume_device *d, const struct brume_step 
     for (int i = 0; i < n; i++)
         if ((size_t)steps[i].n_in > most) most = (size_t)steps[i].n_in;
     e->in = malloc(most * sizeof *e->in);
-    void *scratch = NULL;
-    if (!e->in || (e->scratch_stride &&
-                   posix_memalign(&scratch, 4096, e->scratch_stride * (size_t)brume_pool_threads(c->pool) * sizeof(float)))) {
+    if (e->scratch_stride) e->scratch_block = malloc(e->scratch_stride * (size_t)brume_pool_threads(c->pool) * sizeof(float) + PAGE);
+    if (!e->in || (e->scratch_stride && !e->scratch_block)) {
         cpu_exec_free(e);
         return brume_fail(BRUME_E_MEMORY, "cpu: out of memory preparing a plan");
     }
-    e->scratch = scratch;
+    if (e->scratch_block) e->scratch = page_in(e->scratch_block);
     *out = e;
     return BRUME_OK;
 }

@@ -184,7 +184,7 @@ static brume_status take_labels(struct arrays *st, brume_dataset *ds, const char
 static char *labels_beside(const char *path)
 {
     char *other = strdup(path);
-    const char *base = strrchr(path, '/');
+    const char *base = brume_path_slash(path);
     char *at = NULL;
     if (!other) return NULL;
     for (char *p = other + (base ? base + 1 - path : 0); (p = strstr(p, "images")); p++) at = p;

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/pool.h"
+#include "base/system.h"
 #include "data/decoded.h"
 #include "data/dataset.h"
 
@@ -43,7 +44,8 @@ static uint64_t key_of(const brume_dataset *ds)
         const char *name = whole ? whole : path;
         h = brume_hash_words(h, name, strlen(name) + 1);
         if (!stat(path, &st)) {
-            const int64_t file[] = { (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, (int64_t)st.st_mtim.tv_nsec };
+            int64_t file[3] = { (int64_t)st.st_size };
+            brume_system_modified(&st, file + 1);
             h = brume_hash_words(h, file, sizeof file);
         }
         free(whole);

@@ -15,11 +15,13 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <utime.h>
 #include <zlib.h>
 
 #include "base/cache_folder.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/system.h"
 
 #define SUFFIX ".clbin"
 #define NAME_BYTES (16 + sizeof SUFFIX)
@@ -92,7 +94,7 @@ void *brume_cl_cache_load(const struct brume_cl_cache *c, const char *key, const
             *binary = (const unsigned char *)data + sizeof h + h.key_bytes;
             *binary_bytes = (size_t)h.binary_bytes;
             *kernels = h.kernels;
-            utimensat(AT_FDCWD, path, NULL, 0); /* the time of last use: which entries go first when room is needed */
+            utime(path, NULL); /* the time of last use: which entries go first when room is needed */
         } else {
             free(data);
             data = NULL;
@@ -119,7 +121,7 @@ void brume_cl_cache_store(const struct brume_cl_cache *c, const char *key, const
     free(path);
 }
 
-struct file { char name[NAME_BYTES]; uint64_t bytes; struct timespec used; };
+struct file { char name[NAME_BYTES]; uint64_t bytes; int64_t used[2]; /* seconds, nanoseconds */ };
 
 static bool is_entry(const char *name) { return strlen(name) == NAME_BYTES - 1 && strspn(name, "0123456789abcdef") == 16 && !strcmp(name + 16, SUFFIX); }
 
@@ -141,11 +143,11 @@ static struct file *list_entries(const char *folder, int *n)
     for (struct dirent *e; (e = readdir(dir));) {
         struct stat st;
         const bool entry = is_entry(e->d_name), unfinished = is_unfinished(e->d_name);
-        if ((!entry && !unfinished) || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) continue;
-        if (unfinished) {
-            if (time(NULL) - st.st_mtime > ABANDONED) unlinkat(dirfd(dir), e->d_name, 0);
-            continue;
-        }
+        char *path = entry || unfinished ? brume_path_join(folder, e->d_name) : NULL;
+        const bool found = path && !lstat(path, &st) && S_ISREG(st.st_mode);
+        if (found && unfinished && time(NULL) - st.st_mtime > ABANDONED) unlink(path);
+        free(path);
+        if (!found || unfinished) continue;
         if (*n == cap) {
             struct file *grown = realloc(files, (size_t)(cap = cap ? 2 * cap : 64) * sizeof *files);
             if (!grown) break;
@@ -154,11 +156,7 @@ static struct file *list_entries(const char *folder, int *n)
         struct file *f = &files[(*n)++];
         snprintf(f->name, sizeof f->name, "%s", e->d_name);
         f->bytes = (uint64_t)st.st_size;
-#ifdef __APPLE__
-        f->used = st.st_mtimespec;
-#else
-        f->used = st.st_mtim;
-#endif
+        brume_system_modified(&st, f->used);
     }
     closedir(dir);
     return files;
@@ -166,8 +164,8 @@ static struct file *list_entries(const char *folder, int *n)
 
 static int by_age(const void *pa, const void *pb)
 {
-    const struct timespec *a = &((const struct file *)pa)->used, *b = &((const struct file *)pb)->used;
-    return a->tv_sec != b->tv_sec ? (a->tv_sec > b->tv_sec) - (a->tv_sec < b->tv_sec) : (a->tv_nsec > b->tv_nsec) - (a->tv_nsec < b->tv_nsec);
+    const int64_t *a = ((const struct file *)pa)->used, *b = ((const struct file *)pb)->used;
+    return a[0] != b[0] ? (a[0] > b[0]) - (a[0] < b[0]) : (a[1] > b[1]) - (a[1] < b[1]);
 }
 
 void brume_cl_cache_trim(const struct brume_cl_cache *c)

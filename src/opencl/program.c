@@ -189,13 +189,15 @@ static void run_job(void *ctx, int64_t task, int thread)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* A compiler works in one thread; most drivers let several of them work at once. */
+/* A compiler works in one thread; most drivers let several of them work at once. Not those of one processor: where a user gave a driver one core, its compiler
+ * shall not take more, and simulators that count as one processor (Oclgrind) crash when two programs are built side by side. */
 static void run_jobs(struct brume_cl_device *d, struct job *jobs, int n)
 {
     struct batch b = { .d = d, .jobs = jobs, .n = n };
     brume_pool *pool = NULL;
     pthread_mutex_init(&b.lock, NULL);
-    if (n > 1 && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL; /* then one after the other */
+    const bool alone = d->info.is_cpu_type && d->info.compute_units == 1;
+    if (n > 1 && !alone && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL; /* then one after the other */
     brume_pool_run(pool, n, run_job, &b);
     brume_pool_free(pool);
     pthread_mutex_destroy(&b.lock);

@@ -179,7 +179,7 @@ brume_status brume_tuning_save(struct brume_device *d)
     brume_status s = all && folder ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
     brume_tuning_identify(d, &id);
     if (s == BRUME_OK) {
-        *strrchr(folder, '/') = 0;
+        *brume_path_slash(folder) = 0;
         s = brume_make_folders(folder);
     }
     if (s == BRUME_OK && brume_is_file(t->path) && brume_tuning_read(all, t->path, &id) == BRUME_E_MEMORY) s = BRUME_E_MEMORY;

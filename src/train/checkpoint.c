@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/file.h"
 #include "brume/model.h"
 #include "train/state.h"
 
@@ -166,7 +167,7 @@ brume_status brume_trainer_resume_file(brume_trainer *t, const char *path)
     const struct brume_state x = state_of(t, objective);
     snprintf(folder, sizeof folder, "%s", path);
     for (int i = 0; i < 2; i++) { /* RUN/training/FILE */
-        char *slash = strrchr(folder, '/');
+        char *slash = brume_path_slash(folder);
         if (slash) *slash = 0;
         else snprintf(folder, sizeof folder, strcmp(folder, ".") ? "." : "..");
     }
