@@ -6,8 +6,8 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "base/cores.h"
 #include "base/fail.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -77,15 +77,7 @@ brume_status brume_pool_new(int threads, brume_pool **out)
 {
     *out = NULL;
     if (threads < 0 || threads > 1024) return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) to 1024, got %d", threads);
-    if (threads == 0) {
-#ifdef CPU_COUNT
-        cpu_set_t set;
-        if (!sched_getaffinity(0, sizeof set, &set)) threads = CPU_COUNT(&set);
-#endif
-        if (threads == 0) threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
-        if (threads < 1) threads = 1;
-        if (threads > 1024) threads = 1024;
-    }
+    if (threads == 0) threads = brume_cores();
     brume_pool *p = calloc(1, sizeof *p);
     struct worker *w = calloc((size_t)threads, sizeof *w);
     if (!p || !w) {

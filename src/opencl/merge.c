@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "opencl/merge_source.h"
 
 #define LEAST 16      /* launches that are worth a program of their own */
@@ -178,7 +179,8 @@ static brume_status make(struct brume_cl_device *d, struct brume_cl_merge *m, co
     struct table t = { 0 };
     bool fits = false;
     char *source = NULL;
-    m->groups = (size_t)units;
+    /* The device is this process's threads: where fewer of them can run at once, groups would wait for one that waits for its turn. */
+    m->groups = (size_t)(brume_cores() < units ? brume_cores() : units);
     m->slot = calloc(MOST_SLOTS, sizeof *m->slot);
     brume_status s = m->slot ? brume_cl_routines_of(p, m->parts, &r) : no_memory();
     if (!s) s = make_table(m, p, r.of_part, units, &t, &fits);
