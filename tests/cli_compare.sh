@@ -36,6 +36,8 @@ expect 0 "conv2d                 " "$tiny" --a cpu:threads=1 --b cpu:threads=2 -
 "$brume" compare "$tiny" --a cpu:threads=1 --b cpu:threads=3 --train-step --json >"$dir/json"
 if [ $? -eq 0 ] && ! grep '"share"' "$dir/json" | grep -qv '"share": 0.0,'; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: threads change bits"; fi
 
+expect 0 "upsample_nearest_grad" ops $two --html "$dir/page.html"
+if grep -q "<svg" "$dir/page.html" && grep -q "<title>1: silu" "$dir/page.html" && ! grep -q "https\?:" "$dir/page.html"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: the page"; fi
 expect 2 "expected cpu, opencl" "$tiny" --b gpux
 expect 2 "as in cpu:threads=3" "$tiny" --a cpu:thread=3 --b cpu
 expect 2 "threads=1 to threads=1024" "$tiny" --a cpu:threads=0 --b cpu

@@ -87,6 +87,9 @@ typedef struct brume_compare_kind {
 /** One entry per kind, by name; *out is freed by the caller with free(). */
 brume_status brume_compare_kinds(const brume_device *d, brume_compare_kind **out, int *n);
 
+/** Writes one self-contained HTML file: the error along the network, the worst nodes, a table by kind. title: any text. */
+brume_status brume_compare_write_page(const brume_device *d, const char *title, const char *path);
+
 BRUME_API_END
 
 #endif

@@ -176,7 +176,7 @@ static int compare(const struct compare_args *a, const char *what)
     const brume_compare_options o = { .mode = (brume_compare_mode)a->mode, .variant = { a->side[0].variant, a->side[1].variant },
                                       .no_fusion = { a->side[0].no_fusion, a->side[1].no_fusion } };
     if (s == BRUME_OK) s = brume_compare_open(side[0], side[1], &o, &d);
-    if (s == BRUME_OK) s = compare_model(d, a, what);
+    if (s == BRUME_OK) s = what && !strcmp(what, "ops") ? compare_ops(d, a) : compare_model(d, a, what);
     /* What a wrong kernel made may stop a computation: then it is what went wrong before that counts. */
     const bool found = d && brume_compare_first(d);
     if (s != BRUME_OK && found) fprintf(stderr, "brume: it ended early: %s\n", brume_error());
@@ -185,6 +185,11 @@ static int compare(const struct compare_args *a, const char *what)
         brume_compare_get_summary(d, &sum);
         if (a->json) s = print_json(d, side, a, kinds, n_kinds);
         else print_text(d, side, a, kinds, n_kinds);
+    }
+    if (s == BRUME_OK && a->html) {
+        char title[256];
+        snprintf(title, sizeof title, "%.100s: %.60s beside %.60s", what ? what : a->preset, a->side[0].text, a->side[1].text);
+        s = brume_compare_write_page(d, title, a->html);
     }
     const int status = s != BRUME_OK ? cli_failed() : sum.failed ? CLI_FAILED : CLI_DONE;
     free(kinds);
@@ -199,12 +204,13 @@ int cmd_compare(int argc, char **argv)
         "brume compare --preset mnist --a cpu --b opencl --train-step",
         "brume compare RUN --a cpu:isa=generic --b cpu:threads=3  # another instruction set, other threads",
         "brume compare RUN --b opencl:0.0:kind=gpu --mode drift --train-step --steps 5  # kernels made for GPUs; let roundings add up",
+        "brume compare ops --a cpu --b opencl  # every operator and gradient, on small shapes",
         "brume compare RUN --b opencl:variant=any --json  # the plainest kernels, for scripts: exit status 0 equal, 1 not, 2 wrong usage",
         NULL };
     static const char *const modes[] = { "resync", "drift", NULL }, *const storages[] = { "f32", "f16", NULL };
-    const struct cli_usage u = { "compare", "[MODEL|CONFIG.json]",
+    const struct cli_usage u = { "compare", "[MODEL|CONFIG.json|ops]",
         "Runs the same computation on two devices side by side and judges every node: the network, with --train-step loss, every gradient, optimizer "
-        "and averages, and a whole sampling run. A and B: cpu, opencl, opencl:PLATFORM.DEVICE or auto, and behind colons what shall be different: "
+        "and averages, and a whole sampling run; or, with ops in place of a model, every operator there is and its gradient. A and B: cpu, opencl, opencl:PLATFORM.DEVICE or auto, and behind colons what shall be different: "
         "threads=N, isa=NAME (cpu); kind=cpu|gpu, clblast=on|off, cache=on|off (opencl); variant=NAME (a kernel wherever it fits: any, winograd, ...), "
         "fusion=off, tuning=off.", examples, 0, 1, NULL };
     const char *sides[2] = { "cpu", "opencl" };
@@ -221,6 +227,7 @@ int cmd_compare(int argc, char **argv)
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_CHOICE("storage", &a.storage, storages, "what waits in memory, on both sides: f32, or f16 rounded to 11 bits"),
         OPT_INT("seed", &a.seed, 0, 9e15, "N", "seed of noise, and of weights where there are none"),
+        OPT_STRING("html", &a.html, "FILE.html", "write a page with a picture of the error along the network"),
         OPT_FLAG("json", &a.json, "print JSON, with every node"),
         OPT_FLAG("quiet", &a.quiet, "no messages"),
         { 0 } };

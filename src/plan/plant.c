@@ -145,14 +145,29 @@ static brume_status run_spoiled(struct brume_plan *p, const struct plant *f, int
     return unwritten ? b->write(p->buffers[at.slot], end, last, size) : spoil(p, f, v, at);
 }
 
+/* Step i, spoiled by the first of the list that names its kernel. */
+static brume_status run_one(struct brume_plan *p, const char *list, int i)
+{
+    for (const char *at = list; *at;) {
+        char text[160];
+        struct plant f;
+        const size_t n = strcspn(at, ",");
+        if (n >= sizeof text) return misread(list);
+        memcpy(text, at, n);
+        text[n] = 0;
+        const brume_status s = parse(text, &f);
+        if (s != BRUME_OK) return s;
+        if (hits(p, &f, &p->steps[i])) return run_spoiled(p, &f, i);
+        at += n + (at[n] == ',');
+    }
+    return p->device->backend->run(p->exec, p->buffers, i, i + 1);
+}
+
 brume_status brume_plant_run(struct brume_plan *p, int from, int to)
 {
-    const struct brume_backend *b = p->device->backend;
-    const char *text = getenv("BRUME_PLANT");
-    struct plant f;
-    if (!text || !*text) return b->run(p->exec, p->buffers, from, to);
-    brume_status s = parse(text, &f);
-    for (int i = from; s == BRUME_OK && i < to; i++)
-        s = hits(p, &f, &p->steps[i]) ? run_spoiled(p, &f, i) : b->run(p->exec, p->buffers, i, i + 1);
+    const char *list = getenv("BRUME_PLANT");
+    brume_status s = BRUME_OK;
+    if (!list || !*list) return p->device->backend->run(p->exec, p->buffers, from, to);
+    for (int i = from; s == BRUME_OK && i < to; i++) s = run_one(p, list, i);
     return s;
 }

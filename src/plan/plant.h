@@ -14,7 +14,7 @@
  *   @WHERE    only on this backend (cpu, opencl), or on side a or b of two devices that are compared
  *   :KIND     off (one value off by 1%, the default), sign, zero, nan, inf, scale (all values off by 1%), next (one value taken from its
  *             neighbour), unwritten (the last value is not written). "One value" is the one of largest magnitude.
- * BRUME_E_ARG for a text of another form.
+ * Several are parted by commas. BRUME_E_ARG for a text of another form.
  */
 brume_status brume_plant_run(struct brume_plan *p, int from, int to);
 
