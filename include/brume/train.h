@@ -147,6 +147,13 @@ int64_t brume_trainer_param_count(const brume_trainer *t);
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host);
 /** Memory and work of the plan. */
 void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s);
+/** A part of the gradient that ranks sum by itself, and when it is complete: seconds from the beginning of loss and gradient of a share. */
+typedef struct brume_train_bucket { int64_t bytes; double ready; } brume_train_bucket;
+/**
+ * Measures them on a trainer with micro-batches (which stand for the shares of ranks) that has made a step; the next one is as if it had not happened.
+ * buckets: room for n; *count: those that there are; *gradient: seconds of loss and gradient of one micro-batch. BRUME_E_ARG: no micro-batches.
+ */
+brume_status brume_trainer_time_buckets(brume_trainer *t, brume_train_bucket *buckets, int n, int *count, double *gradient);
 /** The plan of a step (with micro-batches: of the gradient of one), for profiles; owned by t. Its inputs are those of the last step. */
 brume_plan *brume_trainer_plan(brume_trainer *t);
 
@@ -181,6 +188,7 @@ typedef struct brume_preset {
     int32_t size, channels;         /**< of "shapes"; of files: as they are */
     void (*fill_parts)(brume_text_encoder_config *text, brume_autoencoder_config *vae); /**< what a pipeline has beside the network; NULL: nothing */
     int flip;            /**< 1: pictures are mirrored by chance, see brume_dataset_options.flip */
+    const char *expect;  /**< how long all its steps take, on two cores unless said otherwise, and what comes out; docs/performance.md has the figures */
 } brume_preset;
 const brume_preset *brume_preset_row(int i);
 const brume_preset *brume_preset_find(const char *name);

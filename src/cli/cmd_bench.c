@@ -17,7 +17,7 @@ struct bench_args {
     const char *preset;
     int64_t batch, micro_batch, size, repeat, seed;
     double seconds;
-    int mode, part, recompute, storage, json, quiet;
+    int mode, part, recompute, storage, json, quiet, buckets;
     const char *limit;
     uint64_t memory_limit;
     double begin_ms;     /* when the program began */
@@ -29,7 +29,7 @@ struct startup { double first_ms, ms; int compiled, cached; };
 enum part { PART_ALL, PART_UNET, PART_TEXT_ENCODER, PART_VAE };
 
 /* What measuring one part gave. */
-struct result { brume_plan_stats stats; struct bench_times times; struct startup first; double peak; char kernels[2048], note[256]; };
+struct result { brume_plan_stats stats; struct bench_times times; struct startup first; double peak; char kernels[2048], note[256]; double gradient_ms; char buckets[1 << 15]; };
 
 /* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs). Runs before that do not count: two, or a long one. */
 static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t, struct startup *first)
@@ -82,6 +82,32 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
     free(kinds);
 }
 
+enum { MOST_BUCKETS = 1024 };
+
+/* "1048576:12.3 ...": of each part of the gradient its bytes and the milliseconds after which it is complete. The median of some runs. */
+static brume_status time_buckets(struct bench_subject *s, struct result *r)
+{
+    enum { RUNS = 5 };
+    brume_train_bucket *const b = malloc(RUNS * MOST_BUCKETS * sizeof *b);
+    double whole[RUNS];
+    int n = 0;
+    brume_status st = b ? BRUME_OK : BRUME_E_MEMORY;
+    for (int k = 0; k < RUNS && st == BRUME_OK; k++) st = brume_trainer_time_buckets(s->trainer, b + k * MOST_BUCKETS, MOST_BUCKETS, &n, &whole[k]);
+    for (int i = 0; st == BRUME_OK && i <= n && i <= MOST_BUCKETS; i++) { /* the last one is the whole gradient */
+        struct bench_times t = { 0 };
+        const bool all = i == n || i == MOST_BUCKETS;
+        for (int k = 0; k < RUNS && st == BRUME_OK; k++) st = bench_add(&t, 1e3 * (all ? whole[k] : b[k * MOST_BUCKETS + i].ready));
+        bench_sort(&t);
+        const size_t used = strlen(r->buckets);
+        if (st == BRUME_OK && all) r->gradient_ms = bench_median(&t);
+        else if (st == BRUME_OK) snprintf(r->buckets + used, sizeof r->buckets - used, "%s%lld:%.4g", i ? " " : "", (long long)b[i].bytes, bench_median(&t));
+        free(t.ms);
+        if (all) break;
+    }
+    free(b);
+    return st;
+}
+
 /* Measures and frees the subject. opened: how opening it went. */
 static brume_status measure_part(const struct bench_args *a, struct bench_subject *s, brume_status opened, struct result *r)
 {
@@ -89,6 +115,7 @@ static brume_status measure_part(const struct bench_args *a, struct bench_subjec
     if (st == BRUME_OK) st = measure(a, s, &r->times, &r->first);
     r->stats = s->stats;
     r->peak = cli_peak();
+    if (st == BRUME_OK && a->buckets) st = time_buckets(s, r);
     if (st == BRUME_OK && s->plan) kernels_text(s->plan, r->kernels, sizeof r->kernels);
     if (st == BRUME_OK && s->coder) snprintf(r->note, sizeof r->note, "%s", brume_latent_coder_note(s->coder));
     bench_subject_free(s);
@@ -114,6 +141,9 @@ static void report_unet(const struct bench_args *a, const struct result *p, stru
     cli_report_float(r, "peak_mib", "largest memory of the process", p->peak / 1048576, "MiB");
     cli_report_int(r, "tuned", "launches by tuned kernels", p->stats.tuned);
     cli_report_text(r, "kernels", "kernels chosen (*: by tuning)", p->kernels);
+    if (!a->buckets) return;
+    cli_report_float(r, "gradient_ms", "loss and gradient of a micro-batch", p->gradient_ms, "ms");
+    cli_report_text(r, "buckets", "parts of the gradient, bytes:ms when complete", p->buckets);
 }
 
 /* key and what begin the names of the values. */
@@ -199,6 +229,7 @@ int cmd_bench(int argc, char **argv)
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
         OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
+        OPT_FLAG("buckets", &a.buckets, "train with --micro-batch, which stands for the share of a rank: when parts of the gradient can be sent; for scripts/scaling.py"),
         OPT_STRING("memory-limit", &a.limit, "BYTES", "of decoding's activations, as 300M or 1G: beyond, it goes in tiles; default: no limit"),
         OPT_INT("repeat", &a.repeat, 0, 1000000, "N", "runs to measure; 0: as many as fit in --seconds, at least 3"),
         OPT_FLOAT("seconds", &a.seconds, 0.01, 3600, "S", "how long to measure"),
@@ -215,5 +246,6 @@ int cmd_bench(int argc, char **argv)
     const brume_preset *const preset = a.preset ? brume_preset_find(a.preset) : NULL;
     if ((a.part > PART_UNET || a.limit) && (a.mode || !preset || !preset->fill_parts))
         return cli_wrong(&u, "--part and --memory-limit are for --mode infer and a preset with more than a U-Net: sd15");
+    if (a.buckets && (!a.mode || a.micro_batch < 1 || a.micro_batch >= a.batch)) return cli_wrong(&u, "--buckets needs --mode train and a --micro-batch below --batch");
     return bench(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

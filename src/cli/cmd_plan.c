@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * brume plan: what a model takes on a device, before anything runs. */
+#include <math.h>
 #include <stdio.h>
 
 #include "brume/plan.h"
@@ -15,7 +16,7 @@
 struct plan_args {
     struct cli_device device;
     const char *preset;
-    int64_t batch, micro_batch, size;
+    int64_t batch, micro_batch, size, pictures;
     int mode, recompute, storage, json, steps, quiet;
     const char *limit;
     uint64_t memory_limit;
@@ -34,6 +35,14 @@ static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, 
     const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
     if (!d->is_cpu_type) return host + copy;
     return host + device + (run > copy ? run : copy);
+}
+
+/* Pictures of a folder that a run keeps on the host. */
+static double kept_bytes(const struct plan_args *a, const brume_train_config *c)
+{
+    const double limit = 256 * 1048576.0, one = 4.0 * c->unet.sample_size[0] * c->unet.sample_size[1] * c->unet.in_channels;
+    const double room = one > 0 ? floor(limit / one) : 0;
+    return a->mode ? one * ((double)a->pictures < room ? (double)a->pictures : room) : 0;
 }
 
 static double device_bytes(const brume_plan_stats *s) { return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes); }
@@ -59,7 +68,8 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     cli_report_float(&r, "packed_mib", "packed weights", (double)s->packed_bytes / mib, "MiB");
     cli_report_float(&r, "total_mib", "all of it on the device", device_bytes(s) / mib, "MiB");
     cli_report_float(&r, "base_mib", "program, libraries and driver", base / mib, "MiB");
-    cli_report_float(&r, "peak_mib", "largest memory of the process", peak_bytes(s, info, base, copy) / mib, "MiB");
+    if (a->pictures) cli_report_float(&r, "pictures_mib", "pictures that are kept", kept_bytes(a, c) / mib, "MiB");
+    cli_report_float(&r, "peak_mib", "largest memory of the process", (peak_bytes(s, info, base, copy) + kept_bytes(a, c)) / mib, "MiB");
     cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
     if (info->max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
     cli_report_int(&r, "fits", "it fits (1: yes)", *advice == 0);
@@ -113,6 +123,7 @@ int cmd_plan(int argc, char **argv)
         OPT_STRING("memory-limit", &a.limit, "BYTES", "train: what would fit into so much memory, as 800M or 2G; default: what the device has"),
         OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
+        OPT_INT("pictures", &a.pictures, 0, 1e9, "N", "train: of so many pictures in a folder, which a run keeps in memory once they are read, up to 256 MiB (see --data-cache of brume train)"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
         OPT_DEVICE(&a.device),

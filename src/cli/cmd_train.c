@@ -270,12 +270,10 @@ int cmd_train(int argc, char **argv)
     struct train_args a;
     int status = train_args_parse(argc, argv, &a);
     if (!cli_parallel_first()) a.quiet = 1;
-    if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER && cli_parallel()) {
-        fprintf(stderr, "brume train: --task autoencoder runs in one process, not under mpirun\n");
-        status = CLI_USAGE;
-    } else if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER) {
+    if (status == CLI_GO_ON && a.task == TRAIN_AUTOENCODER) {
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
+        if (cli_parallel()) signal(SIGUSR1, on_interrupt);
         status = train_autoencoder(&a, &interrupted);
     } else if (status == CLI_GO_ON) {
         status = train_denoiser(&a);

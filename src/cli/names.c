@@ -3,6 +3,8 @@
 #include "names.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "brume/data.h"
 #include "brume/objective.h"
@@ -41,6 +43,18 @@ const char *const *cli_presets(void)
     for (int i = 0; brume_preset_row(i) && n < MOST; i++)
         if (!brume_preset_row(i)->fill_parts) names[n++] = brume_preset_row(i)->name;
     return names;
+}
+
+const char *cli_presets_help(void)
+{
+    static char text[1024];
+    snprintf(text, sizeof text, "model and settings; default: by the data. On two cores a whole run takes, and gives:");
+    for (int i = 0; brume_preset_row(i); i++) {
+        const brume_preset *p = brume_preset_row(i);
+        const size_t used = strlen(text);
+        if (p->expect) snprintf(text + used, sizeof text - used, "%s %s (%s)", i ? ";" : "", p->name, p->expect);
+    }
+    return text;
 }
 
 const char *const *cli_data_sets(void)

@@ -10,6 +10,7 @@ const char *const *cli_weightings(void);
 const char *const *cli_time_samplings(void);
 const char *const *cli_lr_schedules(void);
 const char *const *cli_presets(void);   /* those that can be trained */
+const char *cli_presets_help(void);     /* for their option: how long they take, and what comes out */
 const char *const *cli_all_presets(void);
 const char *const *cli_data_sets(void); /* built in */
 

@@ -156,8 +156,7 @@ int train_args_parse(int argc, char **argv, struct train_args *a)
         OPT_FLAG("resume", &a->resume, "go on from the checkpoint in --out, with the options that the run was begun with"),
         OPT_STRING("resume-from", &a->resume_from, "FILE", "begin at the state in that file, such as another run's training/abort.safetensors"),
         OPT_STRING("config", &a->config, "FILE", "options from a JSON file such as a run's training/run.json; the command line goes before it"),
-        OPT_NAME("preset", &a->preset, cli_presets(), "NAME", "model and settings; default: by the data. docs/performance.md tells how long they take; ddpm-cifar10 is that of Ho et al. 2020, "
-                 "and mirrors pictures as cifar10 does"),
+        OPT_NAME("preset", &a->preset, cli_presets(), "NAME", cli_presets_help()),
         OPT_STRING("model", &a->model, "FILE", "config.json of a UNet2DModel instead of a preset"),
         OPT_STRING("init", &a->init, "MODEL", "start from weights, config and noise schedule of a model folder; what its classes or channels do not fit is new, and told"),
         OPT_CHOICE("cond", &a->cond, conds, "condition on the class, or on captions; auto: on the class where the data has some, on captions with shapes-text"),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "brume/autoencoder_train.h"
+#include "parallel.h"
 #include "progress.h"
 
 /* Small enough to be trained on a processor: latents of a quarter of the height and width. */
@@ -95,6 +96,7 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     c.clip = a->clip;
     c.ema_decay = a->ema.x[0];
     c.seed = (uint64_t)a->seed;
+    c.parallel = cli_parallel();
     cli_data_apply(&a->data_options, a->size, a->channels, &options);
     brume_status s = brume_dataset_open(a->data, &options, &data);
     if (s == BRUME_OK && !a->quiet) cli_data_tell(data);
@@ -119,6 +121,6 @@ int train_autoencoder(const struct train_args *a, const volatile sig_atomic_t *s
     const brume_status s = train(a, stop);
     if (s == BRUME_OK) return CLI_DONE;
     if (s != BRUME_E_STOPPED) return cli_failed();
-    fprintf(stderr, "%s\n", brume_error());
+    if (cli_parallel_first()) fprintf(stderr, "%s\n", brume_error());
     return *stop ? CLI_FAILED : CLI_DONE; /* --minutes is an end, Ctrl-C falls short */
 }

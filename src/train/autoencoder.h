@@ -16,7 +16,10 @@ struct brume_autoencoder_trainer {
     brume_graph *graph;
     brume_plan *plan;
     brume_tensor x, eps, slab, loss, reconstruction, kl;
-    struct brume_update update;
+    brume_tensor keep, share, grad;         /* with several ranks: inputs of the sum of gradients, and that */
+    struct brume_update update;             /* with several ranks a plan of its own */
+    struct brume_ranks ranks;
+    int32_t part;                           /* images of a step that this rank takes */
     int64_t done, n_params, latent, image;  /* values of a latent and of an image */
     float *images, *noise;
     struct brume_resumed resumed;

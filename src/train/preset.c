@@ -133,13 +133,19 @@ static void fill_sd15_parts(brume_text_encoder_config *text, brume_autoencoder_c
 }
 
 static const brume_preset rows[] = {
-    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL, 0 },
-    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL, 0 },
-    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL, 0 },
-    { "cifar10", "FOLDER", "photographs of 32x32 pixels (CIFAR-10), 10 classes: a small network", fill_cifar10, 32, 3, NULL, 1 },
-    { "ddpm-cifar10", "FOLDER", "the same by network and settings of Ho et al. 2020, appendix B (with --cond none)", fill_ddpm_cifar10, 32, 3, NULL, 1 },
-    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL, 0 },
-    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts, 0 },
+    { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL, 0,
+      "20 min, clean shapes in clean colours" },
+    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL, 0,
+      "23 min, colour and shape as the caption says in 97 of 100" },
+    { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL, 0,
+      "3 h, legible digits of the class asked for; the first after 6 min" },
+    { "cifar10", "FOLDER", "photographs of 32x32 pixels (CIFAR-10), 10 classes: a small network", fill_cifar10, 32, 3, NULL, 1,
+      "estimated: 8 days, on a GPU of 10 TFLOP/s 35 min; blurred photographs" },
+    { "ddpm-cifar10", "FOLDER", "the same by network and settings of Ho et al. 2020, appendix B (with --cond none)", fill_ddpm_cifar10, 32, 3, NULL, 1,
+      "estimated: 5 days on a GPU of 10 TFLOP/s; the paper reports an FID of 3.17" },
+    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL, 0,
+      "6 min, points on the figure" },
+    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts, 0, NULL },
 };
 
 const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }

@@ -85,6 +85,31 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+brume_status brume_trainer_time_buckets(brume_trainer *t, brume_train_bucket *buckets, int n, int *count, double *gradient)
+{
+    if (t->grad == BRUME_NONE) return brume_fail(BRUME_E_ARG, "training: without micro-batches the gradient is no sum of shares");
+    struct brume_bucket *cut = malloc((size_t)n * sizeof *cut);
+    if (!cut) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
+    *count = brume_ranks_cut(t->n_params, cut, n);
+    brume_status s = brume_device_finish(t->device);
+    const double begun = now();
+    int done = 0;
+    for (int i = 0; s == BRUME_OK && i < n && i < *count; i++) {
+        const int ready = brume_plan_steps_until(t->plan, t->grad, cut[i].first, cut[i].n);
+        if (ready > done) {
+            s = brume_plan_run_steps(t->plan, done, ready - done);
+            if (s == BRUME_OK) s = brume_device_finish(t->device);
+            done = ready;
+        }
+        buckets[i] = (brume_train_bucket){ cut[i].n * (int64_t)sizeof(float), now() - begun };
+    }
+    if (s == BRUME_OK) s = brume_plan_run_steps(t->plan, done, brume_plan_step_count(t->plan) - done);
+    if (s == BRUME_OK) s = brume_device_finish(t->device);
+    *gradient = now() - begun;
+    free(cut);
+    return s;
+}
+
 brume_status brume_ranks_wait(struct brume_ranks *r, double *seconds)
 {
     brume_status s = BRUME_OK;

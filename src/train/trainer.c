@@ -109,7 +109,7 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     brume_plan_options o = *options;
     o.repack = apart(t) || brume_trainer_adapts(&t->config); /* the latter as packed copies of all weights would take thrice their memory */
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
-    if (s == BRUME_OK && apart(t)) return brume_update_new(t, sum, options);
+    if (s == BRUME_OK && apart(t)) return brume_update_new(u, t->device, &t->config, &(struct brume_gradient){ g, t->plan, t->params, sum }, options);
     u->plan = t->plan;
     if (s == BRUME_OK) u->judged = brume_plan_step_of(t->plan, u->grad_norm) + 1;
     return s;

@@ -80,8 +80,10 @@ struct brume_trainer {
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n);
 /* update.c: appends the update of params by the gradient to g; numbers of the update go into u. */
 void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params, brume_tensor grad);
-/* update.c: a graph and plan of the update alone, which shares params and gradient with plan `from`. options: dry or not. */
-brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const brume_plan_options *options);
+/* What an update by itself shares: parameters and the slab of their gradient, of a plan that sums that up. */
+struct brume_gradient { brume_graph *graph; brume_plan *plan; brume_tensor params, grad; };
+/* update.c: a graph and plan of the update alone. options: dry or not. */
+brume_status brume_update_new(struct brume_update *u, brume_device *d, const brume_train_config *c, const struct brume_gradient *from, const brume_plan_options *options);
 void brume_update_free(struct brume_update *u);
 /* update.c: sets the inputs for step `done`. */
 brume_status brume_update_write(const struct brume_update *u, const brume_train_config *c, int64_t done, double lr);

@@ -40,24 +40,23 @@ void brume_update_build(struct brume_update *u, brume_graph *g, const brume_trai
     for (int i = 0; i < u->n_ema; i++) brume_ema_update(g, u->ema[i], params, u->ema_decay[i]);
 }
 
-brume_status brume_update_new(struct brume_trainer *t, brume_tensor grad, const brume_plan_options *options)
+brume_status brume_update_new(struct brume_update *u, brume_device *d, const brume_train_config *c, const struct brume_gradient *from, const brume_plan_options *options)
 {
-    struct brume_update *u = &t->update;
     brume_graph *g = u->graph = brume_graph_new();
-    const brume_shape flat = brume_tensor_shape(t->graph, t->params);
+    const brume_shape flat = brume_tensor_shape(from->graph, from->params);
     const brume_tensor params = brume_persistent(g, "params", BRUME_F32, flat);
     u->grad = brume_persistent(g, "grad", BRUME_F32, flat);
-    brume_update_build(u, g, &t->config, params, u->grad);
+    brume_update_build(u, g, c, params, u->grad);
     brume_status s = brume_graph_status(g);
     if (s != BRUME_OK) return brume_fail(s, "%s", brume_graph_error(g));
     brume_plan_options shared = *options;
-    shared.arena = t->plan;
+    shared.arena = from->plan;
     shared.elsewhere = (const brume_tensor[]){ params, u->grad, BRUME_NONE };
-    s = brume_plan_new(t->device, g, &shared, &u->plan);
+    s = brume_plan_new(d, g, &shared, &u->plan);
     if (s != BRUME_OK || options->dry) return s;
     if (u->factor == BRUME_NONE) u->judged = brume_plan_step_of(u->plan, u->grad_norm) + 1;
-    s = brume_plan_bind(u->plan, params, brume_plan_buffer(t->plan, t->params));
-    return s == BRUME_OK ? brume_plan_bind(u->plan, u->grad, brume_plan_buffer(t->plan, grad)) : s;
+    s = brume_plan_bind(u->plan, params, brume_plan_buffer(from->plan, from->params));
+    return s == BRUME_OK ? brume_plan_bind(u->plan, u->grad, brume_plan_buffer(from->plan, from->grad)) : s;
 }
 
 void brume_update_free(struct brume_update *u)
