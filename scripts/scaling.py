@@ -6,8 +6,9 @@ usage: scaling.py BRUME [OPTIONS of brume bench ...]     measures: scaling.py bu
        scaling.py --from FILE.json                       takes a file of `brume bench --buckets --json` instead
        --scale X     divides the measured times by X: a device that is so much faster
        --share K     every rank takes K times the images measured
+       --as MB MS N  takes the measured curve for a gradient of MB megabytes and N images that takes MS milliseconds
        --check G L   2 ranks at G bytes/s and L seconds a message, and what of it the step waits: to compare with a run
-Prints tables for 8 to 1024 ranks. Needs nothing but Python. Exit status: 0, or that of brume.
+Prints a table for 8 to 1024 ranks. Needs nothing but Python. Exit status: 0, or that of brume.
 """
 import json
 import math
@@ -58,19 +59,32 @@ def step(P, m, share, bandwidth, latency):
 def measured(x, scale):
     gradient = x["gradient_ms"] / 1e3
     buckets = [(int(b.split(":")[0]), float(b.split(":")[1]) / 1e3 / scale) for b in x["buckets"].split()]
-    return {"gradient": gradient / scale, "update": 11 * sum(n for n, _ in buckets) / MEMORY / scale, "buckets": buckets}
+    return {"images": x["batch"] / 2, "gradient": gradient / scale, "update": 11 * sum(n for n, _ in buckets) / MEMORY / scale, "buckets": buckets}
 
 
-def table(m, share_of):
+def stretched(m, size, seconds, images):
+    """The same part of the gradient after the same part of the time; parts of 4 MiB."""
+    total, parts = sum(n for n, _ in m["buckets"]), max(1, math.ceil(size / 4194304))
+    out, seen, at = [], 0, 0
+    for i in range(parts):
+        until = (i + 1) / parts * total  # of the measured one's bytes
+        while seen + m["buckets"][at][0] < until - 0.5:
+            seen += m["buckets"][at][0]
+            at += 1
+        out.append((size / parts, m["buckets"][at][1] / m["gradient"] * seconds))
+    return {"images": images, "gradient": seconds, "update": m["update"] * size / total, "buckets": out}
+
+
+def table(m):
+    """Weak scaling, where every rank takes the images, and strong scaling, where 8 times the images are split: parts of the speed that P ranks could have."""
     print("| ranks | " + " | ".join(name for name, _, _ in NETWORKS) + " |")
     print("|---|" + "---|" * len(NETWORKS))
     for P in RANKS:
         cells = []
         for _, bandwidth, latency in NETWORKS:
-            share = share_of(P)
-            alone = m["gradient"] * share * P + m["update"]  # one rank with the whole batch
-            speedup = alone / step(P, m, share, bandwidth, latency)
-            cells.append(f"{100 * min(1.0, speedup / P):.0f} %")
+            weak = (m["gradient"] + m["update"]) / step(P, m, 1.0, bandwidth, latency)
+            strong = (8 * m["gradient"] + m["update"]) / (P * step(P, m, 8 / P, bandwidth, latency))
+            cells.append(f"{100 * weak:.0f} %, " + (f"{100 * min(1.0, strong):.0f} %" if P <= 8 * m["images"] else "-"))
         print(f"| {P} | " + " | ".join(cells) + " |")
 
 
@@ -88,6 +102,11 @@ def main():
     args = sys.argv[1:]
     scale, check = take(args, "--scale"), None
     images = take(args, "--share")
+    other = None
+    if "--as" in args:
+        i = args.index("--as")
+        other = (1e6 * float(args[i + 1]), 1e-3 * float(args[i + 2]), float(args[i + 3]))
+        del args[i:i + 4]
     if "--check" in args:
         i = args.index("--check")
         check = (float(args[i + 1]), float(args[i + 2]))
@@ -106,6 +125,9 @@ def main():
             return r.returncode
         x = json.loads(r.stdout)
     m = measured(x, scale)
+    if other:
+        m = stretched(m, *other)
+    m["images"] *= images
     m["gradient"] *= images
     m["buckets"] = [(n, t * images) for n, t in m["buckets"]]
     total = sum(n for n, _ in m["buckets"])
@@ -116,10 +138,8 @@ def main():
         w = wait(2, m["buckets"], m["gradient"], *check)
         print(f"2 ranks at {check[0] / 1e9:.3g} GB/s, {1e6 * check[1]:.3g} us: the sums take {1e3 * sum(reduce(2, n, *check) for n, _ in m['buckets']):.3g} ms, the step waits {1e3 * w:.3g} ms")
         return 0
-    print("weak scaling: every rank takes as many images\n")
-    table(m, lambda P: 1.0)
-    print("\nstrong scaling: 8 times as many images are split over the ranks\n")
-    table(m, lambda P: 8.0 / P)
+    print("weak scaling: every rank takes as many images; strong scaling: 8 times as many are split over the ranks\n")
+    table(m)
     return 0
 
 
