@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Training of an autoencoder: it learns, twice to the same bits, also when it stops between; from given parameters; its latents get unit variance. */
+#include <time.h>
+
 #include "brume/autoencoder_train.h"
 #include "brume/image.h"
 #include "check.h"
@@ -42,7 +44,12 @@ static brume_autoencoder *train(int64_t steps, const brume_autoencoder_objective
     *mean = (struct losses){ 0 };
     if (!CHECK_OK(brume_autoencoder_trainer_new(cpu, &c, &ac, o, data, init, &t))) return NULL;
     for (int64_t k = 0; k < steps; k++) {
+        struct timespec begun, ended;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
         if (!CHECK_OK(brume_autoencoder_trainer_step(t, &r))) break;
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        CHECK(r.data_wait >= 0 && r.data_wait <= (double)(ended.tv_sec - begun.tv_sec) + 1e-9 * (double)(ended.tv_nsec - begun.tv_nsec));
+        CHECK(r.sum_wait == 0);
         for (int last = 0; last < 2; last++) {
             if (last ? k < steps - 10 : k >= 10) continue;
             mean->reconstruction[last] += r.reconstruction / 10;
