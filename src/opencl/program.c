@@ -140,7 +140,8 @@ static brume_status make_key(const struct brume_cl_device *d, struct job *j)
     parts[n] = text;
     size_t bytes = strlen(d->identity) + sizeof j->options + 2;
     for (int i = 0; i <= n; i++) bytes += strlen(parts[i]) + 1;
-    snprintf(j->options, sizeof j->options, "-cl-std=CL1.2%s %s", rng ? "" : " -cl-mad-enable", w->defines);
+    /* -w: drivers print warnings to the terminal, such as that a loop was not unrolled. */
+    snprintf(j->options, sizeof j->options, "-cl-std=CL1.2 -w%s %s", rng ? "" : " -cl-mad-enable", w->defines);
     char *key = malloc(bytes);
     if (!key) return brume_fail(BRUME_E_MEMORY, "cannot allocate the source of program %s", w->file);
     const int head = snprintf(key, bytes, "%s\n%s\n", d->identity, j->options);
