@@ -276,6 +276,9 @@ static brume_status open_model(struct subject *s, const char *what)
     char note[512];
     brume_status st = brume_train_config_load(what, a->preset, (int32_t)a->size, &s->config, note);
     if (st != BRUME_OK) return st;
+    /* Networks that are told sigma have another process than the default; a folder's own scheduler is read below. */
+    if (s->config.unet.time_embedding_type == BRUME_TIME_FOURIER) st = brume_train_config_process(&s->config, brume_process_preset_find("ve"), 1);
+    if (st != BRUME_OK) return st;
     if (what && !is_file(what)) st = brume_model_load(what, NULL, &s->m);
     else st = brume_model_new(&s->config.unet, &s->config.scheduler, (uint64_t)a->seed, &s->m);
     if (st != BRUME_OK) return st;

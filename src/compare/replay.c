@@ -117,8 +117,13 @@ static brume_status write_changed(const struct replay *r, brume_plan *plan, cons
     uint64_t state = (uint64_t)round;
     for (int j = 0; s == BRUME_OK && j < r->n_in; j++) {
         const struct brume_value *v = brume_value_of(r->g, r->in[j]);
+        const int64_t n = v ? brume_shape_numel(v->shape) : 0;
+        if (v && v->dtype == BRUME_F16 && !round) { /* weights */
+            uint16_t *half = (uint16_t *)in->at[j].raw;
+            for (int64_t i = 0; i < n; i++) half[i] &= 0x7fff;
+            s = write_input(r, plan, j, NULL, in);
+        }
         if (!v || v->dtype != BRUME_F32) continue;
-        const int64_t n = brume_shape_numel(v->shape);
         float *x = malloc((size_t)n * sizeof *x);
         if (!x) return no_memory();
         for (int64_t i = 0; i < n; i++) x[i] = round ? in->at[j].x[i] * (1 + next_sign(&state)) : fabsf(in->at[j].x[i]);
