@@ -43,7 +43,7 @@ for page in brume $("$prefix/bin/brume" --help | sed -n 's/^  \([a-z]*\)  *[a-z]
     check "no manual page $page" test -s "$prefix/share/man/man1/$page.1"
 done
 for file in bash-completion/completions/brume fish/vendor_completions.d/brume.fish zsh/site-functions/_brume doc/brume/README.md doc/brume/LICENSE \
-    doc/brume/CHANGELOG.md doc/brume/docs/design.md doc/brume/examples/train_shapes.c; do
+    doc/brume/CHANGELOG.md doc/brume/CONTRIBUTING.md doc/brume/docs/design.md doc/brume/examples/train_shapes.c; do
     check "no share/$file" test -s "$prefix/share/$file"
 done
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Folders of src/ include only what docs/design.md allows: usage: layers.sh ROOT
-# The last line is "N passed, N failed": one check a folder.
+# Folders of src/ include only what docs/design.md allows, and every file of source names its licence: usage: layers.sh ROOT
+# The last line is "N passed, N failed": one check a folder, one for the licence.
 set -eu
 cd "$1/src"
 passed=0 failed=0
@@ -49,6 +49,19 @@ check evaluate base
 check convert base
 check train base
 check cli
+
+# The licence, as its first line or below a line "#!". Data and text are under LICENSE without saying so.
+cd ..
+sources=$(find meson.build meson_options.txt src cl include tests tools scripts examples docs -type f \( -name '*.[ch]' -o -name '*.cl' -o -name '*.def' -o -name '*.in' \
+    -o -name '*.sh' -o -name '*.py' -o -name 'meson*' \))
+# shellcheck disable=SC2086
+bad=$(awk 'FNR == 1 { all[FILENAME] } FNR <= 2 && /SPDX-License-Identifier: MIT/ { delete all[FILENAME] } END { for (file in all) print file }' $sources)
+if [ -n "$bad" ] || [ "$(echo "$sources" | wc -l)" -lt 500 ]; then
+    failed=$((failed + 1))
+    echo "FAILED files of source without a licence in their first lines:$bad"
+else
+    passed=$((passed + 1))
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the README promises exists: commands and their options, scripts, files and pictures. usage: readme.sh BRUME ROOT
+# What README and CONTRIBUTING promise exists: commands and their options, scripts, files and pictures. usage: readme.sh BRUME ROOT
 # The last line is "N passed, N failed".
 set -u
 brume=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") # the path must survive a change of folder
@@ -18,7 +18,7 @@ check() { # check TEXT COMMAND...
 }
 
 # Lines that continue with a backslash are joined, commands side by side are parted; then every "brume COMMAND ..." must be a command that knows its options.
-sed -e ':a' -e '/\\$/N; s/\\\n//; ta' README.md docs/performance.md scripts/demo.sh | sed 's/`, `/\n`/g' | grep -E '(^|/|`)brume [a-z]+' | grep -v '^#' >"$list" || true
+sed -e ':a' -e '/\\$/N; s/\\\n//; ta' README.md CONTRIBUTING.md docs/performance.md scripts/demo.sh | sed 's/`, `/\n`/g' | grep -E '(^|/|`)brume [a-z]+' | grep -v '^#' >"$list" || true
 while read -r line; do
     for command in $(echo "$line" | grep -oE 'brume [a-z]+' | cut -d' ' -f2); do
         "$brume" --help | grep -q "^  $command " || continue
@@ -30,7 +30,7 @@ while read -r line; do
 done <"$list"
 
 # Links and pictures, scripts, and files named in the tables.
-for path in $(grep -oE '\]\([a-zA-Z0-9_./-]+\)' README.md | tr -d '()]') $(grep -oE '`(src|scripts|tests|docs|examples|include)/[a-zA-Z0-9_./-]+`' README.md | tr -d '`'); do
+for path in $(grep -ohE '\]\([a-zA-Z0-9_./-]+\)' README.md CONTRIBUTING.md | tr -d '()]') $(grep -ohE '`(src|scripts|tests|docs|examples|include)/[a-zA-Z0-9_./-]+`' README.md CONTRIBUTING.md | tr -d '`'); do
     check "there is no $path" test -e "$path"
 done
 [ $passed -gt 20 ] || { failed=$((failed + 1)); echo "FAILED README: found only $passed promises"; }
