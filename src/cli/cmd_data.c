@@ -77,14 +77,15 @@ static int look(struct summary *m, int quiet)
     cli_progress_begin(&bar, "reading", -1, n, quiet);
     for (int64_t i = 0; ok && i < n; i++) {
         brume_item_info info;
-        if (brume_dataset_look(m->ds, i, &info) == BRUME_OK) {
+        const brume_status s = brume_dataset_look(m->ds, i, &info);
+        if (s == BRUME_OK) {
             m->sizes[m->good++] = (uint64_t)info.height << 32 | (uint64_t)info.width;
             m->by_class[info.label]++;
             m->by_channels[info.channels <= CHANNELS ? info.channels : 0]++;
             m->deep += info.bits == 16;
             m->floats += info.bits == 32;
         } else {
-            ok = add_broken(m, brume_error());
+            ok = s == BRUME_E_MEMORY ? no_memory() : add_broken(m, brume_error());
         }
         cli_progress_step(&bar, i + 1, "%s", "");
     }

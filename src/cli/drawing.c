@@ -32,7 +32,7 @@ static int parse_classes(struct drawing *d, const struct cli_usage *u)
     if (!rows) return CLI_GO_ON;
     int32_t *list = malloc((size_t)rows * sizeof *list);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
-    if (!list || !d->labels) { free(list); return cli_wrong(u, "out of memory"); }
+    if (!list || !d->labels) { free(list); return cli_no_memory(u); }
     if (!text || !strcmp(text, "all")) { /* the last row stands for "no class" */
         d->n_classes = d->conditional && rows > 1 ? rows - 1 : rows;
         for (int i = 0; i < d->n_classes; i++) list[i] = i;
@@ -145,7 +145,7 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     d->batch = (d->n + parts - 1) / parts;
     d->seeds = malloc((size_t)(parts * d->batch) * sizeof *d->seeds);
     d->images = malloc((size_t)(parts * d->batch * pixels(d)) * sizeof *d->images);
-    if (!d->seeds || !d->images) return cli_wrong(u, "out of memory for %lld images", (long long)d->n);
+    if (!d->seeds || !d->images) return cli_no_memory(u);
     for (int64_t i = 0; i < parts * d->batch; i++) d->seeds[i] = (int64_t)brume_seed_mix((uint64_t)a->seed, (uint64_t)i);
     return parse_classes(d, u);
 }

@@ -315,7 +315,7 @@ static int finish(const struct evaluation *e)
 int eval_samples(const struct eval_args *a, const struct cli_usage *u, const char *folder)
 {
     struct evaluation e = { .a = a, .u = u, .folder = a->samples ? NULL : folder, .w = brume_json_writer_new() };
-    if (!e.w) return cli_wrong(u, "out of memory");
+    if (!e.w) return cli_no_memory(u);
     brume_json_begin_object(e.w, NULL);
     if (e.folder) brume_json_put_string(e.w, "model", folder);
     int status = e.folder ? draw(&e) : read_samples(&e);

@@ -66,10 +66,16 @@ int cli_wrong(const struct cli_usage *u, const char *fmt, ...)
     return CLI_USAGE;
 }
 
+int cli_no_memory(const struct cli_usage *u)
+{
+    fprintf(stderr, "brume %s: out of memory\n", u->name);
+    return CLI_FAILED;
+}
+
 int cli_failed(void)
 {
     fflush(stdout);
-    fprintf(stderr, "brume: %s\n", brume_error());
+    fprintf(stderr, "brume: %s\n", *brume_error() ? brume_error() : "out of memory"); /* the program's own allocations leave no text */
     return CLI_FAILED;
 }
 

@@ -101,6 +101,8 @@ int cli_wrong(const struct cli_usage *u, const char *fmt, ...)
 #endif
     ;
 
+/* Prints "brume NAME: out of memory" to stderr; returns CLI_FAILED. */
+int cli_no_memory(const struct cli_usage *u);
 /* Prints brume_error() to stderr; returns CLI_FAILED. */
 int cli_failed(void);
 

@@ -39,15 +39,17 @@ static uint64_t fingerprint(const struct drawing *d, int i)
 }
 
 /* Settings of the sampler's model: the same whatever order or file they came in. */
-static uint64_t scheduler_fingerprint(const struct drawing *d)
+static brume_status scheduler_fingerprint(const struct drawing *d, uint64_t *h)
 {
-    uint64_t h = 0;
+    *h = 0;
     brume_json_writer *w = brume_json_writer_new();
-    if (!w) return 0;
-    const char *text = brume_scheduler_config_put(w, NULL, &d->model->scheduler) == BRUME_OK ? brume_json_writer_text(w) : NULL;
-    for (; text && *text; text++) h = (h ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
+    if (!w) return BRUME_E_MEMORY;
+    brume_status s = brume_scheduler_config_put(w, NULL, &d->model->scheduler);
+    const char *text = s == BRUME_OK ? brume_json_writer_text(w) : NULL;
+    if (s == BRUME_OK && !text) s = BRUME_E_MEMORY;
+    for (; text && *text; text++) *h = (*h ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
     brume_json_writer_free(w);
-    return h;
+    return s;
 }
 
 /* What was given, and what decides most even if it was not, so that other defaults of a later version change nothing. */
@@ -68,9 +70,12 @@ static void put_options(brume_json_writer *w, const struct drawing *d)
     }
 }
 
-static void put_record(brume_json_writer *w, const struct drawing *d, const char *picture)
+static brume_status put_record(brume_json_writer *w, const struct drawing *d, const char *picture)
 {
     char text[20];
+    uint64_t scheduler;
+    const brume_status s = scheduler_fingerprint(d, &scheduler);
+    if (s != BRUME_OK) return s;
     brume_device_info info;
     brume_device_get_info(d->device, &info);
     brume_json_begin_object(w, NULL);
@@ -80,7 +85,7 @@ static void put_record(brume_json_writer *w, const struct drawing *d, const char
     brume_json_begin_object(w, "model");
     record_put_text(w, "path", d->folder);
     brume_json_put_string(w, "weights", hex(d->fingerprint, text));
-    brume_json_put_string(w, "scheduler", hex(scheduler_fingerprint(d), text));
+    brume_json_put_string(w, "scheduler", hex(scheduler, text));
     brume_json_end(w);
     brume_json_begin_object(w, "device");
     brume_json_put_string(w, "spec", info.spec);
@@ -97,15 +102,16 @@ static void put_record(brume_json_writer *w, const struct drawing *d, const char
         if (path_of(d->a, inputs[i])) brume_json_put_string(w, inputs[i], hex(fingerprint(d, i), text));
     brume_json_end(w);
     brume_json_end(w);
+    return BRUME_OK;
 }
 
 brume_status replay_record(const struct drawing *d, const char *picture, brume_image *im)
 {
     brume_json_writer *w = brume_json_writer_new();
     if (!w) return BRUME_E_MEMORY;
-    put_record(w, d, picture);
-    const char *text = brume_json_writer_text(w);
-    brume_status st = text ? brume_image_set_text(im, "Software", "brume") : BRUME_E_MEMORY;
+    brume_status st = put_record(w, d, picture);
+    const char *text = st == BRUME_OK ? brume_json_writer_text(w) : NULL;
+    if (st == BRUME_OK) st = text ? brume_image_set_text(im, "Software", "brume") : BRUME_E_MEMORY;
     if (st == BRUME_OK) st = brume_image_set_text(im, "brume", text);
     brume_json_writer_free(w);
     return st;
@@ -141,7 +147,7 @@ static int set(struct sample_args *a, const struct cli_usage *u, struct cli_opti
     char *text = !strcmp(o->name, "steps") ? strdup(number) : record_text(v);
     if (!text) return CLI_FAILED;
     const char *kept = keep(a, text);
-    return kept ? cli_set(u, o, kept) : cli_wrong(u, "out of memory");
+    return kept ? cli_set(u, o, kept) : cli_no_memory(u);
 }
 
 static int apply(struct sample_args *a, const struct cli_usage *u, const brume_json *v)
@@ -198,7 +204,7 @@ static int place(struct sample_args *a, const struct cli_usage *u)
         if (n > 4 && !strcmp(a->replay + n - 4, ".png")) n -= 4;
         char *name = malloc(n + 12);
         if (name) snprintf(name, n + 12, "%.*s-replay.png", (int)n, a->replay);
-        if (!(a->out = keep(a, name))) return cli_wrong(u, "out of memory");
+        if (!(a->out = keep(a, name))) return cli_no_memory(u);
     }
     if (!a->out || !strcmp(picture, "out")) return CLI_GO_ON;
     if (o->given) return cli_wrong(u, "%s is the picture of --%s: give --out or --%s, not both", a->replay, picture, picture);
@@ -224,7 +230,7 @@ int replay_apply(struct sample_args *a, const struct cli_usage *u, const char **
     if (status != CLI_GO_ON) return status;
     a->keep_x0 = a->record.keeps_x0;
     if (*folder) return CLI_GO_ON;
-    if (!(*folder = keep(a, record_text(a->record.model)))) return cli_wrong(u, "out of memory");
+    if (!(*folder = keep(a, record_text(a->record.model)))) return cli_no_memory(u);
     if (is_folder(*folder)) return CLI_GO_ON;
     fprintf(stderr, "brume: the model '%s' that drew %s is not here; say where it is: brume sample MODEL --replay %s\n", *folder, a->replay, a->replay);
     return CLI_FAILED;
@@ -234,12 +240,13 @@ void replay_compare(const struct drawing *d)
 {
     const struct record *r = &d->a->record;
     char text[20];
+    uint64_t scheduler;
     brume_device_info info;
     if (!r->json) return;
     brume_device_get_info(d->device, &info);
     if (strcmp(hex(d->fingerprint, text), r->weights))
         fprintf(stderr, "warning: the weights of %s are not those that drew %s (fingerprint %s, then %s): the picture will differ\n", d->folder, d->a->replay, text, r->weights);
-    if (strcmp(hex(scheduler_fingerprint(d), text), r->scheduler))
+    if (scheduler_fingerprint(d, &scheduler) == BRUME_OK && strcmp(hex(scheduler, text), r->scheduler))
         fprintf(stderr, "warning: the scheduler of %s has other settings than when %s was drawn: the picture may differ\n", d->folder, d->a->replay);
     for (int i = 0; i < INPUTS; i++) {
         const char *then = brume_json_string(brume_json_find(r->files, inputs[i]), NULL);

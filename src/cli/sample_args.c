@@ -186,7 +186,7 @@ int sample_args_parse(int argc, char **argv, struct sample_args *a, const struct
         { 0 } };
     int n = 0;
     *u = &usage;
-    if (!(a->options = malloc(sizeof options))) return cli_wrong(&usage, "out of memory");
+    if (!(a->options = malloc(sizeof options))) return cli_no_memory(&usage);
     memcpy(a->options, options, sizeof options);
     int status = cli_parse(&usage, a->options, argc, argv, folder, &n);
     if (status == CLI_GO_ON && a->replay) status = replay_apply(a, &usage, folder);

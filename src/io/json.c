@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,15 +167,41 @@ static brume_status convert(brume_json *v, const json_t *j, const char *name)
     return BRUME_OK;
 }
 
+/* jansson mostly takes missing memory for bad syntax, and where a string grows it goes on with a part of it. So its allocator is watched; whatever
+ * allocator the program has set goes on to serve. */
+static json_malloc_t plain_malloc;
+static _Thread_local bool lacked_memory;
+
+static void *watched_malloc(size_t n)
+{
+    void *p = plain_malloc(n);
+    if (!p) lacked_memory = true;
+    return p;
+}
+
+static void watch_memory(void)
+{
+    json_free_t plain_free;
+    json_get_alloc_funcs(&plain_malloc, &plain_free);
+    json_set_alloc_funcs(watched_malloc, plain_free);
+}
+
 brume_status brume_json_parse(const char *text, size_t bytes, const char *name, brume_json **out)
 {
     *out = NULL;
     size_t n;
     char *quoted = quote_nonfinite(text, bytes, &n);
     if (!quoted) return brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes", name, bytes);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_memory);
     json_error_t e;
+    lacked_memory = false;
     json_t *j = json_loadb(quoted, n, JSON_REJECT_DUPLICATES, &e);
     free(quoted);
+    if (lacked_memory) {
+        json_decref(j);
+        return brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes of JSON", name, bytes);
+    }
     if (!j) return brume_fail(BRUME_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name, e.line, e.column, e.text);
     brume_json *root = calloc(1, sizeof *root);
     brume_status s = BRUME_E_MEMORY;

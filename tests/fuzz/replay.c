@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Runs the corpus through the harnesses without a fuzzer: for the ordinary tests, and to look at one input.
  *   replay CORPUS [HARNESS ...]      CORPUS/HARNESS/FILE of all harnesses, or of those named
+ *   replay --cut CORPUS [HARNESS ...]  the same, each input cut off at every length (from 4096 bytes on: at some 4096 lengths); archives file by file
  *   replay --input HARNESS FILE ...  these files
  *   replay --pack FOLDER             writes the folder as an archive to the standard output: how seeds are made
  */
@@ -30,15 +31,30 @@ static uint8_t *read_file(const char *path, size_t *n)
     return data;
 }
 
+/* Without what lies from `from` to `to`. */
+static void run_bytes(const struct fuzz_harness *h, const uint8_t *data, size_t n, size_t from, size_t to)
+{
+    uint8_t *exact = malloc(n - (to - from) + !n); /* of its very size, so that a sanitizer sees a read behind it */
+    if (!exact) abort();
+    memcpy(exact, data, from);
+    memcpy(exact + from, data + to, n - to);
+    fuzz_run(h, exact, n - (to - from));
+    free(exact);
+}
+
+static int cut;
+static long cuts;
+
 static void run_file(const struct fuzz_harness *h, const char *path)
 {
-    size_t n;
-    uint8_t *data = read_file(path, &n), *exact = data ? malloc(n ? n : 1) : NULL; /* of its very size, so that a sanitizer sees a read behind it */
-    if (exact) {
-        memcpy(exact, data, n);
-        fuzz_run(h, exact, n);
+    size_t n = 0;
+    uint8_t *data = read_file(path, &n);
+    const int archive = n > 3 && !memcmp(data, "@@ ", 3);
+    for (size_t at = 0; cut && at < n; at += n / 4096 + 1, cuts++) {
+        const uint8_t *next = archive ? memmem(data + at, n - at, "\n@@ ", 4) : NULL;
+        run_bytes(h, data, n, at, next ? (size_t)(next - data) : n);
     }
-    free(exact);
+    if (data && !cut) run_bytes(h, data, n, n, n);
     free(data);
 }
 
@@ -103,9 +119,12 @@ int main(int argc, char **argv)
         each(argv[2], pack, "");
         return failed;
     }
+    cut = argc > 2 && !strcmp(argv[1], "--cut");
+    argc -= cut;
+    argv += cut;
     const int input = argc > 3 && !strcmp(argv[1], "--input");
     if (argc < 2 || (argv[1][0] == '-' && !input)) {
-        fprintf(stderr, "usage: replay CORPUS [HARNESS ...] | --input HARNESS FILE ... | --pack FOLDER\n");
+        fprintf(stderr, "usage: replay [--cut] CORPUS [HARNESS ...] | --input HARNESS FILE ... | --pack FOLDER\n");
         return 2;
     }
     for (int i = 2; i < (input ? 3 : argc); i++)
@@ -122,7 +141,9 @@ int main(int argc, char **argv)
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", argv[1], fuzz_row(i)->name);
         const int n = each(path, run_one, (void *)fuzz_row(i));
-        dprintf(out, "%-14s%d inputs\n", fuzz_row(i)->name, n);
+        if (cut) dprintf(out, "%-14s%d inputs, cut off at %ld lengths\n", fuzz_row(i)->name, n, cuts);
+        else dprintf(out, "%-14s%d inputs\n", fuzz_row(i)->name, n);
+        cuts = 0;
         if (n <= 0) {
             dprintf(err, "%s: a harness without inputs\n", path);
             failed = 1;
