@@ -12,6 +12,10 @@
 /* An absent optional tensor binds to its dummy buffer and must not be read: test ABSENT(x). */
 #define BIND_OPT(x) __global float *x = x##_base + (ABSENT(x) ? 0 : x##_off)
 #define CBIND_OPT(x) const __global float *x = x##_base + (ABSENT(x) ? 0 : x##_off)
+/* For launches that are cut into pieces (src/opencl/split.c): groups are numbered through all of them. */
+#ifdef SPLIT
+#define get_group_id(d) (get_global_id(d) / get_local_size(d))
+#endif
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 /* Kernels built with -DVW=1, 2, 4, 8 or 16: VEC is VW floats; VLOAD and VSTORE take any float's address in global memory, PLOAD and PSTORE

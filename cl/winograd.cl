@@ -159,14 +159,14 @@ static void block_results(const __global float *products, int t, int block, int 
  * sources, [block][C] in each plane, and products stay in the cache. work [items][size]; each of the items does every items-th block.
  * Grid (items). */
 __kernel void winograd_blocks(TENSOR(x), TENSOR(w), TENSOR(bias), TENSOR(res), TENSOR(y), TENSOR(work), const int images, const int H, const int W,
-                              const int C, const int O, const int per_sample, const int block, const long size)
+                              const int C, const int O, const int per_sample, const int block, const int items, const long size)
 {
     CBIND(x);
     CBIND(w);
     BIND(y);
     const int tiles_x = (W + 3) / 4, tiles_y = (H + 3) / 4, tiles = images * tiles_y * tiles_x, panels = (O + NR - 1) / NR;
     __global float *source = work_base + work_off + get_global_id(0) * (size_t)size, *product = source + 36 * (size_t)SOURCE_PLANE(block);
-    for (int first = (int)get_global_id(0) * block; first < tiles; first += (int)get_global_size(0) * block) {
+    for (int first = (int)get_global_id(0) * block; first < tiles; first += items * block) {
         const int rows = min(block, tiles - first);
         for (int t = 0; t < rows; t++)
             tile_sources(x, ZEROS(w), first + t, tiles_x, tiles_y, H, W, C, source + (size_t)t * C, SOURCE_PLANE(block));

@@ -358,6 +358,55 @@ static void run_case(const struct test_op *op, const struct test_case *k, struct
     brume_graph_free(j.g);
 }
 
+static int64_t case_numel(const struct test_case *k)
+{
+    int64_t n = 0;
+    for (int i = 0; i < k->n_in; i++) n += brume_shape_numel(k->in[i].shape);
+    return n;
+}
+
+/* One variant on a device; results into got. */
+static brume_status run_on(struct job *j, struct brume_device *d, const char *variant, float *got, long *launches)
+{
+    brume_plan *p = NULL;
+    const brume_plan_options options = { .poison = 1, .variant = variant };
+    brume_status s = brume_plan_new(d, j->g, &options, &p);
+    const uint64_t before = brume_device_launches(d);
+    if (s == BRUME_OK) s = run_once(j, p, got);
+    if (s == BRUME_OK) s = brume_plan_check_guards(p);
+    *launches += (long)(brume_device_launches(d) - before);
+    brume_plan_free(p);
+    return s;
+}
+
+void test_run_split(const struct test_op *op, struct brume_device *whole, struct brume_device *pieces, const char *where, struct test_report *r, long launches[2])
+{
+    const struct test_case *k = op->cases;
+    for (const struct test_case *c = k; c && c->name; c++)
+        if (case_numel(c) > case_numel(k)) k = c;
+    struct job j = { .op = op, .k = k, .d = whole, .where = where, .r = r };
+    char names[MAX_NAMES][BRUME_CHOICE_NAME];
+    draw_inputs(&j);
+    if (build(&j)) {
+        uint64_t s = j.t.seed + 1;
+        const int n = variant_names(&j, 1, names);
+        const size_t bytes = (size_t)results_numel(&j) * sizeof(float);
+        float *want = must(malloc(bytes)), *got = must(malloc(bytes));
+        j.t.dy = must(malloc((size_t)j.t.out_numel[0] * sizeof(double)));
+        for (int64_t e = 0; e < j.t.out_numel[0]; e++) j.t.dy[e] = (double)(float)(2 * uniform(&s) - 1);
+        for (int i = 0; i < n || i == 0; i++) {
+            const char *variant = n ? names[i] : NULL;
+            const bool ok = run_on(&j, whole, variant, want, &launches[0]) == BRUME_OK && run_on(&j, pieces, variant, got, &launches[1]) == BRUME_OK;
+            result(&j, variant, ok && !memcmp(want, got, bytes), ok ? "launches in pieces give other bytes" : brume_error());
+        }
+        free(want);
+        free(got);
+    }
+    for (int i = 0; i < k->n_in; i++) free(j.t.in[i]);
+    free(j.t.dy);
+    brume_graph_free(j.g);
+}
+
 static void run_refusal(const struct test_op *op, const struct test_refusal *f, const char *where, struct test_report *r)
 {
     struct test_case k = f->k;

@@ -64,6 +64,9 @@ struct test_report {
 };
 /* Runs every case, variant and refusal of one op on one device. where: how messages name the device. */
 void test_run_op(const struct test_op *op, struct brume_device *d, const char *where, struct test_report *r);
+/* The largest case of one op, every variant: on `pieces`, the same device but one that cuts launches, results must have the same bits, and
+ * launches[0] (whole) and launches[1] (in pieces) count what was submitted. */
+void test_run_split(const struct test_op *op, struct brume_device *whole, struct brume_device *pieces, const char *where, struct test_report *r, long launches[2]);
 
 /* Each tests/ops/STEM.c ends with: const struct test_op *const tests_STEM[] = { &a, &b, NULL }; and stands in tests/ops.def. */
 

@@ -28,6 +28,21 @@ typedef struct brume_device_options {
      */
     void (*preparing)(void *ctx, const char *what, int done, int total);
     void *preparing_ctx;
+    /**
+     * opencl: the most that one launch may take, in milliseconds; longer ones, by an estimate on the safe side, are cut into pieces, with the same
+     * results. 0: $BRUME_LAUNCH_MS, else 200, because the watchdog of a display ends what takes 2 s; on devices that are processors, which no
+     * watchdog looks after, any time. Below 0: any time.
+     */
+    double launch_ms;
+    /**
+     * Above 0: leaves room for other programs. Threads of this program get a lower priority; on OpenCL devices a launch takes at most so
+     * many milliseconds, is waited for, and is followed by a pause of a quarter of its time. 0: no.
+     */
+    double nice_ms;
+    int no_self_test;  /* 1 = kernels are not tested at their first use on a device; see brume/self_test.h. $BRUME_SELF_TEST=off does the same */
+    /** Told what a user should know: a kernel that failed its self-test and what takes its place. NULL: it goes to stderr. */
+    void (*warn)(void *ctx, const char *text);
+    void *warn_ctx;
 } brume_device_options;
 
 typedef struct brume_device_info {
@@ -63,6 +78,9 @@ brume_status brume_device_list(brume_device_info **out, int *n, char note[256]);
 
 /** OpenCL programs that the device has made so far, by the compiler or from compiled ones on the disk; 0 and 0 on the cpu. */
 void brume_device_get_programs(const brume_device *d, int *compiled, int *cached);
+
+/** Kernel launches submitted to an OpenCL device so far: a step of a plan is one or several, long ones are cut. 0 on the cpu. */
+uint64_t brume_device_launches(const brume_device *d);
 
 /** Where compiled OpenCL programs are kept between runs. */
 typedef struct brume_cache_info {

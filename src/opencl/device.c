@@ -3,6 +3,7 @@
 #include "config.h"
 #include "opencl/internal.h"
 #include "opencl/opencl.h"
+#include "opencl/split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +130,7 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
         return s;
     }
     if (options) d->options = *options;
+    d->bound_ms = brume_cl_bound_ms(options, &d->info);
     if (!d->options.no_cache) brume_cl_cache_open(&d->cache, why);
     const int clblast = options ? options->clblast : -1;
     d->base.caps = (struct brume_caps){

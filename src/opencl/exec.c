@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "base/priority.h"
 
 #define FLUSH_EVERY 64     /* launches: the device starts while we still submit, and no batch grows long enough to meet a watchdog */
 #define WAIT_EVERY 4096    /* launches: bounds what a driver has to queue when a caller never reads */
+#define PAUSE 0.25         /* of the time that a launch took, for other programs, if they shall have room */
 
 struct launch {
     cl_kernel kernel;                /* NULL: the GEMM, or a part */
@@ -20,6 +24,8 @@ struct launch {
     const struct brume_cl_gemm *gemm;
     int32_t slot[3];                 /* GEMM: operands */
     uint64_t offset[3];
+    struct brume_cl_cut cut;
+    double ms;                       /* of a piece, by the estimate for poor kernels; 0: no matter */
     bool fresh;                      /* the first of its kernel, whose program was compiled just now */
 };
 
@@ -126,6 +132,19 @@ static brume_status generate(const struct brume_cl_device *d, struct brume_cl_pe
     return s;
 }
 
+/* Long launches into pieces, which may need other programs. */
+static brume_status cut_all(struct brume_cl_device *d, struct brume_cl_pendings *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        struct brume_cl_pending *q = &p->at[i];
+        const char *text = q->source ? q->source : q->k.kernel ? brume_cl_source(q->k.file) : "";
+        const brume_status s = brume_cl_step_ms(d, q->step, &q->ms);
+        if (s) return s;
+        if (text) q->ms /= brume_cl_cut(d, &q->k, text, q->ms, &q->cut);
+    }
+    return BRUME_OK;
+}
+
 /* Sets everything but the buffers, which are only noted: they come with the run. */
 static brume_status set_args(struct brume_exec *e, const struct brume_cl_pending *q, cl_kernel kernel)
 {
@@ -208,6 +227,7 @@ static brume_status set_size(struct brume_exec *e, const struct brume_cl_pending
         return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': %s: %s (%s) needs %llu bytes of local memory, %s '%s' has %llu; choose another kernel "
                           "variant or --device cpu", q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines,
                           (unsigned long long)local_bytes, d->info.spec, d->info.name, (unsigned long long)d->info.local_bytes);
+    for (int i = 0; i < 3; i++) l->global[i] = 1;
     for (int i = 0; i < k->dims; i++)
         l->global[i] = l->local[i] ? (k->global[i] + l->local[i] - 1) / l->local[i] * l->local[i] : k->global[i];
     return BRUME_OK;
@@ -315,6 +335,8 @@ static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendi
             l->what = q->step->node->name;
             l->name = q->k.kernel;
             l->part = q->part;
+            l->cut = q->cut;
+            l->ms = q->ms;
             const brume_status s = q->part >= 0 ? BRUME_OK : q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
             if (s) return s;
         }
@@ -347,6 +369,7 @@ brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step
     char *source = NULL;
     s = collect(d, steps, n, &p);
     if (!s) s = generate(d, &p, &source, &e->names);
+    if (!s) s = cut_all(d, &p);
     const int compiled = d->base.programs_compiled;
     if (!s) s = brume_cl_merge_new(d, &p, &e->merge);
     e->merge_fresh = e->merge && d->base.programs_compiled > compiled;
@@ -397,18 +420,108 @@ static brume_status bind_slots(struct brume_exec *e, brume_buffer *const *slots)
 }
 
 /* event: NULL, or the launch is to tell how it ended. CLBlast's do not. */
-static brume_status submit(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots, cl_event *event)
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+static brume_status flush(struct brume_cl_device *d, const char *what)
+{
+    const cl_int err = d->cl->Flush(d->queue);
+    d->unflushed = 0;
+    d->unflushed_ms = 0;
+    return err ? brume_cl_fail(d, err, "clFlush", "after node '%s'", what) : BRUME_OK;
+}
+
+/* Waits for what other programs have to wait for, too, and lets them go first. */
+static brume_status make_room(struct brume_cl_device *d)
+{
+    const double begin = now_ms();
+    const brume_status s = brume_cl_finish(&d->base);
+    brume_pause(1e-3 * PAUSE * (now_ms() - begin));
+    return s;
+}
+
+/* After each launch: what the driver gathers goes to the device before it could take too long. */
+static brume_status submitted(struct brume_cl_device *d, const struct launch *l)
+{
+    brume_status s = BRUME_OK;
+    d->base.launches++;
+    d->in_flight++;
+    d->unflushed++;
+    d->unflushed_ms += l->ms;
+    const bool bound = d->unflushed_ms >= d->bound_ms;
+    if (d->unflushed >= FLUSH_EVERY || bound) s = flush(d, l->what);
+    if (!s && bound && d->options.nice_ms > 0) s = make_room(d);
+    if (!s && d->in_flight >= WAIT_EVERY) s = brume_cl_finish(&d->base);
+    return s;
+}
+
+static size_t lesser(size_t a, size_t b) { return a < b ? a : b; }
+
+static brume_status submit_gemm(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots)
+{
+    const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem, buffer_at(slots, l->slot[2])->mem };
+    const struct brume_cl_gemm *g = l->gemm;
+    const bool batched = g->batch > 1;
+    const size_t all = (size_t)(batched ? g->batch : g->m), piece = l->cut.piece[0] ? l->cut.piece[0] : all;
+    brume_status s = BRUME_OK;
+    for (size_t at = 0; at < all && !s; at += piece) {
+        struct brume_cl_gemm part = *g;
+        const int64_t n = (int64_t)lesser(piece, all - at), first = (int64_t)at;
+        if (batched) part.batch = n;
+        else part.m = n;
+        const int64_t moved[3] = { batched ? first * g->stride_a : g->trans_a ? first : first * g->lda, batched ? first * g->stride_b : 0,
+                                   batched ? first * g->stride_c : first * g->ldc };
+        const uint64_t offset[3] = { l->offset[0] + (uint64_t)moved[0], l->offset[1] + (uint64_t)moved[1], l->offset[2] + (uint64_t)moved[2] };
+        s = brume_cl_run_gemm(e->d, &part, mem, offset, l->what);
+        if (!s) s = submitted(e->d, l);
+    }
+    return s;
+}
+
+/* The event of what was submitted last takes the place of an older one. */
+static void keep_newest(struct brume_cl_device *d, cl_event event)
+{
+    if (!event) return;
+    if (d->newest) d->cl->ReleaseEvent(d->newest);
+    d->newest = event;
+}
+
+/* last: the run ends with it. Events are asked for where somebody may wait next. */
+static brume_status submit(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots, bool last)
 {
     struct brume_cl_device *d = e->d;
-    if (!l->kernel) {
-        const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem, buffer_at(slots, l->slot[2])->mem };
-        return brume_cl_run_gemm(d, l->gemm, mem, l->offset, l->what);
-    }
-    const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, NULL, l->global, l->local[0] ? l->local : NULL, 0, NULL, event);
-    if (err)
-        return brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what, l->name,
-                             l->global[0], l->global[1], l->global[2], l->local[0], l->local[1], l->local[2]);
-    return BRUME_OK;
+    if (!l->kernel) return submit_gemm(e, l, slots);
+    size_t at[3], piece[3], size[3];
+    for (int i = 0; i < 3; i++) piece[i] = l->cut.piece[i] ? l->cut.piece[i] : l->global[i];
+    const bool whole = !l->cut.piece[0] && !l->cut.piece[1] && !l->cut.piece[2];
+    brume_status s = BRUME_OK;
+    for (at[2] = 0; at[2] < l->global[2] && !s; at[2] += piece[2])
+        for (at[1] = 0; at[1] < l->global[1] && !s; at[1] += piece[1])
+            for (at[0] = 0; at[0] < l->global[0] && !s; at[0] += piece[0]) {
+                cl_event event = NULL, *const tell = last || !whole || d->unflushed + 1 >= FLUSH_EVERY || d->unflushed_ms + l->ms >= d->bound_ms ? &event : NULL;
+                for (int i = 0; i < 3; i++) size[i] = lesser(piece[i], l->global[i] - at[i]);
+                const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, whole ? NULL : at, size, l->local[0] ? l->local : NULL, 0, NULL, tell);
+                keep_newest(d, event);
+                if (err)
+                    return brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what,
+                                         l->name, size[0], size[1], size[2], l->local[0], l->local[1], l->local[2]);
+                s = submitted(d, l);
+            }
+    return s;
+}
+
+static brume_status submit_merged(struct brume_exec *e, const struct launch *l, int n)
+{
+    cl_event event = NULL;
+    const brume_status s = brume_cl_merge_run(e->d, e->merge, l->part, l->part + n, l->what, &event);
+    keep_newest(e->d, event);
+    if (s) return s;
+    e->d->unflushed += FLUSH_EVERY; /* it is many */
+    return submitted(e->d, l);
 }
 
 static brume_status try_fresh(struct brume_exec *e, bool *fresh)
@@ -436,24 +549,11 @@ static brume_status run(struct brume_exec *e, brume_buffer *const *slots, int fr
         struct launch *l = &e->launches[i];
         const int n = l->part >= 0 ? parts_from(e, i, to) : 1;
         bool *const fresh = l->part >= 0 ? &e->merge_fresh : &l->fresh;
-        const bool flush = (d->in_flight + 1) % FLUSH_EVERY == 0 || n > 1;
-        cl_event event = NULL, *const tell = flush || *fresh || i + n == to ? &event : NULL;
-        s = l->part >= 0 ? brume_cl_merge_run(d, e->merge, l->part, l->part + n, l->what, tell) : submit(e, l, slots, tell);
-        if (event) {
-            if (d->newest) d->cl->ReleaseEvent(d->newest);
-            d->newest = event;
-        }
+        s = l->part >= 0 ? submit_merged(e, l, n) : submit(e, l, slots, *fresh || i + n == to);
         i += n;
-        d->in_flight++;
         if (!s && *fresh) s = try_fresh(e, fresh);
-        if (s || !flush) continue;
-        const cl_int err = d->cl->Flush(d->queue);
-        if (err) return brume_cl_fail(d, err, "clFlush", "after node '%s'", l->what);
-        if (d->in_flight >= WAIT_EVERY) s = brume_cl_finish(&d->base);
     }
-    if (s) return s;
-    const cl_int err = d->cl->Flush(d->queue);
-    return err ? brume_cl_fail(d, err, "clFlush", "at the end of a run") : BRUME_OK;
+    return s || from == to ? s : flush(d, "the last of a run");
 }
 
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots) { return run(e, slots, 0, e->n_pack); }

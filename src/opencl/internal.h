@@ -74,9 +74,13 @@ struct brume_cl_device {
     cl_mem dummy;                       /* bound where an optional tensor is absent; never read */
     cl_kernel fill;                     /* made at the first fill */
     bool gemm_ready;                    /* CLBlast has its parameters */
+    double bound_ms;                    /* that a launch may take; INFINITY: any time */
+    double gflops;                      /* multiply-add rate; 0: not measured yet */
     uint64_t next_serial;
     int in_flight;                      /* launches since the last wait */
     cl_event newest;                    /* of a launch since the last wait, or NULL: how it ended tells how all before it did */
+    int unflushed;                      /* launches since the last flush, */
+    double unflushed_ms;                /* and what they take by the estimates that bounded them */
     bool lost;
     char lost_why[128];
 };

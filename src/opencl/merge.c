@@ -2,6 +2,7 @@
  * Many launches of a plan as one: the kernel's arguments, and the table of its parts. */
 #include "opencl/merge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static bool wanted(const struct brume_cl_device *d)
     cl_device_exec_capabilities can = 0;
     cl_uint width = 0;
     if ((asked && !strcmp(asked, "0")) || !d->info.is_cpu_type || d->info.is_gpu_type || !d->base.caps.cpu_type) return false;
+    if (!isinf(d->bound_ms) || d->base.trial) return false; /* a merged launch is as long as the plan, and a trial's programs are nobody else's */
     if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_EXECUTION_CAPABILITIES, sizeof can, &can, NULL)) return false;
     if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL)) return false;
     return can & CL_EXEC_NATIVE_KERNEL && width > 1;

@@ -4,6 +4,7 @@
 #define BRUME_OPENCL_PENDING_H
 
 #include "graph/cl_launch.h"
+#include "opencl/split.h"
 #include "plan/backend.h"
 
 struct brume_cl_pending {
@@ -11,6 +12,8 @@ struct brume_cl_pending {
     struct brume_cl_launch k;
     bool pack;
     const char *source;              /* of a generated kernel */
+    struct brume_cl_cut cut;
+    double ms;                       /* of a piece, by the estimate for poor kernels; 0: no matter */
     int part;                        /* of the merged launch (merge.h), from 0; -1: a launch of its own */
 };
 

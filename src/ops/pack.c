@@ -101,6 +101,7 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
         brume_cl_size1(k, (size_t)((most + 15) / 16), 64);
         brume_cl_out(k, 0);
         brume_cl_int(k, m);
+        brume_cl_long(k, (most + 15) / 16);
         brume_cl_long(k, front);
         for (int j = 0; j < PER_LAUNCH; j++) {
             const int q = j < m ? i + j : i;

@@ -103,7 +103,7 @@ static void run_blocks(const struct pass *s, const struct cut *k, const struct b
     brume_cl_size1(q, (size_t)k->items, 1);
     for (int i = 0; i < 5; i++) brume_cl_operand(q, operands[i]);
     brume_cl_work(q, 0);
-    const int64_t v[] = { s->n, s->h, s->w, s->c, s->o, s->per_sample, k->block };
+    const int64_t v[] = { s->n, s->h, s->w, s->c, s->o, s->per_sample, k->block, k->items };
     brume_cl_ints(q, (int)(sizeof v / sizeof *v), v);
     brume_cl_long(q, k->size);
 }

@@ -88,8 +88,10 @@ struct brume_device {
     const struct brume_backend *backend;
     struct brume_caps caps;
     int programs_compiled, programs_cached; /* OpenCL programs made so far */
+    uint64_t launches;                      /* submitted so far */
     struct brume_tuning *tuning;            /* tuned choices of kernels; NULL: the rules choose */
     struct brume_tuner *tuner;              /* notes what plans are made of; NULL: nobody does */
+    struct brume_self_test *self_test;      /* which kernels gave right results here; NULL: nobody asks */
     bool trial;                             /* programs made now are candidates: not to be kept on the disk */
 };
 struct brume_buffer { struct brume_device *device; size_t bytes; };
