@@ -6,6 +6,7 @@
 #include "brume/device.h"
 #include "brume/json.h"
 #include "commands.h"
+#include "devices_check.h"
 #include "options.h"
 
 static void print_text(const brume_device_info *d, int n, const char *note)
@@ -73,17 +74,28 @@ static int print_json(const brume_device_info *d, int n, const char *note, const
 
 int cmd_devices(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume devices", "brume devices --json", "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
-    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers.", examples, 0, 0, NULL };
-    int json = 0;
-    struct cli_option options[] = { OPT_FLAG("json", &json, "print JSON"), { 0 } };
+    static const char *const examples[] = { "brume devices", "brume devices --json", "brume devices --check --device opencl:0.0  # are its kernels right?",
+                                            "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
+    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers. "
+                                             "With --check it computes every op with every kernel and compares with plain C: exit status 1 if one is wrong.", examples, 0, 0, NULL };
+    int json = 0, check = 0;
+    const char *spec = NULL;
+    struct cli_option options[] = { OPT_FLAG("check", &check, "test every kernel of every op; takes minutes where many programs are compiled"),
+                                    OPT_STRING("device", &spec, "D", "check only this one: cpu, opencl or opencl:PLATFORM.DEVICE"),
+                                    OPT_FLAG("json", &json, "print JSON"), { 0 } };
     int status = cli_parse(&u, options, argc, argv, NULL, NULL);
     if (status != CLI_GO_ON) return status;
+    if (spec && !check) return cli_wrong(&u, "--device goes with --check");
 
     brume_device_info *list = NULL;
     int n = 0;
     char note[256] = "";
     if (brume_device_list(&list, &n, note) != BRUME_OK) return cli_failed();
+    if (check) {
+        status = cli_devices_check(list, n, spec, json);
+        free(list);
+        return status;
+    }
     status = CLI_DONE;
     brume_cache_info cache;
     brume_cache_get_info(&cache);

@@ -35,6 +35,13 @@ static void tell_preparing(void *ctx, const char *what, int done, int total)
     }
 }
 
+/* Beside a line that is drawn over. */
+static void tell_warning(void *ctx, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "%sbrume: %s\n", preparing.terminal ? "\r\033[K" : "", text);
+}
+
 /* Of usable devices, by rank: GPUs, where there are any; else, if OpenCL is asked for, the other ones. Leaves spec as it is where nothing is to be shared. */
 static brume_status share_devices(int opencl, char spec[128])
 {
@@ -70,7 +77,7 @@ static brume_status choose(const struct cli_device *d, char spec[128])
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out)
 {
     static const int clblast[] = { -1, 0, 1 };
-    const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())), .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
+    const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())), .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning, .nice_ms = d->nice_ms, .no_self_test = !d->self_test, .warn = tell_warning,
                                            .preparing = quiet ? NULL : tell_preparing };
     char spec[128];
     brume_status s = cli_parallel() ? choose(d, spec) : BRUME_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The options that every command with a device shares: --device, --threads, --clblast, --cache, --tuning. */
+ * The options that every command with a device shares: --device, --threads, --clblast, --cache, --tuning, --self-test, --nice. */
 #ifndef BRUME_CLI_DEVICE_OPTIONS_H
 #define BRUME_CLI_DEVICE_OPTIONS_H
 
@@ -10,16 +10,18 @@
 extern const char *const cli_clblasts[], *const cli_storages[]; /* choices */
 extern const char *const cli_device_names[];
 
-struct cli_device { const char *spec; int64_t threads; int clblast, cache, tuning; };
+struct cli_device { const char *spec; int64_t threads; int clblast, cache, tuning, self_test; double nice_ms; };
 
 /* Defaults; then rows of an option table: OPT_DEVICE(&d). */
-#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1, .tuning = 1 }
+#define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1, .tuning = 1, .self_test = 1 }
 #define OPT_DEVICE(d)                                                                                                                        \
     OPT_NAME("device", &(d)->spec, cli_device_names, "D", "the last also as opencl:PLATFORM.DEVICE (see brume devices); under mpirun a list, A,B,..., for the ranks of a machine in turn"),                                \
         OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
         OPT_CHOICE("clblast", &(d)->clblast, cli_clblasts, "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
         OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)"), \
-        OPT_FLAG("tuning", &(d)->tuning, "take the kernels that brume tune found fastest on this device (they may change last bits)")
+        OPT_FLAG("tuning", &(d)->tuning, "take the kernels that brume tune found fastest on this device (they may change last bits)"), \
+        OPT_FLAG("self-test", &(d)->self_test, "test kernels at their first use on a device, replace those that are wrong"), \
+        OPT_FLOAT("nice", &(d)->nice_ms, 0, 1e5, "MS", "leave room for other programs: lower priority; on OpenCL at most MS milliseconds at once, then a pause")
 
 /* Row of an option table for a storage: int *. */
 #define OPT_STORAGE(to) \

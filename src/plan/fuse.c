@@ -7,8 +7,7 @@
 
 static const struct brume_value *value(const struct brume_plan *p, brume_tensor t) { return brume_value_of(p->graph, t); }
 
-/* Members of the chain that ends at node `last`, in order; returns their number. */
-static int members(const struct brume_plan *p, int last, int *out)
+int brume_plan_chain_members(const struct brume_plan *p, int last, int *out)
 {
     int n = 0;
     for (int i = 0; i <= last; i++)
@@ -57,11 +56,11 @@ static bool may_join(const struct brume_plan *p, int from, int into)
     const struct brume_node *a = brume_graph_node(p->graph, from), *b = brume_graph_node(p->graph, into);
     const struct brume_value *v = a->out_v[0];
     if (v->is_output || p->values[v->id].uses != 1 || !brume_shape_equal(v->shape, b->out_v[0]->shape)) return false;
-    const int na = members(p, from, NULL), nb = members(p, into, NULL);
+    const int na = brume_plan_chain_members(p, from, NULL), nb = brume_plan_chain_members(p, into, NULL);
     if (na + nb > BRUME_FUSED_MAX_OPS) return false;
     int all[BRUME_FUSED_MAX_OPS];
-    members(p, from, all);
-    members(p, into, all + na);
+    brume_plan_chain_members(p, from, all);
+    brume_plan_chain_members(p, into, all + na);
     brume_tensor list[BRUME_FUSED_MAX_IN + 1];
     const int inputs = external_inputs(p, all, na + nb, from, into, list);
     if (inputs > BRUME_FUSED_MAX_IN) return false;
@@ -81,7 +80,7 @@ brume_status brume_plan_fuse(struct brume_plan *p)
         for (bool again = true; again;) {
             again = false;
             int m[BRUME_FUSED_MAX_OPS];
-            const int count = members(p, i, m);
+            const int count = brume_plan_chain_members(p, i, m);
             for (int k = 0; k < count && !again; k++) {
                 const struct brume_node *node = brume_graph_node(p->graph, m[k]);
                 for (int j = 0; j < node->n_in && !again; j++) {
@@ -138,7 +137,7 @@ brume_status brume_plan_describe_chain(const struct brume_plan *p, int last, str
 {
     memset(f, 0, sizeof *f);
     int m[BRUME_FUSED_MAX_OPS];
-    f->n_ops = members(p, last, m);
+    f->n_ops = brume_plan_chain_members(p, last, m);
     f->n_in = external_inputs(p, m, f->n_ops, last, last, inputs);
     const brume_shape out = brume_graph_node(p->graph, last)->out_v[0]->shape;
     for (int i = 0; i < f->n_ops; i++) {

@@ -5,6 +5,7 @@
 
 #include "plan/arena.h"
 #include "plan/plan.h"
+#include "plan/self_test.h"
 #include "plan/tuning.h"
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "plan: out of host memory"); }
@@ -16,12 +17,20 @@ uint64_t brume_plan_value_bytes(const struct brume_value *v)
     return (uint64_t)(brume_shape_numel(v->shape) * brume_dtype_bytes(v->dtype));
 }
 
+/* The kernel of a node where nothing was tuned. */
+static struct brume_choice by_rule(const struct brume_plan *p, const struct brume_node *n)
+{
+    if (p->chosen && p->chosen[n->index].variant) return p->chosen[n->index];
+    if (p->chosen || p->options.variant) return brume_variant_choose(n, &p->device->caps, p->options.variant);
+    return brume_self_test_choose(p->device, n);
+}
+
 /* Input j as the kernel of n reads it: kernels for weights of f16 do without the cast. */
 static brume_tensor read_by(const struct brume_plan *p, const struct brume_node *n, int j)
 {
     const struct brume_value *v = n->in_v[j];
     if (!v || v->kind != BRUME_VALUE_NODE || v->producer->n_in != 1 || v->producer->in_v[0]->dtype != BRUME_F16 || n->op->ew) return n->in[j];
-    const struct brume_variant *k = brume_variant_choose(n, &p->device->caps, p->options.variant).variant;
+    const struct brume_variant *k = by_rule(p, n).variant;
     return k && k->half && k->pack_input == j ? v->producer->in[0] : n->in[j];
 }
 
@@ -106,10 +115,10 @@ static brume_status choose(const struct brume_plan *p, const struct brume_node *
 {
     const struct brume_device *d = p->device;
     char key[BRUME_TUNING_KEY];
-    *k = brume_variant_choose(n, &d->caps, p->options.variant);
+    *k = by_rule(p, n);
     *tuned = 0;
     /* What is measured has weights of f32: its winner could not read these. */
-    if (p->options.variant || !k->variant || k->variant->half || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
+    if (p->chosen || p->options.variant || !k->variant || k->variant->half || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
     const uint32_t constant = packed_once(p, n);
     if (!brume_tuning_key(n, constant, key)) return BRUME_OK;
     if (d->tuner) {
@@ -118,7 +127,7 @@ static brume_status choose(const struct brume_plan *p, const struct brume_node *
     }
     const struct brume_tuned *const e = d->tuning ? brume_tuning_find(d->tuning, key) : NULL;
     struct brume_choice found;
-    if (!e || !brume_variant_find(n, &d->caps, e->choice, &found) || (found.variant == k->variant && found.row == k->row)) return BRUME_OK;
+    if (!e || !brume_variant_find(n, &d->caps, e->choice, &found) || (found.variant == k->variant && found.row == k->row) || brume_self_test_failed(d, n, found)) return BRUME_OK;
     *tuned = brume_tuned_hash(e);
     *k = found;
     return BRUME_OK;

@@ -3,11 +3,16 @@
 #include "plan/plan.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
+<<<<<<< HEAD
 #include "plan/twin.h"
+=======
+#include "plan/self_test.h"
+>>>>>>> 1c87490 (plan: kernels are tested at their first use on a device)
 #if BRUME_HAVE_PLANT
 #include "plan/plant.h"
 #endif
@@ -45,7 +50,25 @@ static brume_status allocate(struct brume_plan *p)
     return BRUME_OK;
 }
 
-brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_plan_options *options, brume_plan **out)
+/* Are kernels of this plan tested before they are used? Not those that a test, a tuner or a caller asks for by name. */
+static bool tests_kernels(const struct brume_plan *p)
+{
+    const struct brume_self_test *t = p->device->self_test;
+    return t && t->on && !t->testing && !p->chosen && !p->options.dry && !p->options.variant && !p->options.poison && !p->device->trial;
+}
+
+/* What a driver refuses to compile is found by the tests, too; where they find nothing, its error stays. */
+static brume_status test_kernels(struct brume_plan *p, brume_status prepared, bool *again)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s", brume_error());
+    const brume_status s = brume_self_test_plan(p, again);
+    if (s != BRUME_OK || prepared == BRUME_OK || *again) return s;
+    return brume_fail(prepared, "%s", text);
+}
+
+/* *again: a kernel failed its test, another one will be taken. */
+static brume_status make(brume_device *d, const brume_graph *g, const brume_plan_options *options, const struct brume_choice *chosen, brume_plan **out, bool *again)
 {
     *out = NULL;
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
@@ -59,6 +82,8 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
     p->packed_slot = -1;
     p->packed_stale = true;
     if (options) p->options = *options;
+    p->chosen = chosen;
+    if (brume_self_test_no_chains(d)) p->options.no_fusion = 1;
     p->values = calloc(n_values + 1, sizeof *p->values);
     p->needed = calloc(n_nodes + 1, sizeof *p->needed);
     p->group = calloc(n_nodes + 1, sizeof *p->group);
@@ -71,13 +96,32 @@ brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_p
     if (!p->options.dry) {
         if ((s = check_memory(p)) != BRUME_OK || (s = allocate(p)) != BRUME_OK) goto fail;
         if (p->options.poison && (s = brume_plan_make_guards(p)) != BRUME_OK) goto fail;
-        if ((s = d->backend->prepare(d, p->steps, p->n_steps, p->n_slots, &p->exec)) != BRUME_OK) goto fail;
+        s = d->backend->prepare(d, p->steps, p->n_steps, p->n_slots, &p->exec);
+        if ((s == BRUME_OK || s == BRUME_E_DEVICE || s == BRUME_E_UNSUPPORTED) && tests_kernels(p)) s = test_kernels(p, s, again);
+        if (s != BRUME_OK || *again) goto fail;
     }
+    p->chosen = NULL;
     *out = p;
     return BRUME_OK;
 fail:
     brume_plan_free(p);
     return s;
+}
+
+brume_status brume_plan_new_chosen(brume_device *d, const brume_graph *g, const brume_plan_options *options, const struct brume_choice *chosen, brume_plan **out)
+{
+    brume_status s;
+    bool again;
+    do {
+        again = false;
+        s = make(d, g, options, chosen, out, &again);
+    } while (s == BRUME_OK && again);
+    return s;
+}
+
+brume_status brume_plan_new(brume_device *d, const brume_graph *g, const brume_plan_options *options, brume_plan **out)
+{
+    return brume_plan_new_chosen(d, g, options, NULL, out);
 }
 
 void brume_plan_free(brume_plan *p)
@@ -226,10 +270,9 @@ static brume_status run(brume_plan *p, int from, int to, bool whole)
     const brume_status s = begin(p, whole);
     if (s != BRUME_OK) return s;
 #if BRUME_HAVE_PLANT
-    return brume_plant_run(p, from, to);
-#else
-    return p->device->backend->run(p->exec, p->buffers, from, to);
+    if (!p->spared) return brume_plant_run(p, from, to);
 #endif
+    return p->device->backend->run(p->exec, p->buffers, from, to);
 }
 
 brume_status brume_plan_run(brume_plan *p) { return run(p, 0, brume_plan_first(p)->n_steps, true); }

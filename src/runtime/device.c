@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/priority.h"
 #include "brume/device.h"
+#include "plan/self_test.h"
 #include "plan/tuning.h"
 #include "runtime/backends.h"
 
@@ -101,6 +103,7 @@ static brume_status open_by(const char *spec, const brume_device_options *option
     *out = NULL;
     if (!spec) return brume_fail(BRUME_E_ARG, "brume_device_open: spec is NULL; " FORMS);
     if (options && options->threads < 0) return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) or more, got %d", options->threads);
+    if (options && options->nice_ms > 0) brume_priority_lower(); /* before a backend makes its threads */
     if (!strcmp(spec, "cpu")) return brume_backends_open(spec, options, out);
     if (!strcmp(spec, "auto")) {
         s = best_opencl(true, found, note);
@@ -124,11 +127,19 @@ static brume_status open_by(const char *spec, const brume_device_options *option
     return brume_backends_open(found, options, out);
 }
 
+/* What kernels are compared with: plain C of the cpu backend, as the compiler makes it for any processor of the kind. */
+static brume_status open_reference(brume_device **out)
+{
+    return brume_backends_open("cpu", &(brume_device_options){ .isa = "generic", .no_tuning = 1, .no_self_test = 1 }, out);
+}
+
 brume_status brume_device_open(const char *spec, const brume_device_options *options, brume_device **out)
 {
     brume_status s = open_by(spec, options, out);
-    if (s != BRUME_OK || (options && options->no_tuning)) return s;
-    if ((s = brume_tuning_open(*out)) == BRUME_OK) return s;
+    if (s != BRUME_OK) return s;
+    s = brume_self_test_open(*out, options, open_reference);
+    if (s == BRUME_OK && !(options && options->no_tuning)) s = brume_tuning_open(*out);
+    if (s == BRUME_OK) return s;
     brume_device_close(*out);
     *out = NULL;
     return s;
@@ -138,6 +149,7 @@ void brume_device_close(brume_device *d)
 {
     if (!d) return;
     brume_tuning_free(d->tuning);
+    brume_self_test_free(d->self_test);
     d->backend->close(d);
 }
 
@@ -156,6 +168,8 @@ void brume_device_get_programs(const brume_device *d, int *compiled, int *cached
     *compiled = d->programs_compiled;
     *cached = d->programs_cached;
 }
+
+uint64_t brume_device_launches(const brume_device *d) { return d->launches; }
 
 void brume_cache_get_info(brume_cache_info *info) { brume_backends_cache(info); }
 
