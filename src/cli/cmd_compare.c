@@ -172,7 +172,11 @@ static int compare(const struct compare_args *a, const char *what)
     brume_compare_summary sum = { 0 };
     int n_kinds = 0;
     brume_status s = BRUME_OK;
-    for (int i = 0; s == BRUME_OK && i < 2; i++) s = brume_device_open(a->side[i].spec, &a->side[i].options, &side[i]);
+    for (int i = 0; s == BRUME_OK && i < 2; i++) {
+        brume_device_options options = a->side[i].options;
+        options.no_self_test = 1; /* wrong kernels are to be found here, not replaced */
+        s = brume_device_open(a->side[i].spec, &options, &side[i]);
+    }
     const brume_compare_options o = { .mode = (brume_compare_mode)a->mode, .variant = { a->side[0].variant, a->side[1].variant },
                                       .no_fusion = { a->side[0].no_fusion, a->side[1].no_fusion } };
     if (s == BRUME_OK) s = brume_compare_open(side[0], side[1], &o, &d);

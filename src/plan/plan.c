@@ -8,11 +8,8 @@
 #include <string.h>
 
 #include "config.h"
-<<<<<<< HEAD
-#include "plan/twin.h"
-=======
 #include "plan/self_test.h"
->>>>>>> 1c87490 (plan: kernels are tested at their first use on a device)
+#include "plan/twin.h"
 #if BRUME_HAVE_PLANT
 #include "plan/plant.h"
 #endif
