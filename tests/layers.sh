@@ -52,7 +52,7 @@ check cli
 
 # The licence, as its first line or below a line "#!". Data and text are under LICENSE without saying so.
 cd ..
-sources=$(find meson.build meson_options.txt src cl include tests tools scripts examples docs -type f \( -name '*.[ch]' -o -name '*.cl' -o -name '*.def' -o -name '*.in' \
+sources=$(find meson.build meson_options.txt src cl include tests tools scripts examples docs -type f \( -name '*.[ch]' -o -name '*.cl' -o -name '*.def' -o -name '*.in' -o -name '*.dox' \
     -o -name '*.sh' -o -name '*.py' -o -name 'meson*' \))
 # shellcheck disable=SC2086
 bad=$(awk 'FNR == 1 { all[FILENAME] } FNR <= 2 && /SPDX-License-Identifier: MIT/ { delete all[FILENAME] } END { for (file in all) print file }' $sources)
