@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
+#define MAX_PARAMS (1 << 16) /* of one slab: Stable Diffusion XL has 1680. A config may ask for any number, and its graph is built before its weights are looked at */
+
 brume_graph *brume_graph_new(void) { return calloc(1, sizeof(brume_graph)); }
 
 static void node_free(struct brume_node *n)
@@ -27,7 +31,10 @@ void brume_graph_free(brume_graph *g)
         free(g->values[i]->name);
         free(g->values[i]);
     }
-    for (int i = 0; i < g->n_slabs; i++) free(g->slabs[i].params);
+    for (int i = 0; i < g->n_slabs; i++) {
+        free(g->slabs[i].params);
+        free(g->slabs[i].slots);
+    }
     free(g->slabs);
     free(g->nodes);
     free(g->values);
@@ -164,26 +171,49 @@ static struct brume_slab_info *slab_info(const brume_graph *g, brume_tensor slab
     return NULL;
 }
 
+/* Where a name is, or would be. */
+static uint32_t find_slot(const struct brume_slab_info *s, const char *name)
+{
+    uint32_t i = (uint32_t)(brume_fnv1a(name, strlen(name)) * 0x9e3779b97f4a7c15u >> 40) & s->mask;
+    while (s->slots[i] >= 0 && strcmp(s->params[s->slots[i]].name, name)) i = (i + 1) & s->mask;
+    return i;
+}
+
+/* Half of the slots stay empty. */
+static int grow_slots(struct brume_slab_info *s)
+{
+    if (s->mask && (uint32_t)s->n < s->mask / 2) return 1;
+    const uint32_t slots = s->mask ? 2 * (s->mask + 1) : 256;
+    int32_t *fresh = malloc(slots * sizeof *fresh);
+    if (!fresh) return 0;
+    free(s->slots);
+    s->slots = memset(fresh, 0xff, slots * sizeof *fresh);
+    s->mask = slots - 1;
+    for (int32_t i = 0; i < s->n; i++) s->slots[find_slot(s, s->params[i].name)] = i;
+    return 1;
+}
+
 brume_tensor brume_param(brume_graph *g, brume_tensor slab, const brume_param_info *info)
 {
     if (!g || g->status != BRUME_OK) return BRUME_NONE;
     struct brume_slab_info *s = slab_info(g, slab);
     if (!s) return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the tensor given is not a slab", info->name);
     if (!shape_ok(info->shape)) return brume_graph_fail(g, BRUME_E_SHAPE, "parameter '%s': a dimension is below 1", info->name);
-    for (int i = 0; i < s->n; i++)
-        if (!strcmp(s->params[i].name, info->name))
-            return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the slab already has one of that name", info->name);
-    for (int i = 0; i < g->n_nodes; i++)
-        for (int j = 0; j < g->nodes[i]->n_in; j++)
-            if (g->nodes[i]->in[j] == slab)
-                return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': its slab was used by '%s' and cannot grow any more", info->name,
-                                        g->nodes[i]->name);
+    if (s->n == MAX_PARAMS)
+        return brume_graph_fail(g, BRUME_E_UNSUPPORTED, "parameter '%s': more than %d parameters; are all numbers of the model's config as they should be?", info->name,
+                                MAX_PARAMS);
+    if (!grow_slots(s)) return out_of_memory(g);
+    const uint32_t slot = find_slot(s, info->name);
+    if (s->slots[slot] >= 0) return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the slab already has one of that name", info->name);
+    if (s->used_by)
+        return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': its slab was used by '%s' and cannot grow any more", info->name, s->used_by);
     struct brume_value *v = value_new(g, BRUME_VALUE_PARAM, BRUME_F32, info->shape, info->name);
     if (!v || !grow(&s->params, s->n, &s->cap, sizeof *s->params)) return out_of_memory(g);
     struct brume_value *owner = g->values[slab];
     v->slab = slab;
     v->offset = owner->shape.d[0];
     owner->shape.d[0] += brume_shape_numel(info->shape);
+    s->slots[slot] = s->n;
     brume_param_info *p = &s->params[s->n++];
     *p = *info;
     p->name = v->name;
@@ -386,6 +416,10 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
         }
         node_free(n);
         return BRUME_NONE;
+    }
+    for (int i = 0; i < n_in; i++) {
+        struct brume_slab_info *slab = n->in_v[i] && n->in_v[i]->kind == BRUME_VALUE_SLAB ? slab_info(g, in[i]) : NULL;
+        if (slab && !slab->used_by) slab->used_by = n->name;
     }
     g->nodes[g->n_nodes++] = n;
     return n->n_out ? n->out[0] : BRUME_NONE;

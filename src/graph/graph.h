@@ -5,7 +5,14 @@
 
 #include "graph/op.h"
 
-struct brume_slab_info { brume_tensor slab; struct brume_param_info *params; int n, cap; };
+struct brume_slab_info {
+    brume_tensor slab;
+    struct brume_param_info *params;
+    int n, cap;
+    int32_t *slots;      /* parameters by name, a hash table with open addressing: numbers, or -1 */
+    uint32_t mask;       /* slots - 1, or 0 */
+    const char *used_by; /* the first node that took the slab as it was: it can grow no more */
+};
 
 struct brume_graph {
     struct brume_value **values;

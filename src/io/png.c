@@ -142,12 +142,27 @@ static brume_status take_text(struct job *j)
     return BRUME_OK;
 }
 
+/* libpng takes memory for what a chunk claims to hold before it reads it. */
+static int chunks_fit(const unsigned char *p, size_t n)
+{
+    for (size_t at = 8; at < n;) {
+        const size_t left = n - at;
+        if (left < 12) return 0;
+        const size_t length = (size_t)p[at] << 24 | (size_t)p[at + 1] << 16 | (size_t)p[at + 2] << 8 | p[at + 3];
+        if (length > left - 12) return 0;
+        if (!memcmp(p + at + 4, "IEND", 4)) return 1; /* what follows is read by nobody */
+        at += length + 12;
+    }
+    return 0;
+}
+
 brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name, brume_image **out)
 {
     struct job j = { .name = name, .in = bytes, .in_left = n, .in_all = n };
     brume_status s = BRUME_E_MEMORY;
     *out = NULL;
     if (n < 8 || png_sig_cmp(bytes, 0, 8)) return brume_fail(BRUME_E_FORMAT, "%s: is no PNG file", name);
+    if (!chunks_fit(bytes, n)) return brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: the file is cut short", name);
     j.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
     if (j.png) j.info = png_create_info_struct(j.png);
     if (j.info) s = read_png(&j);

@@ -7,7 +7,7 @@
 #include "fuzz.h"
 #include "io/picture_files.h"
 
-enum { SMALL = 1 << 16 }; /* pixels, up to which a picture is worked with */
+enum { SMALL = 1 << 12 }; /* pixels, up to which a picture is worked with */
 
 static void use_image(brume_image *im)
 {
@@ -28,7 +28,7 @@ void fuzz_png(const uint8_t *data, size_t n)
     size_t written;
     if (brume_png_read_memory(data, n, "input.png", &im) != BRUME_OK) return;
     use_image(im);
-    if ((size_t)im->height * (size_t)im->width <= SMALL / 16) {
+    if ((size_t)im->height * (size_t)im->width <= SMALL) {
         if (brume_png_write_memory(im, "written.png", &bytes, &written) != BRUME_OK) fuzz_broken("a picture that was read cannot be written");
         if (brume_png_read_memory(bytes, written, "written.png", &again) != BRUME_OK) fuzz_broken("a picture that was written cannot be read");
         if (again->height != im->height || again->width != im->width || again->channels != im->channels ||
