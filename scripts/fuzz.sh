@@ -24,7 +24,7 @@ if [ ! -f build-fuzz/build.ninja ]; then
     CC="$CC" meson setup build-fuzz -Dfuzz=true -Doptimization=1 -Ddebug=false -Dc_args=-gline-tables-only -Db_sanitize=address,undefined -Db_lundef=false \
         -Ddefault_library=static >/dev/null
 fi
-ninja -C build-fuzz tests/fuzz/fuzz_brume >/dev/null
+ninja -C build-fuzz tests/fuzz/fuzz_brume tests/fuzz/fuzz_replay >/dev/null
 fuzzer=$PWD/build-fuzz/tests/fuzz/fuzz_brume
 
 # Words that mean something to a parser are the string literals of its sources.
@@ -58,6 +58,18 @@ dictionary() {
       printf '"@@ "\n"2147483647"\n"4294967296"\n"9223372036854775807"\n"-1"\n"1e308"\n"NaN"\n"null"\n"../"\n'; } | sort -u
 }
 
+# Bytes of an input: no more than its reader needs to show everything, because short ones are fast.
+most() {
+    case $1 in
+    pnm) echo 256 ;;
+    encode | npy) echo 512 ;;
+    jpeg | gif | png) echo 1024 ;;
+    json | captions | record) echo 2048 ;;
+    safetensors | tuning | *_config) echo 4096 ;;
+    *) echo 16384 ;;
+    esac
+}
+
 harnesses=$*
 [ -n "$harnesses" ] || harnesses=$(sed -n 's/^HARNESS(\([a-z0-9_]*\),.*/\1/p' tests/fuzz/harnesses.def)
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=8 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
@@ -66,7 +78,7 @@ found=0
 for h in $harnesses; do
     export BRUME_FUZZ=$h
     mkdir -p "build-fuzz/corpus/$h" "tests/fuzz/corpus/$h"
-    limits='-max_len=16384 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -close_fd_mask=1'
+    limits="-max_len=$(most "$h") -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=1024 -close_fd_mask=3"
     if [ -n "$minimize" ]; then
         rm -rf build-fuzz/minimized
         mkdir build-fuzz/minimized
@@ -84,8 +96,8 @@ for h in $harnesses; do
         rm "$log"
     else
         found=1
-        grep -m1 -A12 'ERROR\|runtime error\|broken:' "$log" | head -20
-        echo "fuzz.sh: $h found something: $log, and the input beside it" >&2
+        grep -a -m1 -A12 'ERROR\|runtime error' "$log" || true
+        echo "fuzz.sh: $h found something: $log, and the input beside it; build-fuzz/tests/fuzz/fuzz_replay --input $h FILE runs it again" >&2
     fi
 done
 exit $found

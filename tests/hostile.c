@@ -306,6 +306,13 @@ static void test_pictures(void)
         CHECK_FAILS(brume_png_read_memory(png, n, "bomb.png", &im), BRUME_E_FORMAT, "bomb.png: not a good PNG: more pixels than a file of its size can hold");
         cheap("PNG");
     }
+    /* A chunk that claims to hold 1.6 GiB, which libpng would take before it reads. */
+    unsigned char text[13] = "brume\0a text";
+    const size_t n = (size_t)(chunk(png + png_bomb(png, 1) - 12, "tEXt", text, sizeof text) - png);
+    png[n - 12 - sizeof text] = 0x66;
+    begin();
+    CHECK_FAILS(brume_png_read_memory(png, n, "bomb.png", &im), BRUME_E_FORMAT, "cut short");
+    cheap("a chunk");
     static const char pgm[] = "P5 65535 65535 255\n", ppm[] = "P3 11000 11000 65535\n1 2 3", wide[] = "P5 4294967297 1 255\n";
     begin();
     CHECK_FAILS(brume_pnm_read_memory(pgm, sizeof pgm - 1, "bomb.pgm", &im), BRUME_E_UNSUPPORTED, "bomb.pgm");
@@ -414,6 +421,13 @@ static void test_absurd_model(void)
     const brume_status s = brume_model_load(in_dir("huge"), NULL, &m);
     CHECK(s == BRUME_E_FORMAT || s == BRUME_E_ARG);
     cheap(brume_error());
+    /* Within all ranges, too, with a quarter of a million layers. */
+    put_text("huge/config.json", "{\"_class_name\": \"UNet2DConditionModel\", \"block_out_channels\": [32, 32, 32, 32], \"layers_per_block\": 32, "
+             "\"transformer_layers_per_block\": 64, \"attention_head_dim\": 1}");
+    begin();
+    CHECK_FAILS(brume_model_load(in_dir("huge"), NULL, &m), BRUME_E_UNSUPPORTED, "more than 65536 parameters");
+    const double took = seconds() - begun;
+    if (!CHECK(SANITIZED || took < 5)) fprintf(stderr, "    %.1f s\n", took);
 }
 
 int main(void)
