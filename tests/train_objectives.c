@@ -336,6 +336,13 @@ static void test_ladder(const brume_dataset *data)
     brume_scheduler_config_clear(&c.scheduler);
 }
 
+/* No name is no row, as a wrong one. */
+static void test_no_name(void)
+{
+    CHECK(!brume_process_preset_find(NULL) && !brume_objective_find(NULL) && !brume_weighting_find(NULL) && !brume_time_sampling_find(NULL));
+    CHECK(!brume_lr_schedule_find(NULL) && !brume_preset_find(NULL) && !brume_sampler_find(NULL) && !brume_schedule_find(NULL));
+}
+
 int main(void)
 {
     const char *tmp = getenv("TMPDIR");
@@ -344,6 +351,7 @@ int main(void)
     snprintf(folder, sizeof folder, "%s/brume-objectives-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     if (!CHECK(mkdtemp(folder) != NULL)) return check_report();
     CHECK_OK(brume_dataset_open("shapes", &o, &data));
+    test_no_name();
     test_times();
     test_ladder(data);
     test_refusals(data);

@@ -48,14 +48,14 @@ static brume_status product(struct brume_sampling *s, brume_buffer *state, const
     *factor = 1;
     if ((e = brume_sampling_register(s, SHIFTED, &x)) != BRUME_OK) return e;
     for (int side = 0; side < 2 && e == BRUME_OK; side++) {
-        struct brume_terms shifted = { 2, { 1, side ? -h : h }, { state, v } }, sum = { 0 };
+        struct brume_terms shifted = { .n = 2, .coef = { 1, side ? -h : h }, .x = { state, v } }, sum = { 0 };
         e = brume_sampling_combine(s, &shifted, x);
         if (e == BRUME_OK) e = brume_sampling_predict(s, x, at);
         brume_terms_add(&sum, side ? -0.5 / h : 0.5 / h, s->m);
         if (side) brume_terms_add(&sum, 1, w);
         if (e == BRUME_OK) e = brume_sampling_combine(s, &sum, side ? x : w);
     }
-    struct brume_terms difference = { 1, { 1 }, { x } };
+    struct brume_terms difference = { .n = 1, .coef = { 1 }, .x = { x } };
     return e == BRUME_OK ? brume_sampling_combine(s, &difference, w) : e;
 }
 

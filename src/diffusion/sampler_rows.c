@@ -164,7 +164,7 @@ static int same_name(const char *a, const char *b)
 const brume_sampler_kind *brume_sampler_find(const char *name)
 {
     for (int i = 0; i < N_ROWS; i++)
-        if (same_name(name, rows[i].name)) return &rows[i];
+        if (name && same_name(name, rows[i].name)) return &rows[i];
     return NULL;
 }
 

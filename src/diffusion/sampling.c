@@ -14,13 +14,15 @@ void brume_terms_add(struct brume_terms *s, double coef, brume_buffer *x)
     if (coef == 0.0) return;
     for (int i = 0; i < s->n; i++)
         if (s->x[i] == x) { s->coef[i] += coef; return; }
-    if (s->n == BRUME_SAMPLING_TERMS) return;
+    if (s->n == BRUME_SAMPLING_TERMS) { s->lost++; return; }
     s->coef[s->n] = coef;
     s->x[s->n++] = x;
 }
 
 static brume_status undefined(const struct brume_terms *terms)
 {
+    if (terms->lost)
+        return brume_fail(BRUME_E_ARG, "a sampling step combines %d tensors, expected at most %d (BRUME_SAMPLING_TERMS)", terms->n + terms->lost, BRUME_SAMPLING_TERMS);
     for (int i = 0; i < terms->n; i++)
         if (!isfinite(terms->coef[i]))
             return brume_fail(BRUME_E_NUMERIC, "a sampling step divides by 0: where alpha_bar is 0 an eps prediction says nothing of x0 "

@@ -70,8 +70,9 @@ struct brume_sampling {
     int32_t calls, done, accepted, rejected;
 };
 
-/* A linear combination of tensors: terms are added by brume_terms_add(); one with coefficient 0 is left out, the same tensor twice is one term. */
-struct brume_terms { int n; double coef[BRUME_SAMPLING_TERMS]; brume_buffer *x[BRUME_SAMPLING_TERMS]; };
+/* A linear combination of tensors: terms are added by brume_terms_add(); one with coefficient 0 is left out, the same tensor twice is one term.
+ * lost: terms that had no room, which brume_sampling_combine() refuses. */
+struct brume_terms { int n, lost; double coef[BRUME_SAMPLING_TERMS]; brume_buffer *x[BRUME_SAMPLING_TERMS]; };
 void brume_terms_add(struct brume_terms *s, double coef, brume_buffer *x);
 
 /* Register i: a buffer for histories and stages, made at first use, kept for the sampler's life. */

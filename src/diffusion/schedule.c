@@ -95,7 +95,7 @@ const brume_schedule_kind *brume_schedule_row(int i) { return i >= 0 && i < N_RO
 const brume_schedule_kind *brume_schedule_find(const char *name)
 {
     for (int i = 0; i < N_ROWS; i++)
-        if (!strcmp(rows[i].name, name) || (rows[i].alias && !strcmp(rows[i].alias, name))) return &rows[i];
+        if (name && (!strcmp(rows[i].name, name) || (rows[i].alias && !strcmp(rows[i].alias, name)))) return &rows[i];
     return NULL;
 }
 

@@ -25,7 +25,7 @@ const brume_lr_schedule *brume_lr_schedule_row(int i) { return i >= 0 && i < N_R
 const brume_lr_schedule *brume_lr_schedule_find(const char *name)
 {
     for (int i = 0; name && i < N_ROWS; i++)
-        if (!strcmp(rows[i].name, name)) return &rows[i];
+        if (name && !strcmp(rows[i].name, name)) return &rows[i];
     return NULL;
 }
 

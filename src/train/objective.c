@@ -24,7 +24,7 @@ const brume_objective_kind *brume_objective_row(int i) { return i >= 0 && i < OB
 const brume_objective_kind *brume_objective_find(const char *name)
 {
     for (int i = 0; i < OBJECTIVES; i++)
-        if (!strcmp(objectives[i].name, name)) return &objectives[i];
+        if (name && !strcmp(objectives[i].name, name)) return &objectives[i];
     return NULL;
 }
 
@@ -115,7 +115,7 @@ const brume_weighting_kind *brume_weighting_row(int i) { return i >= 0 && i < WE
 const brume_weighting_kind *brume_weighting_find(const char *name)
 {
     for (int i = 0; i < WEIGHTINGS; i++)
-        if (!strcmp(weightings[i].name, name)) return &weightings[i];
+        if (name && !strcmp(weightings[i].name, name)) return &weightings[i];
     return NULL;
 }
 

@@ -153,7 +153,7 @@ const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeo
 const brume_preset *brume_preset_find(const char *name)
 {
     for (int i = 0; brume_preset_row(i); i++)
-        if (!strcmp(rows[i].name, name)) return &rows[i];
+        if (name && !strcmp(rows[i].name, name)) return &rows[i];
     return NULL;
 }
 

@@ -27,7 +27,7 @@ const brume_process_preset *brume_process_preset_row(int i) { return i >= 0 && i
 const brume_process_preset *brume_process_preset_find(const char *name)
 {
     for (int i = 0; i < ROWS; i++)
-        if (!strcmp(rows[i].name, name)) return &rows[i];
+        if (name && !strcmp(rows[i].name, name)) return &rows[i];
     return NULL;
 }
 

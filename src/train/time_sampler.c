@@ -25,7 +25,7 @@ const brume_time_sampling_kind *brume_time_sampling_row(int i) { return i >= 0 &
 const brume_time_sampling_kind *brume_time_sampling_find(const char *name)
 {
     for (int i = 0; i < KINDS; i++)
-        if (!strcmp(kinds[i].name, name)) return &kinds[i];
+        if (name && !strcmp(kinds[i].name, name)) return &kinds[i];
     return NULL;
 }
 
