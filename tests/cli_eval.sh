@@ -98,7 +98,7 @@ fi
 refused 2 "in two commands" $eval $draw --metrics fid,vlb --features judge
 refused 2 "give --features" $eval $draw --metrics kid
 refused 2 "needs --classifier" $eval $draw --metrics class-accuracy --features judge
-refused 2 "expected vlb" $eval $draw --metrics fit
+refused 2 "did you mean fid" $eval $draw --metrics fit
 refused 2 "argument is missing" $eval --data shapes
 refused 1 "neither a classifier" $eval $draw --metrics kid --features run
 refused 1 "is no classifier" $eval $draw --metrics class-accuracy --classifier run
