@@ -61,12 +61,14 @@ typedef struct brume_device_info {
 } brume_device_info;
 
 /**
- * Opens a device. spec: "auto" (an OpenCL GPU if one is usable, else the cpu), "cpu", "opencl" (first usable device; GPUs first),
+ * Opens a device. spec: "auto" (the cpu, unless a usable OpenCL device that is no processor was faster in a probe, see brume/probe.h), "cpu", "opencl" (first usable device; GPUs first),
  * "opencl:P.D" (platform P, device D, as brume_device_list() numbers them). options may be NULL.
  */
 brume_status brume_device_open(const char *spec, const brume_device_options *options, brume_device **out);
 /** Closes it; NULL is fine. Plans and buffers of the device must be freed before. */
 void brume_device_close(brume_device *d);
+/** Of a device that "auto" chose among several: why, in words ("3.1x the speed of the cpu in a probe"); else "". */
+const char *brume_device_choice(const brume_device *d);
 /** Facts of an open device. */
 void brume_device_get_info(const brume_device *d, brume_device_info *info);
 

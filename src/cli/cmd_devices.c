@@ -5,12 +5,24 @@
 
 #include "brume/device.h"
 #include "brume/json.h"
+#include "brume/probe.h"
 #include "commands.h"
 #include "devices_check.h"
 #include "options.h"
 
+/* Measures all devices, or one; what fails is told. */
+static int probe(const brume_device_info *list, int n, const char *spec)
+{
+    int status = CLI_DONE;
+    brume_probe p;
+    for (int i = 0; i < (spec ? 1 : n); i++)
+        if ((spec || list[i].usable) && brume_probe_run(spec ? spec : list[i].spec, NULL, &p) != BRUME_OK) status = cli_failed();
+    return status;
+}
+
 static void print_text(const brume_device_info *d, int n, const char *note)
 {
+    int unknown = 0;
     for (int i = 0; i < n; i++) {
         printf("%-12s%s\n", d[i].spec, d[i].name);
         printf("%12s%s%s%s%s\n", "", d[i].platform, *d[i].version ? ", " : "", d[i].version, d[i].is_gpu_type ? ", GPU" : "");
@@ -19,10 +31,15 @@ static void print_text(const brume_device_info *d, int n, const char *note)
             printf(" (at most %.1f GiB at once), %llu KiB local memory, work-groups of %llu", (double)d[i].max_alloc_bytes / 1073741824.0,
                    (unsigned long long)(d[i].local_bytes >> 10), (unsigned long long)d[i].max_work_group);
         printf("\n");
+        brume_probe p;
+        if (brume_probe_find(&d[i], &p))
+            printf("%12sprobe: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us\n", "", p.matmul_gflops, p.conv_gflops, p.launch_us);
+        unknown += d[i].usable && !p.cached;
         if (!d[i].usable) printf("%12snot usable: %s\n", "", d[i].note);
         else if (*d[i].note) printf("%12s%s\n", "", d[i].note);
     }
     if (*note) printf("%s\n", note);
+    if (unknown) printf("how fast? brume devices --probe measures it\n");
 }
 
 static void print_cache(const brume_cache_info *c)
@@ -52,6 +69,15 @@ static int print_json(const brume_device_info *d, int n, const char *note, const
         brume_json_put_int(w, "local_bytes", (int64_t)d[i].local_bytes);
         brume_json_put_int(w, "max_work_group", (int64_t)d[i].max_work_group);
         brume_json_put_bool(w, "usable", d[i].usable);
+        brume_probe p;
+        if (brume_probe_find(&d[i], &p)) {
+            brume_json_begin_object(w, "probe");
+            brume_json_put_double(w, "matmul_gflops", p.matmul_gflops);
+            brume_json_put_double(w, "conv_gflops", p.conv_gflops);
+            brume_json_put_double(w, "launch_us", p.launch_us);
+            brume_json_put_double(w, "step_ms", p.step_ms);
+            brume_json_end(w);
+        }
         brume_json_put_string(w, "note", d[i].note);
         brume_json_end(w);
     }
@@ -74,18 +100,21 @@ static int print_json(const brume_device_info *d, int n, const char *note, const
 
 int cmd_devices(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume devices", "brume devices --json", "brume devices --check --device opencl:0.0  # are its kernels right?",
+    static const char *const examples[] = { "brume devices", "brume devices --json", "brume devices --probe  # how fast are they?", "brume devices --check --device opencl:0.0  # are its kernels right?",
                                             "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
     const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers. "
-                                             "With --check it computes every op with every kernel and compares with plain C: exit status 1 if one is wrong.", examples, 0, 0, NULL };
-    int json = 0, check = 0;
+                                             "With --check it computes every op with every kernel and compares with plain C: exit status 1 if one is wrong. "
+                                             "With --probe it times a matrix product, a convolution and a small operator on each device, as --device auto does where there is a GPU, and keeps the figures.", examples, 0, 0, NULL };
+    int json = 0, check = 0, measure = 0;
     const char *spec = NULL;
     struct cli_option options[] = { OPT_FLAG("check", &check, "test every kernel of every op; takes minutes where many programs are compiled"),
-                                    OPT_STRING("device", &spec, "D", "check only this one: cpu, opencl or opencl:PLATFORM.DEVICE"),
+                                    OPT_FLAG("probe", &measure, "measure how fast devices are: about a second for each, more where programs are compiled"),
+                                    OPT_STRING("device", &spec, "D", "check or measure only this one: cpu, opencl or opencl:PLATFORM.DEVICE"),
                                     OPT_FLAG("json", &json, "print JSON"), { 0 } };
     int status = cli_parse(&u, options, argc, argv, NULL, NULL);
     if (status != CLI_GO_ON) return status;
-    if (spec && !check) return cli_wrong(&u, "--device goes with --check");
+    if (spec && !check && !measure) return cli_wrong(&u, "--device goes with --check or --probe");
+    if (check && measure) return cli_wrong(&u, "--check and --probe are two things");
 
     brume_device_info *list = NULL;
     int n = 0;
@@ -96,11 +125,11 @@ int cmd_devices(int argc, char **argv)
         free(list);
         return status;
     }
-    status = CLI_DONE;
+    status = measure ? probe(list, n, spec) : CLI_DONE;
     brume_cache_info cache;
     brume_cache_get_info(&cache);
     if (json) {
-        status = print_json(list, n, note, &cache);
+        if (print_json(list, n, note, &cache) != CLI_DONE) status = CLI_FAILED;
     } else {
         print_text(list, n, note);
         print_cache(&cache);

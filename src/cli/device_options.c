@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "brume/probe.h"
 #include "brume/tune.h"
 #include "parallel.h"
 
@@ -74,24 +75,45 @@ static brume_status choose(const struct cli_device *d, char spec[128])
     return n == 1 && (any || !strcmp(spec, "auto")) ? share_devices(any, spec) : BRUME_OK;
 }
 
+/* Of a device that was named, where both were probed before: naming one costs no probe. */
+static void warn_of_slow(const brume_device_info *info, int64_t threads)
+{
+    brume_device_info *all;
+    brume_probe cpu, own;
+    char text[400];
+    int n;
+    if (!info->is_opencl || info->is_cpu_type || !brume_probe_find(info, &own) || brume_device_list(&all, &n, NULL) != BRUME_OK) return;
+    if (threads) all[0].compute_units = (int)threads;
+    if (brume_probe_find(&all[0], &cpu) && cpu.step_ms < own.step_ms) {
+        snprintf(text, sizeof text, "%s (%s) was %.1f times slower than the cpu in a probe; --device cpu is faster (brume devices --probe measures again)", info->spec,
+                 info->name, own.step_ms / cpu.step_ms);
+        tell_warning(NULL, text);
+    }
+    free(all);
+}
+
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out)
 {
     static const int clblast[] = { -1, 0, 1 };
     const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())), .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning, .nice_ms = d->nice_ms, .no_self_test = !d->self_test, .warn = tell_warning,
                                            .preparing = quiet ? NULL : tell_preparing };
     char spec[128];
+    snprintf(preparing.device, sizeof preparing.device, "a probe of devices"); /* until one is chosen */
+    preparing.terminal = !quiet && isatty(STDERR_FILENO);
     brume_status s = cli_parallel() ? choose(d, spec) : BRUME_OK;
     if (s == BRUME_OK) s = brume_device_open(cli_parallel() ? spec : d->spec, &options, out);
     if (s != BRUME_OK) return s;
     brume_tuning_info tuning;
     brume_device_get_tuning(*out, &tuning);
     if (tuning.refused) fprintf(stderr, "brume: %s\n", tuning.note);
+    brume_device_info info;
+    brume_device_get_info(*out, &info);
+    warn_of_slow(&info, d->threads);
     if (!quiet) {
-        brume_device_info info;
-        brume_device_get_info(*out, &info);
-        fprintf(stderr, "device %s: %s, %s, %d %s\n", info.spec, info.name, info.platform, info.compute_units, info.is_opencl ? "compute units" : "threads");
+        const char *why = brume_device_choice(*out);
+        fprintf(stderr, "device %s: %s, %s, %d %s%s%s\n", info.spec, info.name, info.platform, info.compute_units, info.is_opencl ? "compute units" : "threads",
+                *why ? "; " : "", why);
         snprintf(preparing.device, sizeof preparing.device, "%s", info.name);
-        preparing.terminal = isatty(STDERR_FILENO);
     }
     return s;
 }

@@ -15,7 +15,7 @@ struct cli_device { const char *spec; int64_t threads; int clblast, cache, tunin
 /* Defaults; then rows of an option table: OPT_DEVICE(&d). */
 #define CLI_DEVICE_DEFAULT { .spec = "auto", .clblast = 0, .cache = 1, .tuning = 1, .self_test = 1 }
 #define OPT_DEVICE(d)                                                                                                                        \
-    OPT_NAME("device", &(d)->spec, cli_device_names, "D", "the last also as opencl:PLATFORM.DEVICE (see brume devices); under mpirun a list, A,B,..., for the ranks of a machine in turn"),                                \
+    OPT_NAME("device", &(d)->spec, cli_device_names, "D", "auto: the cpu, or a GPU that is faster in a probe; the last also as opencl:PLATFORM.DEVICE (see brume devices); under mpirun a list, A,B,..., for the ranks of a machine in turn"),                                \
         OPT_INT("threads", &(d)->threads, 0, 1024, "N", "threads of the cpu device; 0: one per core"),                                       \
         OPT_CHOICE("clblast", &(d)->clblast, cli_clblasts, "matrix products of OpenCL devices by CLBlast; auto: on GPUs"), \
         OPT_FLAG("cache", &(d)->cache, "keep compiled OpenCL programs on the disk (see brume devices)"), \

@@ -18,6 +18,7 @@ static const struct { const char *name, *what; } environment[] = {
     { "BRUME_CACHE_MIB", "Most MiB of compiled programs there; what was not used for longest goes. Default: 256." },
     { "BRUME_ISA", "Instruction set of the cpu device: generic, avx2, avx512, neon. Default: the best that the processor has." },
     { "BRUME_OPENCL_KIND", "cpu or gpu: take the kernels made for that kind of OpenCL device, whatever it says of itself." },
+    { "BRUME_OPENCL_TYPE", "cpu, gpu or other: take OpenCL devices for devices of that type, as if their drivers said so (for tests)." },
 };
 
 /* One character as the typesetter prints it: no hyphen for a dash, no request at the beginning of a line. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "base/cores.h"
 #include "base/pool.h"
 #include "base/system.h"
 #include "cpu/fused.h"
@@ -108,8 +109,7 @@ static void cpu_info(const struct brume_device *d, brume_device_info *out)
 
 void brume_cpu_describe(brume_device_info *out)
 {
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    describe(brume_simd_choose(NULL), cores > 0 ? (int)cores : 1, out);
+    describe(brume_simd_choose(NULL), brume_cores(), out); /* as many threads as brume_cpu_open() makes */
 }
 
 /* The first page that begins in a block. */

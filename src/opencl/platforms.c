@@ -84,8 +84,10 @@ void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_devic
 
     const cl_device_type type = QUERY(cl_device_type, CL_DEVICE_TYPE);
     info->is_opencl = 1;
-    info->is_cpu_type = (type & CL_DEVICE_TYPE_CPU) != 0;
-    info->is_gpu_type = (type & CL_DEVICE_TYPE_GPU) != 0;
+    /* BRUME_OPENCL_TYPE=cpu, gpu or other: as if the driver said so. A machine without a GPU tests with it what is done with one. */
+    const char *as = getenv("BRUME_OPENCL_TYPE");
+    info->is_cpu_type = as && *as ? !strcmp(as, "cpu") : (type & CL_DEVICE_TYPE_CPU) != 0;
+    info->is_gpu_type = as && *as ? !strcmp(as, "gpu") : (type & CL_DEVICE_TYPE_GPU) != 0;
     info->compute_units = (int)QUERY(cl_uint, CL_DEVICE_MAX_COMPUTE_UNITS);
     info->vector_width = (int)QUERY(cl_uint, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
     info->memory_bytes = QUERY(cl_ulong, CL_DEVICE_GLOBAL_MEM_SIZE);

@@ -92,6 +92,7 @@ struct brume_device {
     struct brume_tuning *tuning;            /* tuned choices of kernels; NULL: the rules choose */
     struct brume_tuner *tuner;              /* notes what plans are made of; NULL: nobody does */
     struct brume_self_test *self_test;      /* which kernels gave right results here; NULL: nobody asks */
+    char choice[256];                       /* why "auto" chose it; "": there was no choice */
     bool trial;                             /* programs made now are candidates: not to be kept on the disk */
 };
 struct brume_buffer { struct brume_device *device; size_t bytes; };

@@ -11,6 +11,7 @@
 #include "plan/self_test.h"
 #include "plan/tuning.h"
 #include "runtime/backends.h"
+#include "runtime/probe.h"
 
 #define FORMS "expected auto, cpu, opencl or opencl:P.D (`brume devices` lists them)"
 
@@ -70,8 +71,8 @@ static const char *nearest(const char *spec)
     return best;
 }
 
-/* The best usable OpenCL device: GPUs, then what is neither, then CPUs. gpu_only: GPUs or nothing. spec "" if there is none. */
-static brume_status best_opencl(bool gpu_only, char spec[32], char note[256])
+/* The best usable OpenCL device: GPUs, then what is neither, then CPUs. spec "" if there is none. */
+static brume_status best_opencl(char spec[32], char note[256])
 {
     brume_device_info *list;
     int n, best = -1;
@@ -80,7 +81,7 @@ static brume_status best_opencl(bool gpu_only, char spec[32], char note[256])
     if (s) return s;
     for (int i = 0; i < n; i++) {
         const brume_device_info *d = &list[i];
-        if (!d->is_opencl || (gpu_only && !d->is_gpu_type)) continue;
+        if (!d->is_opencl) continue;
         if (!d->usable) {
             snprintf(note, 256, "%s: %.200s", d->spec, d->note);
             continue;
@@ -106,10 +107,11 @@ static brume_status open_by(const char *spec, const brume_device_options *option
     if (options && options->nice_ms > 0) brume_priority_lower(); /* before a backend makes its threads */
     if (!strcmp(spec, "cpu")) return brume_backends_open(spec, options, out);
     if (!strcmp(spec, "auto")) {
-        s = best_opencl(true, found, note);
-        if (s) return s;
-        if (found[0] && !brume_backends_open(found, options, out)) return BRUME_OK; /* a GPU that does not open is not usable */
-        return brume_backends_open("cpu", options, out);
+        s = brume_auto_choose(options, found, note);
+        if (s == BRUME_OK) s = brume_backends_open(found, options, out);
+        if (s == BRUME_OK) memcpy((*out)->choice, note, sizeof note);
+        else if (strcmp(found, "cpu")) s = brume_backends_open("cpu", options, out); /* a GPU that does not open is not usable */
+        return s;
     }
     const bool prefix = !strncmp(spec, "opencl", 6), numbered = prefix && spec[6] == ':' && parse_numbers(spec + 7, &platform, &device);
     if (!prefix || (spec[6] && !numbered))
@@ -121,7 +123,7 @@ static brume_status open_by(const char *spec, const brume_device_options *option
         snprintf(found, sizeof found, "opencl:%d.%d", platform, device);
         return brume_backends_open(found, options, out);
     }
-    s = best_opencl(false, found, note);
+    s = best_opencl(found, note);
     if (s) return s;
     if (!found[0]) return brume_fail(BRUME_E_DEVICE, "device 'opencl': no usable OpenCL device%s%s; or use cpu", note[0] ? ": " : "", note);
     return brume_backends_open(found, options, out);
@@ -152,6 +154,8 @@ void brume_device_close(brume_device *d)
     brume_self_test_free(d->self_test);
     d->backend->close(d);
 }
+
+const char *brume_device_choice(const brume_device *d) { return d->choice; }
 
 void brume_device_get_info(const brume_device *d, brume_device_info *info) { d->backend->info(d, info); }
 
