@@ -44,7 +44,7 @@ refused 1 "already holds a run" "$brume" train $train --out a --steps 6
 refused 2 "--out is needed" "$brume" train $train
 refused 1 "multiples of" "$brume" train --data shapes --preset shapes --size 18 --out c --device cpu
 refused 2 "did you mean --steps" "$brume" train $train --out c --step 3
-refused 2 "there is no 'cosin'" "$brume" train $train --out c --schedule cosin
+refused 2 "did you mean cosine" "$brume" train $train --out c --schedule cosin
 for more in "--objective v --schedule cosine" "--objective x0 --optimizer sgd --lr 0.01" "--cond none" "--timesteps 50 --beta-end 0.1 --dropout 0.2"; do
     # shellcheck disable=SC2086 # words
     ok "train $more" "$brume" train $train --out "c$(echo "$more" | tr -d ' ./')" --steps 2 $more
@@ -83,8 +83,8 @@ refused 2 "wrong.json: steps: expected an integer" "$brume" train --config wrong
 echo '{"steps": 4' >wrong.json
 refused 1 "wrong.json" "$brume" train --config wrong.json --out c
 refused 1 "nowhere.json" "$brume" train --config nowhere.json --out c
-refused 2 "there is no 'min'" "$brume" train $train --out c --weighting min
-refused 2 "there is no 'noise'" "$brume" train $train --out c --objective noise
+refused 2 "--weighting min: there is no such choice" "$brume" train $train --out c --weighting min
+refused 2 "--objective noise: expected one of eps" "$brume" train $train --out c --objective noise
 refused 1 "needs a discrete schedule" "$brume" train $train --out c --schedule vp --bound vlb
 
 # A classifier of noisy images: trains, goes on, tells its accuracy, and guides a model that knows no classes.
@@ -141,7 +141,7 @@ ok "both likelihoods as JSON" sh -c '"$@" >e2.txt && grep -q "\"offset_bits\": 7
     "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json
 ok "both once more" sh -c '"$@" >e3.txt' eval "$brume" eval a $eval --metrics vlb,ode-nll --steps 10 --tolerance 1e-2 --json --threads 1
 same e2.txt e3.txt
-refused 2 "got 'vlb,fit'" "$brume" eval a $eval --metrics vlb,fit
+refused 2 "--metrics vlb,fit: expected one of vlb" "$brume" eval a $eval --metrics vlb,fit
 refused 2 "give --data" "$brume" eval a
 
 refused 2 "give one" "$brume" sample a $sample --guidance 3 --guidance-w 2 --out x.png
