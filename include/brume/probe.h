@@ -17,9 +17,9 @@ typedef struct brume_probe {
 } brume_probe;
 
 /**
- * Opens a device ("cpu" or "opencl:P.D"; options as for brume_device_open(), may be NULL) and measures it: plans of one node each, as any plan is made, so
+ * Opens a device ("cpu" or "opencl:P.D"; options as for brume_device_open(), may be NULL; of them clblast, no_tuning, launch_ms and nice_ms do not count) and measures it: plans of one node each, as any plan is made, so
  * that kernels are compiled and tested at their first use; then the median of a few runs. What is too slow at those sizes is measured at a smaller one.
- * The figures are kept, unless options->no_cache, in the folder probe beside compiled programs (see brume_cache_get_info()), for this device, driver, number of
+ * The figures are kept, unless options->no_cache or kind is set, in the folder probe beside compiled programs (see brume_cache_get_info()), for this device, driver, number of
  * threads and version of brume. Fails where the device does, and with BRUME_E_DEVICE where a result is wrong.
  */
 brume_status brume_probe_run(const char *spec, const brume_device_options *options, brume_probe *out);

@@ -109,8 +109,11 @@ static brume_status open_by(const char *spec, const brume_device_options *option
     if (!strcmp(spec, "auto")) {
         s = brume_auto_choose(options, found, note);
         if (s == BRUME_OK) s = brume_backends_open(found, options, out);
+        if (s != BRUME_OK && strcmp(found, "cpu")) { /* a GPU that does not open any more */
+            s = brume_backends_open("cpu", options, out);
+            snprintf(note, sizeof note, "%s did not open", found);
+        }
         if (s == BRUME_OK) memcpy((*out)->choice, note, sizeof note);
-        else if (strcmp(found, "cpu")) s = brume_backends_open("cpu", options, out); /* a GPU that does not open is not usable */
         return s;
     }
     const bool prefix = !strncmp(spec, "opencl", 6), numbered = prefix && spec[6] == ':' && parse_numbers(spec + 7, &platform, &device);

@@ -147,7 +147,11 @@ brume_status brume_probe_run(const char *spec, const brume_device_options *optio
     *out = (brume_probe){ .cached = 0 };
     if (!spec || !strcmp(spec, "auto")) return brume_fail(BRUME_E_ARG, "brume_probe_run: expected cpu, opencl or opencl:P.D, got '%.40s'", spec ? spec : "NULL");
     brume_probe p = { .cached = 0 };
-    brume_status s = brume_device_open(spec, options, &d);
+    /* Figures are of the device at its best: what is kept for it must not depend on the run that happened to measure it. */
+    brume_device_options o = options ? *options : (brume_device_options){ .clblast = -1 };
+    o.nice_ms = o.launch_ms = o.no_tuning = 0;
+    o.clblast = -1;
+    brume_status s = brume_device_open(spec, &o, &d);
     if (s != BRUME_OK) return s;
     brume_device_get_info(d, &info);
     s = measure(d, info.spec, SMALL, 64, &ms, &flops);
@@ -157,7 +161,7 @@ brume_status brume_probe_run(const char *spec, const brume_device_options *optio
     brume_device_close(d);
     if (s != BRUME_OK) return s;
     brume_probe_rate(&p);
-    if (!(options && options->no_cache)) brume_probe_store(&info, &p);
+    if (!o.no_cache && !o.kind) brume_probe_store(&info, &p);
     *out = p;
     return BRUME_OK;
 }
