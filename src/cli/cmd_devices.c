@@ -14,9 +14,14 @@
 static int probe(const brume_device_info *list, int n, const char *spec)
 {
     int status = CLI_DONE;
-    brume_probe p;
-    for (int i = 0; i < (spec ? 1 : n); i++)
-        if ((spec || list[i].usable) && brume_probe_run(spec ? spec : list[i].spec, NULL, &p) != BRUME_OK) status = cli_failed();
+    brume_probe p, kept;
+    for (int i = 0; i < (spec ? 1 : n); i++) {
+        if (!spec && !list[i].usable) continue;
+        if (brume_probe_run(spec ? spec : list[i].spec, NULL, &p) != BRUME_OK) status = cli_failed();
+        else if (!spec && !brume_probe_find(&list[i], &kept)) /* the list shows what was kept */
+            fprintf(stderr, "%s: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us; not kept (BRUME_CACHE)\n", list[i].spec, p.matmul_gflops,
+                    p.conv_gflops, p.launch_us);
+    }
     return status;
 }
 
