@@ -92,6 +92,7 @@ brume_status brume_cl_buffer_fill(brume_buffer *base, size_t offset, size_t byte
     if (!s) s = brume_cl_check_lost(d);
     if (s) return s;
     if (b->fresh && pattern == 0 && offset == 0 && bytes == base->bytes) {
+        if ((s = fill_kernel(d))) return s; /* now: whoever looks may be a plan, and a run makes nothing */
         b->fresh = false;
         b->zeros_from = 0;
         return BRUME_OK;
