@@ -61,6 +61,9 @@ BRUME_CACHE=$cache
 expect 0 "cpu" devices
 expect 0 '"device": "cpu"' devices --json
 expect 2 "did you mean --json?" devices --jsno
+BRUME_CACHE=off expect 0 "probe: matrix product" devices --probe --device cpu # told even where nothing is kept
+BRUME_CACHE=off expect 0 "\"matmul_gflops\"" devices --probe --device cpu --json
+expect 2 "--device goes with" devices --device cpu
 expect 2 "missing" info
 expect 1 "nonexistent" info "$dir/nonexistent"
 expect 0 "8192" info shapes

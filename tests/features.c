@@ -49,6 +49,7 @@ static void test_exported(const struct test_device *d)
         if (!CHECK_OK(brume_feature_network_open(d->device, exported, NULL, BRUME_SHAPE(batch, 8, 8, 3), &f))) return;
         read_want(images, want);
         CHECK_INT(brume_feature_network_width(f), 5);
+        CHECK_STR(brume_feature_network_note(f), "");
         CHECK_OK(brume_feature_network_run(f, images, 2, got));
         for (int i = 0; i < 10; i++)
             if (!CHECK_NEAR(got[i], want[i], 2e-5)) fprintf(stderr, "    %s, batch %d\n", d->where, batch); /* f32, sums of 64 terms about 1 */
@@ -155,6 +156,14 @@ static void test_classifier(const struct test_device *d)
                 for (int j = 0; j < 16; j++) logits[0] += (double)features[i * 16 + j] * (double)w[j * 5], logits[1] += (double)features[i * 16 + j] * (double)w[j * 5 + k];
                 CHECK_NEAR(log_p[i * 5 + k] - log_p[i * 5], logits[1] - logits[0], 2e-5);
             }
+    }
+    brume_feature_network_free(f);
+    f = NULL;
+    m->params[m->n_params - 86] = NAN; /* before the last layer: told, and what the images are not to blame for */
+    CHECK_OK(brume_model_save(m, in_folder("damaged")));
+    if (CHECK_OK(brume_feature_network_open(d->device, in_folder("damaged"), NULL, BRUME_SHAPE(2, 8, 8, 1), &f))) {
+        CHECK(strstr(brume_feature_network_note(f), "1 tensors of the weights hold values that are NaN") != NULL);
+        CHECK_FAILS(brume_feature_network_run(f, images, 1, features), BRUME_E_NUMERIC, "1 tensors of the weights hold values that are NaN");
     }
     brume_buffer_free(x);
     brume_feature_network_free(f);

@@ -72,7 +72,7 @@ static void test_joint(brume_device *d, const brume_dataset *data)
     int32_t ids[2][12];
     tiny_text_config(&other);
     CHECK_OK(brume_train_config_fit(&other, data, 0));
-    if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &frozen))) {
+    if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &frozen, NULL))) {
         CHECK_OK(brume_tokenizer_encode(words, "a red circle above a pink ring", ids[0], NULL));
         CHECK_OK(brume_tokenizer_encode(again, "a red circle above a pink ring", ids[1], NULL));
         CHECK(!memcmp(ids[0], ids[1], sizeof ids[0]));
@@ -95,6 +95,17 @@ static void test_joint(brume_device *d, const brume_dataset *data)
         brume_text_model_free(kept);
         folder[strlen(folder) - strlen("/frozen")] = 0;
     }
+    /* Weights that are no numbers are told. */
+    char path[500], note[1100];
+    brume_text_model *damaged = NULL;
+    if (CHECK(frozen != NULL)) {
+        snprintf(path, sizeof path, "%s/text_encoder", folder);
+        frozen->params[0] = NAN;
+        CHECK_OK(brume_text_model_save(frozen, path));
+        brume_tokenizer_free(again);
+        if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &damaged, note))) CHECK(strstr(note, "1 tensors of the weights hold values that are NaN") != NULL);
+    }
+    brume_text_model_free(damaged);
     brume_tokenizer_free(words);
     brume_tokenizer_free(again);
     brume_text_model_free(frozen);

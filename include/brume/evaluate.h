@@ -34,6 +34,8 @@ void brume_feature_network_free(brume_feature_network *f);
 int64_t brume_feature_network_width(const brume_feature_network *f);
 /** What it is, for a reader: "64 values before the last layer of the classifier runs/judge". */
 const char *brume_feature_network_name(const brume_feature_network *f);
+/** What is worth telling about its files, such as weights that are NaN or infinite; "" if nothing is. */
+const char *brume_feature_network_note(const brume_feature_network *f);
 /** 64 bits that differ between networks with other layers or weights. */
 uint64_t brume_feature_network_fingerprint(const brume_feature_network *f);
 /** Features (n, D) of n images (n, H, W, C) in [-1, 1], any n >= 0. BRUME_E_NUMERIC names an image whose features are not finite. */

@@ -251,9 +251,9 @@ brume_status brume_train_config_text(brume_train_config *c, const brume_dataset 
 /**
  * Takes tokenizer and encoder of a folder instead: of a pipeline (text_encoder/ and tokenizer/), or with both in one. frozen NULL: the config of
  * the encoder alone, which is to learn; else the encoder, which stays as it is: *frozen belongs to the caller and must outlive trainers. Networks
- * whose width of cross-attention is not the encoder's are refused when a trainer is made.
+ * whose width of cross-attention is not the encoder's are refused when a trainer is made. note (may be NULL): as that of brume_text_model_load().
  */
-brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen);
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen, char note[1100]);
 
 /**
  * The config's network becomes a classifier of noisy images: the way down of its U-Net (see BRUME_ARCHITECTURE_CLASSIFIER). Trained by

@@ -2,6 +2,7 @@
  * brume devices: what can compute here. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "brume/device.h"
 #include "brume/json.h"
@@ -10,22 +11,20 @@
 #include "devices_check.h"
 #include "options.h"
 
-/* Measures all devices, or one; what fails is told. */
-static int probe(const brume_device_info *list, int n, const char *spec)
+/* Measures all devices, or the one that spec names; what fails is told. figures: for each of the list, as it was measured, else as it was kept, else zeros. */
+static int probe(const brume_device_info *list, int n, const char *spec, brume_probe *figures)
 {
+    brume_device_info one;
+    if (spec && cli_device_describe(spec, &one) != BRUME_OK) return cli_failed();
     int status = CLI_DONE;
-    brume_probe p, kept;
-    for (int i = 0; i < (spec ? 1 : n); i++) {
-        if (!spec && !list[i].usable) continue;
-        if (brume_probe_run(spec ? spec : list[i].spec, NULL, &p) != BRUME_OK) status = cli_failed();
-        else if (!spec && !brume_probe_find(&list[i], &kept)) /* the list shows what was kept */
-            fprintf(stderr, "%s: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us; not kept (BRUME_CACHE)\n", list[i].spec, p.matmul_gflops,
-                    p.conv_gflops, p.launch_us);
+    for (int i = 0; i < n; i++) {
+        if (!list[i].usable || (spec && strcmp(list[i].spec, one.spec))) continue;
+        if (brume_probe_run(list[i].spec, NULL, &figures[i]) != BRUME_OK) status = cli_failed();
     }
     return status;
 }
 
-static void print_text(const brume_device_info *d, int n, const char *note)
+static void print_text(const brume_device_info *d, const brume_probe *figures, int n, const char *note)
 {
     int unknown = 0;
     for (int i = 0; i < n; i++) {
@@ -36,10 +35,10 @@ static void print_text(const brume_device_info *d, int n, const char *note)
             printf(" (at most %.1f GiB at once), %llu KiB local memory, work-groups of %llu", (double)d[i].max_alloc_bytes / 1073741824.0,
                    (unsigned long long)(d[i].local_bytes >> 10), (unsigned long long)d[i].max_work_group);
         printf("\n");
-        brume_probe p;
-        if (brume_probe_find(&d[i], &p))
-            printf("%12sprobe: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us\n", "", p.matmul_gflops, p.conv_gflops, p.launch_us);
-        unknown += d[i].usable && !p.cached;
+        const brume_probe *p = &figures[i];
+        if (p->step_ms > 0)
+            printf("%12sprobe: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us\n", "", p->matmul_gflops, p->conv_gflops, p->launch_us);
+        unknown += d[i].usable && !(p->step_ms > 0);
         if (!d[i].usable) printf("%12snot usable: %s\n", "", d[i].note);
         else if (*d[i].note) printf("%12s%s\n", "", d[i].note);
     }
@@ -53,7 +52,7 @@ static void print_cache(const brume_cache_info *c)
     else printf("compiled programs are not kept: %s\n", c->note);
 }
 
-static int print_json(const brume_device_info *d, int n, const char *note, const brume_cache_info *c)
+static int print_json(const brume_device_info *d, const brume_probe *figures, int n, const char *note, const brume_cache_info *c)
 {
     brume_json_writer *w = brume_json_writer_new();
     if (!w) return CLI_FAILED; /* not even a message could be made */
@@ -74,13 +73,13 @@ static int print_json(const brume_device_info *d, int n, const char *note, const
         brume_json_put_int(w, "local_bytes", (int64_t)d[i].local_bytes);
         brume_json_put_int(w, "max_work_group", (int64_t)d[i].max_work_group);
         brume_json_put_bool(w, "usable", d[i].usable);
-        brume_probe p;
-        if (brume_probe_find(&d[i], &p)) {
+        const brume_probe *p = &figures[i];
+        if (p->step_ms > 0) {
             brume_json_begin_object(w, "probe");
-            brume_json_put_double(w, "matmul_gflops", p.matmul_gflops);
-            brume_json_put_double(w, "conv_gflops", p.conv_gflops);
-            brume_json_put_double(w, "launch_us", p.launch_us);
-            brume_json_put_double(w, "step_ms", p.step_ms);
+            brume_json_put_double(w, "matmul_gflops", p->matmul_gflops);
+            brume_json_put_double(w, "conv_gflops", p->conv_gflops);
+            brume_json_put_double(w, "launch_us", p->launch_us);
+            brume_json_put_double(w, "step_ms", p->step_ms);
             brume_json_end(w);
         }
         brume_json_put_string(w, "note", d[i].note);
@@ -130,15 +129,22 @@ int cmd_devices(int argc, char **argv)
         free(list);
         return status;
     }
-    status = measure ? probe(list, n, spec) : CLI_DONE;
+    brume_probe *figures = calloc((size_t)n + 1, sizeof *figures);
+    if (!figures) {
+        free(list);
+        return cli_no_memory(&u);
+    }
+    for (int i = 0; i < n; i++) (void)brume_probe_find(&list[i], &figures[i]);
+    status = measure ? probe(list, n, spec, figures) : CLI_DONE;
     brume_cache_info cache;
     brume_cache_get_info(&cache);
     if (json) {
-        if (print_json(list, n, note, &cache) != CLI_DONE) status = CLI_FAILED;
+        if (print_json(list, figures, n, note, &cache) != CLI_DONE) status = CLI_FAILED;
     } else {
-        print_text(list, n, note);
+        print_text(list, figures, n, note);
         print_cache(&cache);
     }
+    free(figures);
     free(list);
     return status;
 }

@@ -119,8 +119,11 @@ static brume_status read_text(const struct train_args *a, brume_train_config *c,
     const char *folder = a->text_encoder ? a->text_encoder : goes_on(a) ? a->out : a->init && is_file_of(a->init, "text_encoder/config.json") ? a->init : NULL;
     const int stays = a->text_encoder || a->lora || (a->init && folder && is_stable_diffusion(a->init));
     if (!folder && !a->lora) return brume_train_config_text(c, data, tokenizer);
+    if (!folder) folder = a->init;
+    char note[1100] = "";
     brume_status s = brume_dataset_check_captions(data);
-    if (s == BRUME_OK) s = brume_train_config_text_load(c, folder ? folder : a->init, tokenizer, stays ? frozen : NULL);
+    if (s == BRUME_OK) s = brume_train_config_text_load(c, folder, tokenizer, stays ? frozen : NULL, note);
+    if (s == BRUME_OK && !a->quiet && note[0]) fprintf(stderr, "text    %s: %s\n", folder, note);
     if (s == BRUME_OK && !a->model && !a->init && !a->resume) c->unet.cross_attention_dim = c->text.encoder.hidden_size;
     return s;
 }

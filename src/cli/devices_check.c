@@ -117,16 +117,22 @@ static int check(const brume_device_info *info, int json, brume_json_writer *w, 
     return status;
 }
 
+brume_status cli_device_describe(const char *spec, brume_device_info *info)
+{
+    brume_device *d = NULL;
+    const brume_status s = brume_device_open(spec, &(brume_device_options){ .no_tuning = 1, .clblast = -1 }, &d);
+    if (s == BRUME_OK) brume_device_get_info(d, info);
+    brume_device_close(d);
+    return s;
+}
+
 int cli_devices_check(const brume_device_info *list, int n, const char *spec, int json)
 {
     brume_json_writer *w = brume_json_writer_new();
     int status = w ? CLI_DONE : CLI_FAILED, failed = 0;
     brume_device_info one;
-    if (spec) { /* as every command understands it */
-        brume_device *d = NULL;
-        if (brume_device_open(spec, &(brume_device_options){ .no_tuning = 1, .clblast = -1 }, &d) != BRUME_OK) status = cli_failed();
-        if (d) brume_device_get_info(d, &one);
-        brume_device_close(d);
+    if (spec) {
+        if (cli_device_describe(spec, &one) != BRUME_OK) status = cli_failed();
         list = &one;
         n = 1;
     }

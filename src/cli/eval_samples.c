@@ -21,6 +21,7 @@ struct evaluation {
     brume_feature_network *f;    /* NULL: no metric asks for it */
     brume_reference *reference;
     float *features;             /* of the samples */
+    int told;                    /* what is worth telling about the feature network */
     struct cli_progress bar;
     brume_json_writer *w;
 };
@@ -58,14 +59,23 @@ static int open_data(struct evaluation *e)
 
 static int uses_features(const struct evaluation *e) { return (e->a->metrics & EVAL_OF_FEATURES) || e->a->by_features; }
 
+/* Once, whether it is opened to be tried or to be used. */
+static void tell_of_network(struct evaluation *e, const brume_feature_network *f)
+{
+    const char *note = brume_feature_network_note(f);
+    if (*note && !e->told && !e->a->quiet) fprintf(stderr, "%s: %s\n", e->a->features, note);
+    e->told = 1;
+}
+
 /* What could not be used in the end shall be told before the samples are drawn, not after. */
-static int try_networks(const struct evaluation *e, brume_device *d)
+static int try_networks(struct evaluation *e, brume_device *d)
 {
     const brume_shape one = BRUME_SHAPE(1, e->im.h, e->im.w, e->im.c);
     brume_feature_network *f = NULL;
     brume_model *m = NULL;
     brume_classifier *c = NULL;
     brume_status st = uses_features(e) ? brume_feature_network_open(d, e->a->features, NULL, one, &f) : BRUME_OK;
+    if (f) tell_of_network(e, f);
     if (st == BRUME_OK && e->a->metrics & EVAL_CLASSES) st = brume_model_load(e->a->classifier, NULL, &m);
     if (st == BRUME_OK && m && m->note[0] && !e->a->quiet) fprintf(stderr, "%s: %s\n", e->a->classifier, m->note);
     if (st == BRUME_OK && m) st = brume_classifier_new(d, m, one, NULL, &c);
@@ -189,6 +199,7 @@ static brume_status prepare_features(struct evaluation *e)
 {
     const struct eval_args *a = e->a;
     brume_status st = brume_feature_network_open(e->device, a->features, NULL, batch_shape(e), &e->f);
+    if (st == BRUME_OK) tell_of_network(e, e->f);
     if (st == BRUME_OK) brume_json_put_string(e->w, "features", brume_feature_network_name(e->f));
     if (st != BRUME_OK || !(a->metrics & EVAL_OF_FEATURES)) return st;
     const int64_t n = a->reference_n < brume_dataset_count(e->ds) ? a->reference_n : 0;

@@ -20,7 +20,7 @@ struct input { int64_t h, w, c; double lo, hi, mean[MAX_CHANNELS], std[MAX_CHANN
 struct brume_feature_network {
     brume_shape images;          /* (N, H, W, C) */
     int64_t width;
-    char *name;
+    char *name, note[2048];
     uint64_t fingerprint;
     brume_classifier *judge;     /* of a classifier, */
     brume_buffer *x;
@@ -46,6 +46,7 @@ void brume_feature_network_free(brume_feature_network *f)
 
 int64_t brume_feature_network_width(const brume_feature_network *f) { return f->width; }
 const char *brume_feature_network_name(const brume_feature_network *f) { return f->name; }
+const char *brume_feature_network_note(const brume_feature_network *f) { return f->note; }
 uint64_t brume_feature_network_fingerprint(const brume_feature_network *f) { return f->fingerprint; }
 
 static int64_t values(const brume_feature_network *f) { return f->images.d[1] * f->images.d[2] * f->images.d[3]; }
@@ -75,6 +76,7 @@ static brume_status open_classifier(brume_feature_network *f, brume_device *d, c
         const brume_level level = brume_process_level_of_sigma(process, 0);
         const double asked[] = { level.t, level.a };
         f->width = brume_classifier_width(f->judge);
+        snprintf(f->note, sizeof f->note, "%s", m->note);
         f->fingerprint = brume_hash_words(brume_model_fingerprint(m), asked, sizeof asked);
         s = name(f, "values before the last layer of the classifier ", folder);
     }
@@ -132,7 +134,7 @@ static brume_status load_weights(brume_feature_network *f, brume_tensor slab, co
     brume_status s = brume_weights_open(folder, "model", variant, &w);
     if (s == BRUME_OK) s = brume_params_check(f->g, slab, w);
     if (s == BRUME_OK && !(host = malloc((size_t)n * sizeof *host))) s = no_memory();
-    if (s == BRUME_OK) s = brume_params_load(f->g, slab, w, host, NULL);
+    if (s == BRUME_OK) s = brume_params_load(f->g, slab, w, host, f->note);
     if (s == BRUME_OK) s = brume_plan_write(f->p, slab, host, (size_t)n * sizeof *host);
     if (s == BRUME_OK) f->fingerprint = brume_hash_words(f->fingerprint, host, (size_t)n * sizeof *host);
     brume_weights_close(w);
@@ -260,6 +262,6 @@ brume_status brume_feature_network_run(brume_feature_network *f, const float *im
     }
     for (int64_t i = 0; i < n * d && s == BRUME_OK; i++)
         if (!isfinite(features[i]))
-            return brume_fail(BRUME_E_NUMERIC, "image %lld: its features by %s are not finite; is the image?", (long long)(i / d), f->name);
+            return brume_fail(BRUME_E_NUMERIC, "image %lld: its features by %s are not finite%s%s", (long long)(i / d), f->name, f->note[0] ? "; " : "; is the image?", f->note);
     return s;
 }

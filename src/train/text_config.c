@@ -81,17 +81,19 @@ brume_status brume_train_config_text(brume_train_config *c, const brume_dataset 
     return BRUME_OK;
 }
 
-brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen)
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen,
+                                          char note[1100])
 {
     char encoder[4096], words[4096], path[4200];
     *tokenizer = NULL;
     if (frozen) *frozen = NULL;
+    if (note) note[0] = 0;
     snprintf(encoder, sizeof encoder, "%s/text_encoder", folder);
     snprintf(words, sizeof words, "%s/tokenizer", folder);
     if (!brume_is_folder(encoder)) snprintf(encoder, sizeof encoder, "%s", folder);
     if (!brume_is_folder(words)) snprintf(words, sizeof words, "%s", folder);
     snprintf(path, sizeof path, "%s/config.json", encoder);
-    brume_status s = frozen ? brume_text_model_load(encoder, NULL, frozen, NULL) : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
+    brume_status s = frozen ? brume_text_model_load(encoder, NULL, frozen, note) : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
     if (s == BRUME_OK && frozen) c->text.encoder = (*frozen)->config;
     if (s == BRUME_OK) s = brume_tokenizer_load(words, tokenizer);
     if (s == BRUME_OK && brume_tokenizer_max_length(*tokenizer) > c->text.encoder.max_position_embeddings)
