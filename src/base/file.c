@@ -236,11 +236,25 @@ brume_status brume_atomic_write(brume_atomic *a, const void *data, size_t bytes)
     return BRUME_OK;
 }
 
+/* The folder that a file lies in, allocated; NULL without memory. */
+static char *folder_of(const char *path)
+{
+    const char *slash = brume_path_slash(path);
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+brume_status brume_make_parents(const char *path)
+{
+    char *folder = folder_of(path);
+    const brume_status s = folder ? brume_make_folders(folder) : brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", path);
+    free(folder);
+    return s;
+}
+
 /* The name itself must reach the disk too. A file system that cannot flush folders is no reason to fail. */
 static void flush_folder(const char *path)
 {
-    const char *slash = brume_path_slash(path);
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    char *folder = folder_of(path);
     const int fd = folder ? open(folder, O_RDONLY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         fsync(fd);

@@ -28,6 +28,9 @@ void brume_remove_unfinished(const char *folder, int depth);
 /** The last '/' of a path (on Windows also '\\'), NULL: there is none. */
 char *brume_path_slash(const char *path);
 
+/** Makes the folder that a file is to lie in, and its parents. BRUME_E_IO, BRUME_E_MEMORY. */
+brume_status brume_make_parents(const char *path);
+
 /** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/' or a drive. */
 char *brume_path_join(const char *a, const char *b);
 

@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cache_folder.h"
-#include "base/file.h"
 #include "base/hash.h"
+#include "base/sealed_file.h"
 #include "plan/known.h"
 #include "plan/tuning.h"
 
@@ -39,73 +38,45 @@ static brume_status put(struct brume_self_test *t, uint64_t key, bool failed)
     return BRUME_OK;
 }
 
-/* ---- the file: a line for what it belongs to, one for each kernel that is right, and a checksum ------------------------------------- */
+/* ---- the file: a line for each kernel that is right -------------------------------------------------------------------------------- */
 
 #define MOST_BYTES (1 << 20)
+#define KEY_BYTES 17 /* 16 digits and the end of the line */
 
-/* One line; texts of drivers may hold anything. */
 static void identify(const struct brume_device *d, char line[640])
 {
     struct brume_tuning_id id;
     brume_tuning_identify(d, &id);
     snprintf(line, 640, "brume self-test 1; %s; %s; %s; %s; %s", id.device, id.platform, id.driver, id.version, id.kernels);
-    for (char *c = line; *c; c++)
-        if (*c == '\n' || *c == '\r') *c = ' ';
+    brume_sealed_owner(line);
 }
 
-static char *path_of(const struct brume_device *d, char why[256])
+/* Only what passed is kept: what failed is tested, and told, by every process. */
+static brume_status read_file(struct brume_self_test *t, const char *owner)
 {
-    char line[640], name[32];
-    identify(d, line);
-    snprintf(name, sizeof name, "%016" PRIx64 ".txt", brume_fnv1a(line, strlen(line)));
-    char *folder = brume_cache_folder("selftest", why), *path = folder ? brume_path_join(folder, name) : NULL;
-    free(folder);
-    return path;
-}
-
-/* Only what passed is kept: what failed is tested, and told, by every process. A file that is damaged or another's is none. */
-static brume_status read_file(struct brume_self_test *t, const struct brume_device *d)
-{
-    char line[640], key[17];
-    char *data = NULL;
-    size_t bytes = 0;
     brume_status s = BRUME_OK;
-    identify(d, line);
-    const size_t head = strlen(line);
-    if (!t->path || !brume_is_file(t->path) || brume_file_read(t->path, MOST_BYTES, (void **)&data, &bytes) != BRUME_OK) return BRUME_OK;
-    bool whole = bytes >= head + 1 + 17 && (bytes - head - 1) % 17 == 0 && !memcmp(data, line, head) && data[head] == '\n';
-    if (whole) {
-        snprintf(key, sizeof key, "%016" PRIx64, brume_fnv1a(data, bytes - 17));
-        whole = !memcmp(data + bytes - 17, key, 16) && data[bytes - 1] == '\n';
-    }
-    for (size_t at = head + 1; whole && s == BRUME_OK && at + 17 < bytes; at += 17) s = put(t, strtoull(data + at, NULL, 16), false);
-    free(data);
+    char *text = t->path ? brume_sealed_read(t->path, owner, MOST_BYTES) : NULL;
+    for (const char *c = text; c && s == BRUME_OK && strlen(c) >= KEY_BYTES; c += KEY_BYTES) s = put(t, strtoull(c, NULL, 16), false);
+    free(text);
     return s;
 }
 
 /* Nothing fails towards the caller: what is not kept is tested again. */
 static void write_file(struct brume_self_test *t, const struct brume_device *d)
 {
-    char line[640];
+    char owner[640];
     struct brume_self_test others = { .path = t->path };
-    brume_atomic *a = NULL;
     if (!t->path) return;
-    char *folder = strdup(t->path), *text = NULL;
-    if (folder) *strrchr(folder, '/') = 0;
-    read_file(&others, d); /* what other processes found meanwhile */
+    identify(d, owner);
+    read_file(&others, owner); /* what other processes found meanwhile */
     for (int i = 0; i < others.n; i++) (void)put(t, others.known[i].key, false);
-    identify(d, line);
-    const size_t bytes = strlen(line) + 2 + 17 * (size_t)(t->n + 1);
-    if (folder && brume_make_folders(folder) == BRUME_OK && (text = malloc(bytes)) && brume_atomic_open(t->path, &a) == BRUME_OK) {
-        size_t at = (size_t)snprintf(text, bytes, "%s\n", line);
-        for (int i = 0; i < t->n; i++)
-            if (!t->known[i].failed) at += (size_t)snprintf(text + at, bytes - at, "%016" PRIx64 "\n", t->known[i].key);
-        at += (size_t)snprintf(text + at, bytes - at, "%016" PRIx64 "\n", brume_fnv1a(text, at));
-        if (brume_atomic_write(a, text, at) == BRUME_OK) (void)brume_atomic_commit(a);
-        else brume_atomic_abort(a);
-    }
+    const size_t bytes = KEY_BYTES * (size_t)t->n + 1;
+    char *text = calloc(1, bytes);
+    size_t at = 0;
+    for (int i = 0; text && i < t->n; i++)
+        if (!t->known[i].failed) at += (size_t)snprintf(text + at, bytes - at, "%016" PRIx64 "\n", t->known[i].key);
+    if (text) (void)brume_sealed_write(t->path, owner, text);
     free(others.known);
-    free(folder);
     free(text);
 }
 
@@ -118,8 +89,10 @@ brume_status brume_self_test_open(struct brume_device *d, const brume_device_opt
     t->open_reference = open_reference;
     t->on = !t->options.no_self_test && !(env && !strcmp(env, "off"));
     if (!t->on) return BRUME_OK;
-    t->path = path_of(d, t->note);
-    return read_file(t, d);
+    char owner[640];
+    identify(d, owner);
+    t->path = brume_sealed_path("selftest", owner, t->note);
+    return read_file(t, owner);
 }
 
 void brume_self_test_free(struct brume_self_test *t)

@@ -175,13 +175,8 @@ brume_status brume_tuning_save(struct brume_device *d)
     if (!t || !t->path) return brume_fail(BRUME_E_IO, "tuned choices cannot be kept: %s", t ? t->note : "the device was opened without tuning");
     struct brume_tuning_id id;
     struct brume_tuning *all = brume_tuning_new();
-    char *folder = strdup(t->path);
-    brume_status s = all && folder ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
+    brume_status s = all ? brume_make_parents(t->path) : brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
     brume_tuning_identify(d, &id);
-    if (s == BRUME_OK) {
-        *brume_path_slash(folder) = 0;
-        s = brume_make_folders(folder);
-    }
     if (s == BRUME_OK && brume_is_file(t->path) && brume_tuning_read(all, t->path, &id) == BRUME_E_MEMORY) s = BRUME_E_MEMORY;
     for (int i = 0; s == BRUME_OK && i < t->n; i++) s = brume_tuning_put(all, &t->entries[i]);
     if (s == BRUME_OK) s = brume_tuning_write(all, t->path, &id);
@@ -190,6 +185,5 @@ brume_status brume_tuning_save(struct brume_device *d)
         t->note[0] = 0;
     }
     brume_tuning_free(all);
-    free(folder);
     return s;
 }
