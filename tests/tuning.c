@@ -329,10 +329,11 @@ static void test_tuner(const char *spec)
     CHECK(calls >= 1 && calls <= 2 + brume_tuner_count(t));
     brume_device_get_tuning(d, &info);
     CHECK_INT(info.entries, 0); /* nothing is known yet */
-    const double begin = now(), budget = 1;
+    /* On the cpu all kernels are reached, however busy the machine is. On OpenCL they would take minutes to compile: the budget must end that, where
+     * one kernel of this tiny network, which runs for less than a millisecond, may take seconds. */
+    const double begin = now(), budget = d->caps.opencl ? 1 : 600;
     CHECK_OK(brume_tuner_run(t, &(brume_tuner_options){ .seconds = budget }));
-    /* One kernel of this tiny network runs for less than a millisecond, and takes seconds to compile on a busy machine. */
-    CHECK(now() - begin < budget + (d->caps.opencl ? 20 : 2));
+    if (d->caps.opencl) CHECK(now() - begin < budget + 60);
     int reached = 0;
     for (int i = 0; i < brume_tuner_count(t); i++) {
         brume_tuner_step s;
