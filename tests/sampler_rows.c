@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  * Every sampler on every process that it is for, with the exact denoiser of a mixture: all kinds of predictions lead to the same images, the
  * calls are as many as foretold, runs repeat bit for bit, images do not depend on their batch, and runs may start from images, clip, or
- * keep a known part. A new row is tested without a line here. */
+ * keep a known part. A new row is tested without a line here. usage: test_sampler_rows [--device D]... [--brief]
+ *   --brief   each sampler on one process, a few steps, twice (interpreters of OpenCL C need it) */
 #include "brume/sampler.h"
 
 #include "check.h"
 #include "devices.h"
 #include "mixture.h"
 
-enum { IMAGES = 3, PIXELS = 5, PER = 2 * PIXELS, COUNT = IMAGES * PER, STEPS = 24 };
+enum { IMAGES = 3, PIXELS = 5, PER = 2 * PIXELS, COUNT = IMAGES * PER };
+static bool brief;
 
 static const struct mixture gm3 = {
     3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } }, { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } },
@@ -91,7 +93,7 @@ static brume_status run(brume_device *d, const brume_sampler_kind *k, brume_proc
     brume_sampler_options o;
     brume_sampler_options_default(&o);
     o.name = k->name;
-    o.steps = STEPS;
+    o.steps = brief ? 6 : 24;
     o.scheduler = &c;
     o.strength = r->strength > 0 ? r->strength : 1;
     o.eta = r->eta;
@@ -161,19 +163,19 @@ static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process
     other = first;
     memset(other.x, 0, sizeof other.x);
     ok &= CHECK_OK(run(d, k, process, &other)) && CHECK(!memcmp(other.x, first.x, sizeof first.x));
-    if (!whole_batch) {
+    if (!whole_batch && !brief) {
         other = first;
         other.images = 1;
         ok &= CHECK_OK(run(d, k, process, &other)) && CHECK(!memcmp(other.x, first.x, PER * sizeof *first.x));
     }
     /* Inversion asks at one level and steps from another, as diffusers. In f32 x0 gives a poor score where there is nearly no noise: 1e-2. */
-    for (brume_prediction p = BRUME_PREDICT_EPS; p <= BRUME_PREDICT_EDM && !(k->flags & BRUME_SAMPLER_TAKES_IMAGE); p++) {
+    for (brume_prediction p = BRUME_PREDICT_EPS; p <= BRUME_PREDICT_EDM && !(k->flags & BRUME_SAMPLER_TAKES_IMAGE) && !brief; p++) {
         if (p == first.prediction || !defined(k, process, p)) continue;
         other = first;
         other.prediction = p;
         ok &= CHECK_OK(run(d, k, process, &other)) && in_order(&other) && CHECK_NEAR(distance(other.x, first.x, COUNT), 0, 1e-2);
     }
-    if (!(k->flags & (BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_NEEDS_MASK))) {
+    if (!(k->flags & (BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_NEEDS_MASK)) && !brief) {
         other = first;
         other.strength = 0.4;
         const brume_status e = run(d, k, process, &other);
@@ -184,7 +186,7 @@ static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process
         for (int i = 1; i < COUNT && !(k->flags & BRUME_SAMPLER_OWN_MASK); i += 2) /* with the noise of the end, if it has any */
             ok &= CHECK_NEAR(other.x[i], 0.6 - 0.1 * (i % PER), 1e-6 + 5 * other.sigma_end);
     }
-    for (int how = 0; how < 2; how++) {
+    for (int how = 0; how < 2 && !brief; how++) {
         other = first;
         other.clip = how == 0;
         other.threshold = how == 1;
@@ -197,10 +199,12 @@ int main(int argc, char **argv)
 {
     struct test_devices devices;
     test_devices_open(&devices, &argc, argv, 0);
+    brief = argc == 2 && !strcmp(argv[1], "--brief");
+    if (argc > 1 + brief) return 2;
     for (int i = 0; i < devices.n; i++) {
         const int before = check_failed;
         for (int k = 0; brume_sampler_row(k); k++)
-            for (int p = 0, done = 0; p < PROCESSES && !(i > 0 && done); p++) { /* one process on further devices: scalars are the host's */
+            for (int p = 0, done = 0; p < PROCESSES && !((i > 0 || brief) && done); p++) { /* one process on further devices: scalars are the host's */
                 if (!(brume_sampler_row(k)->processes >> p & 1)) continue;
                 test_row(devices.at[i].device, brume_sampler_row(k), (brume_process_kind)p);
                 done = 1;
