@@ -264,6 +264,10 @@ static void test_json(void)
         CHECK_INT(brume_json_integer(brume_json_at(b, 3), 0), 2);
         CHECK_STR(brume_json_string(brume_json_find(j, "s"), NULL), "NaN \" -Infinity");
         CHECK_STR(brume_json_where(brume_json_find(brume_json_at(brume_json_find(brume_json_find(j, "o"), "k"), 1), "d")), "c.json: o.k[1].d");
+        CHECK_INT(brume_json_depth(j), 5); /* the document, o, k, k[1], d */
+        CHECK_INT(brume_json_depth(b), 2);
+        CHECK_INT(brume_json_depth(brume_json_at(b, 0)), 1);
+        CHECK_INT(brume_json_depth(NULL), 0);
         int64_t k, list[4];
         double d;
         int n, flag;

@@ -39,6 +39,8 @@ const brume_json *brume_json_find(const brume_json *v, const char *key);
 int64_t brume_json_count(const brume_json *v);
 /** The i-th member or element in the order of the file, or NULL. */
 const brume_json *brume_json_at(const brume_json *v, int64_t i);
+/** Levels of values within values: 1 for a number or an empty object, one more than the deepest member of others; 0 for NULL. */
+int brume_json_depth(const brume_json *v);
 /** Key of a member of an object; "" for elements of arrays and the root. */
 const char *brume_json_key(const brume_json *v);
 

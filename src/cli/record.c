@@ -81,16 +81,6 @@ char *record_text(const brume_json *v)
     return text;
 }
 
-static int depth(const brume_json *v)
-{
-    int most = 0;
-    for (int64_t i = 0; i < brume_json_count(v); i++) {
-        const int d = depth(brume_json_at(v, i));
-        if (d > most) most = d;
-    }
-    return most + 1;
-}
-
 /* A member that must be there. */
 static int member(const brume_json *v, const char *key, brume_json_type type, const char *expected, const brume_json **out)
 {
@@ -154,7 +144,7 @@ int record_read(const brume_image *im, const char *path, struct record *r)
     snprintf(name, sizeof name, "%s: text 'brume'", path);
     if (brume_json_parse(text, n, name, &r->json) != BRUME_OK) return cli_failed();
     int status = CLI_GO_ON;
-    if (depth(r->json) > MOST_DEPTH) status = bad(r->json, "the record of a drawing, which is nested less deeply");
+    if (brume_json_depth(r->json) > MOST_DEPTH) status = bad(r->json, "the record of a drawing, which is nested less deeply");
     if (status == CLI_GO_ON) status = members(r);
     if (status != CLI_GO_ON) record_free(r);
     return status;

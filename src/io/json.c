@@ -274,6 +274,16 @@ int64_t brume_json_count(const brume_json *v) { return v ? v->n : 0; }
 
 const brume_json *brume_json_at(const brume_json *v, int64_t i) { return v && i >= 0 && i < v->n ? &v->children[i] : NULL; }
 
+int brume_json_depth(const brume_json *v)
+{
+    int most = 0;
+    for (int64_t i = 0; i < brume_json_count(v); i++) {
+        const int d = brume_json_depth(&v->children[i]);
+        if (d > most) most = d;
+    }
+    return v ? most + 1 : 0;
+}
+
 const char *brume_json_key(const brume_json *v) { return v && v->parent && v->key ? v->key : ""; }
 
 const char *brume_json_string(const brume_json *v, const char *fallback) { return v && v->type == BRUME_JSON_STRING ? v->string : fallback; }

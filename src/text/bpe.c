@@ -21,15 +21,13 @@ brume_status brume_ids_push(struct brume_ids *l, int32_t id)
     return BRUME_OK;
 }
 
-/* Bytes that stand for themselves as code points; the others are U+0100, U+0101, ... in order. */
-static int stands_for_itself(int byte) { return (byte >= 33 && byte <= 126) || (byte >= 161 && byte != 173); }
+/* Bytes that stand for themselves as code points; the others (0 to 32, 127 to 160, 173) are U+0100, U+0101, ... in order. */
+static int stands_for_itself(uint32_t byte) { return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 255 && byte != 173); }
 
 static uint32_t rune_of_byte(unsigned char byte)
 {
     if (stands_for_itself(byte)) return byte;
-    uint32_t rune = 0x100;
-    for (int b = 0; b < byte; b++) rune += !stands_for_itself(b);
-    return rune;
+    return 0x100u + (byte <= 32 ? byte : byte <= 160 ? 33u + (byte - 127u) : 67u);
 }
 
 void brume_byte_symbol(unsigned char byte, char out[3])
@@ -45,14 +43,14 @@ void brume_byte_order(unsigned char order[256])
     int n = 0;
     for (int pass = 1; pass >= 0; pass--)
         for (int b = 0; b < 256; b++)
-            if (stands_for_itself(b) == pass) order[n++] = (unsigned char)b;
+            if (stands_for_itself((uint32_t)b) == pass) order[n++] = (unsigned char)b;
 }
 
 int brume_byte_of(uint32_t rune)
 {
-    for (int b = 0; b < 256; b++)
-        if (rune_of_byte((unsigned char)b) == rune) return b;
-    return -1;
+    const uint32_t other = rune - 0x100;
+    if (stands_for_itself(rune)) return (int)rune;
+    return rune < 0x100 || other > 67 ? -1 : (int)(other < 33 ? other : other < 67 ? other - 33 + 127 : 173);
 }
 
 brume_status brume_bpe_add_merge(struct brume_bpe *b, const char *left, size_t n_left, const char *right, size_t n_right)

@@ -30,29 +30,21 @@ void fuzz_unet_config(const uint8_t *data, size_t n)
     if (!SAME(c, again, block_out_channels) || !SAME(c, again, down_block_types) || !SAME(c, again, in_channels)) fuzz_broken("a config reads as another");
 }
 
-void fuzz_autoencoder_config(const uint8_t *data, size_t n)
-{
-    brume_autoencoder_config c, again;
-    char note[512];
-    if (brume_autoencoder_config_parse((const char *)data, n, "config.json", &c, note) != BRUME_OK) return;
-    fuzz_use_text(note);
-    const char *path = fuzz_path("config.json");
-    if (brume_autoencoder_config_write(path, &c) != BRUME_OK) fuzz_broken("a config that was read cannot be written");
-    if (brume_autoencoder_config_read(path, &again, note) != BRUME_OK) fuzz_broken("a config that was written cannot be read");
-    if (!SAME(c, again, block_out_channels) || !SAME(c, again, scaling_factor)) fuzz_broken("a config reads as another");
-}
-
-void fuzz_text_config(const uint8_t *data, size_t n)
-{
-    brume_text_encoder_config c, again;
-    char note[512];
-    if (brume_text_encoder_config_read(fuzz_put("config.json", data, n), &c, note) != BRUME_OK) return;
-    fuzz_use_text(note);
-    const char *path = fuzz_path("again.json");
-    if (brume_text_encoder_config_write(path, &c) != BRUME_OK) fuzz_broken("a config that was read cannot be written");
-    if (brume_text_encoder_config_read(path, &again, note) != BRUME_OK) fuzz_broken("a config that was written cannot be read");
-    if (!SAME(c, again, hidden_size) || !SAME(c, again, eos_token_id)) fuzz_broken("a config reads as another");
-}
+/* Configs that are read from a file and written as one; they are the same where two fields are. */
+#define CONFIG_OF_FILE(kind, field, other) \
+    void fuzz_##kind(const uint8_t *data, size_t n) \
+    { \
+        brume_##kind c, again; \
+        char note[512]; \
+        if (brume_##kind##_read(fuzz_put("config.json", data, n), &c, note) != BRUME_OK) return; \
+        fuzz_use_text(note); \
+        const char *path = fuzz_path("again.json"); \
+        if (brume_##kind##_write(path, &c) != BRUME_OK) fuzz_broken("a config that was read cannot be written"); \
+        if (brume_##kind##_read(path, &again, note) != BRUME_OK) fuzz_broken("a config that was written cannot be read"); \
+        if (!SAME(c, again, field) || !SAME(c, again, other)) fuzz_broken("a config reads as another"); \
+    }
+CONFIG_OF_FILE(autoencoder_config, block_out_channels, scaling_factor)
+CONFIG_OF_FILE(text_encoder_config, hidden_size, eos_token_id)
 
 void fuzz_scheduler_config(const uint8_t *data, size_t n)
 {
@@ -79,12 +71,10 @@ void fuzz_scheduler_config(const uint8_t *data, size_t n)
 
 void fuzz_features(const uint8_t *data, size_t n)
 {
-    static brume_device *device;
     brume_feature_network *f;
     float image[8 * 8 * 3] = { 0 };
-    if (!device && brume_device_open("cpu", &(brume_device_options){ .threads = 1 }, &device) != BRUME_OK) fuzz_broken(brume_error());
     fuzz_unpack(data, n);
-    if (brume_feature_network_open(device, fuzz_folder(), NULL, BRUME_SHAPE(1, 8, 8, 3), &f) != BRUME_OK) return;
+    if (brume_feature_network_open(fuzz_cpu(), fuzz_folder(), NULL, BRUME_SHAPE(1, 8, 8, 3), &f) != BRUME_OK) return;
     const int64_t width = brume_feature_network_width(f);
     float *features = malloc((size_t)width * sizeof *features);
     fuzz_use_text(brume_feature_network_name(f));

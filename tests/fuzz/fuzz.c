@@ -25,7 +25,7 @@ const struct fuzz_harness *fuzz_find(const char *name)
     return fuzz_row(i);
 }
 
-static char folder[64];
+static char base[48], folder[64]; /* all of this process, and what is emptied between two inputs */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
@@ -34,23 +34,24 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return at->level ? remove(path) : 0;
 }
 
-static void empty(void) { if (folder[0]) nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
+static void empty(const char *path) { nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
 
-static void remove_folder(void)
+static void remove_all(void)
 {
-    empty();
-    rmdir(folder);
+    empty(base);
+    rmdir(base);
 }
 
 const char *fuzz_folder(void)
 {
     if (folder[0]) return folder;
-    strcpy(folder, access("/dev/shm", W_OK) ? "/tmp/brume-fuzz-XXXXXX" : "/dev/shm/brume-fuzz-XXXXXX");
-    if (!mkdtemp(folder)) {
-        perror(folder);
+    strcpy(base, access("/dev/shm", W_OK) ? "/tmp/brume-fuzz-XXXXXX" : "/dev/shm/brume-fuzz-XXXXXX");
+    if (mkdtemp(base)) snprintf(folder, sizeof folder, "%s/input", base);
+    if (!folder[0] || mkdir(folder, 0777)) {
+        perror(base);
         abort();
     }
-    atexit(remove_folder);
+    atexit(remove_all);
     return folder;
 }
 
@@ -59,18 +60,36 @@ static int used; /* something was written since the folder was empty */
 void fuzz_run(const struct fuzz_harness *h, const uint8_t *data, size_t n)
 {
     h->run(data, n);
-    if (used) empty();
+    if (used) empty(folder);
     used = 0;
 }
 
-const char *fuzz_path(const char *name)
+static const char *path_in(const char *where, const char *name)
 {
     static char paths[4][512];
     static int next;
     char *p = paths[next++ % 4];
-    used = 1; /* whatever the caller does there */
-    snprintf(p, sizeof paths[0], "%s/%s", fuzz_folder(), name);
+    snprintf(p, sizeof paths[0], "%s/%s", where, name);
     return p;
+}
+
+const char *fuzz_path(const char *name)
+{
+    used = 1; /* whatever the caller does there */
+    return path_in(fuzz_folder(), name);
+}
+
+const char *fuzz_kept(const char *name)
+{
+    fuzz_folder();
+    return path_in(base, name);
+}
+
+brume_device *fuzz_cpu(void)
+{
+    static brume_device *device;
+    if (!device && brume_device_open("cpu", &(brume_device_options){ .threads = 1 }, &device) != BRUME_OK) fuzz_broken(brume_error());
+    return device;
 }
 
 static void make_folders(char *path)

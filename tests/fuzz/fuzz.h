@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "brume/device.h"
+
 #define HARNESS(name, what) void fuzz_##name(const uint8_t *data, size_t n);
 #include "harnesses.def"
 #undef HARNESS
@@ -34,6 +36,12 @@ const char *fuzz_put(const char *name, const void *data, size_t n);
 void fuzz_unpack(const uint8_t *data, size_t n);
 /* A file of an archive, by its name; NULL: there is none. */
 const uint8_t *fuzz_entry(const uint8_t *data, size_t n, const char *name, size_t *bytes);
+
+/* The path of a name that stays until the process ends; one of four texts in turn, with those of fuzz_path(). */
+const char *fuzz_kept(const char *name);
+
+/* The cpu with one thread; open from the first call on. */
+brume_device *fuzz_cpu(void);
 
 /* Uses a result, so that reading it is not left out: a sanitizer sees each byte. */
 void fuzz_use(const void *data, size_t n);

@@ -30,16 +30,6 @@ static void put(brume_json_writer *w, const brume_json *v, const char *key)
     }
 }
 
-static int depth(const brume_json *v)
-{
-    int most = 0;
-    for (int64_t i = 0; i < brume_json_count(v); i++) {
-        const int d = depth(brume_json_at(v, i));
-        if (d > most) most = d;
-    }
-    return most + 1;
-}
-
 static int same(const brume_json *a, const brume_json *b)
 {
     const brume_json_type ta = brume_json_typeof(a), tb = brume_json_typeof(b);
@@ -74,7 +64,7 @@ void fuzz_json(const uint8_t *data, size_t n)
     brume_json *root, *again;
     if (brume_json_parse((const char *)data, n, "input", &root) != BRUME_OK) return;
     get(root);
-    if (depth(root) > 32) { /* the writer goes no deeper */
+    if (brume_json_depth(root) > 32) { /* the writer goes no deeper */
         brume_json_free(root);
         return;
     }
