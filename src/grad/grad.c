@@ -134,11 +134,12 @@ static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct w
 {
     const struct brume_value *vy = brume_value_of(g, y);
     const int n_values = brume_graph_value_count(g), n_nodes = vy->producer ? vy->producer->index + 1 : 0;
-    bool *depends = calloc((size_t)n_values, sizeof *depends), ok = true;
+    bool *depends = calloc((size_t)n_values, sizeof *depends), ok;
     brume_tensor *grads = malloc((size_t)n_values * sizeof *grads);
     int *first = malloc((size_t)n_values * sizeof *first), segment = 0;
     struct again again = { 0 };
-    if (depends && grads && first && again_new(g, n_nodes, n_values, &again)) {
+    ok = depends && grads && first && again_new(g, n_nodes, n_values, &again);
+    if (ok) {
         for (int i = 0; i < n_values; i++) grads[i] = BRUME_NONE;
         for (int i = 0; i < w->n; i++)
             if (w->wrt[i] != BRUME_NONE) depends[w->wrt[i]] = true;
@@ -157,7 +158,7 @@ static void walk(brume_graph *g, brume_tensor y, brume_tensor dy, const struct w
         for (int i = 0; i < w->n && brume_graph_status(g) == BRUME_OK; i++)
             if (w->wrt[i] != BRUME_NONE && w->wrt[i] < n_values && depends[y]) w->d[i] = grads[w->wrt[i]];
     }
-    if (!depends || !grads || !first || !again.outside || !ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
+    if (!ok) brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
     free(depends);
     free(grads);
     free(first);
