@@ -72,8 +72,10 @@ static void take_all(struct brume_renaming *r, const brume_unet2d_config *c)
     const brume_tensor slab = brume_slab(g, "params");
     const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, c, 1, side, side, 0);
     brume_unet2d(g, c, slab, &in, NULL);
-    for (int i = 0; g && i < brume_param_count(g, slab); i++) brume_renaming_take(r, brume_param_at(g, slab, i)->name);
-    brume_renaming_complete(r, brume_unet2d_class_name(c));
+    if (g && brume_graph_status(g) == BRUME_OK) { /* else it has some parameters only */
+        for (int i = 0; i < brume_param_count(g, slab); i++) brume_renaming_take(r, brume_param_at(g, slab, i)->name);
+        brume_renaming_complete(r, brume_unet2d_class_name(c));
+    }
     brume_renaming_compare(r, g, slab, brume_unet2d_class_name(c));
 }
 
