@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,23 +168,68 @@ static brume_status convert(brume_json *v, const json_t *j, const char *name)
     return BRUME_OK;
 }
 
-/* jansson mostly takes missing memory for bad syntax, and where a string grows it goes on with a part of it. So its allocator is watched; whatever
- * allocator the program has set goes on to serve. */
-static json_malloc_t plain_malloc;
-static _Thread_local bool lacked_memory;
+/* jansson takes missing memory for bad syntax, goes on with a part of a string, or uses a null pointer. So it never sees it: while a text is parsed, all
+ * that it asks for comes from one region, and where that cannot grow, the parser is left by a jump. Outside of that, whatever allocator the program has set goes on to serve. */
+struct block { struct block *next; _Alignas(16) char bytes[]; };
+struct region { struct block *blocks; char *at; size_t left; jmp_buf without_memory; };
 
-static void *watched_malloc(size_t n)
+enum { BLOCK = 16384 };
+
+static json_malloc_t plain_malloc;
+static json_free_t plain_free;
+static _Thread_local struct region *parsing;
+
+static void *take(size_t n)
 {
-    void *p = plain_malloc(n);
-    if (!p) lacked_memory = true;
+    struct region *r = parsing;
+    if (!r) return plain_malloc(n);
+    n = (n + 15) / 16 * 16;
+    if (n > r->left) {
+        const size_t bytes = n > BLOCK ? n : BLOCK;
+        struct block *b = malloc(sizeof *b + bytes);
+        if (!b) longjmp(r->without_memory, 1);
+        b->next = r->blocks;
+        r->blocks = b;
+        r->at = b->bytes;
+        r->left = bytes;
+    }
+    void *p = r->at;
+    r->at += n;
+    r->left -= n;
     return p;
 }
 
-static void watch_memory(void)
+static void give_back(void *p)
 {
-    json_free_t plain_free;
+    if (!parsing) plain_free(p); /* else it goes with the region */
+}
+
+static void set_allocator(void)
+{
     json_get_alloc_funcs(&plain_malloc, &plain_free);
-    json_set_alloc_funcs(watched_malloc, plain_free);
+    json_set_alloc_funcs(take, give_back);
+}
+
+/* The values live in the region. */
+static brume_status parse(const char *text, size_t n, const char *name, struct region *r, json_t **out)
+{
+    json_error_t e;
+    if (setjmp(r->without_memory)) {
+        parsing = NULL;
+        return brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes of JSON", name, n);
+    }
+    parsing = r;
+    *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+    parsing = NULL;
+    return *out ? BRUME_OK : brume_fail(BRUME_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name, e.line, e.column, e.text);
+}
+
+static void region_free(struct region *r)
+{
+    for (struct block *b = r->blocks, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
 }
 
 brume_status brume_json_parse(const char *text, size_t bytes, const char *name, brume_json **out)
@@ -193,27 +239,18 @@ brume_status brume_json_parse(const char *text, size_t bytes, const char *name, 
     char *quoted = quote_nonfinite(text, bytes, &n);
     if (!quoted) return brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes", name, bytes);
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, watch_memory);
-    json_error_t e;
-    lacked_memory = false;
-    json_t *j = json_loadb(quoted, n, JSON_REJECT_DUPLICATES, &e);
+    pthread_once(&once, set_allocator);
+    struct region region = { 0 };
+    json_t *j;
+    brume_json *root = NULL;
+    brume_status s = parse(quoted, n, name, &region, &j);
     free(quoted);
-    if (lacked_memory) {
-        json_decref(j);
-        return brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu bytes of JSON", name, bytes);
-    }
-    if (!j) return brume_fail(BRUME_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name, e.line, e.column, e.text);
-    brume_json *root = calloc(1, sizeof *root);
-    brume_status s = BRUME_E_MEMORY;
-    if (root && (root->key = strdup(name))) s = convert(root, j, name);
-    else brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
-    json_decref(j);
-    if (s != BRUME_OK) {
-        brume_json_free(root);
-        return s;
-    }
-    *out = root;
-    return BRUME_OK;
+    if (s == BRUME_OK && (!(root = calloc(1, sizeof *root)) || !(root->key = strdup(name)))) s = brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
+    if (s == BRUME_OK) s = convert(root, j, name);
+    region_free(&region);
+    if (s == BRUME_OK) *out = root;
+    else brume_json_free(root);
+    return s;
 }
 
 brume_status brume_json_load(const char *path, brume_json **out)
