@@ -74,7 +74,9 @@ static brume_status sort_out(struct brume_folder *st, struct brume_bad_files *sk
     int64_t good = 0, bad = 0;
     char first[1024] = "";
     for (int64_t i = 0; i < st->files.n; i++) {
-        if (brume_image_check(st->files.at[i]) == BRUME_OK) {
+        brume_status s = brume_image_check(st->files.at[i]);
+        if (s == BRUME_E_MEMORY) return s;
+        if (s == BRUME_OK) {
             if (skipped && good < i) {
                 char *path = st->files.at[good];
                 st->files.at[good] = st->files.at[i];
@@ -86,7 +88,7 @@ static brume_status sort_out(struct brume_folder *st, struct brume_bad_files *sk
             continue;
         }
         if (!bad++) snprintf(first, sizeof first, "%s", brume_error());
-        const brume_status s = skipped ? brume_bad_files_add(skipped, brume_error()) : BRUME_OK;
+        s = skipped ? brume_bad_files_add(skipped, brume_error()) : BRUME_OK;
         if (s != BRUME_OK) return s;
     }
     if (!bad) return BRUME_OK;

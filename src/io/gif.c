@@ -27,9 +27,10 @@ static int supply(GifFileType *gif, GifByteType *to, int n)
     return (int)take;
 }
 
-static brume_status bad(const GifFileType *gif, const char *name)
+static brume_status bad(int error, const char *name)
 {
-    const char *why = GifErrorString(gif->Error);
+    const char *why = GifErrorString(error);
+    if (error == D_GIF_ERR_NOT_ENOUGH_MEM) return brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", name);
     return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: %s", name, why ? why : "unknown error");
 }
 
@@ -40,15 +41,15 @@ static brume_status find_frame(GifFileType *gif, const char *name, int *clear)
         GifRecordType record;
         GifByteType *block = NULL;
         int code = 0;
-        if (DGifGetRecordType(gif, &record) != GIF_OK) return bad(gif, name);
-        if (record == IMAGE_DESC_RECORD_TYPE) return DGifGetImageDesc(gif) == GIF_OK ? BRUME_OK : bad(gif, name);
+        if (DGifGetRecordType(gif, &record) != GIF_OK) return bad(gif->Error, name);
+        if (record == IMAGE_DESC_RECORD_TYPE) return DGifGetImageDesc(gif) == GIF_OK ? BRUME_OK : bad(gif->Error, name);
         if (record == TERMINATE_RECORD_TYPE) return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: it holds no picture", name);
         if (record != EXTENSION_RECORD_TYPE) continue;
-        if (DGifGetExtension(gif, &code, &block) != GIF_OK) return bad(gif, name);
+        if (DGifGetExtension(gif, &code, &block) != GIF_OK) return bad(gif->Error, name);
         GraphicsControlBlock control;
         if (block && code == GRAPHICS_EXT_FUNC_CODE && DGifExtensionToGCB(block[0], block + 1, &control) == GIF_OK) *clear = control.TransparentColor;
         while (block)
-            if (DGifGetExtensionNext(gif, &block) != GIF_OK) return bad(gif, name);
+            if (DGifGetExtensionNext(gif, &block) != GIF_OK) return bad(gif->Error, name);
     }
 }
 
@@ -61,7 +62,7 @@ static brume_status draw(GifFileType *gif, const char *name, int clear, GifPixel
     if (!map) return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: it has no colours", name);
     for (int pass = 0; pass < (d->Interlace ? 4 : 1); pass++)
         for (int y = d->Interlace ? first[pass] : 0; y < d->Height; y += d->Interlace ? every[pass] : 1) {
-            if (DGifGetLine(gif, line, d->Width) != GIF_OK) return bad(gif, name);
+            if (DGifGetLine(gif, line, d->Width) != GIF_OK) return bad(gif->Error, name);
             uint8_t *p = im->pixels + ((size_t)(d->Top + y) * (size_t)im->width + (size_t)d->Left) * (size_t)im->channels;
             for (int x = 0; x < d->Width; x++, p += im->channels) {
                 if (line[x] == clear) continue;
@@ -102,10 +103,7 @@ brume_status brume_gif_read_memory(const void *bytes, size_t n, const char *name
     int error = 0;
     *out = NULL;
     GifFileType *gif = DGifOpen(&source, supply, &error);
-    if (!gif) {
-        const char *why = GifErrorString(error);
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: %s", name, why ? why : "unknown error");
-    }
+    if (!gif) return bad(error, name);
     const brume_status s = read_gif(gif, name, n, out);
     DGifCloseFile(gif, &error);
     if (s == BRUME_OK) return s;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * Picture files by their content, and pictures to the size that a model takes. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,10 +44,12 @@ brume_status brume_image_check(const char *path)
 {
     uint8_t head[8];
     FILE *f = fopen(path, "rb");
-    if (!f) return brume_fail(BRUME_E_IO, "%s: cannot be opened", path);
+    if (!f) return brume_fail(errno == ENOMEM ? BRUME_E_MEMORY : BRUME_E_IO, "%s: cannot be opened: %s", path, strerror(errno));
     setvbuf(f, NULL, _IONBF, 0); /* thousands of files, a few bytes of each */
     const size_t n = fread(head, 1, sizeof head, f);
+    const int failed = ferror(f) ? errno : 0;
     fclose(f);
+    if (failed) return brume_fail(BRUME_E_IO, "%s: cannot be read: %s", path, strerror(failed));
     return reader_of(head, n) ? BRUME_OK : unknown(path, n);
 }
 

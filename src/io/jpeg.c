@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include <jpeglib.h>
+#include <jerror.h>
 
 #define MAX_BYTES ((size_t)1 << 28)
 #define MAX_SCANS 200 /* a small progressive file may ask for thousands of passes over a large picture */
@@ -52,7 +53,9 @@ static void on_progress(j_common_ptr jpeg)
 
 static brume_status read_jpeg(struct job *j, const void *bytes, size_t n)
 {
-    if (setjmp(j->jump)) return brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %s", j->name, j->message);
+    if (setjmp(j->jump))
+        return j->errors.msg_code == JERR_OUT_OF_MEMORY ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name)
+                                                        : brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %s", j->name, j->message);
     jpeg_create_decompress(&j->jpeg);
     j->jpeg.client_data = j;
     j->jpeg.progress = &j->progress;

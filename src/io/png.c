@@ -27,7 +27,29 @@ struct job {
     unsigned char *out;      /* bytes written */
     size_t out_n, out_cap;
     char message[256];
+    int lacked;              /* memory, so that what libpng says or leaves out is not the file's fault */
 };
+
+static png_voidp on_malloc(png_structp png, png_alloc_size_t n)
+{
+    struct job *j = png_get_mem_ptr(png);
+    void *p = malloc(n);
+    if (!p) j->lacked = 1;
+    return p;
+}
+
+static void on_free(png_structp png, png_voidp p)
+{
+    (void)png;
+    free(p);
+}
+
+static void *take(struct job *j, size_t n)
+{
+    void *p = on_malloc(j->png, n);
+    if (!p) png_error(j->png, "no memory");
+    return p;
+}
 
 static void on_error(png_structp png, png_const_charp text)
 {
@@ -70,7 +92,8 @@ static void on_flush(png_structp png) { (void)png; }
 /* After a jump only what is reached through j is used, so that no local variable can be stale. */
 static brume_status read_png(struct job *j)
 {
-    if (setjmp(png_jmpbuf(j->png))) return brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: %s", j->name, j->message);
+    if (setjmp(png_jmpbuf(j->png)))
+        return j->lacked ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name) : brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: %s", j->name, j->message);
     png_set_user_limits(j->png, MAX_SIDE, MAX_SIDE);
     png_set_chunk_malloc_max(j->png, 1 << 24);
     png_set_chunk_cache_max(j->png, 256);
@@ -92,8 +115,8 @@ static brume_status read_png(struct job *j)
     const brume_status s = brume_image_new((int32_t)h, (int32_t)w, c, &j->image);
     if (s != BRUME_OK) return s;
     const size_t count = (size_t)h * w * (size_t)c;
-    if (bytes == 2 && !(j->image->deep = malloc(count * sizeof *j->image->deep))) png_error(j->png, "no memory");
-    if (!(j->rows = malloc(h * sizeof *j->rows))) png_error(j->png, "no memory");
+    if (bytes == 2) j->image->deep = take(j, count * sizeof *j->image->deep);
+    j->rows = take(j, h * sizeof *j->rows);
     for (png_uint_32 y = 0; y < h; y++)
         j->rows[y] = (bytes == 2 ? (png_bytep)j->image->deep : j->image->pixels) + (size_t)y * w * (size_t)c * bytes;
     png_read_image(j->png, j->rows);
@@ -104,6 +127,7 @@ static brume_status read_png(struct job *j)
         j->image->pixels[i] = (uint8_t)((v * 255 + 32895) >> 16); /* round(v / 257) */
     }
     png_read_end(j->png, j->info);
+    if (j->lacked) png_error(j->png, "no memory"); /* a text may be missing */
     return BRUME_OK;
 }
 
@@ -163,7 +187,7 @@ brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name
     *out = NULL;
     if (n < 8 || png_sig_cmp(bytes, 0, 8)) return brume_fail(BRUME_E_FORMAT, "%s: is no PNG file", name);
     if (!chunks_fit(bytes, n)) return brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: the file is cut short", name);
-    j.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
+    j.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning, &j, on_malloc, on_free);
     if (j.png) j.info = png_create_info_struct(j.png);
     if (j.info) s = read_png(&j);
     else brume_fail(s, "%s: no memory for the PNG reader", name);
