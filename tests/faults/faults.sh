@@ -59,9 +59,10 @@ cmp run/training/state.safetensors "$MODEL/training/state.safetensors" || exit 1
 cmp run/unet/diffusion_pytorch_model.safetensors "$MODEL/unet/diffusion_pytorch_model.safetensors" || exit 1
 ! find run -name '*.tmp' -o -name 'state.next*' -o -name unfinished | grep .
 EOF
-# A picture is there, whole and right, or it is not there.
+# A picture is there, whole and right, or it is not there. Its text names the processor, where that can be read: the pixels stand behind it.
 cat >picture.sh <<'EOF'
-if [ "$STATUS" = 0 ]; then cmp a.png pictures/a/drawn.png; else ! [ -e a.png ] || cmp a.png pictures/a/drawn.png; fi && ! find . -name '.*.tmp' | grep .
+same() { tail -c 380 a.png >a.tail && tail -c 380 pictures/a/drawn.png | cmp - a.tail; }
+if [ "$STATUS" = 0 ]; then same; else ! [ -e a.png ] || same; fi && ! find . -name '.*.tmp' | grep .
 EOF
 export BRUME="$brume" MODEL="$dir/start/model"
 
@@ -80,7 +81,7 @@ for kind in memory memory+ files threads; do
     faults "info-$kind" "$host" $kind 997 "" "$brume" info model
     faults "convert-$kind" "$host" $kind 1999 "" "$brume" convert "$single" converted
     faults "eval-$kind" "$host" $kind 1999 "" "$brume" eval model --data shapes --n 2 --steps 2 $cpu
-    faults "report-$kind" "$host" $kind 997 "" "$brume" report model
+    faults "report-$kind" "$host" $kind 997 "" "$brume" report model --steps 2 $cpu
 done
 
 # The same on an OpenCL device, by calls that fail, lie, come late, or fail after they were accepted.

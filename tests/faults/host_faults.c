@@ -3,6 +3,8 @@
  *
  *   HOST_FAULTS=KIND:N       KIND: memory (allocations), files (open, write, flush, rename, ...), threads; KIND+: all from the N-th on
  *   HOST_FAULTS_LOG=FILE     gets "calls N failed NAME" when the program ends
+ *   HOST_FAULTS_SERVE=IN:OUT the program waits before its main(): for each N that it reads there (an int), a copy of it runs in the folder
+ *                            HOST_FAULTS_FOLDER, which says all in that name with ".out"; answers are the copy's process and what waitpid() told
  *
  * Those of the C library itself, of drivers and of compilers are left alone. Works in front of AddressSanitizer's own allocator, too. */
 #undef _FILE_OFFSET_BITS /* both names of each function are defined here */
@@ -20,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum kind { MEMORY, FILES, THREADS, NONE };
@@ -56,6 +59,28 @@ static void tell(void)
     if (fd >= 0 && write(fd, text, (size_t)n) != n) abort();
 }
 
+/* To load and link a program takes longer than most of these runs. */
+static void serve(int in, int out)
+{
+    const char *folder = getenv("HOST_FAULTS_FOLDER");
+    char says[4096];
+    int status;
+    snprintf(says, sizeof says, "%s.out", folder);
+    while (read(in, &fail_at, sizeof fail_at) == sizeof fail_at) {
+        const pid_t pid = fork();
+        if (!pid) {
+            const int fd = open(says, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+            if (fd < 0 || chdir(folder) || dup2(fd, 1) < 0 || dup2(fd, 2) < 0) _exit(126);
+            close(fd);
+            close(in);
+            close(out);
+            return;
+        }
+        if (write(out, &pid, sizeof pid) != sizeof pid || waitpid(pid, &status, 0) != pid || write(out, &status, sizeof status) != sizeof status) break;
+    }
+    _exit(0);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *text = getenv("HOST_FAULTS");
@@ -64,6 +89,9 @@ __attribute__((constructor)) static void begin(void)
     log_path = getenv("HOST_FAULTS_LOG");
     if (log_path) atexit(tell);
     if (!text || sscanf(text, "%15[a-z+]:%d", name, &fail_at) != 2) return;
+    const char *pipes = getenv("HOST_FAULTS_SERVE");
+    int in, out;
+    if (pipes && sscanf(pipes, "%d:%d", &in, &out) == 2) serve(in, out);
     from_then_on = strchr(name, '+') != NULL;
     kind = !strncmp(name, "memory", 6) ? MEMORY : !strncmp(name, "files", 5) ? FILES : !strncmp(name, "threads", 7) ? THREADS : NONE;
 }
@@ -119,8 +147,9 @@ WRAP(FILES, EIO, int, -1, ftruncate64, (int fd, off64_t n), fd, n)
 WRAP(FILES, EACCES, int, -1, mkdir, (const char *p, mode_t mode), p, mode)
 WRAP(FILES, ENODEV, void *, (void *)-1, mmap, (void *a, size_t n, int prot, int flags, int fd, off_t at), a, n, prot, flags, fd, at)
 WRAP(FILES, ENODEV, void *, (void *)-1, mmap64, (void *a, size_t n, int prot, int flags, int fd, off64_t at), a, n, prot, flags, fd, at)
-WRAP(FILES, ENOSPC, size_t, 0, fwrite, (const void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
-WRAP(FILES, EIO, size_t, 0, fread, (void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
+/* 0x20: where glibc keeps what ferror() tells */
+WRAP(FILES, ENOSPC, size_t, (f->_flags |= 0x20, 0u), fwrite, (const void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
+WRAP(FILES, EIO, size_t, (f->_flags |= 0x20, 0u), fread, (void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
 WRAP(THREADS, EAGAIN, int, EAGAIN, pthread_create, (pthread_t *restrict t, const pthread_attr_t *restrict a, void *(*f)(void *), void *restrict ctx), t, a, f, ctx)
 
 /* dlsym() itself may ask for zeroed memory before the next calloc is known. */
