@@ -21,12 +21,15 @@ brume_status brume_adapters_check(const brume_train_config *c)
     const brume_train_lora *l = &c->lora;
     if (!l->rank) return BRUME_OK;
     if (l->rank < 0 || l->rank > BRUME_LORA_MAX_RANK || !(l->alpha >= 0 && l->alpha <= 1e6))
-        return brume_fail(BRUME_E_ARG, "training: adapters have a rank of 1 to %d and an alpha of 0 to 1e6, got %d and %g", BRUME_LORA_MAX_RANK, l->rank, l->alpha);
+        return brume_fail(BRUME_E_ARG, "training: adapters have a rank of 1 to %d and an alpha of 0 to 1e6, got %d and %g",
+                          BRUME_LORA_MAX_RANK, l->rank, l->alpha);
     if (!l->targets || l->targets & ~(uint32_t)(BRUME_LORA_OF_UNET | BRUME_LORA_OF_TEXT))
         return brume_fail(BRUME_E_ARG, "training: adapters are for the U-Net, the text encoder or both");
-    if (brume_trainer_classifies(c)) return brume_fail(BRUME_E_UNSUPPORTED, "training: adapters are for networks that draw, this one is a classifier");
+    if (brume_trainer_classifies(c))
+        return brume_fail(BRUME_E_UNSUPPORTED, "training: adapters are for networks that draw, this one is a classifier");
     if ((l->targets & BRUME_LORA_OF_TEXT) && !c->text.frozen)
-        return brume_fail(BRUME_E_ARG, "training: adapters of the text encoder need captions and a loaded encoder (--cond text, --init MODEL)");
+        return brume_fail(
+            BRUME_E_ARG, "training: adapters of the text encoder need captions and a loaded encoder (--cond text, --init MODEL)");
     return BRUME_OK;
 }
 
@@ -36,7 +39,9 @@ void brume_adapters_text(const brume_train_config *c, char text[96])
     text[0] = 0;
     if (!l->rank) return;
     snprintf(text, 96, "adapters of rank %d, alpha %.9g, of %s, ", l->rank, l->alpha != 0 ? l->alpha : l->rank,
-             l->targets == BRUME_LORA_OF_UNET ? "the U-Net" : l->targets == BRUME_LORA_OF_TEXT ? "the text encoder" : "both networks");
+             l->targets == BRUME_LORA_OF_UNET   ? "the U-Net"
+             : l->targets == BRUME_LORA_OF_TEXT ? "the text encoder"
+                                                : "both networks");
 }
 
 /* FNV-1a over words: tells weights apart that differ anywhere. */
@@ -57,7 +62,8 @@ brume_status brume_adapters_set_weights(struct brume_trainer *t, const float *we
     const int64_t n_text = t->text.n_params;
     const bool behind = n_text && n == t->n_weights - n_text;
     if (n != t->n_weights && !behind)
-        return brume_fail(BRUME_E_SHAPE, "training: the model has %lld parameters, %lld were given", (long long)(t->n_weights - n_text), (long long)n);
+        return brume_fail(BRUME_E_SHAPE, "training: the model has %lld parameters, %lld were given",
+                          (long long)(t->n_weights - n_text), (long long)n);
     float *all = behind ? malloc((size_t)t->n_weights * sizeof *all) : NULL;
     if (behind && !all) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
     if (behind) {
@@ -78,7 +84,8 @@ brume_status brume_adapters_start(struct brume_trainer *t)
     if (!fresh) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
     brume_params_init(t->graph, t->params, t->config.seed, fresh);
     brume_status s = brume_plan_write(t->update.plan, t->update.params, fresh, bytes);
-    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++) s = brume_plan_write(t->update.plan, t->update.ema[i], fresh, bytes);
+    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++)
+        s = brume_plan_write(t->update.plan, t->update.ema[i], fresh, bytes);
     free(fresh);
     return s;
 }

@@ -35,15 +35,19 @@ brume_status brume_train_read_average(const char *folder, double decay, brume_mo
     char note[640], name[32] = "";
     brume_status s = brume_state_file_find(folder, &f, &previous, note);
     if (s != BRUME_OK) return brume_fail_in(s, "averages are in the training state of a run");
-    const char *decays = brume_safetensors_metadata(f, "brume.ema"), *objective = brume_safetensors_metadata(f, "brume.objective");
+    const char *decays = brume_safetensors_metadata(f, "brume.ema"),
+               *objective = brume_safetensors_metadata(f, "brume.objective");
     const brume_st_tensor *x = find_name(decays, decay, name) ? brume_safetensors_find(f, name) : NULL;
     brume_text_model *text = m->text_encoder;
     if (objective && !strncmp(objective, "adapters ", 9))
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: averages of adapters are written by a resume with --ema-write", folder);
-    else if (!x) s = brume_fail(BRUME_E_ARG, "%s: there is no average of decay %.9g; those of this run: %s", folder, decay, decays ? decays : "one, in the folder");
+    else if (!x)
+        s = brume_fail(BRUME_E_ARG, "%s: there is no average of decay %.9g; those of this run: %s", folder, decay,
+                       decays ? decays : "one, in the folder");
     else if (x->count == m->n_params) text = NULL; /* one that stayed as it is */
     else if (!text || x->count != text->n_params + m->n_params)
-        s = brume_fail(BRUME_E_SHAPE, "%s: its state has %" PRId64 " parameters, its model %" PRId64, folder, x->count, m->n_params + (text ? text->n_params : 0));
+        s = brume_fail(BRUME_E_SHAPE, "%s: its state has %" PRId64 " parameters, its model %" PRId64, folder, x->count,
+                       m->n_params + (text ? text->n_params : 0));
     const int64_t n_text = s == BRUME_OK && text ? text->n_params : 0;
     if (s == BRUME_OK && n_text) s = brume_st_read_f32(x, 0, n_text, text->params);
     if (s == BRUME_OK) s = brume_st_read_f32(x, n_text, m->n_params, m->params);

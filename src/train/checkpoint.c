@@ -20,18 +20,25 @@ static void objective_text(const brume_train_config *c, char text[OBJECTIVE_TEXT
     const brume_objective *o = &c->objective;
     const char *weighting = o->weighting ? o->weighting->name : "simple", *times = "default";
     for (int i = 0; brume_time_sampling_row(i); i++)
-        if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process))) times = brume_time_sampling_row(i)->name;
-    const char *what = brume_trainer_classifies(c) ? "classifier, " : !c->text.tokenizer ? "" : c->text.frozen ? "captions by a frozen encoder, " : "captions, ";
+        if (brume_time_sampling_row(i)->value == (o->times ? o->times : brume_time_sampling_default(c->scheduler.process)))
+            times = brume_time_sampling_row(i)->name;
+    const char *what = brume_trainer_classifies(c) ? "classifier, "
+                       : !c->text.tokenizer        ? ""
+                       : c->text.frozen            ? "captions by a frozen encoder, "
+                                                   : "captions, ";
     char latents[64] = "", adapters[96];
-    if (c->autoencoder) snprintf(latents, sizeof latents, "latents of autoencoder %016" PRIx64 ", ", brume_trainer_latent_hash(c->autoencoder));
+    if (c->autoencoder)
+        snprintf(latents, sizeof latents, "latents of autoencoder %016" PRIx64 ", ", brume_trainer_latent_hash(c->autoencoder));
     brume_adapters_text(c, adapters);
-    const int n = snprintf(text, OBJECTIVE_TEXT, "%s%s%sweighting %s, bound %s, times %s", adapters, latents, what, weighting, brume_bound_name(o->bound), times);
+    const int n = snprintf(text, OBJECTIVE_TEXT, "%s%s%sweighting %s, bound %s, times %s", adapters, latents, what, weighting,
+                           brume_bound_name(o->bound), times);
     char *more = text + n;
     size_t left = OBJECTIVE_TEXT - (size_t)n;
     if (!strcmp(weighting, "min-snr")) more += snprintf(more, left, ", gamma %.9g", o->snr_gamma);
     if (!strcmp(weighting, "p2")) more += snprintf(more, left, ", gamma %.9g, k %.9g", o->p2_gamma, o->p2_k);
     left = OBJECTIVE_TEXT - (size_t)(more - text);
-    if (!isnan(o->time_mean) || !isnan(o->time_std)) more += snprintf(more, left, ", mean %.9g, std %.9g", o->time_mean, o->time_std);
+    if (!isnan(o->time_mean) || !isnan(o->time_std))
+        more += snprintf(more, left, ", mean %.9g, std %.9g", o->time_mean, o->time_std);
     left = OBJECTIVE_TEXT - (size_t)(more - text);
     if (o->offset_noise > 0) snprintf(more, left, ", offset noise %.9g", o->offset_noise);
 }
@@ -39,8 +46,9 @@ static void objective_text(const brume_train_config *c, char text[OBJECTIVE_TEXT
 static struct brume_state state_of(struct brume_trainer *t, char objective[OBJECTIVE_TEXT])
 {
     objective_text(&t->config, objective);
-    return (struct brume_state){ .update = &t->update, .config = &t->config, .n_params = t->n_params, .done = &t->done, .objective = objective,
-                                 .weights = t->weights_hash, .times = t->time_sampler, .plan = t->plan, .resumed = &t->resumed };
+    return (struct brume_state){ .update = &t->update, .config = &t->config, .n_params = t->n_params, .done = &t->done,
+                                 .objective = objective, .weights = t->weights_hash, .times = t->time_sampler, .plan = t->plan,
+                                 .resumed = &t->resumed };
 }
 
 brume_status brume_trainer_save_model(struct brume_trainer *t, const char *folder)
@@ -49,7 +57,8 @@ brume_status brume_trainer_save_model(struct brume_trainer *t, const char *folde
     const brume_train_text *text = &t->config.text;
     const int64_t n_text = t->text.n_params;
     brume_text_model encoder = { .config = text->encoder, .n_params = n_text };
-    brume_model m = { .unet = t->config.unet, .scheduler = t->config.scheduler, .has_scheduler = 1, .n_params = t->n_params - n_text };
+    brume_model m = { .unet = t->config.unet, .scheduler = t->config.scheduler, .has_scheduler = 1,
+                      .n_params = t->n_params - n_text };
     float *params = malloc((size_t)t->n_params * sizeof *params);
     if (!params) return brume_fail(BRUME_E_MEMORY, "checkpoint: out of memory");
     m.params = params + n_text;
@@ -98,7 +107,8 @@ brume_status brume_trainer_save_abort(struct brume_trainer *t, const char *path)
 }
 
 /* Do two configs describe the same noise process? */
-static bool same_process(const brume_scheduler_config *a, const brume_scheduler_config *b, const brume_process *pa, const brume_process *pb)
+static bool same_process(const brume_scheduler_config *a, const brume_scheduler_config *b, const brume_process *pa,
+                         const brume_process *pb)
 {
     if (a->process != b->process || a->num_train_timesteps != b->num_train_timesteps) return false;
     for (int32_t i = 0; a->process == BRUME_PROCESS_DISCRETE && i < a->num_train_timesteps; i++)
@@ -116,14 +126,17 @@ static bool same_process(const brume_scheduler_config *a, const brume_scheduler_
 /* "1000 steps of schedule linear (beta 0.0001 .. 0.02), predicting eps" */
 static void process_text(const brume_scheduler_config *c, const brume_process *p, char text[256])
 {
-    const char *target = brume_objective_of(c->prediction_type)->name, *variance = c->variance_type == BRUME_VARIANCE_LEARNED_RANGE ? " and variance" : "";
+    const char *target = brume_objective_of(c->prediction_type)->name,
+               *variance = c->variance_type == BRUME_VARIANCE_LEARNED_RANGE ? " and variance" : "";
     const int32_t T = c->num_train_timesteps;
     double lo, hi;
     brume_process_sigma_range(p, &lo, &hi);
     if (c->process == BRUME_PROCESS_DISCRETE)
-        snprintf(text, 256, "%d steps of schedule %s (beta %g .. %g), predicting %s%s", T, c->beta_schedule, brume_process_schedule(p)->beta[0],
-                 brume_process_schedule(p)->beta[T - 1], target, variance);
-    else snprintf(text, 256, "%d levels of process %s (sigma %g .. %g), predicting %s", T, brume_process_kind_name(c->process), lo, hi, target);
+        snprintf(text, 256, "%d steps of schedule %s (beta %g .. %g), predicting %s%s", T, c->beta_schedule,
+                 brume_process_schedule(p)->beta[0], brume_process_schedule(p)->beta[T - 1], target, variance);
+    else
+        snprintf(text, 256, "%d levels of process %s (sigma %g .. %g), predicting %s", T, brume_process_kind_name(c->process), lo,
+                 hi, target);
 }
 
 /* The process that the folder's model was trained with, where it stands beside the state: another one would spoil the weights. */
@@ -137,7 +150,8 @@ static brume_status check_same_process(const struct brume_trainer *t, const char
     brume_status s = brume_train_config_schedule(folder, &old, NULL);
     if (s == BRUME_OK && old.scheduler.num_train_timesteps == 0) return BRUME_OK;
     if (s == BRUME_OK) s = brume_process_new(&old.scheduler, &p);
-    if (s == BRUME_OK && (old.scheduler.prediction_type != now->prediction_type || !same_process(&old.scheduler, now, p, t->process))) {
+    if (s == BRUME_OK &&
+        (old.scheduler.prediction_type != now->prediction_type || !same_process(&old.scheduler, now, p, t->process))) {
         char a[256], b[256];
         process_text(&old.scheduler, p, a);
         process_text(now, t->process, b);

@@ -22,17 +22,22 @@ brume_status brume_classify_check(const brume_train_config *c, const brume_datas
 {
     const int32_t classes = data ? brume_dataset_classes(data) : c->unet.out_channels;
     if (classes < 2 || c->unet.out_channels != classes)
-        return brume_fail(BRUME_E_ARG, "training: a classifier needs data of 2 classes or more and out_channels of as many; the data have %d, the model %d", classes,
-                          c->unet.out_channels);
+        return brume_fail(
+            BRUME_E_ARG,
+            "training: a classifier needs data of 2 classes or more and out_channels of as many; the data have %d, the model %d",
+            classes, c->unet.out_channels);
     if (c->objective.times == BRUME_TIMES_LOSS_SECOND_MOMENT)
-        return brume_fail(BRUME_E_UNSUPPORTED, "training: time sampling 'loss-second-moment' follows the losses of denoisers; use uniform for a classifier");
+        return brume_fail(
+            BRUME_E_UNSUPPORTED,
+            "training: time sampling 'loss-second-moment' follows the losses of denoisers; use uniform for a classifier");
     return BRUME_OK;
 }
 
 brume_status brume_classify_tally(struct brume_trainer *t, struct brume_tally *tally)
 {
     const int32_t classes = t->config.unet.out_channels;
-    const brume_status s = brume_plan_read(t->plan, t->logits, t->logit_values, (size_t)t->part * (size_t)classes * sizeof *t->logit_values);
+    const brume_status s =
+        brume_plan_read(t->plan, t->logits, t->logit_values, (size_t)t->part * (size_t)classes * sizeof *t->logit_values);
     for (int32_t i = 0; s == BRUME_OK && i < t->part; i++) {
         const float *x = t->logit_values + (int64_t)i * classes, *level = t->coef_values + i * BRUME_COEF_COUNT;
         const double sigma = (double)level[BRUME_COEF_S] / (double)level[BRUME_COEF_A];

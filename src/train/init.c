@@ -20,11 +20,15 @@ struct part {
     bool *used;
 };
 
-static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory for the weights to start from"); }
+static brume_status no_memory(void)
+{
+    return brume_fail(BRUME_E_MEMORY, "training: out of memory for the weights to start from");
+}
 
 static brume_status finish_part(struct part *p)
 {
-    if (brume_graph_status(p->graph) != BRUME_OK) return brume_fail(brume_graph_status(p->graph), "%s", brume_graph_error(p->graph));
+    if (brume_graph_status(p->graph) != BRUME_OK)
+        return brume_fail(brume_graph_status(p->graph), "%s", brume_graph_error(p->graph));
     const int n = brume_param_count(p->graph, p->slab);
     p->used = calloc((size_t)(n ? n : 1), sizeof *p->used);
     return p->used ? BRUME_OK : no_memory();
@@ -89,7 +93,8 @@ static int64_t copy(const brume_param_info *to, float *dst, const brume_param_in
         return brume_shape_numel(to->shape);
     }
     if (!is_half(to, from)) return 0;
-    const int64_t wide = to->shape.d[last], own = from->shape.d[last], rows = brume_shape_numel(to->shape) / wide, both = wide < own ? wide : own;
+    const int64_t wide = to->shape.d[last], own = from->shape.d[last], rows = brume_shape_numel(to->shape) / wide,
+                  both = wide < own ? wide : own;
     for (int64_t r = 0; r < rows; r++) memcpy(dst + r * wide, src + r * own, (size_t)both * sizeof *dst);
     return rows * both;
 }
@@ -129,7 +134,12 @@ static void tell_unused(struct note *n, const struct part *p)
     int unused = 0;
     for (int i = 0; i < brume_param_count(p->graph, p->slab); i++) {
         if (p->used[i]) continue;
-        if (unused++ < NAMED) add(n, "%s%s%s", unused > 1 ? ", " : n->used ? "; left out: " : "left out: ", p->prefix, brume_param_at(p->graph, p->slab, i)->name);
+        if (unused++ < NAMED)
+            add(n, "%s%s%s",
+                unused > 1 ? ", "
+                : n->used  ? "; left out: "
+                           : "left out: ",
+                p->prefix, brume_param_at(p->graph, p->slab, i)->name);
     }
     if (unused > NAMED) add(n, " and %d more", unused - NAMED);
 }
@@ -163,7 +173,8 @@ brume_status brume_trainer_init(brume_trainer *t, const brume_model *m, char not
     if (s == BRUME_OK) s = open_text(&parts[1], m);
     if (s == BRUME_OK) {
         brume_params_init(t->graph, t->params, t->config.seed, all);
-        if (!take(t, parts, all, &n)) s = brume_fail(BRUME_E_ARG, "training: the model to start from has no parameter of the network's names and shapes");
+        if (!take(t, parts, all, &n))
+            s = brume_fail(BRUME_E_ARG, "training: the model to start from has no parameter of the network's names and shapes");
     }
     if (s == BRUME_OK) {
         tell_unused(&n, &parts[0]);

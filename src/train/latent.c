@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Latents of training examples. Unless the data are augmented, items never change: each is encoded when it first comes, and its mean and variance are
- * kept. What is random is drawn from the example's counter, so that it does not matter which items were kept. */
+ * Latents of training examples. Unless the data are augmented, items never change: each is encoded when it first comes, and its
+ * mean and variance are kept. What is random is drawn from the example's counter, so that it does not matter which items were
+ * kept. */
 #include "train/latent.h"
 
 #include <stdlib.h>
@@ -19,10 +20,13 @@ brume_status brume_trainer_latent_fits(const brume_autoencoder_config *c, const 
     const int32_t h = brume_dataset_height(data), w = brume_dataset_width(data), channels = brume_dataset_channels(data);
     const long long f = brume_autoencoder_factor(c);
     if (h % f || w % f)
-        return brume_fail(BRUME_E_SHAPE, "the autoencoder makes latents of 1/%lld of an image's size and needs images whose sides are multiples of %lld, those of '%s' "
-                          "are %dx%d; use another --size or other images", f, f, brume_dataset_kind(data), w, h);
+        return brume_fail(BRUME_E_SHAPE,
+                          "the autoencoder makes latents of 1/%lld of an image's size and needs images whose sides are multiples "
+                          "of %lld, those of '%s' are %dx%d; use another --size or other images",
+                          f, f, brume_dataset_kind(data), w, h);
     if (channels != c->in_channels)
-        return brume_fail(BRUME_E_SHAPE, "the autoencoder takes images of %d channels, those of '%s' have %d", c->in_channels, brume_dataset_kind(data), channels);
+        return brume_fail(BRUME_E_SHAPE, "the autoencoder takes images of %d channels, those of '%s' have %d", c->in_channels,
+                          brume_dataset_kind(data), channels);
     return BRUME_OK;
 }
 
@@ -35,9 +39,12 @@ brume_status brume_trainer_latent_check(const brume_train_config *c, const brume
     const brume_status s = data ? brume_trainer_latent_fits(a, data) : BRUME_OK;
     if (s != BRUME_OK) return s;
     if (c->unet.in_channels != a->latent_channels)
-        return brume_fail(BRUME_E_SHAPE, "training: the autoencoder has %d latent channels, the U-Net takes %d", a->latent_channels, c->unet.in_channels);
+        return brume_fail(BRUME_E_SHAPE, "training: the autoencoder has %d latent channels, the U-Net takes %d",
+                          a->latent_channels, c->unet.in_channels);
     if (data && (brume_dataset_height(data) != size[0] * f || brume_dataset_width(data) != size[1] * f))
-        return brume_fail(BRUME_E_SHAPE, "training: images of %dx%d have latents of %lldx%lld, the config's sample_size is %dx%d: see brume_train_config_fit()",
+        return brume_fail(BRUME_E_SHAPE,
+                          "training: images of %dx%d have latents of %lldx%lld, the config's sample_size is %dx%d: see "
+                          "brume_train_config_fit()",
                           brume_dataset_width(data), brume_dataset_height(data), (long long)(brume_dataset_width(data) / f),
                           (long long)(brume_dataset_height(data) / f), size[1], size[0]);
     return BRUME_OK;
@@ -49,7 +56,8 @@ uint64_t brume_trainer_latent_hash(const brume_autoencoder *a)
     return brume_hash_words(brume_hash_words(0, a->params, (size_t)a->n_params * sizeof *a->params), scale, sizeof scale);
 }
 
-brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_device *d, const brume_train_config *c, const brume_dataset *data, int64_t n)
+brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_device *d, const brume_train_config *c,
+                                       const brume_dataset *data, int64_t n)
 {
     *x = (struct brume_trainer_latent){ .autoencoder = c->autoencoder, .data = data, .seed = c->seed };
     if (!c->autoencoder) return BRUME_OK;
@@ -93,7 +101,8 @@ static brume_status moments_of(struct brume_trainer_latent *x, int64_t item, con
     return BRUME_OK;
 }
 
-brume_status brume_trainer_latent_read(struct brume_trainer_latent *x, brume_loader *l, int64_t first, int64_t n, float *latents, int64_t *labels, int64_t *items)
+brume_status brume_trainer_latent_read(struct brume_trainer_latent *x, brume_loader *l, int64_t first, int64_t n, float *latents,
+                                       int64_t *labels, int64_t *items)
 {
     if (!items) items = x->items;
     const int64_t count = x->pixels * x->autoencoder->config.latent_channels;

@@ -18,12 +18,14 @@ struct brume_learner {
     brume_status (*model)(void *self, const char *folder);            /* writes the model alone, as save does beside the state */
     brume_status (*resume)(void *self, const char *folder, int64_t *note);
     brume_status (*resume_file)(void *self, const char *path);                          /* NULL: cannot begin at a state */
-    brume_status (*finish)(void *self, const char *folder, bool *was_unfinished);       /* after resume: writes the model again if that was cut short */
+    /* after resume: writes the model again if that was cut short */
+    brume_status (*finish)(void *self, const char *folder, bool *was_unfinished);
     const char *(*warning)(void *self); /* after resume: what is to be told, or NULL */
     brume_status (*picture)(void *self, const brume_run_options *o, const char *path); /* of how good it is by now */
     void (*words)(void *self, char *text, size_t size);                    /* instead of that; or NULL */
     brume_status (*validate)(void *self, struct brume_validation_result *r); /* NULL: not asked for */
-    brume_status (*keep)(void *self, const char *path);                    /* the state before a step that failed; NULL: it is lost */
+    brume_status (*keep)(void *self, const char *path);                    /* the state before a step that failed; NULL: it is
+                                                                              lost */
     brume_status (*find)(void *self, char what[320]);                      /* the first tensor of that step that is not finite */
     void (*log)(void *self, const brume_train_result *r, FILE *log);       /* more keys of a line of the log; or NULL */
 };

@@ -13,13 +13,16 @@ static brume_tensor column(brume_graph *g, brume_tensor coef, int i, int ndim)
     return brume_reshape(g, brume_slice(g, coef, 1, i, 1), s);
 }
 
-brume_tensor brume_objective_noise(brume_graph *g, const brume_objective *o, brume_tensor seeds, brume_tensor step, brume_shape shape)
+brume_tensor brume_objective_noise(brume_graph *g, const brume_objective *o, brume_tensor seeds, brume_tensor step,
+                                   brume_shape shape)
 {
     const brume_tensor eps = brume_normal(g, seeds, step, BRUME_STREAM_TRAIN_NOISE, shape);
     if (o->offset_noise == 0) return eps;
     brume_shape channel = shape;
     for (int i = 1; i < shape.ndim - 1; i++) channel.d[i] = 1;
-    return brume_add(g, eps, brume_affine(g, brume_normal(g, seeds, step, BRUME_STREAM_TRAIN_OFFSET, channel), (float)o->offset_noise, 0));
+    return brume_add(g, eps,
+                     brume_affine(g, brume_normal(g, seeds, step, BRUME_STREAM_TRAIN_OFFSET, channel), (float)o->offset_noise,
+                                  0));
 }
 
 brume_tensor brume_objective_mix(brume_graph *g, brume_tensor x0, brume_tensor eps, brume_tensor coef)
@@ -32,7 +35,8 @@ static brume_tensor mean_of_samples(brume_graph *g, brume_tensor x)
     return brume_mean(g, x, (1u << brume_tensor_shape(g, x).ndim) - 2, 0);
 }
 
-/* Terms of the bound (Ho et al. 2020, eqs. 5, 13) in bits/dim. With r = ln(variance / posterior variance) and d the error of the prediction,
+/* Terms of the bound (Ho et al. 2020, eqs. 5, 13) in bits/dim. With r = ln(variance / posterior variance) and d the error of the
+ * prediction,
  *   KL = (r - 1 + exp(-r) (1 + k d^2)) / 2:  the difference of the means is that of the predictions times a number. */
 static brume_tensor bound_terms(brume_graph *g, brume_tensor x0, brume_tensor coef, brume_tensor d, brume_tensor v)
 {
@@ -49,8 +53,8 @@ static brume_tensor bound_terms(brume_graph *g, brume_tensor x0, brume_tensor co
     return brume_affine(g, mean_of_samples(g, terms), (float)(1 / log(2)), 0);
 }
 
-brume_loss brume_objective_loss(brume_graph *g, const brume_objective *o, brume_variance variance, brume_tensor x0, brume_tensor eps, brume_tensor coef,
-                                brume_tensor out)
+brume_loss brume_objective_loss(brume_graph *g, const brume_objective *o, brume_variance variance, brume_tensor x0,
+                                brume_tensor eps, brume_tensor coef, brume_tensor out)
 {
     brume_loss l = { BRUME_NONE, BRUME_NONE, BRUME_NONE, BRUME_NONE, BRUME_NONE };
     if (brume_graph_status(g) != BRUME_OK) return l;

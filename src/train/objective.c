@@ -15,7 +15,8 @@ static const brume_objective_kind objectives[] = {
     { "v", "Salimans & Ho 2022, sec. 4", "v = a eps - s x0: |m - v|^2", BRUME_PREDICT_V },
     { "score", "Song & Ermon 2019, eqs. 5-6", "grad log q(x | x0) = -eps / s: s^2 |m + eps / s|^2", BRUME_PREDICT_SCORE },
     { "flow", "Lipman et al. 2022, eq. 23", "the velocity u = eps - x0: |m - u|^2", BRUME_PREDICT_FLOW },
-    { "edm", "Karras et al. 2022, eq. 8", "F of D = c_skip x + c_out F(c_in x): |F - (x0 - c_skip x) / c_out|^2", BRUME_PREDICT_EDM },
+    { "edm", "Karras et al. 2022, eq. 8",
+      "F of D = c_skip x + c_out F(c_in x): |F - (x0 - c_skip x) / c_out|^2", BRUME_PREDICT_EDM },
 };
 enum { OBJECTIVES = sizeof objectives / sizeof *objectives };
 
@@ -50,7 +51,10 @@ static double truncated_snr(const struct brume_weighting_point *at) { return fma
 static double min_snr(const struct brume_weighting_point *at) { return fmin(at->snr, at->o->snr_gamma); }
 static double p2(const struct brume_weighting_point *at) { return at->snr / pow(at->o->p2_k + at->snr, at->o->p2_gamma); }
 
-static double edm(const struct brume_weighting_point *at) { return brume_edm_precondition(at->s / at->a, at->c->sigma_data).weight; }
+static double edm(const struct brume_weighting_point *at)
+{
+    return brume_edm_precondition(at->s / at->a, at->c->sigma_data).weight;
+}
 
 /* The process' own time on the SDE's scale 0 .. 1. */
 static double sde_time(const struct brume_weighting_point *at)
@@ -70,8 +74,8 @@ static double likelihood(const struct brume_weighting_point *at)
     return score * score;
 }
 
-/* One step of a discrete process (Ho et al. 2020, eqs. 6-7). At t = 0, where the posterior variance is 0, that of t = 1 stands, as in the
- * released code; with one step only, beta. */
+/* One step of a discrete process (Ho et al. 2020, eqs. 6-7). At t = 0, where the posterior variance is 0, that of t = 1 stands,
+ * as in the released code; with one step only, beta. */
 struct step { double of_x0, log_posterior, log_beta; };
 
 static struct step step_at(const brume_schedule *s, int32_t t)
@@ -95,7 +99,8 @@ static double vlb(const struct brume_weighting_point *at)
 }
 
 #define ALL 0x7fu
-#define SDES (1u << BRUME_PROCESS_DISCRETE | 1u << BRUME_PROCESS_NCSN | 1u << BRUME_PROCESS_VP | 1u << BRUME_PROCESS_SUBVP | 1u << BRUME_PROCESS_VE)
+#define SDES (1u << BRUME_PROCESS_DISCRETE | 1u << BRUME_PROCESS_NCSN | 1u << BRUME_PROCESS_VP | 1u << BRUME_PROCESS_SUBVP | \
+              1u << BRUME_PROCESS_VE)
 
 static const brume_weighting_kind weightings[] = {
     { "simple", "Ho et al. 2020, eq. 14; Song & Ermon 2019, eq. 6", "1 on the prediction's own error; score: s^2", ALL, NULL },
@@ -104,7 +109,8 @@ static const brume_weighting_kind weightings[] = {
     { "snr+1", "Salimans & Ho 2022, sec. 4", "SNR + 1: the error of v", ALL, snr_plus_1 },
     { "min-snr", "Hang et al. 2023, Min-SNR-gamma", "min(SNR, gamma)", ALL, min_snr },
     { "p2", "Choi et al. 2022, P2", "SNR / (k + SNR)^gamma", ALL, p2 },
-    { "vlb", "Ho et al. 2020, eq. 12", "c0^2 / (2 variance): the bound's terms, with fixed variance", 1u << BRUME_PROCESS_DISCRETE, vlb },
+    { "vlb", "Ho et al. 2020, eq. 12", "c0^2 / (2 variance): the bound's terms, with fixed variance",
+      1u << BRUME_PROCESS_DISCRETE, vlb },
     { "likelihood", "Song et al. 2021b, likelihood weighting", "g^2 on the error of the score", SDES, likelihood },
     { "edm", "Karras et al. 2022, table 1", "(sigma^2 + sigma_data^2) / (sigma sigma_data)^2", ALL, edm },
 };
@@ -120,7 +126,8 @@ const brume_weighting_kind *brume_weighting_find(const char *name)
 }
 
 /* Weight of the squared error of the prediction itself: that of x0 times (d x0 / d prediction)^2. */
-static double weight(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u, const brume_level *l)
+static double weight(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u,
+                     const brume_level *l)
 {
     if (!o->weighting || !o->weighting->of_x0) return c->prediction_type == BRUME_PREDICT_SCORE ? l->s * l->s : 1;
     brume_level at = *l;
@@ -149,7 +156,8 @@ void brume_objective_default(brume_objective *o)
 
 static bool learned(const brume_scheduler_config *c) { return c->variance_type == BRUME_VARIANCE_LEARNED_RANGE; }
 
-static void bound_coef(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u, const brume_level *l, double *k)
+static void bound_coef(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u,
+                       const brume_level *l, double *k)
 {
     const int32_t t = (int32_t)u, T = c->num_train_timesteps;
     const struct step q = step_at(brume_process_schedule(p), t);
@@ -166,7 +174,8 @@ static void bound_coef(const brume_objective *o, const brume_scheduler_config *c
     k[BRUME_COEF_DECODER] = t == 0 ? cm : 0;
 }
 
-static void example(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u, double *k, double *t)
+static void example(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u, double *k,
+                    double *t)
 {
     const brume_level l = brume_process_level(p, u);
     memset(k, 0, BRUME_COEF_COUNT * sizeof *k);
@@ -178,8 +187,8 @@ static void example(const brume_objective *o, const brume_scheduler_config *c, c
     if (o->bound != BRUME_BOUND_NONE) bound_coef(o, c, p, u, &l, k);
 }
 
-void brume_objective_example(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u, double importance,
-                             float coef[BRUME_COEF_COUNT], float *t)
+void brume_objective_example(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, double u,
+                             double importance, float coef[BRUME_COEF_COUNT], float *t)
 {
     double k[BRUME_COEF_COUNT], time;
     example(o, c, p, u, k, &time);
@@ -202,10 +211,12 @@ static brume_status check_level(const brume_objective *o, const brume_scheduler_
     bool defined = isfinite(cx) && isfinite(cm);
     for (int i = 0; i < BRUME_COEF_COUNT; i++) defined = defined && isfinite((float)k[i]);
     if (!defined)
-        return brume_fail(BRUME_E_ARG, "training: objective '%s' with weighting '%s' and bound '%s' is not defined at time %g of process '%s' (signal %g, "
-                          "noise %g); choose another objective, such as v", brume_objective_of(c->prediction_type)->name,
-                          o->weighting ? o->weighting->name : "simple", brume_bound_name(o->bound), u, brume_process_kind_name(c->process),
-                          k[BRUME_COEF_A], k[BRUME_COEF_S]);
+        return brume_fail(
+            BRUME_E_ARG,
+            "training: objective '%s' with weighting '%s' and bound '%s' is not defined at time %g of process '%s' (signal %g, "
+            "noise %g); choose another objective, such as v",
+            brume_objective_of(c->prediction_type)->name, o->weighting ? o->weighting->name : "simple",
+            brume_bound_name(o->bound), u, brume_process_kind_name(c->process), k[BRUME_COEF_A], k[BRUME_COEF_S]);
     return BRUME_OK;
 }
 
@@ -214,11 +225,15 @@ brume_status brume_objective_check(const brume_objective *o, const brume_schedul
     const char *process = brume_process_kind_name(c->process);
     if (o->weighting && !(o->weighting->processes >> c->process & 1))
         return brume_fail(BRUME_E_ARG, "training: weighting '%s' is not defined for process '%s'", o->weighting->name, process);
-    if (!(o->snr_gamma > 0) || !(o->p2_gamma >= 0) || !(o->p2_k > 0) || !(o->offset_noise >= 0 && o->offset_noise <= 100) || o->time_std <= 0)
-        return brume_fail(BRUME_E_ARG, "training: expected min-SNR gamma > 0, P2 gamma >= 0 and k > 0, offset noise in 0 .. 100, time std > 0; got %g, %g, %g, "
-                          "%g, %g", o->snr_gamma, o->p2_gamma, o->p2_k, o->offset_noise, o->time_std);
+    if (!(o->snr_gamma > 0) || !(o->p2_gamma >= 0) || !(o->p2_k > 0) || !(o->offset_noise >= 0 && o->offset_noise <= 100) ||
+        o->time_std <= 0)
+        return brume_fail(BRUME_E_ARG,
+                          "training: expected min-SNR gamma > 0, P2 gamma >= 0 and k > 0, offset noise in 0 .. 100, time std > "
+                          "0; got %g, %g, %g, %g, %g",
+                          o->snr_gamma, o->p2_gamma, o->p2_k, o->offset_noise, o->time_std);
     if ((c->prediction_type == BRUME_PREDICT_EDM) != (c->process == BRUME_PROCESS_EDM))
-        return brume_fail(BRUME_E_ARG, "training: objective 'edm' and process 'edm' go together, got objective '%s' and process '%s'",
+        return brume_fail(BRUME_E_ARG,
+                          "training: objective 'edm' and process 'edm' go together, got objective '%s' and process '%s'",
                           brume_objective_of(c->prediction_type)->name, process);
     if (o->bound != BRUME_BOUND_NONE && c->process != BRUME_PROCESS_DISCRETE)
         return brume_fail(BRUME_E_ARG, "training: the variational bound needs a discrete schedule, got process '%s'", process);

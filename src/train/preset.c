@@ -75,8 +75,8 @@ static void fill_ddpm_cifar10(brume_train_config *c)
     c->ema_decay = 0.9999;
 }
 
-/* Pictures that captions ask for. Predicting v under a cosine schedule: predicting eps under the linear one, guided samples of the same length of
- * training were half noise. */
+/* Pictures that captions ask for. Predicting v under a cosine schedule: predicting eps under the linear one, guided samples of
+ * the same length of training were half noise. */
 static void fill_shapes_text(brume_train_config *c)
 {
     brume_unet2d_condition_config_default(&c->unet);
@@ -135,17 +135,18 @@ static void fill_sd15_parts(brume_text_encoder_config *text, brume_autoencoder_c
 static const brume_preset rows[] = {
     { "shapes", "shapes", "built-in coloured shapes at 16x16 pixels, 6 classes", fill_shapes, 16, 3, NULL, 0,
       "20 min, clean shapes in clean colours" },
-    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text", fill_shapes_text, 16, 3, NULL, 0,
-      "23 min, colour and shape as the caption says in 97 of 100" },
+    { "shapes-text", "shapes-text", "built-in pictures with captions at 16x16 pixels, for --cond text",
+      fill_shapes_text, 16, 3, NULL, 0, "23 min, colour and shape as the caption says in 97 of 100" },
     { "mnist", "FOLDER", "handwritten digits of 28x28 pixels (IDX files), 10 classes", fill_mnist, 0, 0, NULL, 0,
       "3 h, legible digits of the class asked for; the first after 6 min" },
     { "cifar10", "FOLDER", "photographs of 32x32 pixels (CIFAR-10), 10 classes: a small network", fill_cifar10, 32, 3, NULL, 1,
       "estimated: 8 days, on a GPU of 10 TFLOP/s 35 min; blurred photographs" },
-    { "ddpm-cifar10", "FOLDER", "the same by network and settings of Ho et al. 2020, appendix B (with --cond none)", fill_ddpm_cifar10, 32, 3, NULL, 1,
-      "estimated: 5 days on a GPU of 10 TFLOP/s; the paper reports an FID of 3.17" },
-    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron", fill_points, 1, 2, NULL, 0,
-      "6 min, points on the figure" },
-    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured", fill_sd15, 64, 4, fill_sd15_parts, 0, NULL },
+    { "ddpm-cifar10", "FOLDER", "the same by network and settings of Ho et al. 2020, appendix B (with --cond none)",
+      fill_ddpm_cifar10, 32, 3, NULL, 1, "estimated: 5 days on a GPU of 10 TFLOP/s; the paper reports an FID of 3.17" },
+    { "points", "moons", "points of the plane (moons, swiss-roll, gaussians, ...) and a small multilayer perceptron",
+      fill_points, 1, 2, NULL, 0, "6 min, points on the figure" },
+    { "sd15", "FOLDER", "the networks of Stable Diffusion 1.5 for images of 512x512 pixels, to be planned and measured",
+      fill_sd15, 64, 4, fill_sd15_parts, 0, NULL },
 };
 
 const brume_preset *brume_preset_row(int i) { return i >= 0 && (size_t)i < sizeof rows / sizeof *rows ? &rows[i] : NULL; }
@@ -231,14 +232,18 @@ brume_status brume_train_config_fit(brume_train_config *c, const brume_dataset *
     const brume_status s = latent ? brume_trainer_latent_fits(latent, data) : BRUME_OK;
     if (s != BRUME_OK) return s;
     if (h % multiple || w % multiple)
-        return brume_fail(BRUME_E_SHAPE, "the model has %d levels and needs %s whose sides are multiples of %" PRId64 ", those of '%s' are %dx%d; "
-                          "use a model of fewer levels or other images", c->unet.levels, latent ? "latents" : "images", multiple, brume_dataset_kind(data), w, h);
+        return brume_fail(BRUME_E_SHAPE,
+                          "the model has %d levels and needs %s whose sides are multiples of %" PRId64
+                          ", those of '%s' are %dx%d; use a model of fewer levels or other images",
+                          c->unet.levels, latent ? "latents" : "images", multiple, brume_dataset_kind(data), w, h);
     if (class_conditional && classes < 1)
         return brume_fail(BRUME_E_ARG, "the data set '%s' has no classes; train with --cond none", brume_dataset_kind(data));
     c->unet.in_channels = latent ? latent->latent_channels : brume_dataset_channels(data);
     if (latent) c->scheduler.clip_sample = c->scheduler.thresholding = false;
-    /* diffusers' StableDiffusionPipeline samples with an offset of 1, whatever its file says: let the file say so, and both draw the same. */
-    if (latent && c->unet.architecture == BRUME_ARCHITECTURE_CONDITION && c->scheduler.process == BRUME_PROCESS_DISCRETE) c->scheduler.steps_offset = 1;
+    /* diffusers' StableDiffusionPipeline samples with an offset of 1, whatever its file says: let the file say so, and both draw
+     * the same. */
+    if (latent && c->unet.architecture == BRUME_ARCHITECTURE_CONDITION && c->scheduler.process == BRUME_PROCESS_DISCRETE)
+        c->scheduler.steps_offset = 1;
     const bool classifier = c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
     if (classifier) class_conditional = 0; /* classes are what it says, not what it is told */
     c->unet.out_channels = classifier ? classes : brume_train_out_channels(&c->scheduler, c->unet.in_channels);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Pictures drawn by the model while it trains: the same seeds every time, so that progress shows. The network reads the averaged weights
- * where they are and works in the arena of the training step, so that a preview takes next to no memory. */
+ * Pictures drawn by the model while it trains: the same seeds every time, so that progress shows. The network reads the averaged
+ * weights where they are and works in the arena of the training step, so that a preview takes next to no memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +13,16 @@
 
 enum { CAPTIONS = 10 }; /* one column of pictures each */
 
-/* Some 25 network calls (annealed Langevin: 100) are enough to judge a model, and few enough not to slow the run. The others are second-order steps
- * of the probability-flow ODE. */
+/* Some 25 network calls (annealed Langevin: 100) are enough to judge a model, and few enough not to slow the run. The others are
+ * second-order steps of the probability-flow ODE. */
 static void choose_sampler(const brume_scheduler_config *c, brume_sampler_options *o)
 {
     brume_sampler_options_default(o);
     o->scheduler = c;
     switch (c->process) {
     case BRUME_PROCESS_DISCRETE:
-        /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise (eta 1) mends
-         * the errors of a young model. */
+        /* Guided predictions leave [-1, 1] early on: eps must follow the clipped x0, or the pictures are scribbles; and noise
+         * (eta 1) mends the errors of a young model. */
         o->name = "ddim";
         o->steps = c->num_train_timesteps < 25 ? c->num_train_timesteps : 25;
         o->eta = 1;
@@ -57,7 +57,8 @@ static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, co
     brume_sampler *sampler = NULL;
     brume_buffer *x = NULL;
     int64_t *seeds = malloc((size_t)n * sizeof *seeds);
-    brume_status s = seeds ? brume_scheduler_config_copy(&scheduler, &t->config.scheduler) : brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    brume_status s = seeds ? brume_scheduler_config_copy(&scheduler, &t->config.scheduler)
+                           : brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     if (s != BRUME_OK) goto done;
     for (int32_t i = 0; i < n; i++) seeds[i] = (int64_t)brume_seed_mix(t->config.seed, (uint64_t)i);
     const brume_unet2d_denoiser_options options = {
@@ -68,9 +69,10 @@ static brume_status draw(struct brume_trainer *t, int32_t n, double guidance, co
     };
     brume_sampler_options so;
     choose_sampler(&scheduler, &so);
-    if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, told->params ? told->params + t->text.n_params : NULL, shape, &options, &denoiser)) == BRUME_OK &&
-        (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK && (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK &&
-        (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK) {
+    if ((s = brume_unet2d_denoiser_new(t->device, &t->config.unet, told->params ? told->params + t->text.n_params : NULL, shape,
+                                       &options, &denoiser)) == BRUME_OK &&
+        (s = brume_sampler_new(t->device, &so, shape, &sampler)) == BRUME_OK &&
+        (s = brume_buffer_new(t->device, bytes, &x)) == BRUME_OK && (s = brume_sampler_start(sampler, seeds, x)) == BRUME_OK) {
         const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .seeds = seeds };
         s = brume_sampler_run(sampler, &in, x);
         if (s == BRUME_OK) s = brume_buffer_read(x, 0, images, bytes);
@@ -93,7 +95,8 @@ static brume_status read_weights(struct brume_trainer *t, float **weights)
 }
 
 /* Captions of the first items, in turn; an encoder that learns is asked with its averaged weights. */
-static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_t captions, struct told *told, char *prompts, size_t bytes)
+static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_t captions, struct told *told, char *prompts,
+                                  size_t bytes)
 {
     const struct brume_trainer_text *x = &t->text;
     const int64_t row = (int64_t)x->tokens * x->width;
@@ -110,7 +113,8 @@ static brume_status read_captions(struct brume_trainer *t, int32_t count, int32_
         const int64_t item = i % brume_dataset_count(t->data);
         if (i >= 0) s = brume_dataset_caption(t->data, item, text, sizeof text);
         if (s == BRUME_OK) s = brume_tokenizer_encode(x->config->tokenizer, text, ids, NULL);
-        if (s == BRUME_OK) s = brume_text_run_encode(learns ? own : t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
+        if (s == BRUME_OK)
+            s = brume_text_run_encode(learns ? own : t->text.frozen, ids, i < 0 ? told->null_context : told->context + i * row);
         if (i >= 0) snprintf(prompts + strlen(prompts), bytes - strlen(prompts), "%s%s", i ? "\n" : "", text);
     }
     for (int32_t i = captions; s == BRUME_OK && i < count; i++)
@@ -130,7 +134,8 @@ static brume_status decode(struct brume_trainer *t, int32_t count, float **image
     *w *= f;
     *c = a->out_channels;
     *images = malloc((size_t)count * (size_t)(*h * *w * *c) * sizeof **images);
-    const brume_status s = *images ? brume_latent_coder_decode(t->latent.coder, latents, count, *images) : brume_fail(BRUME_E_MEMORY, "preview: out of memory");
+    const brume_status s = *images ? brume_latent_coder_decode(t->latent.coder, latents, count, *images)
+                                   : brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     free(latents);
     return s;
 }
@@ -150,7 +155,8 @@ brume_status brume_trainer_preview(struct brume_trainer *t, int32_t count, doubl
     brume_status s = BRUME_OK;
     if (!images || (classes && !labels)) s = brume_fail(BRUME_E_MEMORY, "preview: out of memory");
     for (int32_t i = 0; labels && i < count; i++) labels[i] = i % classes;
-    if (s == BRUME_OK && (brume_trainer_adapts(&t->config) || (captions && t->text.context == BRUME_NONE))) s = read_weights(t, &told.params);
+    if (s == BRUME_OK && (brume_trainer_adapts(&t->config) || (captions && t->text.context == BRUME_NONE)))
+        s = read_weights(t, &told.params);
     if (s == BRUME_OK && captions) s = read_captions(t, count, captions, &told, prompts, sizeof prompts);
     if (s == BRUME_OK) s = draw(t, count, guidance, &told, images);
     if (s == BRUME_OK && autoencoder) s = decode(t, count, &images, &h, &w, &c);

@@ -12,13 +12,19 @@
 
 /* The papers of score matching keep images in [0, 1]; brume's range is twice as wide, and so are the noise levels. */
 static const brume_process_preset rows[] = {
-    { "flow", "Lipman et al. 2022, eq. 20", "x = (1 - sigma) x0 + sigma eps", "FlowMatchEulerDiscreteScheduler", "flow", 1000, 0, 0 },
-    { "edm", "Karras et al. 2022, table 1", "preconditioned network, ln sigma normal", "EDMEulerScheduler", "edm", 1000, 0.002, 80 },
-    { "ncsn", "Song & Ermon 2019, sec. 4", "geometric ladder of 10 levels, sigma 2 .. 0.02", "NCSNScheduler", "score", 10, 0.02, 2 },
-    { "ncsnv2", "Song & Ermon 2020, techniques 1-2", "ladder from the largest distance of the data to 0.02", "NCSNScheduler", "score", 0, 0.02, 0 },
-    { "ve", "Song et al. 2021, eq. 9", "SDE of exploding variance, up to the largest distance of the data", "ScoreSdeVeScheduler", "score", 1000, 0.02, 0 },
+    { "flow", "Lipman et al. 2022, eq. 20", "x = (1 - sigma) x0 + sigma eps",
+      "FlowMatchEulerDiscreteScheduler", "flow", 1000, 0, 0 },
+    { "edm", "Karras et al. 2022, table 1", "preconditioned network, ln sigma normal", "EDMEulerScheduler",
+      "edm", 1000, 0.002, 80 },
+    { "ncsn", "Song & Ermon 2019, sec. 4", "geometric ladder of 10 levels, sigma 2 .. 0.02", "NCSNScheduler",
+      "score", 10, 0.02, 2 },
+    { "ncsnv2", "Song & Ermon 2020, techniques 1-2", "ladder from the largest distance of the data to 0.02",
+      "NCSNScheduler", "score", 0, 0.02, 0 },
+    { "ve", "Song et al. 2021, eq. 9", "SDE of exploding variance, up to the largest distance of the data", "ScoreSdeVeScheduler",
+      "score", 1000, 0.02, 0 },
     { "vp", "Song et al. 2021, eq. 11", "SDE of preserved variance, beta 0.1 .. 20", "ScoreSdeVpScheduler", "score", 1000, 0, 0 },
-    { "subvp", "Song et al. 2021, eq. 13", "the same with less variance on the way", "ScoreSdeSubVpScheduler", "score", 1000, 0, 0 },
+    { "subvp", "Song et al. 2021, eq. 13", "the same with less variance on the way",
+      "ScoreSdeSubVpScheduler", "score", 1000, 0, 0 },
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -41,8 +47,10 @@ void brume_train_config_objective(brume_train_config *c, const brume_objective_k
 {
     const bool score = objective->prediction == BRUME_PREDICT_SCORE;
     if (!network_given) c->unet.time_embedding_type = score && time_is_sigma(c) ? BRUME_TIME_FOURIER : BRUME_TIME_POSITIONAL;
-    /* The score grows like 1 / s, which no network's last layer follows. A Fourier network divides by sigma; others give eps, score = -eps / s. */
-    c->scheduler.prediction_type = score && c->unet.time_embedding_type != BRUME_TIME_FOURIER ? BRUME_PREDICT_EPS : objective->prediction;
+    /* The score grows like 1 / s, which no network's last layer follows. A Fourier network divides by sigma; others give eps,
+     * score = -eps / s. */
+    c->scheduler.prediction_type =
+        score && c->unet.time_embedding_type != BRUME_TIME_FOURIER ? BRUME_PREDICT_EPS : objective->prediction;
 }
 
 brume_status brume_train_config_process(brume_train_config *c, const brume_process_preset *p, int network_given)
@@ -82,8 +90,10 @@ brume_status brume_train_config_ladder(brume_train_config *c, const brume_datase
     const int64_t dim = (int64_t)brume_dataset_height(data) * brume_dataset_width(data) * brume_dataset_channels(data);
     brume_status s = BRUME_OK;
     if (c->autoencoder && (sigma_max || levels))
-        return brume_fail(BRUME_E_UNSUPPORTED, "NCSNv2's rules for noise levels look at images; for latents give the largest sigma and the number of levels: "
-                          "--sigma-max 50, and of ladders --timesteps 200, say");
+        return brume_fail(
+            BRUME_E_UNSUPPORTED,
+            "NCSNv2's rules for noise levels look at images; for latents give the largest sigma and the number of levels: "
+            "--sigma-max 50, and of ladders --timesteps 200, say");
     if (sigma_max) s = largest_distance(data, &k->sigma_max);
     if (s == BRUME_OK && sigma_max) k->sigma_max = ceil(10 * k->sigma_max) / 10; /* a number that reads well */
     if (s != BRUME_OK || !levels) return s;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the ranks of a run tell each other in a step: gradients, losses, counts. Everything else each of them computes for itself, from equal numbers. */
+ * What the ranks of a run tell each other in a step: gradients, losses, counts. Everything else each of them computes for itself,
+ * from equal numbers. */
 #include "train/ranks.h"
 
 #include <math.h>
@@ -10,8 +11,9 @@
 #include "train/trainer.h"
 
 /*
- * Values of a bucket: at most what makes latency small against the time on the way, at least what is worth a message; in between a sixteenth of the
- * gradient, as what is still to be sent when the backward pass ends is the last bucket and those that had to wait for their turn.
+ * Values of a bucket: at most what makes latency small against the time on the way, at least what is worth a message; in between
+ * a sixteenth of the gradient, as what is still to be sent when the backward pass ends is the last bucket and those that had to
+ * wait for their turn.
  */
 enum { LARGEST = 1 << 20, SMALLEST = 1 << 15, PARTS = 16 };
 
@@ -44,7 +46,8 @@ brume_status brume_ranks_open(struct brume_ranks *r, brume_parallel *parallel, b
     for (int i = 0; i < r->n_buckets; i++) {
         struct brume_bucket *b = &r->buckets[i];
         b->ready = brume_plan_steps_until(plan, grad, b->first, b->n);
-        if (i && b->ready < b[-1].ready) b->ready = b[-1].ready; /* one order for all ranks, whatever their devices made of the plan */
+        /* one order for all ranks, whatever their devices made of the plan */
+        if (i && b->ready < b[-1].ready) b->ready = b[-1].ready;
     }
     return brume_parallel_sums_new(parallel, r->n_buckets, &r->sums);
 }
@@ -61,7 +64,8 @@ static brume_status copy(struct brume_ranks *r, const struct brume_bucket *b, bo
 {
     const size_t at = (size_t)b->first * sizeof *r->values, bytes = (size_t)b->n * sizeof *r->values;
     if (!r->own) return BRUME_OK;
-    return back ? brume_buffer_write(r->buffer, at, r->values + b->first, bytes) : brume_buffer_read(r->buffer, at, r->values + b->first, bytes);
+    return back ? brume_buffer_write(r->buffer, at, r->values + b->first, bytes)
+                : brume_buffer_read(r->buffer, at, r->values + b->first, bytes);
 }
 
 brume_status brume_ranks_run(struct brume_ranks *r)
@@ -168,6 +172,7 @@ brume_status brume_ranks_same_step(brume_parallel *p, int64_t done)
     int64_t first = done;
     const brume_status s = brume_parallel_broadcast(p, 0, &first, sizeof first);
     if (s != BRUME_OK || first == done) return s;
-    return brume_fail(BRUME_E_IO, "rank %d resumes from step %lld, rank 0 from step %lld: all ranks must see the same folder of the run", brume_parallel_rank(p),
-                      (long long)done, (long long)first);
+    return brume_fail(BRUME_E_IO,
+                      "rank %d resumes from step %lld, rank 0 from step %lld: all ranks must see the same folder of the run",
+                      brume_parallel_rank(p), (long long)done, (long long)first);
 }

@@ -22,7 +22,8 @@ struct brume_ranks {
 };
 
 /* grad: the slab of plan that holds the gradient, n values. ranks stays empty for parallel NULL. */
-brume_status brume_ranks_open(struct brume_ranks *ranks, brume_parallel *parallel, brume_plan *plan, brume_tensor grad, int64_t n);
+brume_status brume_ranks_open(struct brume_ranks *ranks, brume_parallel *parallel, brume_plan *plan, brume_tensor grad,
+                              int64_t n);
 void brume_ranks_close(struct brume_ranks *ranks);
 /* Runs the plan; the sum of each bucket starts as soon as its steps have run. */
 brume_status brume_ranks_run(struct brume_ranks *ranks);

@@ -19,7 +19,8 @@ struct run {
     const struct brume_learner *learner;
     const brume_run_options *o;
     FILE *log;
-    double started, stepping, waited, summing; /* seconds in all steps, and those of them that went by waiting for data, and for sums over ranks */
+    double started, stepping, waited, summing; /* seconds in all steps, and those of them that went by waiting for data, and for
+                                                  sums over ranks */
     bool first; /* rank 0, which alone writes */
 };
 
@@ -51,7 +52,8 @@ static brume_status cut_lines(const char *path, int64_t done)
     long long step;
     FILE *f = fopen(path, "r");
     if (!f) return BRUME_OK;
-    while (fgets(line, sizeof line, f) && sscanf(line, "{\"step\": %lld", &step) == 1 && step <= done && strchr(line, '\n')) keep = ftell(f);
+    while (fgets(line, sizeof line, f) && sscanf(line, "{\"step\": %lld", &step) == 1 && step <= done && strchr(line, '\n'))
+        keep = ftell(f);
     fclose(f);
     return truncate(path, keep) ? brume_fail(BRUME_E_IO, "%s: cannot shorten: %s", path, strerror(errno)) : BRUME_OK;
 }
@@ -70,7 +72,9 @@ static brume_status write_log(struct run *r, const brume_train_result *x, double
 {
     char norm[32];
     snprintf(norm, sizeof norm, x->skipped ? "null" : "%.7g", x->grad_norm);
-    fprintf(r->log, "{\"step\": %" PRId64 ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f, \"data_wait\": %.3g",
+    fprintf(r->log,
+            "{\"step\": %" PRId64
+            ", \"loss\": %.7g, \"grad_norm\": %s, \"lr\": %.7g, \"images_per_s\": %.5g, \"seconds\": %.3f, \"data_wait\": %.3g",
             *r->learner->done, x->loss, norm, x->lr, rate, now() - r->started, x->data_wait);
     if (r->learner->config->parallel) fprintf(r->log, ", \"sum_wait\": %.3g", x->sum_wait);
     if (r->learner->log) r->learner->log(r->learner->self, x, r->log);
@@ -152,7 +156,8 @@ static brume_status preview(struct run *r)
 static void report(struct run *r, bool end)
 {
     enum { REFRESH = 30 }; /* seconds */
-    if ((fflush(r->log) || brume_report_write(r->o->folder, NULL, end ? 0 : REFRESH) != BRUME_OK) && r->o->event) r->o->event(r->o->ctx, brume_error());
+    if ((fflush(r->log) || brume_report_write(r->o->folder, NULL, end ? 0 : REFRESH) != BRUME_OK) && r->o->event)
+        r->o->event(r->o->ctx, brume_error());
 }
 
 static void tell_waiting(const struct run *r)
@@ -160,7 +165,8 @@ static void tell_waiting(const struct run *r)
     char text[160];
     const double all = fmax(r->stepping, 1e-9);
     const int n = snprintf(text, sizeof text, "steps waited for data %.2g %% of their time", 100 * r->waited / all);
-    if (r->learner->config->parallel) snprintf(text + n, sizeof text - (size_t)n, ", for the sum over ranks %.2g %%", 100 * r->summing / all);
+    if (r->learner->config->parallel)
+        snprintf(text + n, sizeof text - (size_t)n, ", for the sum over ranks %.2g %%", 100 * r->summing / all);
     if (r->o->event && r->stepping > 0) r->o->event(r->o->ctx, text);
 }
 
@@ -173,7 +179,9 @@ static brume_status abort_run(struct run *r)
     if (join(path, sizeof path, r->o->folder, "training/abort.safetensors") != BRUME_OK || l->keep(l->self, path) != BRUME_OK)
         snprintf(again, sizeof again, "\nits state could not be saved: %.1000s", brume_error());
     else if (r->o->config)
-        snprintf(again, sizeof again, "\nthe state before that step is in %.1000s; again: brume train --config %.1000s/training/run.json --resume-from %.1000s --out NEW",
+        snprintf(again, sizeof again,
+                 "\nthe state before that step is in %.1000s; again: brume train --config %.1000s/training/run.json "
+                 "--resume-from %.1000s --out NEW",
                  path, r->o->folder, path);
     else snprintf(again, sizeof again, "\nthe state before that step is in %.1000s", path);
     if (l->find(l->self, what) != BRUME_OK) what[0] = 0; /* not enough memory to look */
@@ -215,7 +223,8 @@ static brume_status loop(struct run *r)
     brume_status s = BRUME_OK;
     while (s == BRUME_OK && *done < steps) {
         brume_train_result x;
-        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK) return s == BRUME_E_NUMERIC && r->learner->keep ? stop_aborted(r) : s;
+        if ((s = r->learner->step(r->learner->self, &x)) != BRUME_OK)
+            return s == BRUME_E_NUMERIC && r->learner->keep ? stop_aborted(r) : s;
         const double t = now(), speed = r->learner->config->batch / fmax(t - last, 1e-9);
         rate = rate > 0 ? 0.9 * rate + 0.1 * speed : speed;
         r->stepping += t - last;
@@ -235,7 +244,8 @@ static brume_status loop(struct run *r)
         if (r->first && (end || stop)) tell_waiting(r);
         if (s == BRUME_OK && stop && !end) {
             if ((s = wait_for_first(r)) != BRUME_OK) return s;
-            return brume_fail(BRUME_E_STOPPED, "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
+            return brume_fail(BRUME_E_STOPPED,
+                              "stopped after step %" PRId64 " of %" PRId64 "; the checkpoint is in %s, --resume goes on from it",
                               *done, steps, o->folder);
         }
         last = now();
@@ -266,7 +276,9 @@ static brume_status begin(struct run *r)
         const char *warning = s == BRUME_OK ? l->warning(l->self) : NULL;
         if (warning && r->first && o->event) o->event(o->ctx, warning);
         if (s == BRUME_OK && r->first) s = l->finish(l->self, o->folder, &unfinished);
-        if (unfinished && s == BRUME_OK) tell(r, "the model of step %" PRId64 " in %s is written again: the run ended while it was saved", *r->learner->done, o->folder);
+        if (unfinished && s == BRUME_OK)
+            tell(r, "the model of step %" PRId64 " in %s is written again: the run ended while it was saved", *r->learner->done,
+                 o->folder);
         return s;
     }
     if (s == BRUME_OK && r->first && brume_is_file(path))
@@ -302,7 +314,8 @@ brume_status brume_learner_run(const struct brume_learner *learner, const brume_
     if (s == BRUME_OK) s = brume_ranks_same_step(ranks, *learner->done);
     if (s == BRUME_OK && r.first) s = open_files(&r);
     if (s == BRUME_OK) s = loop(&r);
-    if (r.log && fclose(r.log) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
+    if (r.log && fclose(r.log) && s == BRUME_OK)
+        s = brume_fail(BRUME_E_IO, "%s/training/log.jsonl: %s", o->folder, strerror(errno));
     brume_lock_drop(lock);
     return s;
 }

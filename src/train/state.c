@@ -39,7 +39,8 @@ static int parts(const struct brume_state *x, struct part s[STATE_TENSORS])
 static void ema_text(const struct brume_state *x, char text[EMA_TEXT])
 {
     int used = 0;
-    for (int i = 0; i < x->update->n_ema; i++) used += snprintf(text + used, EMA_TEXT - (size_t)used, "%s%.9g", i ? "," : "", decay_of(x->config, i));
+    for (int i = 0; i < x->update->n_ema; i++)
+        used += snprintf(text + used, EMA_TEXT - (size_t)used, "%s%.9g", i ? "," : "", decay_of(x->config, i));
 }
 
 /* The tuned kernels of the trainer, as text: with others the same step has other last bits. */
@@ -58,7 +59,8 @@ brume_status brume_state_write(const struct brume_state *x, const char *path, in
     int64_t n_times = 0;
     int n = parts(x, part);
     for (int i = 0; i < n; i++)
-        tensors[i] = (struct brume_state_tensor){ .name = part[i].name, .n = x->n_params, .buffer = brume_plan_buffer(x->update->plan, part[i].tensor) };
+        tensors[i] = (struct brume_state_tensor){ .name = part[i].name, .n = x->n_params,
+                                                  .buffer = brume_plan_buffer(x->update->plan, part[i].tensor) };
     const float *times = x->times ? brume_time_sampler_state(x->times, &n_times) : NULL;
     if (times) tensors[n++] = (struct brume_state_tensor){ .name = TIMES, .n = n_times, .host = times };
     tuning_text(x, tuning);
@@ -72,9 +74,11 @@ brume_status brume_state_write(const struct brume_state *x, const char *path, in
     snprintf(skipped, sizeof skipped, "%" PRId64, x->update->skipped);
     snprintf(weights, sizeof weights, "%" PRIu64, x->weights);
     const struct brume_state_text texts[] = {
-        { "brume.step", step }, { "brume.seed", seed }, { "brume.batch", batch }, { "brume.optimizer", brume_optimizer_name(x->config->optimizer) },
-        { "brume.objective", x->objective }, { "brume.note", note_text }, { "brume.loss_scale", scale }, { "brume.good_steps", good },
-        { "brume.skipped_steps", skipped }, { "brume.weights", weights }, { "brume.tuning", tuning }, { "brume.ema", ema }, { "brume.items", items } };
+        { "brume.step", step }, { "brume.seed", seed }, { "brume.batch", batch },
+        { "brume.optimizer", brume_optimizer_name(x->config->optimizer) }, { "brume.objective", x->objective },
+        { "brume.note", note_text }, { "brume.loss_scale", scale }, { "brume.good_steps", good },
+        { "brume.skipped_steps", skipped }, { "brume.weights", weights }, { "brume.tuning", tuning }, { "brume.ema", ema },
+        { "brume.items", items } };
     return brume_state_file_write(path, tensors, n, texts, (int)(sizeof texts / sizeof *texts) - !items);
 }
 
@@ -103,7 +107,8 @@ brume_status brume_state_save(const struct brume_state *x, const char *folder, i
     if (s == BRUME_OK) s = brume_state_file_path(folder, UNFINISHED, mark);
     if (s == BRUME_OK) s = brume_make_folders(training);
     if (s == BRUME_OK) s = brume_file_write(mark, "", 0);
-    /* The first state comes behind the model, whose config a resume reads; later ones before it, so that no model is ahead of the state. */
+    /* The first state comes behind the model, whose config a resume reads; later ones before it, so that no model is ahead of the
+     * state. */
     const bool first = s == BRUME_OK && !brume_is_file(state);
     if (s == BRUME_OK && first) s = model(self, folder);
     if (s == BRUME_OK) s = put_state(x, folder, note);
@@ -128,7 +133,9 @@ static brume_status number(const brume_safetensors *f, const char *key, uint64_t
     char *end = NULL;
     errno = 0;
     if (text && *text >= '0' && *text <= '9') *out = strtoull(text, &end, 10);
-    if (!end || *end || errno) return brume_fail(BRUME_E_FORMAT, "%s: metadata '%s' must be a whole number, got '%s'", brume_safetensors_name(f), key, text ? text : "nothing");
+    if (!end || *end || errno)
+        return brume_fail(BRUME_E_FORMAT, "%s: metadata '%s' must be a whole number, got '%s'", brume_safetensors_name(f), key,
+                          text ? text : "nothing");
     return BRUME_OK;
 }
 
@@ -136,7 +143,10 @@ static brume_status number(const brume_safetensors *f, const char *key, uint64_t
 static brume_status count(const brume_safetensors *f, const char *key, uint64_t *out)
 {
     const brume_status s = number(f, key, out);
-    return s != BRUME_OK || *out <= INT64_MAX ? s : brume_fail(BRUME_E_FORMAT, "%s: metadata '%s' is %" PRIu64 ", more than can be counted", brume_safetensors_name(f), key, *out);
+    return s != BRUME_OK || *out <= INT64_MAX
+               ? s
+               : brume_fail(BRUME_E_FORMAT, "%s: metadata '%s' is %" PRIu64 ", more than can be counted",
+                            brume_safetensors_name(f), key, *out);
 }
 
 static brume_status check_same_run(const struct brume_state *x, const brume_safetensors *f)
@@ -147,19 +157,24 @@ static brume_status check_same_run(const struct brume_state *x, const brume_safe
     if (s != BRUME_OK) return s;
     const char *optimizer = brume_safetensors_metadata(f, "brume.optimizer");
     if (seed != x->config->seed)
-        return brume_fail(BRUME_E_ARG, "%s: this run has seed %" PRIu64 ", you asked for %" PRIu64, brume_safetensors_name(f), seed, x->config->seed);
+        return brume_fail(BRUME_E_ARG, "%s: this run has seed %" PRIu64 ", you asked for %" PRIu64, brume_safetensors_name(f),
+                          seed, x->config->seed);
     if (batch != (uint64_t)x->config->batch)
-        return brume_fail(BRUME_E_ARG, "%s: this run has batch %" PRIu64 ", you asked for %d", brume_safetensors_name(f), batch, x->config->batch);
+        return brume_fail(BRUME_E_ARG, "%s: this run has batch %" PRIu64 ", you asked for %d", brume_safetensors_name(f), batch,
+                          x->config->batch);
     if (!optimizer || strcmp(optimizer, brume_optimizer_name(x->config->optimizer)))
-        return brume_fail(BRUME_E_ARG, "%s: this run has optimizer %s, you asked for %s", brume_safetensors_name(f), optimizer ? optimizer : "(none)",
-                          brume_optimizer_name(x->config->optimizer));
+        return brume_fail(BRUME_E_ARG, "%s: this run has optimizer %s, you asked for %s", brume_safetensors_name(f),
+                          optimizer ? optimizer : "(none)", brume_optimizer_name(x->config->optimizer));
     const char *old = brume_safetensors_metadata(f, "brume.objective");
     if (!old) old = "weighting simple, bound none, times uniform"; /* states of version 0.1 */
     if (strcmp(old, x->objective))
-        return brume_fail(BRUME_E_ARG, "%s: this run is trained with %s; you asked for %s", brume_safetensors_name(f), old, x->objective);
+        return brume_fail(BRUME_E_ARG, "%s: this run is trained with %s; you asked for %s", brume_safetensors_name(f), old,
+                          x->objective);
     uint64_t weights = 0;
-    if (!brume_trainer_adapts(x->config) || (s = number(f, "brume.weights", &weights)) != BRUME_OK || weights == x->weights) return s;
-    return brume_fail(BRUME_E_ARG, "%s: these adapters were trained beside other weights; give the model that the run began with", brume_safetensors_name(f));
+    if (!brume_trainer_adapts(x->config) || (s = number(f, "brume.weights", &weights)) != BRUME_OK || weights == x->weights)
+        return s;
+    return brume_fail(BRUME_E_ARG, "%s: these adapters were trained beside other weights; give the model that the run began with",
+                      brume_safetensors_name(f));
 }
 
 static brume_status read_tensors(const struct brume_state *x, const brume_safetensors *f)
@@ -172,16 +187,19 @@ static brume_status read_tensors(const struct brume_state *x, const brume_safete
         const brume_st_tensor *t = brume_safetensors_find(f, part[i].name);
         const char *emas = brume_safetensors_metadata(f, "brume.ema");
         if (!t && !strncmp(part[i].name, "ema.", 4)) {
-            s = brume_fail(BRUME_E_ARG, "%s: this run has no average of decay %s, it has %s", brume_safetensors_name(f), part[i].name + 4, emas ? emas : "one");
+            s = brume_fail(BRUME_E_ARG, "%s: this run has no average of decay %s, it has %s", brume_safetensors_name(f),
+                           part[i].name + 4, emas ? emas : "one");
             break;
         }
         if (!t || t->count != x->n_params)
-            s = brume_fail(BRUME_E_SHAPE, "%s: tensor '%s' expects %" PRId64 " values, the file has %" PRId64 "; was it another model?",
+            s = brume_fail(BRUME_E_SHAPE,
+                           "%s: tensor '%s' expects %" PRId64 " values, the file has %" PRId64 "; was it another model?",
                            brume_safetensors_name(f), part[i].name, x->n_params, t ? t->count : 0);
         brume_buffer *to = brume_plan_buffer(x->update->plan, part[i].tensor);
         for (int64_t at = 0; s == BRUME_OK && at < x->n_params; at += BRUME_STATE_CHUNK) {
             const int64_t m = x->n_params - at < BRUME_STATE_CHUNK ? x->n_params - at : BRUME_STATE_CHUNK;
-            if ((s = brume_st_read_f32(t, at, m, host)) == BRUME_OK) s = brume_buffer_write(to, (size_t)at * sizeof *host, host, (size_t)m * sizeof *host);
+            if ((s = brume_st_read_f32(t, at, m, host)) == BRUME_OK)
+                s = brume_buffer_write(to, (size_t)at * sizeof *host, host, (size_t)m * sizeof *host);
         }
     }
     free(host);
@@ -190,12 +208,14 @@ static brume_status read_tensors(const struct brume_state *x, const brume_safete
     if (s != BRUME_OK || !times) return s;
     const brume_st_tensor *t = brume_safetensors_find(f, TIMES);
     if (!t || t->count != n_times)
-        return brume_fail(BRUME_E_SHAPE, "%s: tensor '" TIMES "' expects %" PRId64 " values, the file has %" PRId64, brume_safetensors_name(f), n_times, t ? t->count : 0);
+        return brume_fail(BRUME_E_SHAPE, "%s: tensor '" TIMES "' expects %" PRId64 " values, the file has %" PRId64,
+                          brume_safetensors_name(f), n_times, t ? t->count : 0);
     s = brume_st_read_f32(t, 0, n_times, times);
     return s == BRUME_OK ? brume_time_sampler_restored(x->times) : s;
 }
 
-/* Runs from before there was f16 storage have none. A run may change its storage: an f32 run then starts from the scale that fresh ones have. */
+/* Runs from before there was f16 storage have none. A run may change its storage: an f32 run then starts from the scale that
+ * fresh ones have. */
 static brume_status read_loss_scale(struct brume_update *u, brume_storage storage, const brume_safetensors *f)
 {
     uint64_t scale = 0, good = 0, skipped = 0;
@@ -220,8 +240,10 @@ static void compare_tuning(const struct brume_state *x, const brume_safetensors 
     const char *then = brume_safetensors_metadata(f, "brume.tuning");
     tuning_text(x, now);
     if (strcmp(then ? then : "0000000000000000", now))
-        snprintf(text + used, sizeof x->resumed->warning - used, "%sother kernels are tuned than when this run was saved: from here on it may differ in last bits "
-                 "from a run without interruption", used ? "; " : "");
+        snprintf(text + used, sizeof x->resumed->warning - used,
+                 "%sother kernels are tuned than when this run was saved: from here on it may differ in last bits "
+                 "from a run without interruption",
+                 used ? "; " : "");
 }
 
 brume_status brume_state_open(const struct brume_state *x, const char *folder, brume_safetensors **out)

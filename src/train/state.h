@@ -21,15 +21,16 @@ struct brume_state {
 typedef brume_status brume_save_model(void *self, const char *folder);
 
 /*
- * A checkpoint: state, then model; the state before is kept. A process that is killed at any moment leaves a state to go on from, or none if there was none,
- * and a mark if the model may be another than the state's. note: kept, given back by reading.
+ * A checkpoint: state, then model; the state before is kept. A process that is killed at any moment leaves a state to go on from,
+ * or none if there was none, and a mark if the model may be another than the state's. note: kept, given back by reading.
  */
 brume_status brume_state_save(const struct brume_state *x, const char *folder, int64_t note, brume_save_model *model, void *self);
 /* Where that mark is, writes the model again. */
 brume_status brume_state_finish(const char *folder, bool *was_unfinished, brume_save_model *model, void *self);
 /* The state alone; items: of the data in the next step, as text, or NULL. */
 brume_status brume_state_write(const struct brume_state *x, const char *path, int64_t note, const char *items);
-/* Opens the folder's newest whole state and checks that it is of the same run; *out is closed by the caller, whatever comes back. */
+/* Opens the folder's newest whole state and checks that it is of the same run; *out is closed by the caller, whatever comes
+ * back. */
 brume_status brume_state_open(const struct brume_state *x, const char *folder, brume_safetensors **out);
 /* The same of one file. */
 brume_status brume_state_open_path(const struct brume_state *x, const char *path, brume_safetensors **out);

@@ -13,7 +13,8 @@
 
 #define MOST_TENSORS 16
 #define MOST_TEXTS 24
-#define CHECKSUM "values.checksum" /* I32 and behind all other names, so that it is written when all other values have been seen */
+/* I32 and behind all other names, so that it is written when all other values have been seen */
+#define CHECKSUM "values.checksum"
 
 brume_status brume_state_file_path(const char *folder, const char *name, char path[4096])
 {
@@ -45,7 +46,8 @@ static brume_status read_values(const void *from, int64_t first, int64_t n, void
     return s;
 }
 
-brume_status brume_state_file_write(const char *path, const struct brume_state_tensor *tensors, int n, const struct brume_state_text *texts, int n_texts)
+brume_status brume_state_file_write(const char *path, const struct brume_state_tensor *tensors, int n,
+                                    const struct brume_state_text *texts, int n_texts)
 {
     static const int64_t two = 2;
     struct source from[MOST_TENSORS + 1];
@@ -54,7 +56,8 @@ brume_status brume_state_file_write(const char *path, const struct brume_state_t
     uint64_t hash = 0;
     for (int i = 0; i < n; i++) {
         from[i] = (struct source){ &tensors[i], &hash };
-        items[i] = (brume_st_item){ .name = tensors[i].name, .dtype = BRUME_ST_F32, .ndim = 1, .shape = &tensors[i].n, .data = &from[i] };
+        items[i] = (brume_st_item){ .name = tensors[i].name, .dtype = BRUME_ST_F32, .ndim = 1,
+                                    .shape = &tensors[i].n, .data = &from[i] };
     }
     from[n] = (struct source){ NULL, &hash };
     items[n] = (brume_st_item){ .name = CHECKSUM, .dtype = BRUME_ST_I32, .ndim = 1, .shape = &two, .data = &from[n] };
@@ -73,8 +76,12 @@ static brume_status verify(const brume_safetensors *f)
     const brume_st_tensor *sum = brume_safetensors_find(f, CHECKSUM);
     uint64_t hash = 0, stored;
     int64_t halves[2];
-    if (!sum) return brume_safetensors_metadata(f, "brume.ema") ? brume_fail(BRUME_E_FORMAT, "%s: has no checksum", brume_safetensors_name(f)) : BRUME_OK;
-    if (sum->count != 2 || brume_st_read_i64(sum, 0, 2, halves) != BRUME_OK) return brume_fail(BRUME_E_FORMAT, "%s: its checksum is none", brume_safetensors_name(f));
+    if (!sum)
+        return brume_safetensors_metadata(f, "brume.ema")
+                   ? brume_fail(BRUME_E_FORMAT, "%s: has no checksum", brume_safetensors_name(f))
+                   : BRUME_OK;
+    if (sum->count != 2 || brume_st_read_i64(sum, 0, 2, halves) != BRUME_OK)
+        return brume_fail(BRUME_E_FORMAT, "%s: its checksum is none", brume_safetensors_name(f));
     stored = (uint64_t)(uint32_t)halves[0] | (uint64_t)(uint32_t)halves[1] << 32;
     for (int64_t i = 0; i < brume_safetensors_metadata_count(f); i++) {
         const char *key, *value;
@@ -87,11 +94,13 @@ static brume_status verify(const brume_safetensors *f)
         const brume_st_tensor *x = brume_safetensors_at(f, k);
         for (int64_t at = 0; s == BRUME_OK && x != sum && at < x->count; at += BRUME_STATE_CHUNK) {
             const int64_t m = x->count - at < BRUME_STATE_CHUNK ? x->count - at : BRUME_STATE_CHUNK;
-            if ((s = brume_st_read_f32(x, at, m, host)) == BRUME_OK) hash = brume_hash_words(hash, host, (size_t)m * sizeof *host);
+            if ((s = brume_st_read_f32(x, at, m, host)) == BRUME_OK)
+                hash = brume_hash_words(hash, host, (size_t)m * sizeof *host);
         }
     }
     free(host);
-    if (s == BRUME_OK && hash != stored) s = brume_fail(BRUME_E_FORMAT, "%s: its values do not match their checksum", brume_safetensors_name(f));
+    if (s == BRUME_OK && hash != stored)
+        s = brume_fail(BRUME_E_FORMAT, "%s: its values do not match their checksum", brume_safetensors_name(f));
     return s;
 }
 
@@ -113,7 +122,8 @@ brume_status brume_state_file_find(const char *folder, brume_safetensors **out, 
     note[0] = 0;
     brume_status s = brume_state_file_path(folder, "state.safetensors", path), then;
     if (s == BRUME_OK) s = brume_state_file_path(folder, "state.previous.safetensors", older);
-    if (s != BRUME_OK || (s = brume_state_file_open(path, out)) == BRUME_OK || s == BRUME_E_MEMORY || !brume_is_file(older)) return s;
+    if (s != BRUME_OK || (s = brume_state_file_open(path, out)) == BRUME_OK || s == BRUME_E_MEMORY || !brume_is_file(older))
+        return s;
     snprintf(why, sizeof why, "%s", brume_error());
     if ((then = brume_state_file_open(older, out)) != BRUME_OK)
         return then == BRUME_E_MEMORY ? then : brume_fail(s, "%s; and the checkpoint before it is damaged, too", why);

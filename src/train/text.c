@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Captions in training: token ids for an encoder that learns; for a frozen one its results, computed once per distinct caption. */
+ * Captions in training: token ids for an encoder that learns; for a frozen one its results, computed once per distinct
+ * caption. */
 #include "train/text.h"
 
 #include <stdlib.h>
@@ -18,10 +19,14 @@ brume_status brume_trainer_text_check(const brume_train_config *c)
 {
     const long long width = (long long)brume_unet2d_context_dim(&c->unet);
     if (!c->text.tokenizer)
-        return width ? brume_fail(BRUME_E_ARG, "training: the network reads a context of width %lld: train it with captions (--cond text)", width) : BRUME_OK;
+        return width ? brume_fail(BRUME_E_ARG,
+                                  "training: the network reads a context of width %lld: train it with captions (--cond text)",
+                                  width)
+                     : BRUME_OK;
     if (width != c->text.encoder.hidden_size)
-        return brume_fail(BRUME_E_ARG, "training: the text encoder gives vectors of width %d, the network's cross_attention_dim is %lld", c->text.encoder.hidden_size,
-                          width);
+        return brume_fail(BRUME_E_ARG,
+                          "training: the text encoder gives vectors of width %d, the network's cross_attention_dim is %lld",
+                          c->text.encoder.hidden_size, width);
     if (brume_tokenizer_max_length(c->text.tokenizer) > c->text.encoder.max_position_embeddings ||
         brume_tokenizer_vocab_size(c->text.tokenizer) > c->text.encoder.vocab_size)
         return brume_fail(BRUME_E_ARG, "training: the tokenizer gives %d ids below %d, the text encoder takes %d below %d",
@@ -30,8 +35,8 @@ brume_status brume_trainer_text_check(const brume_train_config *c)
     return brume_text_encoder_config_check(&c->text.encoder);
 }
 
-brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g, brume_tensor slab,
-                                      const brume_lora *lora, int64_t n)
+brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g,
+                                      brume_tensor slab, const brume_lora *lora, int64_t n)
 {
     x->config = config;
     x->ids = x->context = BRUME_NONE;
@@ -126,7 +131,9 @@ brume_status brume_trainer_text_set(struct brume_trainer_text *x, const brume_da
     int32_t *ids = x->id_values + (int64_t)i * x->tokens;
     brume_status s = dropped || !data ? BRUME_OK : brume_dataset_caption(data, x->items[i], caption, sizeof caption);
     if (s == BRUME_OK) s = brume_tokenizer_encode(x->config->tokenizer, caption, ids, NULL);
-    return s == BRUME_OK && x->context != BRUME_NONE ? encode_frozen(x, ids, x->context_values + (int64_t)i * x->tokens * x->width) : s;
+    return s == BRUME_OK && x->context != BRUME_NONE
+               ? encode_frozen(x, ids, x->context_values + (int64_t)i * x->tokens * x->width)
+               : s;
 }
 
 brume_status brume_trainer_text_write(const struct brume_trainer_text *x, brume_plan *plan, int64_t n)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Captions on their way into a training step: to token ids, and through a text encoder that learns with the network or stays as it is. */
+ * Captions on their way into a training step: to token ids, and through a text encoder that learns with the network or stays as
+ * it is. */
 #ifndef BRUME_TRAIN_TEXT_H
 #define BRUME_TRAIN_TEXT_H
 
@@ -29,8 +30,8 @@ struct brume_trainer_text {
 brume_status brume_trainer_text_check(const brume_train_config *c);
 /* What the network's cross-attention reads, for n examples: appended to g, parameters into slab. lora: adapters of a frozen
  * encoder, or NULL. BRUME_NONE without text. */
-brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g, brume_tensor slab,
-                                      const brume_lora *lora, int64_t n);
+brume_tensor brume_trainer_text_build(struct brume_trainer_text *x, const brume_train_text *config, brume_graph *g,
+                                      brume_tensor slab, const brume_lora *lora, int64_t n);
 /* Host memory for n examples, and the plan of a frozen encoder. */
 brume_status brume_trainer_text_allocate(struct brume_trainer_text *x, brume_device *d, int64_t n);
 void brume_trainer_text_free(struct brume_trainer_text *x);

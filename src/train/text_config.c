@@ -23,7 +23,8 @@ static brume_status read_captions(const brume_dataset *data, int64_t n, char ***
     brume_status s = texts ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "no memory for %lld captions", (long long)n);
     for (int64_t i = 0; s == BRUME_OK && i < n; i++) {
         s = brume_dataset_caption(data, i, text, sizeof text);
-        if (s == BRUME_OK && !(texts[i] = strdup(text))) s = brume_fail(BRUME_E_MEMORY, "no memory for %lld captions", (long long)n);
+        if (s == BRUME_OK && !(texts[i] = strdup(text)))
+            s = brume_fail(BRUME_E_MEMORY, "no memory for %lld captions", (long long)n);
     }
     return s;
 }
@@ -59,11 +60,14 @@ static void fit_encoder(brume_train_config *c, const brume_tokenizer *t, int32_t
 
 brume_status brume_train_config_text(brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer)
 {
-    const int64_t n = brume_dataset_count(data) < ITEMS ? brume_dataset_count(data) : ITEMS, width = brume_unet2d_context_dim(&c->unet);
+    const int64_t n = brume_dataset_count(data) < ITEMS ? brume_dataset_count(data) : ITEMS,
+                  width = brume_unet2d_context_dim(&c->unet);
     char **texts = NULL;
     int32_t length = 0;
     *tokenizer = NULL;
-    if (!width) return brume_fail(BRUME_E_ARG, "captions need a network with cross-attention: a UNet2DConditionModel, as that of preset shapes-text");
+    if (!width)
+        return brume_fail(BRUME_E_ARG,
+                          "captions need a network with cross-attention: a UNet2DConditionModel, as that of preset shapes-text");
     brume_status s = brume_dataset_check_captions(data);
     if (s == BRUME_OK) s = read_captions(data, n, &texts);
     if (s == BRUME_OK) s = brume_tokenizer_train((const char *const *)texts, n, MERGES, LONGEST, tokenizer);
@@ -81,8 +85,8 @@ brume_status brume_train_config_text(brume_train_config *c, const brume_dataset 
     return BRUME_OK;
 }
 
-brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer, brume_text_model **frozen,
-                                          char note[1100])
+brume_status brume_train_config_text_load(brume_train_config *c, const char *folder, brume_tokenizer **tokenizer,
+                                          brume_text_model **frozen, char note[1100])
 {
     char encoder[4096], words[4096], path[4200];
     *tokenizer = NULL;
@@ -93,7 +97,8 @@ brume_status brume_train_config_text_load(brume_train_config *c, const char *fol
     if (!brume_is_folder(encoder)) snprintf(encoder, sizeof encoder, "%s", folder);
     if (!brume_is_folder(words)) snprintf(words, sizeof words, "%s", folder);
     snprintf(path, sizeof path, "%s/config.json", encoder);
-    brume_status s = frozen ? brume_text_model_load(encoder, NULL, frozen, note) : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
+    brume_status s = frozen ? brume_text_model_load(encoder, NULL, frozen, note)
+                            : brume_text_encoder_config_read(path, &c->text.encoder, NULL);
     if (s == BRUME_OK && frozen) c->text.encoder = (*frozen)->config;
     if (s == BRUME_OK) s = brume_tokenizer_load(words, tokenizer);
     if (s == BRUME_OK && brume_tokenizer_max_length(*tokenizer) > c->text.encoder.max_position_embeddings)

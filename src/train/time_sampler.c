@@ -12,9 +12,10 @@
 
 static const brume_time_sampling_kind kinds[] = {
     { "uniform", "Ho et al. 2020, alg. 1", "every time alike; EDM: every ln sigma", BRUME_TIMES_UNIFORM },
-    { "stratified", "Kingma et al. 2021, app. I.1", "one uniform number for a step, example i is i / batch further on", BRUME_TIMES_STRATIFIED },
-    { "loss-second-moment", "Nichol & Dhariwal 2021, eq. 18", "in proportion to the root mean square of the last 10 losses of a time",
-      BRUME_TIMES_LOSS_SECOND_MOMENT },
+    { "stratified", "Kingma et al. 2021, app. I.1", "one uniform number for a step, example i is i / batch further on",
+      BRUME_TIMES_STRATIFIED },
+    { "loss-second-moment", "Nichol & Dhariwal 2021, eq. 18",
+      "in proportion to the root mean square of the last 10 losses of a time", BRUME_TIMES_LOSS_SECOND_MOMENT },
     { "logit-normal", "Esser et al. 2024, eq. 19", "part of the way to noise = sigmoid(normal)", BRUME_TIMES_LOGIT_NORMAL },
     { "lognormal", "Karras et al. 2022, table 1", "ln sigma normal", BRUME_TIMES_LOGNORMAL },
 };
@@ -51,19 +52,31 @@ struct brume_time_sampler {
 
 static bool numbered(brume_process_kind k) { return k == BRUME_PROCESS_DISCRETE || k == BRUME_PROCESS_NCSN; }
 
-brume_status brume_time_sampler_new(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p, brume_time_sampler **out)
+brume_status brume_time_sampler_new(const brume_objective *o, const brume_scheduler_config *c, const brume_process *p,
+                                    brume_time_sampler **out)
 {
     *out = NULL;
     const brume_time_sampling kind = o->times ? o->times : brume_time_sampling_default(c->process);
     if (kind == BRUME_TIMES_LOSS_SECOND_MOMENT && !numbered(c->process))
-        return brume_fail(BRUME_E_ARG, "training: time sampling 'loss-second-moment' counts losses per level, process '%s' has none",
+        return brume_fail(BRUME_E_ARG,
+                          "training: time sampling 'loss-second-moment' counts losses per level, process '%s' has none",
                           brume_process_kind_name(c->process));
     brume_time_sampler *s = calloc(1, sizeof *s);
     if (!s) return brume_fail(BRUME_E_MEMORY, "training: out of memory");
     const bool lognormal = kind == BRUME_TIMES_LOGNORMAL;
-    *s = (brume_time_sampler){ .p = p, .process = c->process, .kind = kind, .T = c->num_train_timesteps, .sigma_min = c->sigma_min, .sigma_max = c->sigma_max,
-                               .mean = !isnan(o->time_mean) ? o->time_mean : lognormal ? -1.2 : 0,
-                               .std = !isnan(o->time_std) ? o->time_std : lognormal ? 1.2 : 1, .stale = 1 };
+    *s = (brume_time_sampler){ .p = p,
+                               .process = c->process,
+                               .kind = kind,
+                               .T = c->num_train_timesteps,
+                               .sigma_min = c->sigma_min,
+                               .sigma_max = c->sigma_max,
+                               .mean = !isnan(o->time_mean) ? o->time_mean
+                                       : lognormal          ? -1.2
+                                                            : 0,
+                               .std = !isnan(o->time_std) ? o->time_std
+                                      : lognormal         ? 1.2
+                                                          : 1,
+                               .stale = 1 };
     if (kind == BRUME_TIMES_LOSS_SECOND_MOMENT) {
         s->state = calloc((size_t)s->T * (HISTORY + 1), sizeof *s->state);
         s->cumulative = malloc((size_t)s->T * sizeof *s->cumulative);
@@ -133,7 +146,8 @@ static double draw_learned(brume_time_sampler *s, double part, double *importanc
     return lo;
 }
 
-double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64_t example_seed, int32_t i, int32_t n, double *importance)
+double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64_t example_seed, int32_t i, int32_t n,
+                               double *importance)
 {
     brume_rng r = { .seed = s->kind == BRUME_TIMES_STRATIFIED ? step_seed : example_seed, .stream = BRUME_STREAM_TRAIN_TIME };
     *importance = 1;
@@ -143,7 +157,8 @@ double brume_time_sampler_draw(brume_time_sampler *s, uint64_t step_seed, uint64
         return along(s, part > 1 ? part - 1 : part);
     }
     case BRUME_TIMES_LOSS_SECOND_MOMENT: return draw_learned(s, unit(&r), importance);
-    case BRUME_TIMES_LOGIT_NORMAL: return along(s, fmax(1 / (1 + exp(-(s->mean + s->std * (double)brume_rng_normal(&r)))), 0x1p-33));
+    case BRUME_TIMES_LOGIT_NORMAL:
+        return along(s, fmax(1 / (1 + exp(-(s->mean + s->std * (double)brume_rng_normal(&r)))), 0x1p-33));
     case BRUME_TIMES_LOGNORMAL: {
         const double u = brume_process_time_of_sigma(s->p, exp(s->mean + s->std * (double)brume_rng_normal(&r)));
         return numbered(s->process) ? rint(u) : u;
@@ -180,7 +195,10 @@ brume_status brume_time_sampler_restored(brume_time_sampler *s)
     for (int64_t i = 0; s->state && i < (int64_t)s->T * (HISTORY + 1); i++) {
         const float v = s->state[i];
         if (!(v >= 0 && v <= FLT_MAX) || (i < s->T && (v > HISTORY || v != floorf(v))))
-            return brume_fail(BRUME_E_FORMAT, "training: losses by time expect counts of 0 .. %d and losses that are finite and not negative, got %g", HISTORY, v);
+            return brume_fail(
+                BRUME_E_FORMAT,
+                "training: losses by time expect counts of 0 .. %d and losses that are finite and not negative, got %g", HISTORY,
+                v);
     }
     return BRUME_OK;
 }

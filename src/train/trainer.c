@@ -43,7 +43,10 @@ brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
     return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
 }
 
-static bool has_labels(const brume_train_config *c) { return c->unet.class_embed_type == BRUME_CLASS_TABLE || brume_trainer_classifies(c); }
+static bool has_labels(const brume_train_config *c)
+{
+    return c->unet.class_embed_type == BRUME_CLASS_TABLE || brume_trainer_classifies(c);
+}
 
 static brume_status build(struct brume_trainer *t)
 {
@@ -58,15 +61,18 @@ static brume_status build(struct brume_trainer *t)
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
     t->weights = t->params = brume_slab(g, "params");
     if (brume_trainer_adapts(c)) t->params = brume_slab(g, "adapters");
-    const brume_tensor context = brume_trainer_text_build(&t->text, &c->text, g, t->weights, brume_adapters_for(t, BRUME_LORA_OF_TEXT), B);
+    const brume_tensor context =
+        brume_trainer_text_build(&t->text, &c->text, g, t->weights, brume_adapters_for(t, BRUME_LORA_OF_TEXT), B);
 
     const brume_tensor eps = brume_objective_noise(g, &c->objective, t->seeds, t->step, brume_trainer_image_shape(t, B));
     const brume_tensor xt = brume_objective_mix(g, t->x0, eps, t->coef);
     const brume_dropout_source dropout = { t->seeds, t->step, BRUME_STREAM_TRAIN_DROPOUT };
-    const brume_unet2d_inputs in = { .x = xt, .t = t->t, .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context,
+    const brume_unet2d_inputs in = { .x = xt, .t = t->t,
+                                     .labels = brume_trainer_classifies(c) ? BRUME_NONE : t->labels, .context = context,
                                      .lora = brume_adapters_for(t, BRUME_LORA_OF_UNET) };
     const brume_tensor out = brume_unet2d(g, &c->unet, t->weights, &in, t->evaluates ? NULL : &dropout);
-    if (brume_trainer_adapts(c) && !brume_param_count(g, t->params)) brume_graph_fail(g, BRUME_E_ARG, "training: the network has no attention to adapt");
+    if (brume_trainer_adapts(c) && !brume_param_count(g, t->params))
+        brume_graph_fail(g, BRUME_E_ARG, "training: the network has no attention to adapt");
     if (brume_trainer_classifies(c)) {
         brume_classify_build(t, out);
     } else {
@@ -81,7 +87,8 @@ static bool scaled(const struct brume_trainer *t) { return t->config.storage == 
 /* Two plans: the sum of gradients must be complete, or be judged by the host, before anything is updated. */
 static bool apart(const struct brume_trainer *t) { return t->part != t->config.batch || scaled(t); }
 
-/* Gradient and update: a whole batch in one plan; micro-batches in a plan that adds gradients up, and one that updates by their sum. */
+/* Gradient and update: a whole batch in one plan; micro-batches in a plan that adds gradients up, and one that updates by their
+ * sum. */
 static brume_status plan_update(struct brume_trainer *t, const brume_plan_options *options)
 {
     brume_graph *g = t->graph;
@@ -107,9 +114,11 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     t->n_params = brume_params_numel(g, t->params);
     t->n_weights = brume_params_numel(g, t->weights);
     brume_plan_options o = *options;
-    o.repack = apart(t) || brume_trainer_adapts(&t->config); /* the latter as packed copies of all weights would take thrice their memory */
+    /* the latter as packed copies of all weights would take thrice their memory */
+    o.repack = apart(t) || brume_trainer_adapts(&t->config);
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
-    if (s == BRUME_OK && apart(t)) return brume_update_new(u, t->device, &t->config, &(struct brume_gradient){ g, t->plan, t->params, sum }, options);
+    if (s == BRUME_OK && apart(t))
+        return brume_update_new(u, t->device, &t->config, &(struct brume_gradient){ g, t->plan, t->params, sum }, options);
     u->plan = t->plan;
     if (s == BRUME_OK) u->judged = brume_plan_step_of(t->plan, u->grad_norm) + 1;
     return s;
@@ -119,34 +128,47 @@ static brume_status check(const brume_train_config *c)
 {
     if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
     const int ranks = brume_parallel_size(c->parallel);
-    if (c->batch % ranks) return brume_fail(BRUME_E_ARG, "training: %d ranks must share the batch equally, got a batch of %d", ranks, c->batch);
+    if (c->batch % ranks)
+        return brume_fail(BRUME_E_ARG, "training: %d ranks must share the batch equally, got a batch of %d", ranks, c->batch);
     const int32_t share = c->batch / ranks;
     if (c->micro_batch < 0 || c->micro_batch > share || (c->micro_batch && share % c->micro_batch))
-        return brume_fail(BRUME_E_ARG, "training: micro-batches must divide the %s of %d, got %d; the mean over parts of unequal size would be wrong",
-                          ranks > 1 ? "share of each rank" : "batch", share, c->micro_batch);
+        return brume_fail(
+            BRUME_E_ARG,
+            "training: micro-batches must divide the %s of %d, got %d; the mean over parts of unequal size would be wrong",
+            ranks > 1 ? "share of each rank" : "batch", share, c->micro_batch);
     if (!(c->lr_end >= 0 && c->lr_end <= c->lr))
-        return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end, c->lr);
+        return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end,
+                          c->lr);
     int n_ema = 1;
     while (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] > 0 && c->ema_more[n_ema - 1] <= 1) n_ema++;
     if (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] != 0)
         return brume_fail(BRUME_E_ARG, "training: EMA decays must be in 0 .. 1, got %g", c->ema_more[n_ema - 1]);
     if (c->ema_write < 0 || c->ema_write >= n_ema)
-        return brume_fail(BRUME_E_ARG, "training: there are %d averages, number %d cannot be the one to write", n_ema, c->ema_write);
-    if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) || !(c->cond_drop >= 0 && c->cond_drop <= 1))
-        return brume_fail(BRUME_E_ARG, "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip %g, EMA %g, drop %g",
+        return brume_fail(BRUME_E_ARG, "training: there are %d averages, number %d cannot be the one to write", n_ema,
+                          c->ema_write);
+    if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) ||
+        !(c->cond_drop >= 0 && c->cond_drop <= 1))
+        return brume_fail(BRUME_E_ARG,
+                          "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip "
+                          "%g, EMA %g, drop %g",
                           c->lr, c->clip, c->ema_decay, c->cond_drop);
     const int32_t out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
     if (!brume_trainer_classifies(c) && c->unet.out_channels != out_channels)
-        return brume_fail(BRUME_E_ARG, "training: the model takes %d channels and must predict %d%s, it predicts %d", c->unet.in_channels, out_channels,
+        return brume_fail(BRUME_E_ARG, "training: the model takes %d channels and must predict %d%s, it predicts %d",
+                          c->unet.in_channels, out_channels,
                           out_channels > c->unet.in_channels ? " (with those of the variance)" : "", c->unet.out_channels);
     if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->scheduler.process != BRUME_PROCESS_DISCRETE)
         return brume_fail(BRUME_E_ARG, "training: a learned time embedding is a table of time steps, process '%s' has none",
                           brume_process_kind_name(c->scheduler.process));
-    if (c->unet.time_embedding_type == BRUME_TIME_FOURIER && c->scheduler.process != BRUME_PROCESS_NCSN && c->scheduler.process != BRUME_PROCESS_VE)
-        return brume_fail(BRUME_E_ARG, "training: a fourier time embedding takes sigma, the time of NCSN and VE; process '%s' has another",
+    if (c->unet.time_embedding_type == BRUME_TIME_FOURIER && c->scheduler.process != BRUME_PROCESS_NCSN &&
+        c->scheduler.process != BRUME_PROCESS_VE)
+        return brume_fail(BRUME_E_ARG,
+                          "training: a fourier time embedding takes sigma, the time of NCSN and VE; process '%s' has another",
                           brume_process_kind_name(c->scheduler.process));
     if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->unet.num_train_timesteps < c->scheduler.num_train_timesteps)
-        return brume_fail(BRUME_E_ARG, "training: the learned time embedding has %d rows, the schedule %d steps; set num_train_timesteps in the model's config",
+        return brume_fail(BRUME_E_ARG,
+                          "training: the learned time embedding has %d rows, the schedule %d steps; set num_train_timesteps in "
+                          "the model's config",
                           c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
     if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
         return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
@@ -158,17 +180,20 @@ brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int
 {
     if (brume_trainer_adapts(&t->config)) return brume_adapters_set_weights(t, params, n);
     if (n != t->n_params)
-        return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params, n);
+        return brume_fail(BRUME_E_SHAPE, "training: the model has %" PRId64 " parameters, %" PRId64 " were given", t->n_params,
+                          n);
     const size_t bytes = (size_t)n * sizeof *params;
     brume_status s = brume_plan_write(t->update.plan, t->update.params, params, bytes);
-    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++) s = brume_plan_write(t->update.plan, t->update.ema[i], params, bytes);
+    for (int i = 0; s == BRUME_OK && i < t->update.n_ema; i++)
+        s = brume_plan_write(t->update.plan, t->update.ema[i], params, bytes);
     return s;
 }
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "training: out of memory"); }
 
 /* A trainer with its graph up to the loss. */
-static brume_status begin(brume_device *d, const brume_train_config *c, const brume_dataset *data, bool evaluates, brume_trainer **out)
+static brume_status begin(brume_device *d, const brume_train_config *c, const brume_dataset *data, bool evaluates,
+                          brume_trainer **out)
 {
     *out = NULL;
     brume_status s = check(c);
@@ -197,7 +222,8 @@ static brume_status begin(brume_device *d, const brume_train_config *c, const br
 }
 
 /* The graph and its plan; dry: laid out only. */
-static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry, brume_trainer **out)
+static brume_status plan_step(brume_device *d, const brume_train_config *c, const brume_dataset *data, int dry,
+                              brume_trainer **out)
 {
     const brume_plan_options options = { .dry = dry };
     const brume_status s = begin(d, c, data, false, out);
@@ -209,7 +235,8 @@ brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, 
     return brume_trainer_estimate(d, c, NULL, stats);
 }
 
-brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data, brume_plan_stats *stats)
+brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c, const brume_dataset *data,
+                                    brume_plan_stats *stats)
 {
     brume_trainer *t;
     brume_status s = plan_step(d, c, data, 1, &t);
@@ -220,7 +247,8 @@ brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c
 
 static brume_status allocate_batch(struct brume_trainer *t)
 {
-    const size_t B = (size_t)t->part, batch = (size_t)t->config.batch, numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->part));
+    const size_t B = (size_t)t->part, batch = (size_t)t->config.batch,
+                 numel = (size_t)brume_shape_numel(brume_trainer_image_shape(t, t->part));
     t->images = malloc(numel * sizeof *t->images);
     t->coef_values = malloc(B * BRUME_COEF_COUNT * sizeof *t->coef_values);
     t->times = malloc(B * sizeof *t->times);
@@ -232,8 +260,8 @@ static brume_status allocate_batch(struct brume_trainer *t)
     t->own_times = malloc(batch * sizeof *t->own_times);
     t->importance = malloc(batch * sizeof *t->importance);
     t->losses = malloc(batch * sizeof *t->losses);
-    if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values || !t->logit_values ||
-        !t->own_times || !t->importance || !t->losses)
+    if (!t->images || !t->coef_values || !t->times || !t->classes || !t->seed_values || !t->time_index || !t->label_values ||
+        !t->logit_values || !t->own_times || !t->importance || !t->losses)
         return no_memory();
     if (!t->data) brume_fill_normal(t->config.seed, BRUME_STREAM_TRAIN_NOISE, 0, 0, (int64_t)numel, t->images);
     brume_status s = brume_trainer_text_allocate(&t->text, t->device, t->part);
@@ -308,7 +336,8 @@ static brume_status plan_twin(struct brume_trainer *x, struct brume_trainer *t)
         if (scaled(x)) brume_store_half(g, BRUME_NONE);
     }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
-    const brume_plan_options options = { .elsewhere = elsewhere, .repack = 1, .arena = x->evaluates ? t->plan : NULL, .keep_all = !x->evaluates };
+    const brume_plan_options options = { .elsewhere = elsewhere, .repack = 1, .arena = x->evaluates ? t->plan : NULL,
+                                         .keep_all = !x->evaluates };
     brume_status s = brume_plan_new(x->device, g, &options, &x->plan);
     brume_buffer *own = brume_plan_buffer(t->update.plan, x->evaluates ? brume_trainer_ema(t) : t->update.params);
     if (s == BRUME_OK) s = brume_plan_bind(x->plan, x->params, own);
@@ -345,18 +374,20 @@ void brume_trainer_twin_free(struct brume_trainer *x)
     brume_trainer_free(x);
 }
 
-brume_status brume_trainer_set_example(struct brume_trainer *t, int32_t i, uint64_t seed, double u, double importance, bool dropped)
+brume_status brume_trainer_set_example(struct brume_trainer *t, int32_t i, uint64_t seed, double u, double importance,
+                                       bool dropped)
 {
     const brume_train_config *c = &t->config;
-    brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT, &t->times[i]);
+    brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT,
+                            &t->times[i]);
     t->seed_values[i] = (int64_t)seed;
     t->time_index[i] = (int32_t)u;
     t->label_values[i] = dropped ? c->unet.num_class_embeds - 1 : (int32_t)t->classes[i];
     return brume_trainer_text_set(&t->text, t->data, i, dropped);
 }
 
-/* Seed, noise level and label or caption of the examples of a part of step `done`, the first being number `first` of the batch: functions of (seed, position)
- * and, where times follow the losses, of the losses before. */
+/* Seed, noise level and label or caption of the examples of a part of step `done`, the first being number `first` of the batch:
+ * functions of (seed, position) and, where times follow the losses, of the losses before. */
 static brume_status draw_examples(struct brume_trainer *t, int32_t first)
 {
     const brume_train_config *c = &t->config;
@@ -369,7 +400,8 @@ static brume_status draw_examples(struct brume_trainer *t, int32_t first)
         const double u = brume_time_sampler_draw(t->time_sampler, step_seed, seed, first + i, c->batch, &importance);
         t->own_times[first + i] = u;
         t->importance[first + i] = importance;
-        s = brume_trainer_set_example(t, i, seed, u, importance, !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop);
+        s = brume_trainer_set_example(t, i, seed, u, importance,
+                                      !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop);
     }
     return s;
 }
@@ -401,8 +433,9 @@ brume_status brume_trainer_write_inputs(struct brume_trainer *t, int32_t first)
 brume_status brume_trainer_read_images(struct brume_trainer *t, int64_t position)
 {
     if (!t->loader) return BRUME_OK;
-    return t->latent.coder ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
-                           : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
+    return t->latent.coder
+               ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
+               : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
 }
 
 brume_status brume_trainer_load_part(struct brume_trainer *t, int32_t first)
@@ -412,7 +445,8 @@ brume_status brume_trainer_load_part(struct brume_trainer *t, int32_t first)
     return s == BRUME_OK ? brume_trainer_write_inputs(t, first) : s;
 }
 
-/* Loss and gradient of `part` images from number `first` of the batch on; last: of the own share of it, so that gradients may go to other ranks. */
+/* Loss and gradient of `part` images from number `first` of the batch on; last: of the own share of it, so that gradients may go
+ * to other ranks. */
 static brume_status run_part(struct brume_trainer *t, int32_t first, bool last, double *loss)
 {
     float mean = 0;
@@ -435,9 +469,14 @@ static brume_status check_finite(const struct brume_trainer *t, const brume_trai
     const bool norm = isfinite(r->grad_norm);
     if (isfinite(r->loss) && (scaled(t) ? scale >= (norm ? 1 : 2) : norm)) return BRUME_OK;
     if (scaled(t))
-        return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: "
-                          "activations or gradients leave the range of f16", t->done + 1, r->loss, scale);
-    return brume_fail(BRUME_E_NUMERIC, "training: step %" PRId64 " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
+        return brume_fail(BRUME_E_NUMERIC,
+                          "training: step %" PRId64
+                          " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: activations or "
+                          "gradients leave the range of f16",
+                          t->done + 1, r->loss, scale);
+    return brume_fail(BRUME_E_NUMERIC,
+                      "training: step %" PRId64
+                      " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
                       t->done + 1, r->loss, r->grad_norm);
 }
 
@@ -449,7 +488,8 @@ brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
     t->last = (struct brume_tally){ 0 };
     brume_status s = brume_update_write(&t->update, c, t->done, lr);
     const int32_t share = brume_trainer_share(t), own = share * brume_parallel_rank(c->parallel);
-    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part) s = run_part(t, first, first + t->part == own + share, &loss);
+    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part)
+        s = run_part(t, first, first + t->part == own + share, &loss);
     double sum_wait = 0;
     if (s == BRUME_OK) s = brume_ranks_wait(&t->ranks, &sum_wait);
     if (s == BRUME_OK) s = brume_ranks_sum(t, &loss);
@@ -498,5 +538,6 @@ brume_plan *brume_trainer_plan(brume_trainer *t) { return t->plan; }
 
 brume_status brume_trainer_get_params(brume_trainer *t, int ema, float *host)
 {
-    return brume_plan_read(t->update.plan, ema ? brume_trainer_ema(t) : t->update.params, host, (size_t)t->n_params * sizeof *host);
+    return brume_plan_read(t->update.plan, ema ? brume_trainer_ema(t) : t->update.params, host,
+                           (size_t)t->n_params * sizeof *host);
 }

@@ -8,13 +8,15 @@
 #include "brume/ops.h"
 #include "train/trainer.h"
 
-void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params, brume_tensor grad)
+void brume_update_build(struct brume_update *u, brume_graph *g, const brume_train_config *c, brume_tensor params,
+                        brume_tensor grad)
 {
     if (brume_graph_status(g) != BRUME_OK) return;
     const brume_shape flat = brume_tensor_shape(g, grad);
     char name[32];
     u->hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
-    const bool scaled = c->storage == BRUME_STORAGE_F16; /* then the host judges the norm, and factor is clipping over loss scale */
+    /* then the host judges the norm, and factor is clipping over loss scale */
+    const bool scaled = c->storage == BRUME_STORAGE_F16;
     u->max_norm = scaled ? BRUME_NONE : brume_input(g, "max_norm", BRUME_F32, BRUME_SCALAR);
     u->factor = scaled ? brume_input(g, "factor", BRUME_F32, BRUME_SCALAR) : BRUME_NONE;
     for (u->n_ema = 1; u->n_ema < BRUME_MAX_EMAS && c->ema_more[u->n_ema - 1] > 0;) u->n_ema++;
@@ -40,7 +42,8 @@ void brume_update_build(struct brume_update *u, brume_graph *g, const brume_trai
     for (int i = 0; i < u->n_ema; i++) brume_ema_update(g, u->ema[i], params, u->ema_decay[i]);
 }
 
-brume_status brume_update_new(struct brume_update *u, brume_device *d, const brume_train_config *c, const struct brume_gradient *from, const brume_plan_options *options)
+brume_status brume_update_new(struct brume_update *u, brume_device *d, const brume_train_config *c,
+                              const struct brume_gradient *from, const brume_plan_options *options)
 {
     brume_graph *g = u->graph = brume_graph_new();
     const brume_shape flat = brume_tensor_shape(from->graph, from->params);
@@ -70,9 +73,9 @@ brume_status brume_update_write(const struct brume_update *u, const brume_train_
 {
     const double k = (double)(done - u->skipped) + 1;
     const float hyper[BRUME_HYPER_COUNT] = {
-        [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2, [BRUME_HYPER_EPS] = (float)c->eps,
-        [BRUME_HYPER_DECAY] = (float)c->weight_decay, [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)),
-        [BRUME_HYPER_BIAS2] = (float)(1 - pow(c->beta2, k)),
+        [BRUME_HYPER_LR] = (float)lr, [BRUME_HYPER_BETA1] = (float)c->beta1, [BRUME_HYPER_BETA2] = (float)c->beta2,
+        [BRUME_HYPER_EPS] = (float)c->eps, [BRUME_HYPER_DECAY] = (float)c->weight_decay,
+        [BRUME_HYPER_BIAS1] = (float)(1 - pow(c->beta1, k)), [BRUME_HYPER_BIAS2] = (float)(1 - pow(c->beta2, k)),
     };
     const float max_norm = (float)c->clip;
     brume_status s = brume_plan_write(u->plan, u->hyper, hyper, sizeof hyper);

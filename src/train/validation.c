@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The loss on images that training does not see, by the averaged weights: always the same images, noise and times, so that numbers of different steps
- * can be compared. Works in the arena of the training step; training has the same bits with and without. */
+ * The loss on images that training does not see, by the averaged weights: always the same images, noise and times, so that
+ * numbers of different steps can be compared. Works in the arena of the training step; training has the same bits with and
+ * without. */
 #include "train/validation.h"
 
 #include <math.h>
@@ -18,16 +19,20 @@ struct brume_validation {
     float *losses;   /* of a part */
 };
 
-brume_status brume_validation_new(struct brume_trainer *t, const brume_dataset *data, int64_t images, struct brume_validation **out)
+brume_status brume_validation_new(struct brume_trainer *t, const brume_dataset *data, int64_t images,
+                                  struct brume_validation **out)
 {
     *out = NULL;
     const int64_t n = images < brume_dataset_count(data) ? images : brume_dataset_count(data);
     if (n < 1) return brume_fail(BRUME_E_ARG, "validation: there are no images");
-    if (t->data && (brume_dataset_height(data) != brume_dataset_height(t->data) || brume_dataset_width(data) != brume_dataset_width(t->data) ||
-                    brume_dataset_channels(data) != brume_dataset_channels(t->data) || brume_dataset_classes(data) != brume_dataset_classes(t->data)))
-        return brume_fail(BRUME_E_SHAPE, "validation: its images are %dx%dx%d of %d classes, those of training %dx%dx%d of %d", brume_dataset_width(data),
-                          brume_dataset_height(data), brume_dataset_channels(data), brume_dataset_classes(data), brume_dataset_width(t->data),
-                          brume_dataset_height(t->data), brume_dataset_channels(t->data), brume_dataset_classes(t->data));
+    if (t->data && (brume_dataset_height(data) != brume_dataset_height(t->data) ||
+                    brume_dataset_width(data) != brume_dataset_width(t->data) ||
+                    brume_dataset_channels(data) != brume_dataset_channels(t->data) ||
+                    brume_dataset_classes(data) != brume_dataset_classes(t->data)))
+        return brume_fail(BRUME_E_SHAPE, "validation: its images are %dx%dx%d of %d classes, those of training %dx%dx%d of %d",
+                          brume_dataset_width(data), brume_dataset_height(data), brume_dataset_channels(data),
+                          brume_dataset_classes(data), brume_dataset_width(t->data), brume_dataset_height(t->data),
+                          brume_dataset_channels(t->data), brume_dataset_classes(t->data));
     brume_status s = t->config.text.tokenizer ? brume_dataset_check_captions(data) : BRUME_OK;
     if (s != BRUME_OK) return brume_fail_in(s, "validation");
     struct brume_validation *v = calloc(1, sizeof *v);
@@ -57,7 +62,8 @@ static brume_status classifier_losses(struct brume_validation *v)
 {
     struct brume_trainer *x = v->twin;
     const int32_t classes = x->config.unet.out_channels;
-    const brume_status s = brume_plan_read(x->plan, x->logits, x->logit_values, (size_t)x->part * (size_t)classes * sizeof *x->logit_values);
+    const brume_status s =
+        brume_plan_read(x->plan, x->logits, x->logit_values, (size_t)x->part * (size_t)classes * sizeof *x->logit_values);
     for (int32_t i = 0; s == BRUME_OK && i < x->part; i++) {
         const float *logit = x->logit_values + (int64_t)i * classes;
         double most = (double)logit[0], sum = 0;
@@ -82,7 +88,9 @@ static brume_status run_part(struct brume_validation *v, int64_t first, double *
     if (s == BRUME_OK) s = brume_trainer_write_inputs(x, 0);
     if (s == BRUME_OK) s = brume_plan_run(x->plan);
     if (s != BRUME_OK) return s;
-    return brume_trainer_classifies(&x->config) ? classifier_losses(v) : brume_plan_read(x->plan, x->loss.weighted, v->losses, (size_t)x->part * sizeof *v->losses);
+    return brume_trainer_classifies(&x->config)
+               ? classifier_losses(v)
+               : brume_plan_read(x->plan, x->loss.weighted, v->losses, (size_t)x->part * sizeof *v->losses);
 }
 
 brume_status brume_validation_run(struct brume_validation *v, struct brume_validation_result *r)
