@@ -20,7 +20,8 @@ static struct brume_nn network(brume_graph *g, const brume_autoencoder_config *c
 
 static struct brume_nn_resnet resnet(const brume_autoencoder_config *c)
 {
-    return (struct brume_nn_resnet){ .groups = c->norm_num_groups, .groups_out = c->norm_num_groups, .mode = BRUME_NN_KEEP, .scale = 1.0f };
+    return (struct brume_nn_resnet){ .groups = c->norm_num_groups, .groups_out = c->norm_num_groups,
+                                     .mode = BRUME_NN_KEEP, .scale = 1.0f };
 }
 
 #define AT(...) (snprintf(path, sizeof path, __VA_ARGS__), path)
@@ -32,7 +33,8 @@ static brume_tensor middle(struct brume_nn *m, const brume_autoencoder_config *c
     const struct brume_nn_resnet r = resnet(c);
     char path[BRUME_NN_PATH];
     x = brume_nn_resnet(m, AT("%s.mid_block.resnets.0", half), x, width, &r);
-    if (c->mid_block_add_attention) x = brume_nn_attention(m, AT("%s.mid_block.attentions.0", half), x, c->norm_num_groups, 0, 1.0f);
+    if (c->mid_block_add_attention)
+        x = brume_nn_attention(m, AT("%s.mid_block.attentions.0", half), x, c->norm_num_groups, 0, 1.0f);
     return brume_nn_resnet(m, AT("%s.mid_block.resnets.1", half), x, width, &r);
 }
 
@@ -99,26 +101,34 @@ static void declare(brume_graph *g, const brume_autoencoder_config *c, brume_ten
     }
     brume_tensor whole = BRUME_NONE;
     if (on_paper(paper, c, &whole) != BRUME_OK) brume_graph_fail(g, BRUME_E_ARG, "%s", brume_error());
-    else if (brume_graph_status(paper) != BRUME_OK) brume_graph_fail(g, brume_graph_status(paper), "%s", brume_graph_error(paper));
+    else if (brume_graph_status(paper) != BRUME_OK)
+        brume_graph_fail(g, brume_graph_status(paper), "%s", brume_graph_error(paper));
     for (int i = 0; i < brume_param_count(paper, whole); i++) brume_param(g, slab, brume_param_at(paper, whole, i));
     brume_graph_free(paper);
 }
 
 /* Checks config and input, then declares the parameters. false: g holds an error. */
-static bool begin(brume_graph *g, const brume_autoencoder_config *c, brume_tensor slab, brume_tensor x, const char *what, bool encodes, struct brume_nn *m)
+static bool begin(brume_graph *g, const brume_autoencoder_config *c, brume_tensor slab, brume_tensor x, const char *what,
+                  bool encodes, struct brume_nn *m)
 {
     if (brume_graph_status(g) != BRUME_OK) return false;
     const brume_status status = brume_autoencoder_config_check(c);
     if (status != BRUME_OK) return brume_graph_fail(g, status, "%s", brume_error()), false;
     const brume_shape s = brume_tensor_shape(g, x);
     const long long least = encodes ? brume_autoencoder_factor(c) : 1;
-    const int32_t channels = encodes ? c->in_channels : strcmp(what, "features") ? c->latent_channels : c->block_out_channels[c->levels - 1];
+    const int32_t channels = encodes                    ? c->in_channels
+                             : strcmp(what, "features") ? c->latent_channels
+                                                        : c->block_out_channels[c->levels - 1];
     if (s.ndim != 4 || s.d[3] != channels || brume_tensor_dtype(g, x) != BRUME_F32)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "autoencoder: %s must be f32 (N, H, W, %d), got %d dimensions, the last of %lld", what, channels, s.ndim,
-                                s.ndim ? (long long)s.d[s.ndim - 1] : 1), false;
+        return brume_graph_fail(g, BRUME_E_SHAPE,
+                                "autoencoder: %s must be f32 (N, H, W, %d), got %d dimensions, the last of %lld", what, channels,
+                                s.ndim, s.ndim ? (long long)s.d[s.ndim - 1] : 1),
+               false;
     if (s.d[1] < least || s.d[2] < least)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "autoencoder: %d levels need a height and width of at least %lld, got %lld x %lld", c->levels, least,
-                                (long long)s.d[1], (long long)s.d[2]), false;
+        return brume_graph_fail(g, BRUME_E_SHAPE,
+                                "autoencoder: %d levels need a height and width of at least %lld, got %lld x %lld", c->levels,
+                                least, (long long)s.d[1], (long long)s.d[2]),
+               false;
     declare(g, c, slab);
     *m = network(g, c, slab);
     m->declared = true;
@@ -137,7 +147,8 @@ brume_tensor brume_autoencoder_decode_middle(brume_graph *g, const brume_autoenc
     return begin(g, c, slab, z, "z", false, &m) ? decoder_middle(&m, c, z) : BRUME_NONE;
 }
 
-brume_tensor brume_autoencoder_decode_up(brume_graph *g, const brume_autoencoder_config *c, brume_tensor slab, brume_tensor features)
+brume_tensor brume_autoencoder_decode_up(brume_graph *g, const brume_autoencoder_config *c, brume_tensor slab,
+                                         brume_tensor features)
 {
     struct brume_nn m;
     return begin(g, c, slab, features, "features", false, &m) ? decoder_up(&m, c, features) : BRUME_NONE;
@@ -154,13 +165,17 @@ static brume_tensor half(brume_graph *g, brume_tensor moments, int second)
     const brume_shape s = brume_tensor_shape(g, moments);
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     if (s.ndim != 4 || s.d[3] % 2)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "autoencoder: moments must be (N, h, w, 2 Z), got %d dimensions, the last of %lld", s.ndim,
+        return brume_graph_fail(g, BRUME_E_SHAPE,
+                                "autoencoder: moments must be (N, h, w, 2 Z), got %d dimensions, the last of %lld", s.ndim,
                                 s.ndim ? (long long)s.d[s.ndim - 1] : 1);
     return brume_slice(g, moments, 3, second * (s.d[3] / 2), s.d[3] / 2);
 }
 
 brume_tensor brume_autoencoder_mean(brume_graph *g, brume_tensor moments) { return half(g, moments, 0); }
-brume_tensor brume_autoencoder_logvar(brume_graph *g, brume_tensor moments) { return brume_clamp(g, half(g, moments, 1), -30.0f, 20.0f); }
+brume_tensor brume_autoencoder_logvar(brume_graph *g, brume_tensor moments)
+{
+    return brume_clamp(g, half(g, moments, 1), -30.0f, 20.0f);
+}
 
 brume_tensor brume_autoencoder_sample(brume_graph *g, brume_tensor moments, brume_tensor eps)
 {
@@ -176,4 +191,7 @@ brume_tensor brume_autoencoder_kl(brume_graph *g, brume_tensor moments)
     return brume_affine(g, brume_sum(g, terms, 1u << 1 | 1u << 2 | 1u << 3, 0), 0.5f, 0.0f);
 }
 
-int64_t brume_autoencoder_param_count(const brume_autoencoder_config *c) { return brume_network_count(&brume_autoencoder_network, c); }
+int64_t brume_autoencoder_param_count(const brume_autoencoder_config *c)
+{
+    return brume_network_count(&brume_autoencoder_network, c);
+}

@@ -11,8 +11,9 @@
 #define MAX_LEVELS BRUME_AUTOENCODER_MAX_LEVELS
 #define MAX_WIDTH BRUME_CONFIG_MAX_WIDTH
 #define AT(field) offsetof(brume_autoencoder_config, field)
-static const struct brume_config_word act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU }, { "mish", BRUME_ACT_MISH },
-                                                      { "gelu", BRUME_ACT_GELU_ERF }, { "relu", BRUME_ACT_RELU }, { 0 } };
+static const struct brume_config_word act_names[] = { { "silu", BRUME_ACT_SILU }, { "swish", BRUME_ACT_SILU },
+                                                      { "mish", BRUME_ACT_MISH }, { "gelu", BRUME_ACT_GELU_ERF },
+                                                      { "relu", BRUME_ACT_RELU }, { 0 } };
 static const struct brume_config_key keys[] = {
     { "act_fn", BRUME_CONFIG_WORD, AT(act_fn), BRUME_ACT_SILU, 0, 0, false, act_names },
     { "force_upcast", BRUME_CONFIG_BOOL, AT(force_upcast), 1, 0, 1, false, NULL },
@@ -29,7 +30,8 @@ static const struct brume_config_key keys[] = {
     { "use_quant_conv", BRUME_CONFIG_BOOL, AT(use_quant_conv), 1, 0, 1, false, NULL },
     { 0 },
 };
-static const char *const other_keys[] = { "block_out_channels", "down_block_types", "latents_mean", "latents_std", "up_block_types", NULL };
+static const char *const other_keys[] = { "block_out_channels", "down_block_types", "latents_mean", "latents_std",
+                                          "up_block_types", NULL };
 static const char class_name[] = "AutoencoderKL", down_type[] = "DownEncoderBlock2D", up_type[] = "UpDecoderBlock2D";
 
 void brume_autoencoder_config_default(brume_autoencoder_config *c)
@@ -48,9 +50,11 @@ brume_status brume_autoencoder_config_check(const brume_autoencoder_config *c)
         return brume_fail(BRUME_E_ARG, "block_out_channels must hold 1 to %d widths, got %d", MAX_LEVELS, c->levels);
     for (int i = 0; i < c->levels; i++) {
         const int32_t width = c->block_out_channels[i];
-        if (width < 1 || width > MAX_WIDTH) return brume_fail(BRUME_E_ARG, "block_out_channels[%d] must be within 1 .. %d, got %d", i, MAX_WIDTH, width);
+        if (width < 1 || width > MAX_WIDTH)
+            return brume_fail(BRUME_E_ARG, "block_out_channels[%d] must be within 1 .. %d, got %d", i, MAX_WIDTH, width);
         if (width % c->norm_num_groups)
-            return brume_fail(BRUME_E_ARG, "norm_num_groups is %d, which does not divide block_out_channels[%d], %d", c->norm_num_groups, i, width);
+            return brume_fail(BRUME_E_ARG, "norm_num_groups is %d, which does not divide block_out_channels[%d], %d",
+                              c->norm_num_groups, i, width);
     }
     return BRUME_OK;
 }
@@ -64,22 +68,26 @@ static brume_status read_blocks(const brume_json *root, const char *key, const c
         return brume_fail(BRUME_E_FORMAT, "%s must be a list of block types", brume_json_where(list));
     for (int64_t i = 0; i < brume_json_count(list); i++) {
         const char *name = brume_json_string(brume_json_at(list, i), NULL);
-        if (!name) return brume_fail(BRUME_E_FORMAT, "%s: expected the name of a block type", brume_json_where(brume_json_at(list, i)));
+        if (!name)
+            return brume_fail(BRUME_E_FORMAT, "%s: expected the name of a block type", brume_json_where(brume_json_at(list, i)));
         if (strcmp(name, type))
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s: \"%.80s\" is not a block type that brume builds in an autoencoder; that is %s",
+            return brume_fail(BRUME_E_UNSUPPORTED,
+                              "%s: \"%.80s\" is not a block type that brume builds in an autoencoder; that is %s",
                               brume_json_where(brume_json_at(list, i)), name, type);
     }
     if (brume_json_count(list) == levels) return BRUME_OK;
-    return brume_fail(BRUME_E_ARG, "%s: block_out_channels has %d entries but %s has %lld; they need the same length", brume_json_where(root), levels, key,
-                      (long long)brume_json_count(list));
+    return brume_fail(BRUME_E_ARG, "%s: block_out_channels has %d entries but %s has %lld; they need the same length",
+                      brume_json_where(root), levels, key, (long long)brume_json_count(list));
 }
 
 static brume_status read_root(const brume_json *root, brume_autoencoder_config *c, char note[512])
 {
-    if (brume_json_typeof(root) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
+    if (brume_json_typeof(root) != BRUME_JSON_OBJECT)
+        return brume_fail(BRUME_E_FORMAT, "%s expected an object {...}", brume_json_where(root));
     const char *name = brume_json_string(brume_json_find(root, "_class_name"), class_name);
     if (strcmp(name, class_name))
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %.80s; an autoencoder is an %s", brume_json_where(root), name, class_name);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s this is a model of class %.80s; an autoencoder is an %s",
+                          brume_json_where(root), name, class_name);
     int64_t widths[MAX_LEVELS];
     int n = 0;
     brume_status s = brume_json_get_ints(root, "block_out_channels", MAX_LEVELS, 1, MAX_WIDTH, widths, &n);
@@ -111,7 +119,8 @@ static brume_status take_root(brume_status s, brume_json *root, brume_autoencode
     return s;
 }
 
-brume_status brume_autoencoder_config_parse(const char *text, size_t length, const char *where, brume_autoencoder_config *c, char note[512])
+brume_status brume_autoencoder_config_parse(const char *text, size_t length, const char *where, brume_autoencoder_config *c,
+                                            char note[512])
 {
     brume_json *root = NULL;
     const brume_status s = brume_json_parse(text, length, where, &root);

@@ -60,7 +60,8 @@ brume_status brume_autoencoder_load(const char *folder, const char *variant, bru
     brume_status s = find_config(folder, &where, &config);
     if (s == BRUME_OK) s = brume_autoencoder_config_read(config, &c, keys);
     if (s == BRUME_OK) s = alloc(&c, out);
-    if (s == BRUME_OK) s = brume_network_load(&brume_autoencoder_network, &c, where, variant, &(*out)->params, &(*out)->n_params, weights);
+    if (s == BRUME_OK)
+        s = brume_network_load(&brume_autoencoder_network, &c, where, variant, &(*out)->params, &(*out)->n_params, weights);
     if (note) {
         snprintf(note, 1100, "%s", keys);
         brume_note_add(note, 1100, weights);
@@ -72,8 +73,10 @@ brume_status brume_autoencoder_load(const char *folder, const char *variant, bru
 
 brume_status brume_autoencoder_save(const brume_autoencoder *a, const char *folder)
 {
-    char *config = brume_path_join(folder, "config.json"), *weights = brume_path_join(folder, "diffusion_pytorch_model.safetensors");
-    brume_status s = config && weights ? brume_autoencoder_config_check(&a->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    char *config = brume_path_join(folder, "config.json"),
+         *weights = brume_path_join(folder, "diffusion_pytorch_model.safetensors");
+    brume_status s =
+        config && weights ? brume_autoencoder_config_check(&a->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = brume_make_folders(folder);
     if (s == BRUME_OK) s = brume_autoencoder_config_write(config, &a->config);
     if (s == BRUME_OK) s = brume_network_save(&brume_autoencoder_network, &a->config, a->params, a->n_params, weights);

@@ -45,16 +45,17 @@ static void network_free(struct network *n)
 }
 
 /* height and width: of latents. dry: to be measured only. arena: NULL, or a plan whose arena may be used, too. */
-static brume_status network_new(struct network *n, brume_device *d, const brume_autoencoder_config *c, enum part part, int64_t height, int64_t width,
-                                const brume_plan *arena, int dry)
+static brume_status network_new(struct network *n, brume_device *d, const brume_autoencoder_config *c, enum part part,
+                                int64_t height, int64_t width, const brume_plan *arena, int dry)
 {
     const int64_t f = brume_autoencoder_factor(c), wide = c->block_out_channels[c->levels - 1];
     *n = (struct network){ .g = brume_graph_new() };
     brume_graph *g = n->g;
     if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory for an autoencoder");
     n->slab = brume_slab(g, "params");
-    n->in = brume_input(g, "in", BRUME_F32, part == ENCODE ? BRUME_SHAPE(1, f * height, f * width, c->in_channels)
-                                                           : BRUME_SHAPE(1, height, width, part == UP ? wide : c->latent_channels));
+    n->in = brume_input(g, "in", BRUME_F32,
+                        part == ENCODE ? BRUME_SHAPE(1, f * height, f * width, c->in_channels)
+                                       : BRUME_SHAPE(1, height, width, part == UP ? wide : c->latent_channels));
     if (part == ENCODE) {
         n->out = brume_autoencoder_encode(g, c, n->slab, n->in);
     } else if (part == UP) {
@@ -85,14 +86,16 @@ static brume_status need(brume_latent_coder *k, struct network *n, enum part par
 
 static brume_status run(struct network *n, const float *in, float *out)
 {
-    const size_t from = (size_t)brume_shape_numel(brume_tensor_shape(n->g, n->in)) * 4, to = (size_t)brume_shape_numel(brume_tensor_shape(n->g, n->out)) * 4;
+    const size_t from = (size_t)brume_shape_numel(brume_tensor_shape(n->g, n->in)) * 4,
+                 to = (size_t)brume_shape_numel(brume_tensor_shape(n->g, n->out)) * 4;
     brume_status s = brume_plan_write(n->p, n->in, in, from);
     if (s == BRUME_OK) s = brume_plan_run(n->p);
     return s == BRUME_OK ? brume_plan_read(n->p, n->out, out, to) : s;
 }
 
 /* Activations of a part for this size. */
-static brume_status measure(brume_device *d, const brume_autoencoder_config *c, enum part part, int64_t height, int64_t width, uint64_t *bytes)
+static brume_status measure(brume_device *d, const brume_autoencoder_config *c, enum part part, int64_t height, int64_t width,
+                            uint64_t *bytes)
 {
     struct network n;
     brume_plan_stats stats = { 0 };
@@ -113,7 +116,8 @@ static brume_status choose_tile(brume_latent_coder *k, const brume_latent_option
     *whole = 0;
     *tile = o->tile ? o->tile : all;
     if (o->tile && (o->tile < 0 || o->tile <= 2 * k->overlap))
-        return brume_fail(BRUME_E_ARG, "a tile of %lld latent pixels must be larger than 2 overlaps of %lld", (long long)o->tile, (long long)k->overlap);
+        return brume_fail(BRUME_E_ARG, "a tile of %lld latent pixels must be larger than 2 overlaps of %lld", (long long)o->tile,
+                          (long long)k->overlap);
     if (o->tile || !o->memory_limit) return BRUME_OK;
     brume_status s = measure(k->device, &k->c, WHOLE, k->height, k->width, whole);
     if (s != BRUME_OK || *whole <= o->memory_limit) return s;
@@ -122,8 +126,11 @@ static brume_status choose_tile(brume_latent_coder *k, const brume_latent_option
         s = measure(k->device, &k->c, UP, least(*tile, k->height), least(*tile, k->width), &bytes);
         if (s != BRUME_OK || bytes <= o->memory_limit) return s;
         if (*tile <= 3 * k->overlap || *tile >= all)
-            return brume_fail(BRUME_E_MEMORY, "decoding in tiles of %lld latent pixels takes %.1f MiB of activations, and %.1f MiB are allowed; allow more, "
-                              "or a smaller overlap", (long long)*tile, (double)bytes / (1 << 20), (double)o->memory_limit / (1 << 20));
+            return brume_fail(
+                BRUME_E_MEMORY,
+                "decoding in tiles of %lld latent pixels takes %.1f MiB of activations, and %.1f MiB are allowed; allow more, "
+                "or a smaller overlap",
+                (long long)*tile, (double)bytes / (1 << 20), (double)o->memory_limit / (1 << 20));
     }
 }
 
@@ -161,11 +168,13 @@ static brume_status set_up(brume_latent_coder *k, const brume_autoencoder *a, co
     const int64_t f = brume_autoencoder_factor(&k->c), wide = k->c.block_out_channels[k->c.levels - 1];
     const int64_t count = brume_autoencoder_param_count(&k->c);
     if (k->height < 1 || k->width < 1 || o->overlap < 0)
-        return brume_fail(BRUME_E_ARG, "latents of %lld x %lld and an overlap of %lld: sizes must be positive", (long long)k->height, (long long)k->width,
-                          (long long)o->overlap);
-    if (count == 0) return brume_autoencoder_config_check(&k->c) != BRUME_OK ? BRUME_E_ARG : BRUME_E_MEMORY; /* the text is there */
+        return brume_fail(BRUME_E_ARG, "latents of %lld x %lld and an overlap of %lld: sizes must be positive",
+                          (long long)k->height, (long long)k->width, (long long)o->overlap);
+    /* the text is there */
+    if (count == 0) return brume_autoencoder_config_check(&k->c) != BRUME_OK ? BRUME_E_ARG : BRUME_E_MEMORY;
     if (count != a->n_params)
-        return brume_fail(BRUME_E_ARG, "the autoencoder's config describes %lld parameters, it holds %lld", (long long)count, (long long)a->n_params);
+        return brume_fail(BRUME_E_ARG, "the autoencoder's config describes %lld parameters, it holds %lld", (long long)count,
+                          (long long)a->n_params);
     int64_t tile = 0;
     uint64_t whole = 0;
     brume_status s = choose_tile(k, o, &tile, &whole);
@@ -178,14 +187,17 @@ static brume_status set_up(brume_latent_coder *k, const brume_autoencoder *a, co
     k->piece = malloc((size_t)(k->y.size * k->x.size * wide) * 4);
     k->image = malloc((size_t)(k->y.size * k->x.size * f * f * k->c.out_channels) * 4);
     if (!k->features || !k->piece || !k->image) return brume_fail(BRUME_E_MEMORY, "out of memory for tiles");
-    const int used = snprintf(k->note, sizeof k->note, "images are decoded in %lld x %lld tiles of %lld x %lld pixels", (long long)k->y.tiles,
-                              (long long)k->x.tiles, (long long)(k->y.size * f), (long long)(k->x.size * f));
-    if (whole) snprintf(k->note + used, sizeof k->note - (size_t)used, ", as activations of the whole would take %.1f MiB", (double)whole / (1 << 20));
+    const int used =
+        snprintf(k->note, sizeof k->note, "images are decoded in %lld x %lld tiles of %lld x %lld pixels", (long long)k->y.tiles,
+                 (long long)k->x.tiles, (long long)(k->y.size * f), (long long)(k->x.size * f));
+    if (whole)
+        snprintf(k->note + used, sizeof k->note - (size_t)used, ", as activations of the whole would take %.1f MiB",
+                 (double)whole / (1 << 20));
     return BRUME_OK;
 }
 
-brume_status brume_latent_coder_new(brume_device *d, const brume_autoencoder *a, int64_t height, int64_t width, const brume_latent_options *options,
-                                    brume_latent_coder **out)
+brume_status brume_latent_coder_new(brume_device *d, const brume_autoencoder *a, int64_t height, int64_t width,
+                                    const brume_latent_options *options, brume_latent_coder **out)
 {
     const brume_latent_options none = { 0 };
     brume_latent_coder *k = calloc(1, sizeof *k);
@@ -247,7 +259,8 @@ static brume_status decode_tiles(brume_latent_coder *k, const float *latent, flo
     for (int64_t i = 0; i < k->y.tiles && s == BRUME_OK; i++)
         for (int64_t j = 0; j < k->x.tiles && s == BRUME_OK; j++) {
             for (int64_t y = 0; y < k->y.size; y++)
-                memcpy(k->piece + y * k->x.size * wide, k->features + ((k->y.begin[i] + y) * k->width + k->x.begin[j]) * wide, (size_t)(k->x.size * wide) * 4);
+                memcpy(k->piece + y * k->x.size * wide, k->features + ((k->y.begin[i] + y) * k->width + k->x.begin[j]) * wide,
+                       (size_t)(k->x.size * wide) * 4);
             s = run(&k->up, k->piece, k->image);
             if (s == BRUME_OK) blend(k, i, j, image);
         }
@@ -293,19 +306,23 @@ brume_status brume_latent_coder_moments(brume_latent_coder *k, const float *imag
 }
 
 /* The formula of brume_autoencoder_sample() on the host, where moments are kept. */
-void brume_latents_sample(const brume_autoencoder_config *c, const float *moments, int64_t pixels, const float *eps, float *latents)
+void brume_latents_sample(const brume_autoencoder_config *c, const float *moments, int64_t pixels, const float *eps,
+                          float *latents)
 {
     const int64_t channels = c->latent_channels;
     const float scale = (float)c->scaling_factor, shift = (float)(-c->shift_factor * c->scaling_factor);
     for (int64_t p = 0; p < pixels; p++, moments += 2 * channels)
         for (int64_t q = 0; q < channels; q++) {
-            const float logvar = moments[channels + q] < -30.0f ? -30.0f : moments[channels + q] > 20.0f ? 20.0f : moments[channels + q];
+            const float logvar = moments[channels + q] < -30.0f  ? -30.0f
+                                 : moments[channels + q] > 20.0f ? 20.0f
+                                                                 : moments[channels + q];
             const float z = eps ? moments[q] + expf(0.5f * logvar) * eps[p * channels + q] : moments[q];
             latents[p * channels + q] = z * scale + shift;
         }
 }
 
-brume_status brume_latent_coder_encode(brume_latent_coder *k, const float *images, int64_t n, const uint64_t *seeds, float *latents)
+brume_status brume_latent_coder_encode(brume_latent_coder *k, const float *images, int64_t n, const uint64_t *seeds,
+                                       float *latents)
 {
     const int64_t f = brume_autoencoder_factor(&k->c), area = k->height * k->width, count = area * k->c.latent_channels;
     float *moments = malloc((size_t)(3 * count) * sizeof *moments), *eps = moments ? moments + 2 * count : NULL;
@@ -319,14 +336,14 @@ brume_status brume_latent_coder_encode(brume_latent_coder *k, const float *image
     return s;
 }
 
-brume_status brume_latents_decode(brume_device *d, const brume_autoencoder *a, const float *latents, brume_shape shape, const brume_latent_options *options,
-                                  float *images, char note[256])
+brume_status brume_latents_decode(brume_device *d, const brume_autoencoder *a, const float *latents, brume_shape shape,
+                                  const brume_latent_options *options, float *images, char note[256])
 {
     brume_latent_coder *k = NULL;
     if (note) note[0] = 0;
     if (shape.ndim != 4 || shape.d[3] != a->config.latent_channels)
-        return brume_fail(BRUME_E_SHAPE, "latents must be (N, h, w, %d), got %d dimensions, the last of %lld", a->config.latent_channels, shape.ndim,
-                          shape.ndim > 0 ? (long long)shape.d[shape.ndim - 1] : 1);
+        return brume_fail(BRUME_E_SHAPE, "latents must be (N, h, w, %d), got %d dimensions, the last of %lld",
+                          a->config.latent_channels, shape.ndim, shape.ndim > 0 ? (long long)shape.d[shape.ndim - 1] : 1);
     brume_status s = brume_latent_coder_new(d, a, shape.d[1], shape.d[2], options, &k);
     if (s == BRUME_OK && note) snprintf(note, 256, "%s", brume_latent_coder_note(k));
     if (s == BRUME_OK) s = brume_latent_coder_decode(k, latents, shape.d[0], images);

@@ -8,15 +8,15 @@
 
 #include "nn/lora.h"
 
-brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
-                            int64_t fan_in)
+brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout,
+                            brume_init init, int64_t fan_in)
 {
     char name[2 * BRUME_NN_PATH];
     snprintf(name, sizeof name, "%s%s.%s", m->root, prefix, leaf);
     for (int i = 0; m->declared && i < brume_param_count(m->g, m->slab); i++)
         if (!strcmp(brume_param_at(m->g, m->slab, i)->name, name)) return brume_param_at(m->g, m->slab, i)->tensor;
-    const brume_param_info info = { .name = name, .shape = shape, .layout = layout, .init = init, .fan_in = fan_in, .init_scale = 1.0f,
-                                    .trainable = 1 };
+    const brume_param_info info = { .name = name, .shape = shape, .layout = layout, .init = init,
+                                    .fan_in = fan_in, .init_scale = 1.0f, .trainable = 1 };
     return brume_param(m->g, m->slab, &info);
 }
 
@@ -29,7 +29,8 @@ static int64_t channels(struct brume_nn *m, brume_tensor x)
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
 {
     const int64_t in = channels(m, x);
-    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
+    const brume_tensor w =
+        brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
     const brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, in);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_linear(m->g, x, w, b);
@@ -37,11 +38,12 @@ brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tenso
     return y;
 }
 
-static brume_tensor conv(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int kernel, const brume_conv2d_params *p,
-                         brume_tensor bias_add, brume_tensor residual)
+static brume_tensor conv(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int kernel,
+                         const brume_conv2d_params *p, brume_tensor bias_add, brume_tensor residual)
 {
     const int64_t in = channels(m, x), fan_in = in * kernel * kernel;
-    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(kernel, kernel, in, out), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
+    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(kernel, kernel, in, out), BRUME_LAYOUT_CONV,
+                                          BRUME_INIT_UNIFORM_FAN_IN, fan_in);
     brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, fan_in);
     brume_scope_push(m->g, "%s", prefix);
     if (bias_add != BRUME_NONE) b = brume_add(m->g, bias_add, b);
@@ -54,7 +56,8 @@ brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor 
                            brume_tensor residual)
 {
     const int32_t p = kernel / 2;
-    return conv(m, prefix, x, out, kernel, &(brume_conv2d_params){ .stride = 1, .pad = { p, p, p, p }, .groups = 1 }, bias_add, residual);
+    return conv(m, prefix, x, out, kernel, &(brume_conv2d_params){ .stride = 1, .pad = { p, p, p, p }, .groups = 1 }, bias_add,
+                residual);
 }
 
 brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act)
@@ -78,7 +81,8 @@ brume_tensor brume_nn_table(struct brume_nn *m, const char *prefix, int64_t rows
 brume_tensor brume_nn_matrix(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
 {
     const int64_t in = channels(m, x);
-    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
+    const brume_tensor w =
+        brume_nn_param(m, prefix, "weight", BRUME_SHAPE(in, out), BRUME_LAYOUT_LINEAR, BRUME_INIT_UNIFORM_FAN_IN, in);
     brume_scope_push(m->g, "%s", prefix);
     const brume_tensor y = brume_linear(m->g, x, w, BRUME_NONE);
     brume_scope_pop(m->g);
@@ -144,7 +148,8 @@ brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tenso
     x = resample(m, x, r->mode);
     brume_scope_pop(g);
 
-    const brume_tensor e = m->temb == BRUME_NONE ? BRUME_NONE : brume_nn_linear(m, AT("time_emb_proj"), m->temb, m->scale_shift ? 2 * out : out);
+    const brume_tensor e =
+        m->temb == BRUME_NONE ? BRUME_NONE : brume_nn_linear(m, AT("time_emb_proj"), m->temb, m->scale_shift ? 2 * out : out);
     if (!m->scale_shift) {
         /* conv1(h) + e is conv1 with a bias per sample: no pass of its own over the image */
         h = brume_nn_conv(m, AT("conv1"), h, out, 3, e, BRUME_NONE);

@@ -17,7 +17,8 @@ struct brume_nn {
     float norm_eps, dropout;
     bool scale_shift;
     bool declared;                      /* the slab holds all parameters already: they are found by name */
-    brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once; BRUME_NONE: there is no time */
+    brume_tensor temb;                  /* act(time embedding) (N, E): every resnet starts from it, so it is computed once;
+                                           BRUME_NONE: there is no time */
     brume_tensor context;               /* (N, S, X), or BRUME_NONE: what cross-attention reads */
     const brume_dropout_source *train;  /* NULL: evaluation */
     const brume_lora *lora;             /* adapters of attention's projections, or NULL */
@@ -28,11 +29,12 @@ struct brume_nn {
 enum brume_nn_mode { BRUME_NN_KEEP, BRUME_NN_DOWN, BRUME_NN_UP, BRUME_NN_FIR_DOWN, BRUME_NN_FIR_UP };
 
 /* The trainable parameter PREFIX.leaf. */
-brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout, brume_init init,
-                            int64_t fan_in);
+brume_tensor brume_nn_param(struct brume_nn *m, const char *prefix, const char *leaf, brume_shape shape, brume_layout layout,
+                            brume_init init, int64_t fan_in);
 /* PREFIX.weight and PREFIX.bias, (I, O) and (O); y = x w + b. */
 brume_tensor brume_nn_linear(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out);
-/* Square kernel (odd, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result; or BRUME_NONE. */
+/* Square kernel (odd, "same" padding). bias_add (N, O) is added to the bias of each sample, residual (N, H, W, O) to the result;
+ * or BRUME_NONE. */
 brume_tensor brume_nn_conv(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, int kernel, brume_tensor bias_add,
                            brume_tensor residual);
 brume_tensor brume_nn_group_norm(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, brume_act act);
@@ -55,11 +57,13 @@ struct brume_nn_resnet {
     float scale;              /* the result is divided by it */
     bool shortcut;            /* a 1x1 convolution on the residual even where the width stays */
 };
-brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out, const struct brume_nn_resnet *r);
+brume_tensor brume_nn_resnet(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out,
+                             const struct brume_nn_resnet *r);
 /* Self-attention over pixels, with residual. head_dim 0: one head. groups 0: no normalisation. The result is divided by scale. */
 brume_tensor brume_nn_attention(struct brume_nn *m, const char *prefix, brume_tensor x, int groups, int head_dim, float scale);
 
-/* Transformer2D: self-attention, attention to the context and a gated feed-forward, in that order and depth times, over pixels. */
+/* Transformer2D: self-attention, attention to the context and a gated feed-forward, in that order and depth times, over
+ * pixels. */
 struct brume_nn_transformer {
     int groups, heads, depth;
     bool linear;              /* projections are stored as linear layers, not as 1x1 convolutions */

@@ -83,7 +83,9 @@ brume_status brume_classifier_features(brume_classifier *c, brume_buffer *x, con
     struct network *w = &c->forward;
     brume_status s = ready(c, w, x, level);
     if (s == BRUME_OK) s = brume_plan_run(w->p);
-    return s == BRUME_OK ? brume_plan_read(w->p, w->features, features, (size_t)(c->images * brume_classifier_width(c)) * sizeof *features) : s;
+    return s == BRUME_OK
+               ? brume_plan_read(w->p, w->features, features, (size_t)(c->images * brume_classifier_width(c)) * sizeof *features)
+               : s;
 }
 
 int64_t brume_classifier_width(const brume_classifier *c) { return brume_tensor_shape(c->forward.g, c->forward.features).d[1]; }
@@ -101,7 +103,8 @@ brume_status brume_classifier_set_labels(brume_classifier *c, const int32_t *lab
 {
     for (int64_t i = 0; i < c->images; i++)
         if (labels[i] < 0 || labels[i] >= c->config.out_channels)
-            return brume_fail(BRUME_E_ARG, "class %d is outside 0 .. %d, the classes of the classifier", labels[i], c->config.out_channels - 1);
+            return brume_fail(BRUME_E_ARG, "class %d is outside 0 .. %d, the classes of the classifier", labels[i],
+                              c->config.out_channels - 1);
     return brume_plan_write(c->backward.p, c->backward.labels, labels, (size_t)c->images * sizeof *labels);
 }
 
@@ -114,12 +117,14 @@ static brume_status build(brume_classifier *c, struct network *w, brume_device *
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->scale = brume_input(g, "scale", BRUME_F32, BRUME_SCALAR);
     w->t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(c->images));
-    const brume_unet2d_inputs in = { .x = brume_mul(g, w->x, w->scale), .t = w->t, .labels = BRUME_NONE, .context = BRUME_NONE, .features = &w->features };
+    const brume_unet2d_inputs in = { .x = brume_mul(g, w->x, w->scale), .t = w->t, .labels = BRUME_NONE, .context = BRUME_NONE,
+                                     .features = &w->features };
     const brume_tensor logits = brume_unet2d(g, &c->config, w->slab, &in, NULL);
     if (backward) { /* of sum_i ln p(y_i | x_i), which is - N times the mean cross-entropy */
         w->labels = brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(c->images));
         brume_tensor dx = BRUME_NONE;
-        brume_grad(g, brume_cross_entropy(g, logits, w->labels), brume_constant(g, BRUME_SCALAR, -(float)c->images), 1, &w->x, &dx);
+        brume_grad(g, brume_cross_entropy(g, logits, w->labels), brume_constant(g, BRUME_SCALAR, -(float)c->images), 1, &w->x,
+                   &dx);
         w->out = brume_persistent(g, "gradient", BRUME_F32, images);
         brume_assign(g, w->out, dx);
     } else {
@@ -139,11 +144,13 @@ static brume_status check(const brume_model *m, brume_shape images)
         return brume_fail(BRUME_E_ARG, "the model is no classifier; brume train --task classifier makes one");
     if (images.ndim != 4) return brume_fail(BRUME_E_SHAPE, "a classifier's images must be (N, H, W, C)");
     if (m->unet.time_embedding_type == BRUME_TIME_LEARNED)
-        return brume_fail(BRUME_E_UNSUPPORTED, "a classifier's time embedding must be positional or fourier: it is asked at times between steps");
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "a classifier's time embedding must be positional or fourier: it is asked at times between steps");
     return BRUME_OK;
 }
 
-brume_status brume_classifier_new(brume_device *d, const brume_model *m, brume_shape images, const int32_t *labels, brume_classifier **out)
+brume_status brume_classifier_new(brume_device *d, const brume_model *m, brume_shape images, const int32_t *labels,
+                                  brume_classifier **out)
 {
     *out = NULL;
     brume_status s = check(m, images);

@@ -56,8 +56,8 @@ brume_status brume_config_read_word(const struct brume_config_key *k, const brum
     char known[160] = "";
     for (const struct brume_config_word *w = k->words; w->text; w++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s\"%s\"", w == k->words ? "" : ", ", w->text);
-    return brume_fail(text ? BRUME_E_UNSUPPORTED : BRUME_E_FORMAT, "%s: %s%s%s is not one of %s%s", brume_json_where(v), text ? "\"" : "",
-                      text ? text : "this", text ? "\"" : "", known, k->null_is_0 ? ", null" : "");
+    return brume_fail(text ? BRUME_E_UNSUPPORTED : BRUME_E_FORMAT, "%s: %s%s%s is not one of %s%s", brume_json_where(v),
+                      text ? "\"" : "", text ? text : "this", text ? "\"" : "", known, k->null_is_0 ? ", null" : "");
 }
 
 static brume_status read_key(const brume_json *root, const struct brume_config_key *k, void *c)
@@ -114,7 +114,8 @@ void brume_config_write(brume_json_writer *w, const struct brume_config_key *key
     for (const struct brume_config_key *k = keys; k->name; k++) write_key(w, k, field(c, k));
 }
 
-void brume_config_note_unknown(const brume_json *root, const struct brume_config_key *keys, const char *const *others, char note[512])
+void brume_config_note_unknown(const brume_json *root, const struct brume_config_key *keys, const char *const *others,
+                               char note[512])
 {
     size_t used = 0;
     int unknown = 0;
@@ -125,6 +126,7 @@ void brume_config_note_unknown(const brume_json *root, const struct brume_config
         for (const struct brume_config_key *k = keys; k->name; k++) known |= !strcmp(k->name, name);
         for (const char *const *o = others; *o; o++) known |= !strcmp(*o, name);
         if (known || used > 400) continue;
-        used += (size_t)snprintf(note + used, 512 - used, "%s%.60s", unknown++ ? ", " : "keys ignored in the model's config: ", name);
+        used +=
+            (size_t)snprintf(note + used, 512 - used, "%s%.60s", unknown++ ? ", " : "keys ignored in the model's config: ", name);
     }
 }

@@ -21,7 +21,8 @@ struct brume_config_key {
     enum brume_config_kind kind;
     size_t offset;             /* of the field in the config */
     double fallback, lo, hi;
-    bool null_is_0;            /* null is a value of its own, 0 here; for other keys null means the default, as a missing key does */
+    bool null_is_0;            /* null is a value of its own, 0 here; for other keys null means the default, as a missing key
+                                  does */
     const struct brume_config_word *words;
 };
 
@@ -29,12 +30,15 @@ struct brume_config_key {
 void brume_config_defaults(const struct brume_config_key *keys, void *c);
 /* BRUME_E_ARG names the key, the range and the value. */
 brume_status brume_config_check(const struct brume_config_key *keys, const void *c);
-/* Missing keys leave their fields. BRUME_E_FORMAT: a value of another kind or out of range; BRUME_E_UNSUPPORTED: a word that nobody knows. */
+/* Missing keys leave their fields. BRUME_E_FORMAT: a value of another kind or out of range; BRUME_E_UNSUPPORTED: a word that
+ * nobody knows. */
 brume_status brume_config_read(const brume_json *root, const struct brume_config_key *keys, void *c);
 void brume_config_write(brume_json_writer *w, const struct brume_config_key *keys, const void *c);
 /* One value that is a word of the key. */
 brume_status brume_config_read_word(const struct brume_config_key *k, const brume_json *v, int *out);
-/* Lists keys of the file that are neither in the table nor in others (ends with NULL) nor begin with '_', as a sentence; "" if there are none. */
-void brume_config_note_unknown(const brume_json *root, const struct brume_config_key *keys, const char *const *others, char note[512]);
+/* Lists keys of the file that are neither in the table nor in others (ends with NULL) nor begin with '_', as a sentence; "" if
+ * there are none. */
+void brume_config_note_unknown(const brume_json *root, const struct brume_config_key *keys, const char *const *others,
+                               char note[512]);
 
 #endif

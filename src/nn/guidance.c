@@ -29,7 +29,8 @@ brume_tensor brume_guided(brume_graph *g, brume_tensor y, brume_tensor weights, 
     const brume_tensor m = brume_lincomb(g, 2, parts, weights);
     if (phi == 0 || m == BRUME_NONE) return m;
     /* phi m std(cond) / std(m) + (1 - phi) m; a constant image (deviation 0) would divide by 0 and keeps its value */
-    const brume_tensor ratio = brume_sqrt(g, brume_div(g, brume_affine(g, deviation2(g, parts[1]), 1, 1e-30f), brume_affine(g, deviation2(g, m), 1, 1e-30f)));
+    const brume_tensor ratio = brume_sqrt(g, brume_div(g, brume_affine(g, deviation2(g, parts[1]), 1, 1e-30f),
+                                                       brume_affine(g, deviation2(g, m), 1, 1e-30f)));
     return brume_mul(g, m, brume_affine(g, ratio, (float)phi, (float)(1 - phi)));
 }
 
@@ -42,8 +43,10 @@ int brume_guidance_applies(const brume_guidance *k, const brume_level *level)
 brume_status brume_guidance_check(const brume_guidance *k)
 {
     if (!isfinite(k->scale)) return brume_fail(BRUME_E_ARG, "the guidance scale must be a number, got %g", k->scale);
-    if (!(k->rescale >= 0 && k->rescale <= 1)) return brume_fail(BRUME_E_ARG, "guidance rescale must be within 0 .. 1, got %g", k->rescale);
+    if (!(k->rescale >= 0 && k->rescale <= 1))
+        return brume_fail(BRUME_E_ARG, "guidance rescale must be within 0 .. 1, got %g", k->rescale);
     if (!(k->sigma_lo >= 0 && k->sigma_hi >= k->sigma_lo))
-        return brume_fail(BRUME_E_ARG, "the guidance interval must ascend from 0 or more, got sigma %g .. %g", k->sigma_lo, k->sigma_hi);
+        return brume_fail(BRUME_E_ARG, "the guidance interval must ascend from 0 or more, got sigma %g .. %g", k->sigma_lo,
+                          k->sigma_hi);
     return BRUME_OK;
 }

@@ -7,7 +7,8 @@
 #include "brume/model.h"
 #include "brume/process.h"
 
-/* y (2 N, ...) = [uncond, cond]: returns (N, ...) = weights[0] uncond + weights[1] cond, rescaled by part phi (a constant of the graph). */
+/* y (2 N, ...) = [uncond, cond]: returns (N, ...) = weights[0] uncond + weights[1] cond, rescaled by part phi (a constant of the
+ * graph). */
 brume_tensor brume_guided(brume_graph *g, brume_tensor y, brume_tensor weights, double phi);
 /* The two weights of a scale: 1 - S and S. */
 void brume_guidance_weights(double scale, float weights[2]);

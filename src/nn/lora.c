@@ -15,8 +15,8 @@ static brume_tensor param(struct brume_nn *m, const char *prefix, const char *le
 {
     char name[2 * BRUME_NN_PATH];
     snprintf(name, sizeof name, "%s%s%s", m->lora_root, prefix, leaf);
-    const brume_param_info info = { .name = name, .shape = BRUME_SHAPE(in, out), .layout = BRUME_LAYOUT_LINEAR, .init = init, .fan_in = in,
-                                    .init_scale = 1.0f, .trainable = 1 };
+    const brume_param_info info = { .name = name, .shape = BRUME_SHAPE(in, out), .layout = BRUME_LAYOUT_LINEAR,
+                                    .init = init, .fan_in = in, .init_scale = 1.0f, .trainable = 1 };
     return brume_param(m->g, m->lora->slab, &info);
 }
 
@@ -45,7 +45,8 @@ brume_status brume_lora_add_pair(const struct brume_lora_pair *pair, const brume
     const int64_t taps = conv ? d[0] * d[1] : 1, in = conv ? d[2] : d[0], out = conv ? d[3] : d[1];
     const int64_t by_rank = pair->file ? in * taps : 1, by_in = pair->file ? taps : rank;
     double *sum = malloc((size_t)out * sizeof *sum);
-    float *up = pair->file ? malloc((size_t)(rank * out) * sizeof *up) : NULL; /* (rank, O), so that the inner loop runs over neighbours */
+    /* (rank, O), so that the inner loop runs over neighbours */
+    float *up = pair->file ? malloc((size_t)(rank * out) * sizeof *up) : NULL;
     brume_status s = sum && (up || !pair->file) ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory while merging adapters");
     for (int64_t r = 0; s == BRUME_OK && up && r < rank; r++)
         for (int64_t o = 0; o < out; o++) up[r * out + o] = pair->up[o * rank + r];
@@ -77,13 +78,16 @@ static const brume_param_info *beside(const brume_graph *g, brume_tensor weights
     return NULL;
 }
 
-brume_status brume_lora_add(const brume_graph *g, const brume_lora *l, const float *adapters, double scale, brume_tensor weights, float *params)
+brume_status brume_lora_add(const brume_graph *g, const brume_lora *l, const float *adapters, double scale, brume_tensor weights,
+                            float *params)
 {
     brume_status s = BRUME_OK;
     for (int i = 0; s == BRUME_OK && i + 1 < brume_param_count(g, l->slab); i += 2) {
-        const brume_param_info *down = brume_param_at(g, l->slab, i), *up = brume_param_at(g, l->slab, i + 1), *w = beside(g, weights, down->name);
+        const brume_param_info *down = brume_param_at(g, l->slab, i), *up = brume_param_at(g, l->slab, i + 1),
+                               *w = beside(g, weights, down->name);
         if (!w) return brume_fail(BRUME_E_ARG, "lora: the slab of weights has nothing beside '%s'", down->name);
-        const struct brume_lora_pair pair = { adapters + down->offset, adapters + up->offset, l->rank, false, scale * l->alpha / l->rank };
+        const struct brume_lora_pair pair = { adapters + down->offset, adapters + up->offset, l->rank, false,
+                                              scale * l->alpha / l->rank };
         s = brume_lora_add_pair(&pair, w, params + w->offset);
     }
     return s;

@@ -18,7 +18,7 @@
 
 const char *brume_lora_format_name(brume_lora_format f) { return f == BRUME_LORA_KOHYA ? "kohya" : "diffusers"; }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------------------------------------- */
 
 /* A tensor on its way into the file. */
 struct saving { const brume_param_info *param; const float *inside; double factor; float *file, alpha; };
@@ -52,10 +52,12 @@ static void add(struct writing *w, struct saving saving, const char *layer, cons
     snprintf(w->names[i], sizeof w->names[i], "%.250s%s", layer, leaf);
     w->shapes[i] = saving.param ? brume_param_file_shape(saving.param) : BRUME_SCALAR;
     w->saving[i] = saving;
-    w->items[i] = (brume_st_item){ .name = w->names[i], .dtype = BRUME_ST_F32, .ndim = w->shapes[i].ndim, .shape = w->shapes[i].d, .data = &w->saving[i] };
+    w->items[i] = (brume_st_item){ .name = w->names[i], .dtype = BRUME_ST_F32, .ndim = w->shapes[i].ndim, .shape = w->shapes[i].d,
+                                   .data = &w->saving[i] };
 }
 
-brume_status brume_lora_save(const char *path, const brume_graph *g, const brume_lora *l, const float *adapters, brume_lora_format format)
+brume_status brume_lora_save(const char *path, const brume_graph *g, const brume_lora *l, const float *adapters,
+                             brume_lora_format format)
 {
     const int n = brume_param_count(g, l->slab);
     const size_t room = (size_t)n + (size_t)n / 2 + 1;
@@ -65,9 +67,10 @@ brume_status brume_lora_save(const char *path, const brume_graph *g, const brume
         const int64_t count = brume_shape_numel(brume_param_at(g, l->slab, i)->shape);
         if (count > most) most = count;
     }
-    struct writing w = { calloc(room, sizeof *w.items), calloc(room, sizeof *w.saving), calloc(room, sizeof *w.shapes), calloc(room, sizeof *w.names),
-                         malloc((size_t)most * sizeof *w.file), 0 };
-    brume_status s = w.items && w.saving && w.shapes && w.names && w.file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
+    struct writing w = { calloc(room, sizeof *w.items), calloc(room, sizeof *w.saving), calloc(room, sizeof *w.shapes),
+                         calloc(room, sizeof *w.names), malloc((size_t)most * sizeof *w.file), 0 };
+    brume_status s =
+        w.items && w.saving && w.shapes && w.names && w.file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory", path);
     for (int i = 0; s == BRUME_OK && i < n; i++) {
         const brume_param_info *p = brume_param_at(g, l->slab, i);
         struct saving x = { .param = p, .inside = adapters + p->offset, .factor = 1, .file = w.file };
@@ -84,7 +87,8 @@ brume_status brume_lora_save(const char *path, const brume_graph *g, const brume
     snprintf(rank, sizeof rank, "%d", l->rank);
     snprintf(alpha, sizeof alpha, "%.9g", l->alpha);
     const char *const kohya[] = { "ss_network_module", "networks.lora", "ss_network_dim", rank, "ss_network_alpha", alpha, NULL };
-    if (s == BRUME_OK) s = brume_safetensors_write_from(path, w.items, w.n, format == BRUME_LORA_KOHYA ? kohya : NULL, read_values);
+    if (s == BRUME_OK)
+        s = brume_safetensors_write_from(path, w.items, w.n, format == BRUME_LORA_KOHYA ? kohya : NULL, read_values);
     free(w.items);
     free(w.saving);
     free(w.shapes);
@@ -93,7 +97,7 @@ brume_status brume_lora_save(const char *path, const brume_graph *g, const brume
     return s;
 }
 
-/* ---- merging ------------------------------------------------------------------------------------------------------------------ */
+/* ---- merging --------------------------------------------------------------------------------------------------------------- */
 
 /* A weight of the model, and what the file has for it. */
 struct site { const brume_param_info *param; const brume_st_tensor *part[BRUME_LORA_ROLES]; };
@@ -159,8 +163,11 @@ static brume_status read_metadata(struct merging *m)
         n->root_of_rank = brume_json_boolean(brume_json_find(root, key), 0);
         snprintf(key, sizeof key, "%s.alpha_pattern", n->name);
         if (brume_json_count(brume_json_find(root, key)) > 0)
-            s = brume_fail(BRUME_E_UNSUPPORTED, "%s: lora_adapter_metadata has %s, an alpha of its own for some layers, which brume does not read: write the "
-                           "file as kohya's", where, key);
+            s = brume_fail(
+                BRUME_E_UNSUPPORTED,
+                "%s: lora_adapter_metadata has %s, an alpha of its own for some layers, which brume does not read: write the "
+                "file as kohya's",
+                where, key);
     }
     brume_json_free(root);
     return s;
@@ -172,8 +179,11 @@ static brume_status assign(struct merging *m, const brume_st_tensor *t)
     const char *where = brume_safetensors_name(m->file);
     struct brume_lora_name name;
     if (!brume_lora_name_parse(t->name, &name))
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' is no part of a low-rank adapter of unet or text_encoder: brume merges lora_A / lora_B, "
-                          "lora.down / lora.up and kohya's lora_down / lora_up / alpha", where, t->name);
+        return brume_fail(
+            BRUME_E_UNSUPPORTED,
+            "%s: tensor '%s' is no part of a low-rank adapter of unet or text_encoder: brume merges lora_A / lora_B, "
+            "lora.down / lora.up and kohya's lora_down / lora_up / alpha",
+            where, t->name);
     const struct network *n = &m->network[name.text];
     if (!n->params)
         return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' adapts a text encoder, and the model has none", where, t->name);
@@ -181,20 +191,24 @@ static brume_status assign(struct merging *m, const brume_st_tensor *t)
         struct site *site = &n->sites[i];
         if (!brume_lora_name_matches(&name, site->param->name)) continue;
         if (site->param->layout == BRUME_LAYOUT_SAME)
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' adapts '%s', which is neither a linear layer nor a convolution", where, t->name,
+            return brume_fail(BRUME_E_UNSUPPORTED,
+                              "%s: tensor '%s' adapts '%s', which is neither a linear layer nor a convolution", where, t->name,
                               site->param->name);
         if (site->part[name.role])
-            return brume_fail(BRUME_E_FORMAT, "%s: tensors '%s' and '%s' are the same part of one adapter", where, site->part[name.role]->name, t->name);
+            return brume_fail(BRUME_E_FORMAT, "%s: tensors '%s' and '%s' are the same part of one adapter", where,
+                              site->part[name.role]->name, t->name);
         site->part[name.role] = t;
         return BRUME_OK;
     }
-    return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s': the model's %s has no layer '%s'", where, t->name, n->name, name.layer);
+    return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s': the model's %s has no layer '%s'", where, t->name, n->name,
+                      name.layer);
 }
 
 static void shape_text(const brume_st_tensor *t, char text[96])
 {
     size_t used = (size_t)snprintf(text, 96, "[");
-    for (int i = 0; i < t->ndim && used < 70; i++) used += (size_t)snprintf(text + used, 96 - used, i ? ", %" PRId64 : "%" PRId64, t->shape[i]);
+    for (int i = 0; i < t->ndim && used < 70; i++)
+        used += (size_t)snprintf(text + used, 96 - used, i ? ", %" PRId64 : "%" PRId64, t->shape[i]);
     snprintf(text + used, 96 - used, "]");
 }
 
@@ -208,20 +222,23 @@ static bool fits(const brume_st_tensor *t, int64_t rows, int64_t columns, int64_
 static brume_status check_site(struct merging *m, const struct site *site)
 {
     const char *where = brume_safetensors_name(m->file);
-    const brume_st_tensor *down = site->part[BRUME_LORA_DOWN], *up = site->part[BRUME_LORA_UP], *alpha = site->part[BRUME_LORA_ALPHA];
+    const brume_st_tensor *down = site->part[BRUME_LORA_DOWN], *up = site->part[BRUME_LORA_UP],
+                          *alpha = site->part[BRUME_LORA_ALPHA];
     const brume_st_tensor *any = down ? down : up ? up : alpha;
     if (!any) return BRUME_OK;
     if (!down || !up)
-        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' is there, but not the adapter's %s for '%s'", where, any->name, down ? "up (lora_B)" : "down (lora_A)",
-                          site->param->name);
+        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' is there, but not the adapter's %s for '%s'", where, any->name,
+                          down ? "up (lora_B)" : "down (lora_A)", site->param->name);
     const brume_shape w = brume_param_file_shape(site->param);
     const int64_t kh = w.ndim == 4 ? w.d[2] : 1, kw = w.ndim == 4 ? w.d[3] : 1, rank = down->ndim ? down->shape[0] : 0;
     char a[96], b[96];
     shape_text(down, a);
     shape_text(up, b);
     if (rank < 1 || rank > BRUME_LORA_MAX_RANK || !fits(down, rank, w.d[1], kh, kw) || !fits(up, w.d[0], rank, 1, 1))
-        return brume_fail(BRUME_E_FORMAT, "%s: '%s' is %s and '%s' is %s; for '%s' expected [rank, %" PRId64 "%s] and [%" PRId64 ", rank], of one rank", where,
-                          down->name, a, up->name, b, site->param->name, w.d[1], kh * kw > 1 ? ", kernel" : "", w.d[0]);
+        return brume_fail(BRUME_E_FORMAT,
+                          "%s: '%s' is %s and '%s' is %s; for '%s' expected [rank, %" PRId64 "%s] and [%" PRId64
+                          ", rank], of one rank",
+                          where, down->name, a, up->name, b, site->param->name, w.d[1], kh * kw > 1 ? ", kernel" : "", w.d[0]);
     if (alpha && alpha->count != 1) return brume_fail(BRUME_E_FORMAT, "%s: '%s' must be one number", where, alpha->name);
     if (!m->layers++) m->rank_lo = m->rank_hi = rank;
     if (rank < m->rank_lo) m->rank_lo = rank;
@@ -238,7 +255,8 @@ static brume_status read_alpha(const struct merging *m, const struct network *n,
     if (s != BRUME_OK) return s;
     const double alpha = t ? (double)value : isnan(n->alpha) ? rank : n->alpha;
     if (!isfinite(alpha) || alpha == 0) /* which some programs read as the rank, some as 0 */
-        return brume_fail(BRUME_E_FORMAT, "%s: alpha of '%s' is %g, a number other than 0 is expected", brume_safetensors_name(m->file), site->param->name, alpha);
+        return brume_fail(BRUME_E_FORMAT, "%s: alpha of '%s' is %g, a number other than 0 is expected",
+                          brume_safetensors_name(m->file), site->param->name, alpha);
     *factor = alpha / (!t && n->root_of_rank ? sqrt(rank) : rank);
     return BRUME_OK;
 }
@@ -278,7 +296,8 @@ static brume_status merge_file(struct merging *m, brume_model *model, double sca
     brume_status s = lay_out_model(m, model);
     double factor;
     if (s == BRUME_OK) s = read_metadata(m);
-    for (int64_t k = 0; s == BRUME_OK && k < brume_safetensors_count(m->file); k++) s = assign(m, brume_safetensors_at(m->file, k));
+    for (int64_t k = 0; s == BRUME_OK && k < brume_safetensors_count(m->file); k++)
+        s = assign(m, brume_safetensors_at(m->file, k));
     for (int i = 0; i < 2; i++)
         for (int k = 0; s == BRUME_OK && k < m->network[i].n; k++) {
             const struct site *site = &m->network[i].sites[k];
@@ -287,7 +306,8 @@ static brume_status merge_file(struct merging *m, brume_model *model, double sca
         }
     if (s == BRUME_OK && !m->layers) s = brume_fail(BRUME_E_FORMAT, "%s: no adapters in it", brume_safetensors_name(m->file));
     for (int i = 0; i < 2; i++)
-        for (int k = 0; s == BRUME_OK && k < m->network[i].n; k++) s = merge_site(m, &m->network[i], &m->network[i].sites[k], scale);
+        for (int k = 0; s == BRUME_OK && k < m->network[i].n; k++)
+            s = merge_site(m, &m->network[i], &m->network[i].sites[k], scale);
     return s;
 }
 
@@ -302,8 +322,11 @@ brume_status brume_lora_merge(brume_model *model, const char *path, double scale
     if (s == BRUME_OK && note) {
         char more[32] = "";
         if (m.rank_lo < m.rank_hi) snprintf(more, sizeof more, " .. %" PRId64, m.rank_hi);
-        const int used = snprintf(note, 256, "adapters of %d layers, rank %" PRId64 "%s, scale %g", m.layers, m.rank_lo, more, scale);
-        if (m.damaged) snprintf(note + used, 256 - (size_t)used, "; %d of their tensors hold NaN or infinite values, the first is %s", m.damaged, m.first_damaged);
+        const int used =
+            snprintf(note, 256, "adapters of %d layers, rank %" PRId64 "%s, scale %g", m.layers, m.rank_lo, more, scale);
+        if (m.damaged)
+            snprintf(note + used, 256 - (size_t)used, "; %d of their tensors hold NaN or infinite values, the first is %s",
+                     m.damaged, m.first_damaged);
     }
     for (int i = 0; i < 2; i++) {
         free(m.network[i].sites);

@@ -10,15 +10,18 @@ static const struct { const char *text; enum brume_lora_role role; } endings[] =
     { ".lora_A.weight", BRUME_LORA_DOWN }, { ".lora_B.weight", BRUME_LORA_UP },         /* peft, diffusers since 0.22 */
     { ".lora.down.weight", BRUME_LORA_DOWN }, { ".lora.up.weight", BRUME_LORA_UP },     /* what its training scripts write */
     { "_lora.down.weight", BRUME_LORA_DOWN }, { "_lora.up.weight", BRUME_LORA_UP },     /* attention processors before 0.22 */
-    { ".lora_linear_layer.down.weight", BRUME_LORA_DOWN }, { ".lora_linear_layer.up.weight", BRUME_LORA_UP }, /* of text encoders */
+    /* of text encoders */
+    { ".lora_linear_layer.down.weight", BRUME_LORA_DOWN }, { ".lora_linear_layer.up.weight", BRUME_LORA_UP },
     { ".lora_down.weight", BRUME_LORA_DOWN }, { ".lora_up.weight", BRUME_LORA_UP },     /* kohya */
     { ".alpha", BRUME_LORA_ALPHA },
 };
 
 /* Which network a name begins with; the first that fits. keep: it is a part of the layer's name. */
 static const struct { const char *text; bool of_text, flat, keep; } beginnings[] = {
-    { "lora_unet_", false, true, false }, { "lora_te_", true, true, false }, { "unet.", false, false, false }, { "text_encoder.", true, false, false },
-    { "down_blocks.", false, false, true }, { "mid_block.", false, false, true }, { "up_blocks.", false, false, true }, /* of a U-Net alone */
+    { "lora_unet_", false, true, false }, { "lora_te_", true, true, false }, { "unet.", false, false, false },
+    { "text_encoder.", true, false, false },
+    /* of a U-Net alone */
+    { "down_blocks.", false, false, true }, { "mid_block.", false, false, true }, { "up_blocks.", false, false, true },
 };
 
 /* Replaces the first `from` of text by `to`, which is not much longer. */
@@ -37,7 +40,8 @@ static void modernise(struct brume_lora_name *n, bool old)
     const size_t size = sizeof n->layer, length = strlen(n->layer);
     replace(n->layer, size, ".processor.", ".");
     if (n->text && old) {
-        static const char *const pairs[][2] = { { "to_q", "q_proj" }, { "to_k", "k_proj" }, { "to_v", "v_proj" }, { "to_out", "out_proj" } };
+        static const char *const pairs[][2] = { { "to_q", "q_proj" }, { "to_k", "k_proj" }, { "to_v", "v_proj" },
+                                                { "to_out", "out_proj" } };
         for (int i = 0; i < 4; i++) replace(n->layer, size, pairs[i][0], pairs[i][1]);
     } else if (old && length > 7 && strstr(n->layer, ".to_out") == n->layer + strlen(n->layer) - 7) {
         replace(n->layer, size, ".to_out", ".to_out.0");
@@ -81,7 +85,8 @@ bool brume_lora_name_matches(const struct brume_lora_name *n, const char *param)
 void brume_lora_name_flatten(const char *name, char out[2 * BRUME_NN_PATH])
 {
     const char *layer = strchr(name, '.') + 1, *end = strstr(layer, ".lora_");
-    const int n = snprintf(out, 2 * BRUME_NN_PATH, "lora_%s_%.*s", !strncmp(name, "unet.", 5) ? "unet" : "te", (int)(end - layer), layer);
+    const int n =
+        snprintf(out, 2 * BRUME_NN_PATH, "lora_%s_%.*s", !strncmp(name, "unet.", 5) ? "unet" : "te", (int)(end - layer), layer);
     for (int i = 0; i < n; i++)
         if (out[i] == '.') out[i] = '_';
 }

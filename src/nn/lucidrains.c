@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The U-Net of denoising-diffusion-pytorch 2.x: blocks of convolution, root mean square norm, activation; linear attention (Shen et al. 2021) above
- * the lowest level; keys and values of its own beside those of the pixels. Parameters have its names and shapes. */
+ * The U-Net of denoising-diffusion-pytorch 2.x: blocks of convolution, root mean square norm, activation; linear attention (Shen
+ * et al. 2021) above the lowest level; keys and values of its own beside those of the pixels. Parameters have its names and
+ * shapes. */
 #include <math.h>
 #include <stdio.h>
 
@@ -19,7 +20,8 @@ static brume_tensor rms_norm(struct brume_nn *m, const char *prefix, brume_tenso
     const brume_tensor w = brume_nn_param(m, prefix, "g", BRUME_SHAPE(1, c, 1, 1), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 1);
     brume_scope_push(g, "%s", prefix);
     /* F.normalize divides by max(|x|, 1e-12); this has a gradient at 0, too */
-    const brume_tensor length = brume_sqrt(g, brume_affine(g, brume_sum(g, brume_square(g, x), 1u << (s.ndim - 1), 1), 1.0f, 1e-24f));
+    const brume_tensor length =
+        brume_sqrt(g, brume_affine(g, brume_sum(g, brume_square(g, x), 1u << (s.ndim - 1), 1), 1.0f, 1e-24f));
     x = brume_mul(g, brume_div(g, x, length), brume_affine(g, brume_reshape(g, w, BRUME_SHAPE(c)), sqrtf((float)c), 0.0f));
     brume_scope_pop(g);
     return x;
@@ -83,26 +85,30 @@ static brume_tensor repeat(brume_graph *g, brume_tensor x, int64_t n)
     return n == 1 ? x : brume_mul(g, brume_constant(g, BRUME_SHAPE(n, 1, 1), 1.0f), x);
 }
 
-/* Ones where a head meets itself: (heads, 1, heads, 1). Rows of heads + 1 values, each with its one in front, cut off after heads^2. */
+/* Ones where a head meets itself: (heads, 1, heads, 1). Rows of heads + 1 values, each with its one in front, cut off after
+ * heads^2. */
 static brume_tensor diagonal(brume_graph *g, int64_t heads)
 {
     const brume_tensor one = brume_constant(g, BRUME_SHAPE(heads, 1), 1.0f);
     const brume_tensor rows = brume_pad(g, one, (const int64_t[]){ 0, 0 }, (const int64_t[]){ 0, heads });
-    return brume_reshape(g, brume_slice(g, brume_reshape(g, rows, BRUME_SHAPE(heads * (heads + 1))), 0, 0, heads * heads), BRUME_SHAPE(heads, 1, heads, 1));
+    return brume_reshape(g, brume_slice(g, brume_reshape(g, rows, BRUME_SHAPE(heads * (heads + 1))), 0, 0, heads * heads),
+                         BRUME_SHAPE(heads, 1, heads, 1));
 }
 
 /*
- * softmax(q) over a head's channels, softmax(k) over pixels: out = q (k^T v), linear in the number of pixels. x (N, S, C) normalised, w (C, 3 H D),
- * mem (2, H, D, M). Keys and values are made transposed, (N, H D, S), since softmax works along the last axis; k^T v of all heads stand on the
- * diagonal of one matrix, so that q keeps its layout.
+ * softmax(q) over a head's channels, softmax(k) over pixels: out = q (k^T v), linear in the number of pixels. x (N, S, C)
+ * normalised, w (C, 3 H D), mem (2, H, D, M). Keys and values are made transposed, (N, H D, S), since softmax works along the
+ * last axis; k^T v of all heads stand on the diagonal of one matrix, so that q keeps its layout.
  */
 static brume_tensor linear_attention(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor mem, int64_t heads, int64_t dim)
 {
     const brume_shape s = brume_tensor_shape(g, x);
     const int64_t n = s.d[0], pixels = s.d[1], c = s.d[2], inner = heads * dim, tokens = brume_tensor_shape(g, mem).d[3];
     brume_tensor q = brume_linear(g, x, brume_slice(g, w, 1, 0, inner), BRUME_NONE);
-    q = brume_reshape(g, brume_softmax(g, brume_reshape(g, q, BRUME_SHAPE(n, pixels, heads, dim))), BRUME_SHAPE(n, pixels, inner));
-    const brume_tensor w_kv = repeat(g, brume_reshape(g, brume_slice(g, w, 1, inner, 2 * inner), BRUME_SHAPE(1, c, 2 * inner)), n);
+    q = brume_reshape(g, brume_softmax(g, brume_reshape(g, q, BRUME_SHAPE(n, pixels, heads, dim))),
+                      BRUME_SHAPE(n, pixels, inner));
+    const brume_tensor w_kv =
+        repeat(g, brume_reshape(g, brume_slice(g, w, 1, inner, 2 * inner), BRUME_SHAPE(1, c, 2 * inner)), n);
     const brume_tensor kv = brume_matmul(g, w_kv, x, 1, 1);
     brume_tensor half[2];
     for (int i = 0; i < 2; i++) {
@@ -126,18 +132,22 @@ static brume_tensor full_attention(brume_graph *g, brume_tensor x, brume_tensor 
         const brume_tensor all = brume_reshape(g, brume_slice(g, mem, 0, i, 1), BRUME_SHAPE(heads, tokens, dim));
         brume_tensor own[BRUME_UNET2D_MAX_FULL_HEADS];
         for (int64_t h = 0; h < heads; h++) own[h] = brume_slice(g, all, 0, h, 1);
-        const brume_tensor joined = heads > 1 ? brume_concat(g, (int)heads, own, 2) : own[0]; /* heads beside each other, as in q */
-        half[i] = brume_concat(g, 2, (const brume_tensor[]){ repeat(g, joined, n), brume_slice(g, qkv, 2, (i + 1) * inner, inner) }, 1);
+        /* heads beside each other, as in q */
+        const brume_tensor joined = heads > 1 ? brume_concat(g, (int)heads, own, 2) : own[0];
+        half[i] =
+            brume_concat(g, 2, (const brume_tensor[]){ repeat(g, joined, n), brume_slice(g, qkv, 2, (i + 1) * inner, inner) }, 1);
     }
     return brume_sdpa(g, brume_slice(g, qkv, 2, 0, inner), half[0], half[1], (int)heads, 0, 1.0f / sqrtf((float)dim));
 }
 
 /* With residual. level: of the way down. */
-static brume_tensor attention(struct brume_nn *m, const brume_unet2d_config *c, const char *prefix, brume_tensor x, int level, bool full)
+static brume_tensor attention(struct brume_nn *m, const brume_unet2d_config *c, const char *prefix, brume_tensor x, int level,
+                              bool full)
 {
     brume_graph *g = m->g;
     const brume_shape s = brume_tensor_shape(g, x);
-    const int64_t heads = c->level_attention_heads[level], dim = c->level_head_dim[level], inner = heads * dim, tokens = c->num_mem_kv;
+    const int64_t heads = c->level_attention_heads[level], dim = c->level_head_dim[level], inner = heads * dim,
+                  tokens = c->num_mem_kv;
     char path[BRUME_NN_PATH];
     if (s.ndim != 4) return BRUME_NONE; /* after an error */
     const int64_t width = s.d[3];
@@ -145,7 +155,8 @@ static brume_tensor attention(struct brume_nn *m, const brume_unet2d_config *c, 
     brume_tensor h = rms_norm(m, AT("%s.norm", prefix), x);
     const brume_shape mem_shape = full ? BRUME_SHAPE(2, heads, tokens, dim) : BRUME_SHAPE(2, heads, dim, tokens);
     const brume_tensor mem = brume_nn_param(m, prefix, "mem_kv", mem_shape, BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
-    brume_tensor w = brume_nn_param(m, AT("%s.to_qkv", prefix), "weight", BRUME_SHAPE(1, 1, width, 3 * inner), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, width);
+    brume_tensor w = brume_nn_param(m, AT("%s.to_qkv", prefix), "weight", BRUME_SHAPE(1, 1, width, 3 * inner), BRUME_LAYOUT_CONV,
+                                    BRUME_INIT_UNIFORM_FAN_IN, width);
     brume_scope_push(g, "%s", prefix);
     w = brume_reshape(g, w, BRUME_SHAPE(width, 3 * inner));
     h = brume_reshape(g, h, BRUME_SHAPE(s.d[0], s.d[1] * s.d[2], width));
@@ -166,8 +177,8 @@ static brume_tensor attention(struct brume_nn *m, const brume_unet2d_config *c, 
 }
 
 /*
- * Pixels of 2 x 2 become channels, channel c of pixel p number 4 c + p, then a 1x1 convolution (O, 4 C, 1, 1): a convolution of 2 x 2 with
- * stride 2, once the weight (4 C, O) is (4, C, O).
+ * Pixels of 2 x 2 become channels, channel c of pixel p number 4 c + p, then a 1x1 convolution (O, 4 C, 1, 1): a convolution of 2
+ * x 2 with stride 2, once the weight (4 C, O) is (4, C, O).
  */
 static brume_tensor downsample(struct brume_nn *m, const char *prefix, brume_tensor x, int64_t out)
 {
@@ -176,8 +187,10 @@ static brume_tensor downsample(struct brume_nn *m, const char *prefix, brume_ten
     if (s.ndim != 4) return BRUME_NONE; /* after an error */
     const int64_t c = s.d[3];
     const brume_conv2d_params p = { .stride = 2, .groups = 1 };
-    const brume_tensor w = brume_nn_param(m, prefix, "weight", BRUME_SHAPE(1, 1, 4 * c, out), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, 4 * c);
-    const brume_tensor b = brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, 4 * c);
+    const brume_tensor w =
+        brume_nn_param(m, prefix, "weight", BRUME_SHAPE(1, 1, 4 * c, out), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, 4 * c);
+    const brume_tensor b =
+        brume_nn_param(m, prefix, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, 4 * c);
     brume_scope_push(g, "%s", prefix);
     const brume_tensor by_channel = brume_reshape(g, w, BRUME_SHAPE(c, 4, out));
     brume_tensor pixel[4];
@@ -208,10 +221,12 @@ static brume_tensor embed(struct brume_nn *m, const brume_unet2d_config *c, brum
     const int64_t n = brume_tensor_shape(g, t).d[0], half = c->learned_sinusoidal_dim / 2, width = brume_unet2d_embedding_dim(c);
     brume_tensor e;
     if (half) {
-        const brume_tensor w = brume_nn_param(m, "time_mlp.0", "weights", BRUME_SHAPE(half), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
+        const brume_tensor w =
+            brume_nn_param(m, "time_mlp.0", "weights", BRUME_SHAPE(half), BRUME_LAYOUT_SAME, BRUME_INIT_NORMAL, 1);
         brume_scope_push(g, "time_mlp.0");
         const brume_tensor column = brume_reshape(g, t, BRUME_SHAPE(n, 1));
-        const brume_tensor angle = brume_affine(g, brume_mul(g, column, c->random_fourier_features ? brume_stop_gradient(g, w) : w), 6.28318531f, 0.0f);
+        const brume_tensor angle =
+            brume_affine(g, brume_mul(g, column, c->random_fourier_features ? brume_stop_gradient(g, w) : w), 6.28318531f, 0.0f);
         e = brume_concat(g, 3, (const brume_tensor[]){ column, brume_sin(g, angle), brume_cos(g, angle) }, 1);
     } else {
         brume_scope_push(g, "time_mlp.0");

@@ -19,7 +19,8 @@ const struct brume_config_key brume_unet2d_lucidrains_keys[] = {
     { "time_embedding_dim", BRUME_CONFIG_INT, AT(time_embedding_dim), 0, 1, MAX_WIDTH, true, NULL },
     { 0 },
 };
-const char *const brume_unet2d_lucidrains_other_keys[] = { "attn_dim_head", "attn_heads", "block_out_channels", "full_attn", "sample_size", NULL };
+const char *const brume_unet2d_lucidrains_other_keys[] = { "attn_dim_head", "attn_heads", "block_out_channels",
+                                                           "full_attn", "sample_size", NULL };
 
 void brume_unet2d_lucidrains_config_default(brume_unet2d_config *c)
 {
@@ -42,7 +43,8 @@ static brume_status read_numbers(const brume_json *root, const char *key, int le
     const brume_status s = brume_json_get_ints(root, key, BRUME_UNET2D_MAX_LEVELS, 1, MAX_WIDTH, values, &n);
     if (s != BRUME_OK) return s;
     if (n > 1 && n != levels)
-        return brume_fail(BRUME_E_ARG, "%s: %s has %d entries, block_out_channels has %d; they need the same length", brume_json_where(root), key, n, levels);
+        return brume_fail(BRUME_E_ARG, "%s: %s has %d entries, block_out_channels has %d; they need the same length",
+                          brume_json_where(root), key, n, levels);
     for (int i = 0; i < levels; i++) out[i] = n ? (int32_t)values[n > 1 ? i : 0] : fallback;
     return BRUME_OK;
 }
@@ -52,13 +54,14 @@ static brume_status read_full(const brume_json *root, brume_unet2d_config *c)
     const brume_json *v = brume_json_find(root, "full_attn");
     const bool list = brume_json_typeof(v) == BRUME_JSON_ARRAY;
     if (list && brume_json_count(v) != c->levels)
-        return brume_fail(BRUME_E_ARG, "%s: full_attn has %lld entries, block_out_channels has %d; they need the same length", brume_json_where(v),
-                          (long long)brume_json_count(v), c->levels);
+        return brume_fail(BRUME_E_ARG, "%s: full_attn has %lld entries, block_out_channels has %d; they need the same length",
+                          brume_json_where(v), (long long)brume_json_count(v), c->levels);
     for (int i = 0; i < c->levels; i++) {
         const brume_json *entry = list ? brume_json_at(v, i) : v;
         const brume_json_type type = brume_json_typeof(entry);
         const bool none = !list && brume_json_is_null(v);
-        if (!none && type != BRUME_JSON_TRUE && type != BRUME_JSON_FALSE) return brume_fail(BRUME_E_FORMAT, "%s: expected true or false", brume_json_where(entry));
+        if (!none && type != BRUME_JSON_TRUE && type != BRUME_JSON_FALSE)
+            return brume_fail(BRUME_E_FORMAT, "%s: expected true or false", brume_json_where(entry));
         c->full_attention[i] = none ? i == c->levels - 1 : type == BRUME_JSON_TRUE;
     }
     return BRUME_OK;
@@ -91,18 +94,26 @@ void brume_unet2d_lucidrains_write(brume_json_writer *w, const brume_unet2d_conf
 brume_status brume_unet2d_lucidrains_check(const brume_unet2d_config *c)
 {
     if (!c->learned_sinusoidal_dim && (c->dim % 2 || c->dim < 4))
-        return brume_fail(BRUME_E_ARG, "dim must be even and at least 4, as its sinusoidal embedding divides by dim / 2 - 1, got %d", c->dim);
-    if (c->learned_sinusoidal_dim % 2) return brume_fail(BRUME_E_ARG, "learned_sinusoidal_dim must be even, got %d", c->learned_sinusoidal_dim);
-    if (c->class_embed_type != BRUME_CLASS_NONE) 
-        return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet takes no classes, so class_embed_type and num_class_embeds must be null; train it with --cond none");
-    if (c->time_embedding_type != BRUME_TIME_POSITIONAL) return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet has a time embedding of its own: time_embedding_type must be positional");
+        return brume_fail(BRUME_E_ARG,
+                          "dim must be even and at least 4, as its sinusoidal embedding divides by dim / 2 - 1, got %d", c->dim);
+    if (c->learned_sinusoidal_dim % 2)
+        return brume_fail(BRUME_E_ARG, "learned_sinusoidal_dim must be even, got %d", c->learned_sinusoidal_dim);
+    if (c->class_embed_type != BRUME_CLASS_NONE)
+        return brume_fail(BRUME_E_ARG, "BrumeLucidrainsUnet takes no classes, so class_embed_type and num_class_embeds must be "
+                                       "null; train it with --cond none");
+    if (c->time_embedding_type != BRUME_TIME_POSITIONAL)
+        return brume_fail(BRUME_E_ARG,
+                          "BrumeLucidrainsUnet has a time embedding of its own: time_embedding_type must be positional");
     for (int i = 0; i < c->levels; i++) {
         const int32_t heads = c->level_attention_heads[i], dim = c->level_head_dim[i];
-        const bool full = c->full_attention[i] || i == c->levels - 1; /* the middle has full attention with the heads of the last level */
+        /* the middle has full attention with the heads of the last level */
+        const bool full = c->full_attention[i] || i == c->levels - 1;
         if (heads < 1 || heads > (full ? BRUME_UNET2D_MAX_FULL_HEADS : MAX_WIDTH))
-            return brume_fail(BRUME_E_ARG, "attn_heads[%d] must be within 1 .. %d, got %d", i, full ? BRUME_UNET2D_MAX_FULL_HEADS : MAX_WIDTH, heads);
+            return brume_fail(BRUME_E_ARG, "attn_heads[%d] must be within 1 .. %d, got %d", i,
+                              full ? BRUME_UNET2D_MAX_FULL_HEADS : MAX_WIDTH, heads);
         if (dim < 1 || dim > MAX_WIDTH || (int64_t)heads * dim > MAX_WIDTH)
-            return brume_fail(BRUME_E_ARG, "attn_dim_head[%d] must be at least 1 and at most %d together with the heads, got %d", i, MAX_WIDTH, dim);
+            return brume_fail(BRUME_E_ARG, "attn_dim_head[%d] must be at least 1 and at most %d together with the heads, got %d",
+                              i, MAX_WIDTH, dim);
     }
     return BRUME_OK;
 }

@@ -54,7 +54,8 @@ static brume_status model_alloc(brume_model **out)
     return BRUME_OK;
 }
 
-brume_status brume_model_new(const brume_unet2d_config *c, const brume_scheduler_config *scheduler, uint64_t seed, brume_model **out)
+brume_status brume_model_new(const brume_unet2d_config *c, const brume_scheduler_config *scheduler, uint64_t seed,
+                             brume_model **out)
 {
     brume_model *m = NULL;
     *out = NULL;
@@ -93,7 +94,8 @@ static char *component(const char *folder, const char *name)
 
 static brume_status find_parts(const char *folder, struct parts *p)
 {
-    if (!brume_is_folder(folder)) return brume_fail(BRUME_E_IO, "%s: no such folder; a model is a folder with config.json and weights", folder);
+    if (!brume_is_folder(folder))
+        return brume_fail(BRUME_E_IO, "%s: no such folder; a model is a folder with config.json and weights", folder);
     p->index = brume_path_join(folder, "model_index.json");
     p->weights = component(folder, "unet");
     char *schedulers = component(folder, "scheduler");
@@ -111,14 +113,15 @@ static brume_status check_index(const char *path)
     brume_json *root = NULL;
     brume_status s = brume_json_load(path, &root);
     for (int64_t i = 0; s == BRUME_OK && i < brume_json_count(root); i++) /* parts are folders */
-        if (brume_json_typeof(brume_json_at(root, i)) == BRUME_JSON_ARRAY) s = brume_name_check(brume_json_key(brume_json_at(root, i)), path);
+        if (brume_json_typeof(brume_json_at(root, i)) == BRUME_JSON_ARRAY)
+            s = brume_name_check(brume_json_key(brume_json_at(root, i)), path);
     const brume_json *entry = brume_json_find(root, "unet");
     const char *name = brume_json_string(brume_json_at(entry, 1), NULL);
     const bool built = !name || !strcmp(name, "UNet2DModel") || !strcmp(name, "UNet2DConditionModel") ||
                        !strncmp(name, "Brume", 5); /* brume's own are told apart in config.json */
     if (s == BRUME_OK && entry && !built)
-        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel and UNet2DConditionModel", path,
-                       brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has a %s; brume builds UNet2DModel and UNet2DConditionModel",
+                       path, brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"), name);
     if (s == BRUME_OK && !entry)
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: the pipeline %s has no part called unet", path,
                        brume_json_string(brume_json_find(root, "_class_name"), "(unnamed)"));
@@ -201,7 +204,10 @@ static brume_status write_weights(const brume_model *m, const char *path)
 {
     return brume_network_save(&brume_unet2d_network, &m->unet, m->params, m->n_params, path);
 }
-static brume_status write_scheduler(const brume_model *m, const char *path) { return brume_scheduler_config_write(path, &m->scheduler); }
+static brume_status write_scheduler(const brume_model *m, const char *path)
+{
+    return brume_scheduler_config_write(path, &m->scheduler);
+}
 
 /* model_index.json comes last: a folder that has it is complete. */
 brume_status brume_model_save(const brume_model *m, const char *folder)

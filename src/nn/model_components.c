@@ -25,7 +25,10 @@ static brume_status load_autoencoder(brume_model *m, const char *folder, const c
     if (s == BRUME_OK) brume_model_add_note(m, note);
     return s;
 }
-static brume_status save_autoencoder(const brume_model *m, const char *folder) { return brume_autoencoder_save(m->autoencoder, folder); }
+static brume_status save_autoencoder(const brume_model *m, const char *folder)
+{
+    return brume_autoencoder_save(m->autoencoder, folder);
+}
 static void free_autoencoder(brume_model *m)
 {
     brume_autoencoder_free(m->autoencoder);
@@ -43,7 +46,10 @@ static brume_status load_text_encoder(brume_model *m, const char *folder, const 
     if (s == BRUME_OK) brume_model_add_note(m, note);
     return s;
 }
-static brume_status save_text_encoder(const brume_model *m, const char *folder) { return brume_text_model_save(m->text_encoder, folder); }
+static brume_status save_text_encoder(const brume_model *m, const char *folder)
+{
+    return brume_text_model_save(m->text_encoder, folder);
+}
 static void free_text_encoder(brume_model *m)
 {
     brume_text_model_free(m->text_encoder);
@@ -59,12 +65,17 @@ static brume_status load_tokenizer(brume_model *m, const char *folder, const cha
     const brume_status s = brume_tokenizer_load(folder, &m->tokenizer);
     if (s != BRUME_OK || !c) return s;
     if (brume_tokenizer_vocab_size(m->tokenizer) > c->vocab_size)
-        return brume_fail(BRUME_E_FORMAT, "%s: the tokenizer makes ids up to %d, but the text encoder has a vocab_size of %d: do they belong together?",
-                          folder, brume_tokenizer_vocab_size(m->tokenizer) - 1, c->vocab_size);
+        return brume_fail(
+            BRUME_E_FORMAT,
+            "%s: the tokenizer makes ids up to %d, but the text encoder has a vocab_size of %d: do they belong together?", folder,
+            brume_tokenizer_vocab_size(m->tokenizer) - 1, c->vocab_size);
     if (brume_tokenizer_max_length(m->tokenizer) <= c->max_position_embeddings) return BRUME_OK;
     return brume_tokenizer_set_max_length(m->tokenizer, c->max_position_embeddings);
 }
-static brume_status save_tokenizer(const brume_model *m, const char *folder) { return brume_tokenizer_save(m->tokenizer, folder); }
+static brume_status save_tokenizer(const brume_model *m, const char *folder)
+{
+    return brume_tokenizer_save(m->tokenizer, folder);
+}
 static void free_tokenizer(brume_model *m)
 {
     brume_tokenizer_free(m->tokenizer);
@@ -121,7 +132,8 @@ const char *brume_components_pipeline(const brume_model *m)
     int n = 0;
     for (int i = 0; i < COMPONENTS; i++) n += components[i].class_name(m) != NULL;
     if (!n) return NULL;
-    return n == COMPONENTS && !strcmp(brume_unet2d_class_name(&m->unet), "UNet2DConditionModel") ? stable_diffusion : "BrumePipeline";
+    return n == COMPONENTS && !strcmp(brume_unet2d_class_name(&m->unet), "UNet2DConditionModel") ? stable_diffusion
+                                                                                                 : "BrumePipeline";
 }
 
 static void write_entry(brume_json_writer *w, const char *name, const char *library, const char *class_name)

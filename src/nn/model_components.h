@@ -6,7 +6,8 @@
 #include "brume/json.h"
 #include "brume/model.h"
 
-/* Loads every component that the pipeline's index names; index: its file, where that exists, else every component whose folder is there. */
+/* Loads every component that the pipeline's index names; index: its file, where that exists, else every component whose folder is
+ * there. */
 brume_status brume_components_load(brume_model *m, const char *folder, const char *index, const char *variant);
 /* Writes those that are there into folders of their names. */
 brume_status brume_components_save(const brume_model *m, const char *folder);

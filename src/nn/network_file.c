@@ -16,7 +16,8 @@ void brume_note_add(char *note, size_t size, const char *text)
 }
 
 /* The graph whose slab lays the parameters out; no plan, no device. */
-static brume_status layout(const struct brume_network_kind *k, const void *config, brume_graph **g, brume_tensor *slab, int64_t *n)
+static brume_status layout(const struct brume_network_kind *k, const void *config, brume_graph **g, brume_tensor *slab,
+                           int64_t *n)
 {
     *g = brume_graph_new();
     if (!*g) return brume_fail(BRUME_E_MEMORY, "out of memory for %s", k->what);
@@ -62,8 +63,8 @@ brume_status brume_network_new(const struct brume_network_kind *k, const void *c
     return finish(s, g, params);
 }
 
-brume_status brume_network_load(const struct brume_network_kind *k, const void *config, const char *folder, const char *variant, float **params,
-                                int64_t *n, char note[512])
+brume_status brume_network_load(const struct brume_network_kind *k, const void *config, const char *folder, const char *variant,
+                                float **params, int64_t *n, char note[512])
 {
     brume_graph *g;
     brume_tensor slab;
@@ -78,14 +79,16 @@ brume_status brume_network_load(const struct brume_network_kind *k, const void *
     return finish(s, g, params);
 }
 
-brume_status brume_network_save(const struct brume_network_kind *k, const void *config, const float *params, int64_t n, const char *path)
+brume_status brume_network_save(const struct brume_network_kind *k, const void *config, const float *params, int64_t n,
+                                const char *path)
 {
     brume_graph *g;
     brume_tensor slab;
     int64_t described = 0;
     brume_status s = layout(k, config, &g, &slab, &described);
     if (s == BRUME_OK && described != n)
-        s = brume_fail(BRUME_E_ARG, "%s: the config describes %lld parameters, but %s of %lld was given", path, (long long)described, k->what, (long long)n);
+        s = brume_fail(BRUME_E_ARG, "%s: the config describes %lld parameters, but %s of %lld was given", path,
+                       (long long)described, k->what, (long long)n);
     if (s == BRUME_OK) s = brume_params_save(g, slab, params, path);
     brume_graph_free(g);
     return s;

@@ -83,8 +83,8 @@ brume_shape brume_param_file_shape(const brume_param_info *info)
     return info->shape;
 }
 
-/* Every layout is a transposition of two axes: inside (inner, outer), in the file (outer, inner); CONV: one of kh kw x (I O), where the
- * pixels of the kernel are innermost in the file. */
+/* Every layout is a transposition of two axes: inside (inner, outer), in the file (outer, inner); CONV: one of kh kw x (I O),
+ * where the pixels of the kernel are innermost in the file. */
 struct axes { int64_t taps, in, out; };
 
 static struct axes axes_of(const brume_param_info *info)
@@ -134,8 +134,9 @@ const brume_st_tensor *brume_params_find(const brume_weights *w, const char *nam
 /* The Fourier table again, in older files; what CLIP has beside the text encoder. */
 bool brume_params_idle(const char *name)
 {
-    static const char *const names[] = { "time_proj.W", "text_model.embeddings.position_ids", "embeddings.position_ids", "vision_model.",
-                                         "visual_projection.", "text_projection.", "logit_scale" };
+    static const char *const names[] = { "time_proj.W", "text_model.embeddings.position_ids",
+                                         "embeddings.position_ids", "vision_model.", "visual_projection.",
+                                         "text_projection.", "logit_scale" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const size_t n = strlen(names[i]);
         if (names[i][n - 1] == '.' ? !strncmp(name, names[i], n) : !strcmp(name, names[i])) return true;
@@ -157,7 +158,8 @@ static bool shape_matches(const brume_param_info *info, const brume_st_tensor *t
 static void shape_text(int ndim, const int64_t *d, char text[96])
 {
     size_t used = (size_t)snprintf(text, 96, "[");
-    for (int i = 0; i < ndim && used < 80; i++) used += (size_t)snprintf(text + used, 96 - used, i ? ", %lld" : "%lld", (long long)d[i]);
+    for (int i = 0; i < ndim && used < 80; i++)
+        used += (size_t)snprintf(text + used, 96 - used, i ? ", %lld" : "%lld", (long long)d[i]);
     snprintf(text + used, 96 - used, "]");
 }
 
@@ -166,7 +168,8 @@ struct list { char text[1200]; size_t used; int n; };
 
 static void complain(struct list *l, const char *what)
 {
-    if (l->n++ < 6) l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%.180s", l->used ? ", " : "", what);
+    if (l->n++ < 6)
+        l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%.180s", l->used ? ", " : "", what);
 }
 
 /* Values of the largest parameter. */
@@ -209,9 +212,12 @@ static brume_status match(const brume_graph *g, brume_tensor slab, const brume_w
     }
     if (missing.n + wrong.n == 0) return BRUME_OK;
     const char *where = brume_weights_files(w) > 0 ? brume_weights_file(w, 0) : "weights";
-    return brume_fail(BRUME_E_FORMAT, "%s: %d of %d parameters are missing%s%s%s; %d have another shape%s%s%s", where, missing.n, n,
-                      missing.n ? " (" : "", missing.text, missing.n > 6 ? ", ...)" : missing.n ? ")" : "", wrong.n, wrong.n ? ": " : "",
-                      wrong.text, wrong.n > 6 ? ", ..." : "");
+    return brume_fail(BRUME_E_FORMAT, "%s: %d of %d parameters are missing%s%s%s; %d have another shape%s%s%s", where, missing.n,
+                      n, missing.n ? " (" : "", missing.text,
+                      missing.n > 6 ? ", ...)"
+                      : missing.n   ? ")"
+                                    : "",
+                      wrong.n, wrong.n ? ": " : "", wrong.text, wrong.n > 6 ? ", ..." : "");
 }
 
 brume_status brume_params_check(const brume_graph *g, brume_tensor slab, const brume_weights *w)
@@ -244,11 +250,13 @@ static void describe(const struct list *damaged, const struct list *extra, char 
     size_t used = 0;
     note[0] = 0;
     if (damaged->n)
-        used = (size_t)snprintf(note, 512, "%d tensors of the weights hold values that are NaN or infinite, and so may all results: %.180s%s", damaged->n, damaged->text,
-                                damaged->n > 6 || strlen(damaged->text) > 180 ? ", ..." : "");
+        used =
+            (size_t)snprintf(note, 512,
+                             "%d tensors of the weights hold values that are NaN or infinite, and so may all results: %.180s%s",
+                             damaged->n, damaged->text, damaged->n > 6 || strlen(damaged->text) > 180 ? ", ..." : "");
     if (extra->n)
-        snprintf(note + used, 512 - used, "%s%d tensors of the weights are not part of the model: %.*s%s", used ? "; " : "", extra->n, used ? 150 : 400, extra->text,
-                 extra->n > 6 ? ", ..." : "");
+        snprintf(note + used, 512 - used, "%s%d tensors of the weights are not part of the model: %.*s%s", used ? "; " : "",
+                 extra->n, used ? 150 : 400, extra->text, extra->n > 6 ? ", ..." : "");
 }
 
 brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const brume_weights *w, float *host, char note[512])
@@ -259,7 +267,8 @@ brume_status brume_params_load(const brume_graph *g, brume_tensor slab, const br
     const brume_st_tensor **used = calloc((size_t)(n > 0 ? n : 1), sizeof *used);
     float *file = NULL;
     brume_status s = used ? match(g, slab, w, used) : brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
-    if (s == BRUME_OK && !(file = malloc((size_t)largest(g, slab) * sizeof *file))) s = brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
+    if (s == BRUME_OK && !(file = malloc((size_t)largest(g, slab) * sizeof *file)))
+        s = brume_fail(BRUME_E_MEMORY, "out of memory while loading parameters");
     for (int i = 0; i < n && s == BRUME_OK; i++) s = load_one(brume_param_at(g, slab, i), used[i], file, host, &damaged);
     for (int64_t k = 0; k < brume_weights_count(w) && s == BRUME_OK && note; k++) {
         const brume_st_tensor *t = brume_weights_at(w, k);
@@ -292,12 +301,15 @@ brume_status brume_params_save(const brume_graph *g, brume_tensor slab, const fl
     brume_shape *shapes = calloc(rows, sizeof *shapes);
     struct saving *saving = calloc(rows, sizeof *saving);
     float *file = malloc((size_t)largest(g, slab) * sizeof *file);
-    brume_status s = items && shapes && saving && file ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing parameters", path);
+    brume_status s = items && shapes && saving && file
+                         ? BRUME_OK
+                         : brume_fail(BRUME_E_MEMORY, "%s: out of memory while writing parameters", path);
     for (int i = 0; i < n && s == BRUME_OK; i++) {
         const brume_param_info *p = brume_param_at(g, slab, i);
         shapes[i] = brume_param_file_shape(p);
         saving[i] = (struct saving){ p, host + p->offset, file };
-        items[i] = (brume_st_item){ .name = p->name, .dtype = BRUME_ST_F32, .ndim = shapes[i].ndim, .shape = shapes[i].d, .data = &saving[i] };
+        items[i] = (brume_st_item){ .name = p->name, .dtype = BRUME_ST_F32, .ndim = shapes[i].ndim,
+                                    .shape = shapes[i].d, .data = &saving[i] };
     }
     if (s == BRUME_OK) s = brume_safetensors_write_from(path, items, n, NULL, read_param);
     free(file);

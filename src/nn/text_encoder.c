@@ -33,16 +33,18 @@ static brume_tensor mlp(struct brume_nn *m, const brume_text_encoder_config *c, 
     return brume_nn_linear(m, path_of(path, layer, "mlp.fc2"), brume_activation(m->g, h, c->hidden_act), c->hidden_size);
 }
 
-brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids)
+brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
+                                brume_tensor ids)
 {
     return brume_text_encoder_adapted(g, c, slab, prefix, ids, NULL);
 }
 
-brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids,
-                                        const brume_lora *lora)
+brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
+                                        brume_tensor ids, const brume_lora *lora)
 {
     char layer[64], path[BRUME_NN_PATH];
-    struct brume_nn m = { .g = g, .slab = slab, .root = prefix, .norm_eps = (float)c->layer_norm_eps, .lora = lora, .lora_root = "text_encoder." };
+    struct brume_nn m = { .g = g, .slab = slab, .root = prefix, .norm_eps = (float)c->layer_norm_eps, .lora = lora,
+                          .lora_root = "text_encoder." };
     const brume_shape s = brume_tensor_shape(g, ids);
     /* Positions 0 .. S - 1 are the first rows of their table, the same for each text. */
     brume_tensor x = brume_nn_embedding(&m, "text_model.embeddings.token_embedding", ids, c->vocab_size, c->hidden_size);

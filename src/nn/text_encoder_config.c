@@ -9,7 +9,8 @@
 #include "brume/text_encoder.h"
 #include "nn/config_table.h"
 
-static const struct brume_config_word act_names[] = { { "quick_gelu", BRUME_ACT_GELU_QUICK }, { "gelu", BRUME_ACT_GELU_ERF }, { 0 } };
+static const struct brume_config_word act_names[] = { { "quick_gelu", BRUME_ACT_GELU_QUICK },
+                                                      { "gelu", BRUME_ACT_GELU_ERF }, { 0 } };
 
 #define AT(field) offsetof(brume_text_encoder_config, field)
 static const struct brume_config_key keys[] = {
@@ -28,8 +29,9 @@ static const struct brume_config_key keys[] = {
     { 0 },
 };
 /* Of training, of the file, or without meaning for one text model alone. */
-static const char *const other_keys[] = { "architectures", "attention_dropout", "dropout", "dtype", "initializer_factor", "initializer_range",
-                                          "model_type", "torch_dtype", "transformers_version", NULL };
+static const char *const other_keys[] = { "architectures", "attention_dropout", "dropout", "dtype",
+                                          "initializer_factor", "initializer_range", "model_type", "torch_dtype",
+                                          "transformers_version", NULL };
 static const char plain[] = "CLIPTextModel", projected[] = "CLIPTextModelWithProjection";
 
 void brume_text_encoder_config_default(brume_text_encoder_config *c)
@@ -42,7 +44,8 @@ brume_status brume_text_encoder_config_check(const brume_text_encoder_config *c)
 {
     const brume_status s = brume_config_check(keys, c);
     if (s != BRUME_OK || c->hidden_size % c->num_attention_heads == 0) return s;
-    return brume_fail(BRUME_E_ARG, "num_attention_heads is %d, which does not divide hidden_size %d", c->num_attention_heads, c->hidden_size);
+    return brume_fail(BRUME_E_ARG, "num_attention_heads is %d, which does not divide hidden_size %d", c->num_attention_heads,
+                      c->hidden_size);
 }
 
 brume_status brume_text_encoder_config_read(const char *path, brume_text_encoder_config *c, char note[512])
@@ -55,7 +58,8 @@ brume_status brume_text_encoder_config_read(const char *path, brume_text_encoder
     const char *class_name = brume_json_string(brume_json_at(brume_json_find(root, "architectures"), 0), plain);
     c->projection = !strcmp(class_name, projected);
     if (!c->projection && strcmp(class_name, plain))
-        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: a model of class %.80s; text encoders are %s or %s", path, class_name, plain, projected);
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: a model of class %.80s; text encoders are %s or %s", path, class_name, plain,
+                       projected);
     if (s == BRUME_OK) s = brume_config_read(root, keys, c);
     if (s == BRUME_OK && (s = brume_text_encoder_config_check(c)) != BRUME_OK) s = brume_fail_in(BRUME_E_FORMAT, "%s", path);
     brume_config_note_unknown(root, keys, other_keys, ignored);

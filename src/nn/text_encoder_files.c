@@ -14,7 +14,8 @@ static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *s
     const brume_status s = brume_text_encoder_config_check(c);
     if (s != BRUME_OK) return s;
     *slab = brume_slab(g, "params");
-    const brume_tensor ids = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(1, 1)), row = brume_input(g, "row", BRUME_I32, BRUME_SHAPE(1));
+    const brume_tensor ids = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(1, 1)),
+                       row = brume_input(g, "row", BRUME_I32, BRUME_SHAPE(1));
     const brume_tensor hidden = brume_text_encoder(g, c, *slab, "", ids);
     if (c->projection) brume_text_encoder_project(g, c, *slab, "", brume_text_encoder_pooled(g, hidden, row));
     return BRUME_OK;
@@ -58,9 +59,11 @@ brume_status brume_text_model_load(const char *folder, const char *variant, brum
     char keys[512] = "", tensors[512] = "";
     char *path = brume_path_join(folder, "config.json");
     *out = NULL;
-    brume_status s = path ? brume_text_encoder_config_read(path, &c, keys) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    brume_status s =
+        path ? brume_text_encoder_config_read(path, &c, keys) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = alloc(&c, out);
-    if (s == BRUME_OK) s = brume_network_load(&brume_text_encoder_network, &c, folder, variant, &(*out)->params, &(*out)->n_params, tensors);
+    if (s == BRUME_OK)
+        s = brume_network_load(&brume_text_encoder_network, &c, folder, variant, &(*out)->params, &(*out)->n_params, tensors);
     if (note) {
         snprintf(note, 1100, "%s", keys);
         brume_note_add(note, 1100, tensors);
@@ -72,7 +75,8 @@ brume_status brume_text_model_load(const char *folder, const char *variant, brum
 brume_status brume_text_model_save(const brume_text_model *m, const char *folder)
 {
     char *config = brume_path_join(folder, "config.json"), *weights = brume_path_join(folder, "model.safetensors");
-    brume_status s = config && weights ? brume_text_encoder_config_check(&m->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
+    brume_status s =
+        config && weights ? brume_text_encoder_config_check(&m->config) : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (s == BRUME_OK) s = brume_make_folders(folder);
     if (s == BRUME_OK) s = brume_text_encoder_config_write(config, &m->config);
     if (s == BRUME_OK) s = brume_network_save(&brume_text_encoder_network, &m->config, m->params, m->n_params, weights);

@@ -14,7 +14,8 @@ struct brume_text_run {
     size_t id_bytes, hidden_bytes;
 };
 
-static brume_status start(brume_text_run *r, brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens)
+static brume_status start(brume_text_run *r, brume_device *d, const brume_text_encoder_config *c, const float *params,
+                          int32_t tokens)
 {
     brume_graph *g = r->graph = brume_graph_new();
     if (!g) return brume_fail(BRUME_E_MEMORY, "out of memory for a text encoder");
@@ -32,7 +33,8 @@ static brume_status start(brume_text_run *r, brume_device *d, const brume_text_e
     return s == BRUME_OK ? brume_plan_write(r->plan, slab, params, (size_t)brume_params_numel(g, slab) * sizeof *params) : s;
 }
 
-brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens, brume_text_run **out)
+brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens,
+                                brume_text_run **out)
 {
     brume_text_run *r = *out = calloc(1, sizeof *r);
     if (!r) return brume_fail(BRUME_E_MEMORY, "out of memory for a text encoder");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * UNet2DModel and UNet2DConditionModel: down path, middle, up path with skip connections (Ronneberger et al. 2015; Ho et al. 2020). */
+ * UNet2DModel and UNet2DConditionModel: down path, middle, up path with skip connections (Ronneberger et al. 2015; Ho et al.
+ * 2020). */
 #include "brume/unet2d.h"
 
 #include <stdio.h>
@@ -18,9 +19,13 @@ int64_t brume_unet2d_embedding_dim(const brume_unet2d_config *c)
 
 static int64_t shrinks_by(const brume_unet2d_config *c) { return (int64_t)1 << (c->levels - 1); }
 
-int64_t brume_unet2d_multiple(const brume_unet2d_config *c) { return c->architecture == BRUME_ARCHITECTURE_CONDITION ? 1 : shrinks_by(c); }
+int64_t brume_unet2d_multiple(const brume_unet2d_config *c)
+{
+    return c->architecture == BRUME_ARCHITECTURE_CONDITION ? 1 : shrinks_by(c);
+}
 
-/* The time projection of t, before its linear layers; table: parameter of the learned and the Fourier embedding, else BRUME_NONE. */
+/* The time projection of t, before its linear layers; table: parameter of the learned and the Fourier embedding, else
+ * BRUME_NONE. */
 static brume_tensor project(brume_graph *g, const brume_unet2d_config *c, brume_tensor table, brume_tensor t)
 {
     switch (c->time_embedding_type) {
@@ -68,7 +73,9 @@ static brume_tensor embed(struct brume_nn *m, const brume_unet2d_config *c, brum
     switch (c->class_embed_type) {
     case BRUME_CLASS_NONE: return emb;
     case BRUME_CLASS_TABLE: class_emb = brume_nn_embedding(m, "class_embedding", labels, c->num_class_embeds, width); break;
-    case BRUME_CLASS_TIMESTEP: class_emb = brume_nn_time_mlp(m, "class_embedding", project(g, c, table, labels), width, act); break;
+    case BRUME_CLASS_TIMESTEP:
+        class_emb = brume_nn_time_mlp(m, "class_embedding", project(g, c, table, labels), width, act);
+        break;
     case BRUME_CLASS_IDENTITY: break;
     case BRUME_CLASS_PROJECTION: class_emb = brume_nn_time_mlp(m, "class_embedding", labels, width, BRUME_ACT_SILU); break;
     case BRUME_CLASS_SIMPLE_PROJECTION: class_emb = brume_nn_linear(m, "class_embedding", labels, width); break;
@@ -88,11 +95,13 @@ struct skips { int n; brume_tensor t[MAX_SKIPS]; };
 
 static struct brume_nn_resnet resnet(const brume_unet2d_config *c, enum brume_nn_mode mode, float scale)
 {
-    return (struct brume_nn_resnet){ .groups = c->norm_num_groups, .groups_out = c->norm_num_groups, .mode = mode, .scale = scale };
+    return (struct brume_nn_resnet){ .groups = c->norm_num_groups, .groups_out = c->norm_num_groups,
+                                     .mode = mode, .scale = scale };
 }
 
 /* What follows a resnet at a level of the way down. */
-static brume_tensor attend(struct brume_nn *m, const brume_unet2d_config *c, brume_unet2d_block type, int level, const char *path, brume_tensor x)
+static brume_tensor attend(struct brume_nn *m, const brume_unet2d_config *c, brume_unet2d_block type, int level, const char *path,
+                           brume_tensor x)
 {
     if (type == BRUME_BLOCK_ATTENTION) return brume_nn_attention(m, path, x, c->norm_num_groups, c->attention_head_dim, 1.0f);
     const struct brume_nn_transformer t = { .groups = c->norm_num_groups, .heads = brume_unet2d_heads(c, level),
@@ -127,11 +136,13 @@ static brume_tensor middle(struct brume_nn *m, const brume_unet2d_config *c, bru
     const float scale = (float)c->mid_block_scale_factor;
     const int level_groups = brume_unet2d_groups(c, c->levels - 1);
     const int groups = c->attn_norm_num_groups ? c->attn_norm_num_groups : m->scale_shift ? 0 : level_groups;
-    const struct brume_nn_resnet r = { .groups = level_groups, .groups_out = level_groups, .mode = BRUME_NN_KEEP, .scale = scale };
+    const struct brume_nn_resnet r = { .groups = level_groups, .groups_out = level_groups,
+                                       .mode = BRUME_NN_KEEP, .scale = scale };
     x = brume_nn_resnet(m, "mid_block.resnets.0", x, width, &r);
     if (c->architecture == BRUME_ARCHITECTURE_CONDITION) {
         const struct brume_nn_transformer t = { .groups = level_groups, .heads = brume_unet2d_heads(c, c->levels - 1),
-                                                .depth = brume_unet2d_depth(c, c->levels - 1), .linear = c->use_linear_projection };
+                                                .depth = brume_unet2d_depth(c, c->levels - 1),
+                                                .linear = c->use_linear_projection };
         if (!c->mid_cross_attention) return x;
         x = brume_nn_transformer2d(m, "mid_block.attentions.0", x, &t); /* never only_cross: diffusers does not pass that on */
     } else if (c->add_attention) x = brume_nn_attention(m, "mid_block.attentions.0", x, groups, c->attention_head_dim, scale);
@@ -168,11 +179,12 @@ static brume_tensor up(struct brume_nn *m, const brume_unet2d_config *c, int i, 
     return brume_nn_upsample_to(m, path, x, next.d[1], next.d[2]);
 }
 
-/* NCSN++ blocks (Song et al. 2021, app. H): every residual is divided by sqrt 2, and `image` goes along beside x, FIR-resampled; on the
- * way down it is mixed into x, on the way up every block adds to it. */
+/* NCSN++ blocks (Song et al. 2021, app. H): every residual is divided by sqrt 2, and `image` goes along beside x, FIR-resampled;
+ * on the way down it is mixed into x, on the way up every block adds to it. */
 static const float sqrt2 = 1.41421356f;
 
-static brume_tensor skip_down(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s, brume_tensor *image)
+static brume_tensor skip_down(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s,
+                              brume_tensor *image)
 {
     const int64_t width = c->block_out_channels[i];
     struct brume_nn_resnet r = { .groups_out = brume_unet2d_quarter(width), .mode = BRUME_NN_KEEP, .scale = sqrt2 };
@@ -197,7 +209,8 @@ static brume_tensor skip_down(struct brume_nn *m, const brume_unet2d_config *c, 
     return s->t[s->n++] = x;
 }
 
-static brume_tensor skip_up(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s, brume_tensor *image)
+static brume_tensor skip_up(struct brume_nn *m, const brume_unet2d_config *c, int i, brume_tensor x, struct skips *s,
+                            brume_tensor *image)
 {
     const brume_unet2d_block type = c->up_block_types[i];
     const int L = c->levels, n = c->layers_per_block;
@@ -234,8 +247,10 @@ static bool context_fits(brume_graph *g, const brume_unet2d_config *c, brume_ten
     if (context == BRUME_NONE)
         return brume_graph_fail(g, BRUME_E_ARG, "unet2d: the model has cross-attention, so a context must be given"), false;
     if (s.ndim == 3 && s.d[0] == n && s.d[2] == width && brume_tensor_dtype(g, context) == BRUME_F32) return true;
-    return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: context must be f32 of shape (%lld, tokens, %lld), got %d dimensions, the last of %lld",
-                            (long long)n, width, s.ndim, s.ndim ? (long long)s.d[s.ndim - 1] : 1), false;
+    return brume_graph_fail(g, BRUME_E_SHAPE,
+                            "unet2d: context must be f32 of shape (%lld, tokens, %lld), got %d dimensions, the last of %lld",
+                            (long long)n, width, s.ndim, s.ndim ? (long long)s.d[s.ndim - 1] : 1),
+           false;
 }
 
 /* Width of labels that are vectors of f32; 0: they are numbers. */
@@ -253,11 +268,14 @@ static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, const brume
     const long long m = (long long)brume_unet2d_multiple(c), e = (long long)label_width(c);
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
     if (sx.ndim != 4 || sx.d[3] != c->in_channels)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: x must be (N, H, W, %d), got %d dimensions, the last of %lld", c->in_channels, sx.ndim,
-                                sx.ndim ? (long long)sx.d[sx.ndim - 1] : 1), false;
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: x must be (N, H, W, %d), got %d dimensions, the last of %lld",
+                                c->in_channels, sx.ndim, sx.ndim ? (long long)sx.d[sx.ndim - 1] : 1),
+               false;
     if (sx.d[1] % m || sx.d[2] % m)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: %d levels need a height and width that are multiples of %lld, got %lld x %lld", c->levels,
-                                m, (long long)sx.d[1], (long long)sx.d[2]), false;
+        return brume_graph_fail(g, BRUME_E_SHAPE,
+                                "unet2d: %d levels need a height and width that are multiples of %lld, got %lld x %lld",
+                                c->levels, m, (long long)sx.d[1], (long long)sx.d[2]),
+               false;
     if (st.ndim != 1 || st.d[0] != sx.d[0] || brume_tensor_dtype(g, t) != time_type)
         return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: t must be %s of shape (%lld)", time_type == BRUME_I32 ? "i32" : "f32",
                                 (long long)sx.d[0]), false;
@@ -273,12 +291,15 @@ static bool inputs_fit(brume_graph *g, const brume_unet2d_config *c, const brume
         char shape[64];
         if (e) snprintf(shape, sizeof shape, "(%lld, %lld)", (long long)sx.d[0], e);
         else snprintf(shape, sizeof shape, "(%lld)", (long long)sx.d[0]);
-        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: labels must be %s of shape %s", want == BRUME_I32 ? "i32" : "f32", shape), false;
+        return brume_graph_fail(g, BRUME_E_SHAPE, "unet2d: labels must be %s of shape %s", want == BRUME_I32 ? "i32" : "f32",
+                                shape),
+               false;
     }
     return true;
 }
 
-static brume_tensor way_down(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x, struct skips *s, brume_tensor *image)
+static brume_tensor way_down(struct brume_nn *m, const brume_unet2d_config *c, brume_tensor x, struct skips *s,
+                             brume_tensor *image)
 {
     x = s->t[s->n++] = brume_nn_conv(m, "conv_in", x, c->block_out_channels[0], c->conv_in_kernel, BRUME_NONE, BRUME_NONE);
     for (int i = 0; i < c->levels; i++)
@@ -320,8 +341,9 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
 
     brume_tensor x = in->x;
     const int64_t n = brume_tensor_shape(g, x).d[0], c0 = c->block_out_channels[0];
-    struct brume_nn m = { .g = g, .slab = slab, .root = "", .act = c->act_fn, .norm_eps = (float)c->norm_eps, .dropout = (float)c->dropout,
-                          .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT, .context = in->context, .train = train, .lora = in->lora, .lora_root = "unet.",
+    struct brume_nn m = { .g = g, .slab = slab, .root = "", .act = c->act_fn, .norm_eps = (float)c->norm_eps,
+                          .dropout = (float)c->dropout, .scale_shift = c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT,
+                          .context = in->context, .train = train, .lora = in->lora, .lora_root = "unet.",
                           .stream = train ? train->first_stream : 0 };
     if (c->architecture == BRUME_ARCHITECTURE_LUCIDRAINS) return brume_nn_lucidrains(&m, c, x, in->t);
     m.temb = brume_activation(g, embed(&m, c, in->t, in->labels), c->act_fn);
@@ -333,7 +355,8 @@ brume_tensor brume_unet2d(brume_graph *g, const brume_unet2d_config *c, brume_te
     return x;
 }
 
-brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet2d_config *c, int64_t n, int64_t height, int64_t width, int64_t tokens)
+brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet2d_config *c, int64_t n, int64_t height,
+                                                int64_t width, int64_t tokens)
 {
     const brume_dtype time_type = c->time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32;
     brume_unet2d_inputs in = { .labels = BRUME_NONE, .context = BRUME_NONE };
@@ -347,7 +370,8 @@ brume_unet2d_inputs brume_unet2d_declare_inputs(brume_graph *g, const brume_unet
         in.labels = brume_input(g, "labels", BRUME_F32, BRUME_SHAPE(n, label_width(c)));
         break;
     }
-    if (brume_unet2d_context_dim(c)) in.context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, tokens, brume_unet2d_context_dim(c)));
+    if (brume_unet2d_context_dim(c))
+        in.context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(n, tokens, brume_unet2d_context_dim(c)));
     return in;
 }
 
@@ -364,7 +388,10 @@ brume_status brume_unet2d_on_paper(brume_graph *g, const brume_unet2d_config *c,
     return BRUME_OK;
 }
 
-static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab) { return brume_unet2d_on_paper(g, config, slab); }
+static brume_status on_paper(brume_graph *g, const void *config, brume_tensor *slab)
+{
+    return brume_unet2d_on_paper(g, config, slab);
+}
 
 const struct brume_network_kind brume_unet2d_network = { "a U-Net", "diffusion_pytorch_model", on_paper };
 

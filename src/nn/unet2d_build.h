@@ -17,8 +17,8 @@ static inline int brume_unet2d_groups(const brume_unet2d_config *c, int level)
     return c->norm_num_groups ? c->norm_num_groups : brume_unet2d_quarter(c->block_out_channels[level]);
 }
 static inline bool brume_unet2d_is_skip(brume_unet2d_block b) { return b == BRUME_BLOCK_SKIP || b == BRUME_BLOCK_ATTENTION_SKIP; }
-/* Groups of norm1 of resnet j of an NCSN++ up block: prev channels come from below, skip from the way down. The released code of the
- * attention block misplaces a parenthesis; checkpoints depend on it. */
+/* Groups of norm1 of resnet j of an NCSN++ up block: prev channels come from below, skip from the way down. The released code of
+ * the attention block misplaces a parenthesis; checkpoints depend on it. */
 static inline int brume_unet2d_skip_up_groups(brume_unet2d_block b, int64_t prev, int64_t skip)
 {
     if (b == BRUME_BLOCK_SKIP) return brume_unet2d_quarter(prev + skip);
@@ -28,7 +28,8 @@ static inline int brume_unet2d_skip_up_groups(brume_unet2d_block b, int64_t prev
 /* What a level of the way down has, after overrides. */
 static inline int brume_unet2d_layers(const brume_unet2d_config *c, int level)
 {
-    return c->architecture == BRUME_ARCHITECTURE_CONDITION && c->level_layers[level] ? c->level_layers[level] : c->layers_per_block;
+    return c->architecture == BRUME_ARCHITECTURE_CONDITION && c->level_layers[level] ? c->level_layers[level]
+                                                                                     : c->layers_per_block;
 }
 static inline int brume_unet2d_heads(const brume_unet2d_config *c, int level)
 {

@@ -27,8 +27,10 @@ const struct brume_config_key brume_unet2d_condition_keys[] = {
     { "norm_num_groups", BRUME_CONFIG_INT, AT(norm_num_groups), 32, 1, MAX_WIDTH, true, NULL },
     { "num_class_embeds", BRUME_CONFIG_INT, AT(num_class_embeds), 0, 1, INT_MAX, true, NULL },
     { "out_channels", BRUME_CONFIG_INT, AT(out_channels), 4, 1, MAX_WIDTH, false, NULL },
-    { "projection_class_embeddings_input_dim", BRUME_CONFIG_INT, AT(projection_class_embeddings_input_dim), 0, 1, MAX_WIDTH, true, NULL },
-    { "resnet_time_scale_shift", BRUME_CONFIG_WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false, brume_unet2d_shift_types },
+    { "projection_class_embeddings_input_dim", BRUME_CONFIG_INT, AT(projection_class_embeddings_input_dim), 0, 1,
+      MAX_WIDTH, true, NULL },
+    { "resnet_time_scale_shift", BRUME_CONFIG_WORD, AT(resnet_time_scale_shift), BRUME_TIME_DEFAULT, 0, 0, false,
+      brume_unet2d_shift_types },
     { "time_embedding_dim", BRUME_CONFIG_INT, AT(time_embedding_dim), 0, 1, MAX_WIDTH, true, NULL },
     { "time_embedding_type", BRUME_CONFIG_WORD, AT(time_embedding_type), BRUME_TIME_POSITIONAL, 0, 0, false, time_types },
     { "use_linear_projection", BRUME_CONFIG_BOOL, AT(use_linear_projection), 0, 0, 1, false, NULL },
@@ -49,25 +51,30 @@ enum { N_LEVEL_KEYS = sizeof level_keys / sizeof *level_keys };
 
 static int32_t *one(brume_unet2d_config *c, int k) { return (int32_t *)(void *)((char *)c + level_keys[k].one); }
 static int32_t *list(brume_unet2d_config *c, int k) { return (int32_t *)(void *)((char *)c + level_keys[k].list); }
-static int32_t get_one(const brume_unet2d_config *c, int k) { return *(const int32_t *)(const void *)((const char *)c + level_keys[k].one); }
+static int32_t get_one(const brume_unet2d_config *c, int k)
+{
+    return *(const int32_t *)(const void *)((const char *)c + level_keys[k].one);
+}
 static const int32_t *get_list(const brume_unet2d_config *c, int k)
 {
     return (const int32_t *)(const void *)((const char *)c + level_keys[k].list);
 }
 
-/* Keys of models beyond Stable Diffusion 2.x, and the value with which they say nothing: false for false, 0 and null, else a number or a word. */
+/* Keys of models beyond Stable Diffusion 2.x, and the value with which they say nothing: false for false, 0 and null, else a
+ * number or a word. */
 #define REFUSED(ROW) \
-    ROW("addition_embed_type", NULL, 0) ROW("attention_type", "default", 0) ROW("class_embeddings_concat", NULL, 0) ROW("cross_attention_norm", NULL, 0) \
-    ROW("dual_cross_attention", NULL, 0) ROW("encoder_hid_dim", NULL, 0) ROW("encoder_hid_dim_type", NULL, 0) ROW("num_attention_heads", NULL, 0) \
-    ROW("resnet_out_scale_factor", NULL, 1) ROW("resnet_skip_time_act", NULL, 0) ROW("reverse_transformer_layers_per_block", NULL, 0) \
-    ROW("time_cond_proj_dim", NULL, 0) ROW("time_embedding_act_fn", NULL, 0) ROW("timestep_post_act", NULL, 0)
+    ROW("addition_embed_type", NULL, 0) ROW("attention_type", "default", 0) ROW("class_embeddings_concat", NULL, 0) \
+    ROW("cross_attention_norm", NULL, 0) ROW("dual_cross_attention", NULL, 0) ROW("encoder_hid_dim", NULL, 0) \
+    ROW("encoder_hid_dim_type", NULL, 0) ROW("num_attention_heads", NULL, 0) ROW("resnet_out_scale_factor", NULL, 1) \
+    ROW("resnet_skip_time_act", NULL, 0) ROW("reverse_transformer_layers_per_block", NULL, 0) ROW("time_cond_proj_dim", NULL, 0) \
+    ROW("time_embedding_act_fn", NULL, 0) ROW("timestep_post_act", NULL, 0)
 static const struct { const char *name, *word; double number; } refused[] = { REFUSED(AS_ROW) };
 enum { N_REFUSED = sizeof refused / sizeof *refused };
 
 /* The last line: keys that are inert here, for parts that are refused or of arithmetic in half precision. */
 const char *const brume_unet2d_condition_other_keys[] = {
-    "block_out_channels", "class_embed_type", "down_block_types", "mid_block_type", "only_cross_attention", "sample_size", "up_block_types",
-    LEVEL_KEYS(AS_NAME) REFUSED(AS_NAME)
+    "block_out_channels", "class_embed_type", "down_block_types", "mid_block_type", "only_cross_attention",
+    "sample_size", "up_block_types", LEVEL_KEYS(AS_NAME) REFUSED(AS_NAME)
     "addition_embed_type_num_heads", "addition_time_embed_dim", "mid_block_only_cross_attention", "upcast_attention", NULL };
 
 void brume_unet2d_condition_config_default(brume_unet2d_config *c)
@@ -121,23 +128,33 @@ brume_status brume_unet2d_condition_check(const brume_unet2d_config *c)
             if (v < (i < 0) || v > level_keys[k].hi)
                 return brume_fail(BRUME_E_ARG, "%s must be within 1 .. %d, got %d", level_keys[k].name, level_keys[k].hi, v);
         }
-    if (c->norm_num_groups == 0) return brume_fail(BRUME_E_ARG, "norm_num_groups is null; UNet2DConditionModel needs a number of groups (32 by default)");
+    if (c->norm_num_groups == 0)
+        return brume_fail(BRUME_E_ARG, "norm_num_groups is null; UNet2DConditionModel needs a number of groups (32 by default)");
     if (c->conv_in_kernel % 2 == 0 || c->conv_out_kernel % 2 == 0)
-        return brume_fail(BRUME_E_ARG, "conv_in_kernel and conv_out_kernel must be odd, got %d and %d: the image would change its size", c->conv_in_kernel,
-                          c->conv_out_kernel);
+        return brume_fail(BRUME_E_ARG,
+                          "conv_in_kernel and conv_out_kernel must be odd, got %d and %d: the image would change its size",
+                          c->conv_in_kernel, c->conv_out_kernel);
     if (c->class_embed_type >= BRUME_CLASS_PROJECTION && c->projection_class_embeddings_input_dim == 0)
-        return brume_fail(BRUME_E_ARG, "class_embed_type is a projection, so projection_class_embeddings_input_dim must say how wide labels are");
+        return brume_fail(
+            BRUME_E_ARG,
+            "class_embed_type is a projection, so projection_class_embeddings_input_dim must say how wide labels are");
     for (int i = 0; i < c->levels; i++) {
         if (!is_plain(c->down_block_types[i]) || !is_plain(c->up_block_types[i]))
-            return brume_fail(BRUME_E_UNSUPPORTED, "UNet2DConditionModel is built of DownBlock2D, CrossAttnDownBlock2D, UpBlock2D and CrossAttnUpBlock2D; "
-                              "down_block_types[%d] or up_block_types[%d] is another", i, i);
+            return brume_fail(
+                BRUME_E_UNSUPPORTED,
+                "UNet2DConditionModel is built of DownBlock2D, CrossAttnDownBlock2D, UpBlock2D and CrossAttnUpBlock2D; "
+                "down_block_types[%d] or up_block_types[%d] is another",
+                i, i);
         if (!reads_context(c, i)) continue;
         if (brume_unet2d_heads(c, i) > c->block_out_channels[i])
-            return brume_fail(BRUME_E_ARG, "attention_head_dim, the number of heads here, is %d at level %d, more than its %d channels", brume_unet2d_heads(c, i),
-                              i, c->block_out_channels[i]);
+            return brume_fail(BRUME_E_ARG,
+                              "attention_head_dim, the number of heads here, is %d at level %d, more than its %d channels",
+                              brume_unet2d_heads(c, i), i, c->block_out_channels[i]);
         if (width(c, i) != brume_unet2d_context_dim(c))
-            return brume_fail(BRUME_E_UNSUPPORTED, "cross_attention_dim must be the same at all levels with cross-attention, got %lld and %d: there is one context",
-                              (long long)brume_unet2d_context_dim(c), width(c, i));
+            return brume_fail(
+                BRUME_E_UNSUPPORTED,
+                "cross_attention_dim must be the same at all levels with cross-attention, got %lld and %d: there is one context",
+                (long long)brume_unet2d_context_dim(c), width(c, i));
     }
     return BRUME_OK;
 }
@@ -152,9 +169,11 @@ static brume_status refuse(const brume_json *root)
         bool idle = brume_json_is_null(v) || (type == BRUME_JSON_FALSE && !refused[k].word && refused[k].number == 0);
         if (text && refused[k].word) idle = !strcmp(text, refused[k].word);
         if ((type == BRUME_JSON_INT || type == BRUME_JSON_REAL) && refused[k].number != 0)
-            idle = brume_json_get_double(root, refused[k].name, 0, -INFINITY, INFINITY, &number) == BRUME_OK && number == refused[k].number;
+            idle = brume_json_get_double(root, refused[k].name, 0, -INFINITY, INFINITY, &number) == BRUME_OK &&
+                   number == refused[k].number;
         if (!idle)
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s: brume builds UNet2DConditionModel as in Stable Diffusion 1.x and 2.x, without %s%s%s%s",
+            return brume_fail(BRUME_E_UNSUPPORTED,
+                              "%s: brume builds UNet2DConditionModel as in Stable Diffusion 1.x and 2.x, without %s%s%s%s",
                               brume_json_where(v), refused[k].name, text ? " \"" : "", text ? text : "", text ? "\"" : "");
     }
     return BRUME_OK;
@@ -162,8 +181,8 @@ static brume_status refuse(const brume_json *root)
 
 static brume_status wrong_length(const brume_json *v, const char *name, int64_t n, int levels)
 {
-    return brume_fail(BRUME_E_ARG, "%s: %s has %lld entries, block_out_channels has %d; they need the same length", brume_json_where(v), name,
-                      (long long)n, levels);
+    return brume_fail(BRUME_E_ARG, "%s: %s has %lld entries, block_out_channels has %d; they need the same length",
+                      brume_json_where(v), name, (long long)n, levels);
 }
 
 static brume_status read_level_key(const brume_json *root, brume_unet2d_config *c, int k)
@@ -201,7 +220,8 @@ static brume_status read_only_cross(const brume_json *root, brume_unet2d_config 
 }
 
 enum { NO_MID, PLAIN_MID, CROSS_MID };
-static const struct brume_config_word mid_types[] = { { "UNetMidBlock2DCrossAttn", CROSS_MID }, { "UNetMidBlock2D", PLAIN_MID }, { 0 } };
+static const struct brume_config_word mid_types[] = { { "UNetMidBlock2DCrossAttn", CROSS_MID },
+                                                      { "UNetMidBlock2D", PLAIN_MID }, { 0 } };
 
 static brume_status read_mid(const brume_json *root, brume_unet2d_config *c)
 {

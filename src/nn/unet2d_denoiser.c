@@ -56,11 +56,14 @@ void brume_unet2d_denoiser_free(brume_unet2d_denoiser *n)
 const brume_denoiser *brume_unet2d_denoiser_get(const brume_unet2d_denoiser *n) { return &n->denoiser; }
 
 /* Binds and writes what every call has. */
-static brume_status ready(brume_unet2d_denoiser *n, struct network *w, brume_buffer *x, const brume_level *level, brume_buffer *out)
+static brume_status ready(brume_unet2d_denoiser *n, struct network *w, brume_buffer *x, const brume_level *level,
+                          brume_buffer *out)
 {
     const bool learned = n->config.time_embedding_type == BRUME_TIME_LEARNED;
     if (learned && !(level->t >= 0 && level->t < n->config.num_train_timesteps))
-        return brume_fail(BRUME_E_ARG, "time %g is outside the model's learned time embedding, a table of %d rows: does the scheduler's config belong to it?",
+        return brume_fail(BRUME_E_ARG,
+                          "time %g is outside the model's learned time embedding, a table of %d rows: does the scheduler's "
+                          "config belong to it?",
                           level->t, n->config.num_train_timesteps);
     for (int64_t i = 0; i < w->rows; i++) {
         if (learned) ((int32_t *)n->times)[i] = (int32_t)level->t;
@@ -80,7 +83,8 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *leve
     return s == BRUME_OK ? brume_plan_run(w->p) : s;
 }
 
-static brume_status vjp(void *self, brume_buffer *x, const brume_level *level, brume_buffer *v, brume_buffer *m, brume_buffer *out)
+static brume_status vjp(void *self, brume_buffer *x, const brume_level *level, brume_buffer *v, brume_buffer *m,
+                        brume_buffer *out)
 {
     brume_unet2d_denoiser *n = self;
     struct network *w = &n->adjoint;
@@ -98,8 +102,10 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
     const bool as_float = brume_tensor_dtype(any->g, any->labels) == BRUME_F32;
     for (int64_t i = 0; i < 2 * n->images; i++) {
         const int32_t label = i < n->images ? n->null_label : labels[i - n->images];
-        if (n->config.class_embed_type == BRUME_CLASS_TABLE && (label < 0 || label >= n->config.num_class_embeds) && (i >= n->images || n->guided.p))
-            return brume_fail(BRUME_E_ARG, "class %d is outside 0 .. %d, the classes of the model", label, n->config.num_class_embeds - 1);
+        if (n->config.class_embed_type == BRUME_CLASS_TABLE && (label < 0 || label >= n->config.num_class_embeds) &&
+            (i >= n->images || n->guided.p))
+            return brume_fail(BRUME_E_ARG, "class %d is outside 0 .. %d, the classes of the model", label,
+                              n->config.num_class_embeds - 1);
         if (as_float) ((float *)n->label_rows)[i] = (float)label;
         else ((int32_t *)n->label_rows)[i] = label;
     }
@@ -107,16 +113,20 @@ brume_status brume_unet2d_denoiser_set_labels(brume_unet2d_denoiser *n, const in
     if (n->guided.p) s = brume_plan_write(n->guided.p, n->guided.labels, n->label_rows, (size_t)(2 * n->images) * 4);
     struct network *const alone[] = { &n->plain, &n->adjoint };
     for (int i = 0; i < 2 && s == BRUME_OK; i++)
-        if (alone[i]->p) s = brume_plan_write(alone[i]->p, alone[i]->labels, (const char *)n->label_rows + (size_t)n->images * 4, (size_t)n->images * 4);
+        if (alone[i]->p)
+            s = brume_plan_write(alone[i]->p, alone[i]->labels, (const char *)n->label_rows + (size_t)n->images * 4,
+                                 (size_t)n->images * 4);
     return s;
 }
 
-brume_status brume_unet2d_denoiser_set_context(brume_unet2d_denoiser *n, const float *context, const float *null_context, bool null_context_each)
+brume_status brume_unet2d_denoiser_set_context(brume_unet2d_denoiser *n, const float *context, const float *null_context,
+                                               bool null_context_each)
 {
     if (!n->context_row) return brume_fail(BRUME_E_ARG, "a context given, but the model has no cross-attention");
     if (!context) return brume_fail(BRUME_E_ARG, "the model has cross-attention, so a context must be given");
     if (n->guided.p && !null_context)
-        return brume_fail(BRUME_E_ARG, "guidance compares a context with null_context, say of an empty prompt, which must be given");
+        return brume_fail(BRUME_E_ARG,
+                          "guidance compares a context with null_context, say of an empty prompt, which must be given");
     const size_t row = (size_t)n->context_row * sizeof *context, all = row * (size_t)n->images;
     brume_status s = BRUME_OK;
     if (n->guided.p) { /* [uncond, cond] */
@@ -131,13 +141,15 @@ brume_status brume_unet2d_denoiser_set_context(brume_unet2d_denoiser *n, const f
     return s;
 }
 
-/* Guidance at some noise levels alone takes two networks, and the derivative one of its own: they read one copy of the parameters. */
+/* Guidance at some noise levels alone takes two networks, and the derivative one of its own: they read one copy of the
+ * parameters. */
 static bool both(const brume_unet2d_denoiser_options *o) { return o->guidance.scale != 1 && o->guidance.sigma_hi > 0; }
 static bool shared_weights(const brume_unet2d_denoiser_options *o) { return o->weights || o->derivative || both(o); }
 
 static bool half_weights(const brume_unet2d_denoiser_options *o) { return o->storage == BRUME_STORAGE_F16 && !o->weights; }
 
-static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_device *d, brume_shape images, const brume_unet2d_denoiser_options *o)
+static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_device *d, brume_shape images,
+                          const brume_unet2d_denoiser_options *o)
 {
     const bool guided = w == &n->guided, adjoint = w == &n->adjoint;
     const brume_unet2d_config *c = &n->config;
@@ -149,8 +161,11 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     w->x = brume_input(g, "x", BRUME_F32, images);
     w->t = brume_input(g, "t", time_type, BRUME_SHAPE(w->rows));
     w->labels = w->context = w->variance = w->weights = w->v = w->product = BRUME_NONE;
-    if (n->label_rows) w->labels = brume_input(g, "labels", c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : time_type, BRUME_SHAPE(w->rows));
-    if (n->context_row) w->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(w->rows, o->tokens, brume_unet2d_context_dim(c)));
+    if (n->label_rows)
+        w->labels =
+            brume_input(g, "labels", c->class_embed_type == BRUME_CLASS_TABLE ? BRUME_I32 : time_type, BRUME_SHAPE(w->rows));
+    if (n->context_row)
+        w->context = brume_input(g, "context", BRUME_F32, BRUME_SHAPE(w->rows, o->tokens, brume_unet2d_context_dim(c)));
     if (guided) w->weights = brume_input(g, "guidance", BRUME_F32, BRUME_SHAPE(2));
     const brume_tensor x = guided ? brume_concat(g, 2, (brume_tensor[]){ w->x, w->x }, 0) : w->x;
     const brume_unet2d_inputs in = { .x = x, .t = w->t, .labels = w->labels, .context = w->context };
@@ -182,7 +197,8 @@ static brume_status build(brume_unet2d_denoiser *n, struct network *w, brume_dev
     if (shared_weights(o)) elsewhere[bound++] = w->slab;
     if (adjoint) elsewhere[bound++] = w->v, elsewhere[bound++] = w->product;
     elsewhere[bound] = BRUME_NONE;
-    const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL, .drop_packed = !shared_weights(o), .arena = o->arena };
+    const brume_plan_options options = { .elsewhere = elsewhere, .repack = o->weights != NULL,
+                                         .drop_packed = !shared_weights(o), .arena = o->arena };
     s = brume_plan_new(d, g, &options, &w->p);
     float weights[2];
     brume_guidance_weights(n->guidance.scale, weights);
@@ -228,13 +244,16 @@ static brume_status fill(const struct network *any, brume_buffer *to, const floa
     uint16_t *half = half_weights(o) ? malloc(PIECE * sizeof *half) : NULL;
     brume_pool *pool = NULL; /* without threads it only takes longer */
     if (half && most > PIECE && brume_pool_new(0, &pool) != BRUME_OK) pool = NULL;
-    brume_status s = (params || one) && (!half_weights(o) || half) ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser's parameters");
+    brume_status s = (params || one) && (!half_weights(o) || half)
+                         ? BRUME_OK
+                         : brume_fail(BRUME_E_MEMORY, "out of memory for a denoiser's parameters");
     for (int i = 0; i < count && s == BRUME_OK; i++) {
         const brume_param_info *p = brume_param_at(any->g, any->slab, i);
         const float *x = params ? params + p->offset : one;
         if (!params) s = o->source.read(o->source.ctx, p, i, one);
         if (s != BRUME_OK) break;
-        s = half ? write_half(to, p, x, half, pool) : brume_buffer_write(to, (size_t)p->offset * sizeof *x, x, (size_t)brume_shape_numel(p->shape) * sizeof *x);
+        s = half ? write_half(to, p, x, half, pool)
+                 : brume_buffer_write(to, (size_t)p->offset * sizeof *x, x, (size_t)brume_shape_numel(p->shape) * sizeof *x);
     }
     brume_pool_free(pool);
     free(half);
@@ -242,7 +261,8 @@ static brume_status fill(const struct network *any, brume_buffer *to, const floa
     return s;
 }
 
-static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, const float *params, const brume_unet2d_denoiser_options *o)
+static brume_status write_params(brume_unet2d_denoiser *n, brume_device *d, const float *params,
+                                 const brume_unet2d_denoiser_options *o)
 {
     struct network *const all[] = { &n->plain, &n->guided, &n->adjoint };
     struct network *any = n->guided.p ? &n->guided : &n->plain;
@@ -261,23 +281,34 @@ static brume_status check(const brume_unet2d_config *c, brume_shape images, cons
     const brume_status s = brume_unet2d_config_check(c);
     if (s != BRUME_OK) return s;
     if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER)
-        return brume_fail(BRUME_E_ARG, "the model is a classifier of noisy images, which draws nothing itself: give it to brume sample as --classifier");
+        return brume_fail(
+            BRUME_E_ARG,
+            "the model is a classifier of noisy images, which draws nothing itself: give it to brume sample as --classifier");
     if (c->out_channels != c->in_channels && c->out_channels != 2 * c->in_channels)
-        return brume_fail(BRUME_E_UNSUPPORTED, "the model has %d input and %d output channels; a denoiser needs the same number, or twice with a learned "
-                                               "variance", c->in_channels, c->out_channels);
+        return brume_fail(
+            BRUME_E_UNSUPPORTED,
+            "the model has %d input and %d output channels; a denoiser needs the same number, or twice with a learned "
+            "variance",
+            c->in_channels, c->out_channels);
     if (c->class_embed_type == BRUME_CLASS_IDENTITY || c->class_embed_type >= BRUME_CLASS_PROJECTION)
-        return brume_fail(BRUME_E_UNSUPPORTED, "a denoiser takes class numbers; this model's class embedding takes vectors (\"identity\" or a projection)");
+        return brume_fail(
+            BRUME_E_UNSUPPORTED,
+            "a denoiser takes class numbers; this model's class embedding takes vectors (\"identity\" or a projection)");
     if (c->class_embed_type != BRUME_CLASS_NONE && !o->labels)
         return brume_fail(BRUME_E_ARG, "the model has a class embedding, so labels must be given");
-    if (c->class_embed_type == BRUME_CLASS_NONE && o->labels) return brume_fail(BRUME_E_ARG, "labels given, but the model has no class embedding");
+    if (c->class_embed_type == BRUME_CLASS_NONE && o->labels)
+        return brume_fail(BRUME_E_ARG, "labels given, but the model has no class embedding");
     const bool reads = brume_unet2d_context_dim(c) > 0;
     if (reads && !o->context) return brume_fail(BRUME_E_ARG, "the model has cross-attention, so a context must be given");
     if (!reads && o->context) return brume_fail(BRUME_E_ARG, "a context given, but the model has no cross-attention");
-    if (reads && o->tokens < 1) return brume_fail(BRUME_E_ARG, "a context needs at least one token per image, got %lld", (long long)o->tokens);
+    if (reads && o->tokens < 1)
+        return brume_fail(BRUME_E_ARG, "a context needs at least one token per image, got %lld", (long long)o->tokens);
     if (c->class_embed_type == BRUME_CLASS_NONE && !reads && o->guidance.scale != 1.0)
-        return brume_fail(BRUME_E_ARG, "guidance needs a model with a class embedding or cross-attention; this one is unconditional");
+        return brume_fail(BRUME_E_ARG,
+                          "guidance needs a model with a class embedding or cross-attention; this one is unconditional");
     if (o->derivative && o->guidance.scale != 1.0)
-        return brume_fail(BRUME_E_UNSUPPORTED, "the derivative is that of a network without guidance; its scale must be 1, got %g", o->guidance.scale);
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "the derivative is that of a network without guidance; its scale must be 1, got %g", o->guidance.scale);
     return brume_guidance_check(&o->guidance);
 }
 
