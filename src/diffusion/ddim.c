@@ -7,8 +7,8 @@
 /* A time step that may lie before the chain, where set_alpha_to_one = false repeats the first entry. */
 static int32_t within(const struct brume_sampling *s, int32_t t) { return t < 0 && !s->config->set_alpha_to_one ? 0 : t; }
 
-/* After the network was asked: x' = sqrt(P) x0 + sqrt(1 - P - sd^2) eps + sd z, sd = eta sqrt((1-P)/(1-A) (1 - A/P))        (eqs. 12, 16)
- * from alpha_bar A at `from` to P at `to`; eps stays the raw one when x0 is clipped, unless use_clipped_model_output. */
+/* After the network was asked: x' = sqrt(P) x0 + sqrt(1 - P - sd^2) eps + sd z, sd = eta sqrt((1-P)/(1-A) (1 - A/P))        (eqs.
+ * 12, 16) from alpha_bar A at `from` to P at `to`; eps stays the raw one when x0 is clipped, unless use_clipped_model_output. */
 static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, double eta)
 {
     const double a = sqrt(brume_alpha_bar(s->schedule, from)), b = sqrt(brume_one_minus_alpha_bar(s->schedule, from));
@@ -30,15 +30,16 @@ static brume_status update(struct brume_sampling *s, int32_t from, int32_t to, d
         brume_terms_add(&x, along != 0 ? along * (rederive ? 1.0 / b : ex) : 0.0, s->x);
         brume_terms_add(&x, along != 0 && !rederive ? along * em : 0.0, s->m);
     }
-    if (e == BRUME_OK && eta > 0 && (sd > 0 || s->options->strength >= 1)) { /* diffusers draws for a last step without noise, too */
+    /* diffusers draws for a last step without noise, too */
+    if (e == BRUME_OK && eta > 0 && (sd > 0 || s->options->strength >= 1)) {
         e = brume_sampling_noise(s);
         brume_terms_add(&x, sd, s->z);
     }
     return e == BRUME_OK ? brume_sampling_update(s, &x) : e;
 }
 
-/* Like diffusers, a step goes from t to t - T/n, which is the next time of the grid where n divides T; a run from a given image keeps
- * to the grid. */
+/* Like diffusers, a step goes from t to t - T/n, which is the next time of the grid where n divides T; a run from a given image
+ * keeps to the grid. */
 brume_status brume_run_ddim(struct brume_sampling *s)
 {
     const int32_t stride = s->schedule->T / s->n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Ancestral sampling (Ho et al. 2020, algorithm 2), with clipped x0, fixed and learned variances, and on any subset of the time steps. */
+ * Ancestral sampling (Ho et al. 2020, algorithm 2), with clipped x0, fixed and learned variances, and on any subset of the time
+ * steps. */
 #include <math.h>
 
 #include "diffusion/sampling.h"
@@ -11,20 +12,22 @@ static int32_t time_of(const struct brume_sampling *s, int32_t i) { return i < s
 /* No noise at t = 0; in a respaced process (sections) none in its last step. */
 static int draws(const struct brume_sampling *s, int32_t i) { return s->options->n_sections ? i + 1 < s->n : time_of(s, i) > 0; }
 
-/* The variance of step i: beta or its posterior value. Of the last step, whose posterior variance is 0, the logarithms use that of the
- * step before (Ho et al.'s code); where that step draws noise all the same, 1e-20 (diffusers). */
+/* The variance of step i: beta or its posterior value. Of the last step, whose posterior variance is 0, the logarithms use that
+ * of the step before (Ho et al.'s code); where that step draws noise all the same, 1e-20 (diffusers). */
 static struct brume_learned_variance log_range(const struct brume_sampling *s, int32_t i)
 {
     const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
     double small = q.variance;
     if (!(small > 0) && !draws(s, i))
         small = i > 0 ? brume_schedule_posterior(s->schedule, time_of(s, i - 1), time_of(s, i)).variance : q.beta;
-    return (struct brume_learned_variance){ s->config->variance_type == BRUME_VARIANCE_LEARNED, log(fmax(small, 1e-20)), log(q.beta) };
+    return (struct brume_learned_variance){ s->config->variance_type == BRUME_VARIANCE_LEARNED,
+                                            log(fmax(small, 1e-20)), log(q.beta) };
 }
 
 static int learned(const struct brume_sampling *s) { return s->config->variance_type >= BRUME_VARIANCE_LEARNED_RANGE; }
 
-/* mean += scale var grad log p(y | x_t), the gradient taken at x_t as in the released code (Dhariwal & Nichol 2021, algorithm 1) */
+/* mean += scale var grad log p(y | x_t), the gradient taken at x_t as in the released code (Dhariwal & Nichol 2021, algorithm
+ * 1) */
 static brume_status shift_mean(struct brume_sampling *s, int32_t i, brume_buffer *before, struct brume_terms *x)
 {
     const brume_posterior q = brume_schedule_posterior(s->schedule, time_of(s, i), time_of(s, i + 1));
@@ -69,7 +72,9 @@ static brume_status step(struct brume_sampling *s, int32_t i)
     if (e == BRUME_OK && s->in->classifier) e = shift_mean(s, i, s->x, &x);
     if (e == BRUME_OK && draws(s, i)) {
         e = brume_sampling_noise(s);
-        if (!learned(s)) brume_terms_add(&x, sqrt(s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? q.beta : fmax(q.variance, 1e-20)), s->z);
+        if (!learned(s))
+            brume_terms_add(&x, sqrt(s->config->variance_type == BRUME_VARIANCE_FIXED_LARGE ? q.beta : fmax(q.variance, 1e-20)),
+                            s->z);
     }
     if (e == BRUME_OK) e = brume_sampling_update(s, &x);
     if (e == BRUME_OK && draws(s, i) && learned(s)) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * DPM-Solver-2 in sigma: a midpoint rule whose middle is the geometric mean (Karras et al. 2022, alg. 2 with that second stage; k-diffusion),
- * deterministic, with churn, or ancestral. */
+ * DPM-Solver-2 in sigma: a midpoint rule whose middle is the geometric mean (Karras et al. 2022, alg. 2 with that second stage;
+ * k-diffusion), deterministic, with churn, or ancestral. */
 #include <math.h>
 
 #include "diffusion/sigma_space.h"
 #include "diffusion/solver_coef.h"
 
 /* From the state at `from`, already evaluated there, to the level `to`; `up` of noise z is added on arrival. */
-static brume_status step(struct brume_sampling *s, const struct brume_node *from, double to, double up, int32_t i, brume_buffer **keep)
+static brume_status step(struct brume_sampling *s, const struct brume_node *from, double to, double up, int32_t i,
+                         brume_buffer **keep)
 {
     const struct brume_node middle = brume_node_of_sigma(s->process, BRUME_STATE_SIGMA, sqrt(from->s * to), -1.0);
     const double r = (to - from->s) / middle.s;

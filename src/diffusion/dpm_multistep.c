@@ -17,8 +17,10 @@ static int order_of(const struct brume_sampling *s, int32_t i, int known)
 
 /* Weights of the predictions, newest first, from divided differences in lambda over h:
  *   Da = (m0 - m1) / r0, Db = (m1 - m2) / r1, D1 = Da + r0 / (r0 + r1) (Da - Db), D2 = (Da - Db) / (r0 + r1)
- * D2 is half the second derivative, so exactness needs twice d2_coef; released code, followed by default, is second order for that. */
-static void weights(const struct brume_sampling *s, const struct brume_dpm_step *c, int order, const double *lambda, double w[MAX_ORDER])
+ * D2 is half the second derivative, so exactness needs twice d2_coef; released code, followed by default, is second order for
+ * that. */
+static void weights(const struct brume_sampling *s, const struct brume_dpm_step *c, int order, const double *lambda,
+                    double w[MAX_ORDER])
 {
     w[0] = c->m_coef;
     w[1] = w[2] = 0;

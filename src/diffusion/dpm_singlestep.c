@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Singlestep DPM-Solver and DPM-Solver++ of order 1, 2, 3 (Lu et al. 2022a, alg. 1 and 2; 2022b, alg. 1), as ODE and SDE.
  *
- * A block of k calls visits k nodes and ends with a step of order k from its own first state; the steps of order 1 .. k-1 before it
- * only lead to the nodes in between. */
+ * A block of k calls visits k nodes and ends with a step of order k from its own first state; the steps of order 1 .. k-1 before
+ * it only lead to the nodes in between. */
 #include <math.h>
 
 #include "diffusion/dpm_step.h"
@@ -18,7 +18,8 @@ static int place_in_block(const struct brume_sampling *s, int32_t i)
 }
 
 /* Weights of the predictions at the block's nodes, first node first; lambda[order] is where the step goes. */
-static void weights(const struct brume_sampling *s, const struct brume_dpm_step *c, int order, const double *lambda, double w[MAX_ORDER])
+static void weights(const struct brume_sampling *s, const struct brume_dpm_step *c, int order, const double *lambda,
+                    double w[MAX_ORDER])
 {
     const int heun = s->config->solver_type == BRUME_SOLVER_HEUN;
     w[0] = c->m_coef;
@@ -27,7 +28,8 @@ static void weights(const struct brume_sampling *s, const struct brume_dpm_step 
         const double r = (lambda[1] - lambda[0]) / c->h;
         w[1] = (heun ? c->d1_coef : 0.5 * c->m_coef) / r;
     } else if (order == 3) {
-        /* Da = (m1 - m0) / ra, Db = (m2 - m0) / rb. heun: + d1 D1 + d2 D2, D1 = (rb Da - ra Db) / (rb - ra), D2 = 2 (Db - Da) / (rb - ra) */
+        /* Da = (m1 - m0) / ra, Db = (m2 - m0) / rb. heun: + d1 D1 + d2 D2, D1 = (rb Da - ra Db) / (rb - ra), D2 = 2 (Db - Da) /
+         * (rb - ra) */
         const double ra = (lambda[1] - lambda[0]) / c->h, rb = (lambda[2] - lambda[0]) / c->h;
         const double da = heun ? (c->d1_coef * rb - 2.0 * c->d2_coef) / (rb - ra) : 0.0;
         const double db = heun ? (2.0 * c->d2_coef - c->d1_coef * ra) / (rb - ra) : c->d1_coef;

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT
- * DPM-Solver++ as stochastic samplers in sigma (Lu et al. 2022b in the form of k-diffusion): 2S ancestral, SDE, 2M SDE and 3M SDE.
- * y = x0 + sigma eps, D = E[x0 | y], h = ln(s0 / s1). */
+ * DPM-Solver++ as stochastic samplers in sigma (Lu et al. 2022b in the form of k-diffusion): 2S ancestral, SDE, 2M SDE and 3M
+ * SDE. y = x0 + sigma eps, D = E[x0 | y], h = ln(s0 / s1). */
 #include <math.h>
 
 #include "diffusion/sigma_space.h"
 #include "diffusion/solver_coef.h"
 
-/* Adds r y + (1 - r) D, D of the last evaluation, which was made for `asked`: the exact step from a level to r times it if D is constant. */
+/* Adds r y + (1 - r) D, D of the last evaluation, which was made for `asked`: the exact step from a level to r times it if D is
+ * constant. */
 static void add_decay(struct brume_sampling *s, double r, brume_buffer *y, brume_buffer *asked, struct brume_terms *terms)
 {
     brume_terms_add(terms, r, y);
     brume_sigma_add_denoised(s, 1.0 - r, asked, terms);
 }
 
-/* Both two-stage methods: to the middle with D at the grid point, then from the grid point with D of the middle, each by its decay and with
- * fresh noise. A draw is made where the method has one, whatever its factor, so that the order of draws does not depend on eta. */
+/* Both two-stage methods: to the middle with D at the grid point, then from the grid point with D of the middle, each by its
+ * decay and with fresh noise. A draw is made where the method has one, whatever its factor, so that the order of draws does not
+ * depend on eta. */
 struct stages { double middle, decay_middle, noise_middle, decay, noise; int draws_middle; };
 
 static brume_status two_stages(struct brume_sampling *s, int32_t i, const struct stages *k, brume_buffer **keep)
@@ -34,7 +36,8 @@ static brume_status two_stages(struct brume_sampling *s, int32_t i, const struct
     return brume_sigma_complete(s, &y, i);
 }
 
-/* Second order: down to less noise than the next level has, half the way in ln sigma first; fresh noise for the difference (2S ancestral). */
+/* Second order: down to less noise than the next level has, half the way in ln sigma first; fresh noise for the difference (2S
+ * ancestral). */
 brume_status brume_run_dpmpp_2s_ancestral(struct brume_sampling *s)
 {
     const struct brume_node *node = s->grid->node;
@@ -72,10 +75,11 @@ brume_status brume_run_dpmpp_sde(struct brume_sampling *s)
     return e;
 }
 
-/* Adds what the history of D, newest first, says of its course within a step: h = ln(s0 / s1), H = (1 + eta) h, before[] the h of the steps
- * from D[1] to D[0] and from D[2] to D[1]. With d0 = (D0 - D1) / r0, da = (D1 - D2) / r1, r = before / h:
+/* Adds what the history of D, newest first, says of its course within a step: h = ln(s0 / s1), H = (1 + eta) h, before[] the h of
+ * the steps from D[1] to D[0] and from D[2] to D[1]. With d0 = (D0 - D1) / r0, da = (D1 - D2) / r1, r = before / h:
  *   two:    phi1(H) d0, or by the midpoint rule -expm1(-H) d0 / 2
- *   three:  phi1(H) (d0 + (d0 - da) r0 / (r0 + r1)) - phi2(H) (d0 - da) / (r0 + r1) as released; third order needs twice the last term */
+ *   three:  phi1(H) (d0 + (d0 - da) r0 / (r0 + r1)) - phi2(H) (d0 - da) / (r0 + r1) as released; third order needs twice the last
+ *           term */
 static void add_differences(const struct brume_sampling *s, int32_t have, int most, double h, double H, brume_buffer *const D[3],
                             const double before[2], struct brume_terms *y)
 {

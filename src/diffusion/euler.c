@@ -15,8 +15,8 @@ brume_status brume_run_euler(struct brume_sampling *s)
     return e;
 }
 
-/* A step down to less noise than the next level has, and fresh noise for the difference. There is a draw in every step, the last too,
- * where its factor is 0. */
+/* A step down to less noise than the next level has, and fresh noise for the difference. There is a draw in every step, the last
+ * too, where its factor is 0. */
 brume_status brume_run_euler_ancestral(struct brume_sampling *s)
 {
     const struct brume_node *node = s->grid->node;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Samplers of flow matching, d x / d sigma = eps - x0 (Lipman et al. 2023; Esser et al. 2024): Euler's method, Heun's, and Euler's with
- * fresh noise in every step. */
+ * Samplers of flow matching, d x / d sigma = eps - x0 (Lipman et al. 2023; Esser et al. 2024): Euler's method, Heun's, and
+ * Euler's with fresh noise in every step. */
 #include "base/fail.h"
 #include "diffusion/sigma_space.h"
 
 static brume_status no_churn(const struct brume_sampling *s)
 {
     if (!(s->options->s_churn > 0)) return BRUME_OK;
-    return brume_fail(BRUME_E_UNSUPPORTED, "s_churn adds noise to a state x0 + sigma eps; sampler %s has (1 - sigma) x0 + sigma eps. Leave it 0",
+    return brume_fail(BRUME_E_UNSUPPORTED,
+                      "s_churn adds noise to a state x0 + sigma eps; sampler %s has (1 - sigma) x0 + sigma eps. Leave it 0",
                       s->kind->name);
 }
 

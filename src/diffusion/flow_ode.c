@@ -4,7 +4,10 @@
 
 #include <math.h>
 
-static int by_sigma(brume_process_kind k) { return k == BRUME_PROCESS_DISCRETE || k == BRUME_PROCESS_EDM || k == BRUME_PROCESS_NCSN; }
+static int by_sigma(brume_process_kind k)
+{
+    return k == BRUME_PROCESS_DISCRETE || k == BRUME_PROCESS_EDM || k == BRUME_PROCESS_NCSN;
+}
 
 void brume_flow_ode_ends(const struct brume_sampling *s, double *noise, double *data)
 {

@@ -14,9 +14,11 @@ static int explodes(const brume_process *p)
     return k == BRUME_PROCESS_EDM || k == BRUME_PROCESS_NCSN || k == BRUME_PROCESS_VE;
 }
 
-static struct brume_node node_of_level(const brume_process *p, enum brume_state_space space, const brume_level *l, double sigma, double u)
+static struct brume_node node_of_level(const brume_process *p, enum brume_state_space space, const brume_level *l, double sigma,
+                                       double u)
 {
-    if (space == BRUME_STATE_SIGMA || explodes(p)) return (struct brume_node){ .t = l->t, .u = u, .a = 1, .s = sigma, .scale = l->a };
+    if (space == BRUME_STATE_SIGMA || explodes(p))
+        return (struct brume_node){ .t = l->t, .u = u, .a = 1, .s = sigma, .scale = l->a };
     return (struct brume_node){ .t = l->t, .u = u, .a = l->a, .s = l->s, .scale = 1 };
 }
 
@@ -37,7 +39,8 @@ struct brume_node brume_node_of_sde_time(const brume_process *p, double u)
 static struct brume_node node_of_time(const brume_process *p, int32_t t)
 {
     const brume_schedule *s = brume_process_schedule(p);
-    return (struct brume_node){ .t = t, .u = t, .a = sqrt(brume_alpha_bar(s, t)), .s = sqrt(brume_one_minus_alpha_bar(s, t)), .scale = 1 };
+    return (struct brume_node){ .t = t, .u = t, .a = sqrt(brume_alpha_bar(s, t)),
+                                .s = sqrt(brume_one_minus_alpha_bar(s, t)), .scale = 1 };
 }
 
 void brume_grid_free(struct brume_grid *g)
@@ -62,7 +65,8 @@ static brume_status times_of_lcm(const brume_scheduler_config *c, struct brume_p
     return BRUME_OK;
 }
 
-brume_status brume_places_times(const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family, struct brume_places *g)
+brume_status brume_places_times(const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family,
+                                struct brume_places *g)
 {
     if (family == BRUME_GRID_LCM) return times_of_lcm(c, g);
     if (o->n_sections < 1) return brume_schedule_timesteps(c, g->n, g->t);
@@ -75,11 +79,12 @@ brume_status brume_places_times(const brume_scheduler_config *c, const brume_sam
     return s;
 }
 
-static brume_status fill_times(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family,
-                               struct brume_grid *g)
+static brume_status fill_times(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o,
+                               enum brume_grid_family family, struct brume_grid *g)
 {
     struct brume_places at = { g->n, g->t, g->sigma, 0 };
-    if (brume_process_get_kind(p) != BRUME_PROCESS_DISCRETE) return brume_fail(BRUME_E_ARG, "whole time steps are a matter of discrete schedules");
+    if (brume_process_get_kind(p) != BRUME_PROCESS_DISCRETE)
+        return brume_fail(BRUME_E_ARG, "whole time steps are a matter of discrete schedules");
     const brume_status s = brume_places_times(c, o, family, &at);
     if (s != BRUME_OK) return s;
     g->n = at.n;
@@ -91,8 +96,8 @@ static brume_status fill_times(const brume_process *p, const brume_scheduler_con
     return BRUME_OK;
 }
 
-static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_config *c, double mu, enum brume_grid_family family, enum brume_state_space space,
-                                struct brume_grid *g)
+static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_config *c, double mu, enum brume_grid_family family,
+                                enum brume_state_space space, struct brume_grid *g)
 {
     const brume_process_kind kind = brume_process_get_kind(p);
     struct brume_places at = { g->n, g->t, g->sigma, 0 };
@@ -109,11 +114,13 @@ static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_co
         if (c->use_flow_sigmas && i < g->n) g->node[i].t = g->t[i];
     }
     for (int32_t i = 1; i < g->n && family != BRUME_GRID_SIGMAS; i++)
-        if (g->sigma[i] == g->sigma[i - 1]) return brume_fail(BRUME_E_ARG, "two of %d steps have the same noise: take fewer", g->n);
+        if (g->sigma[i] == g->sigma[i - 1])
+            return brume_fail(BRUME_E_ARG, "two of %d steps have the same noise: take fewer", g->n);
     const struct brume_node *first = &g->node[0];
     if (explodes(p)) g->start_scale = first->s;
     else if (space == BRUME_STATE_X) g->start_scale = 1;
-    else if (kind == BRUME_PROCESS_DISCRETE && c->timestep_spacing != BRUME_SPACING_LEADING) g->start_scale = first->s; /* as diffusers */
+    /* as diffusers */
+    else if (kind == BRUME_PROCESS_DISCRETE && c->timestep_spacing != BRUME_SPACING_LEADING) g->start_scale = first->s;
     else g->start_scale = 1 / first->scale;
     return BRUME_OK;
 }
@@ -121,7 +128,8 @@ static brume_status fill_sigmas(const brume_process *p, const brume_scheduler_co
 static brume_status fill_flow(const brume_process *p, const brume_scheduler_config *c, double mu, struct brume_grid *g)
 {
     struct brume_places at = { g->n, g->t, g->sigma, 0 };
-    if (brume_process_get_kind(p) != BRUME_PROCESS_FLOW) return brume_fail(BRUME_E_ARG, "this sampler is for models of flow matching");
+    if (brume_process_get_kind(p) != BRUME_PROCESS_FLOW)
+        return brume_fail(BRUME_E_ARG, "this sampler is for models of flow matching");
     const brume_status s = brume_places_flow(c, mu, BRUME_GRID_FLOW, &at);
     if (s != BRUME_OK) return s;
     g->sigma[g->n] = at.last;
@@ -146,14 +154,16 @@ static void fill_ladder(const brume_process *p, enum brume_state_space space, st
 /* Smallest time of an SDE; before its first time step a discrete schedule knows nothing. */
 static double least_time(const brume_process *p, const brume_scheduler_config *c)
 {
-    return brume_process_get_kind(p) == BRUME_PROCESS_DISCRETE ? fmax(c->sampling_eps, 1.0 / brume_process_schedule(p)->T) : c->sampling_eps;
+    return brume_process_get_kind(p) == BRUME_PROCESS_DISCRETE ? fmax(c->sampling_eps, 1.0 / brume_process_schedule(p)->T)
+                                                               : c->sampling_eps;
 }
 
 static brume_status fill_sde(const brume_process *p, const brume_scheduler_config *c, struct brume_grid *g)
 {
     double drift, diffusion;
     const double eps = least_time(p, c);
-    if (!brume_process_sde(p, 1, &drift, &diffusion)) return brume_fail(BRUME_E_ARG, "this sampler is for SDEs; a model of this process has none");
+    if (!brume_process_sde(p, 1, &drift, &diffusion))
+        return brume_fail(BRUME_E_ARG, "this sampler is for SDEs; a model of this process has none");
     for (int32_t i = 0; i < g->n; i++) g->node[i] = brume_node_of_sde_time(p, g->n > 1 ? 1 + i * ((eps - 1) / (g->n - 1)) : 1);
     if (g->n > 1) g->node[g->n - 1] = brume_node_of_sde_time(p, eps);
     g->node[g->n] = brume_node_of_sde_time(p, 0);
@@ -172,7 +182,8 @@ static void fill_ends(const brume_process *p, const brume_scheduler_config *c, s
     brume_process_sigma_range(p, &lo, &hi);
     for (int32_t i = 0; i < 2; i++) {
         const brume_level flow = brume_process_level(p, 1 - i);
-        if (brume_process_get_kind(p) == BRUME_PROCESS_FLOW) g->node[i] = node_of_level(p, BRUME_STATE_X, &flow, flow.s / flow.a, 1 - i);
+        if (brume_process_get_kind(p) == BRUME_PROCESS_FLOW)
+            g->node[i] = node_of_level(p, BRUME_STATE_X, &flow, flow.s / flow.a, 1 - i);
         else if (brume_process_sde(p, 1, &drift, &diffusion)) g->node[i] = brume_node_of_sde_time(p, i ? least_time(p, c) : 1);
         else g->node[i] = brume_node_of_sigma(p, BRUME_STATE_X, i ? lo : hi, -1);
         g->sigma[i] = g->node[i].s / g->node[i].a;
@@ -180,15 +191,17 @@ static void fill_ends(const brume_process *p, const brume_scheduler_config *c, s
     g->start_scale = brume_process_prior_std(p);
 }
 
-brume_status brume_grid_new(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o, enum brume_grid_family family,
-                            enum brume_state_space space, int32_t n, struct brume_grid *g)
+brume_status brume_grid_new(const brume_process *p, const brume_scheduler_config *c, const brume_sampler_options *o,
+                            enum brume_grid_family family, enum brume_state_space space, int32_t n, struct brume_grid *g)
 {
     *g = (struct brume_grid){ .n = n };
-    if (n < 1 || n > 100000000) return brume_fail(BRUME_E_ARG, "the number of sampling steps must be at least 1 and less than 1e8, got %d", n);
+    if (n < 1 || n > 100000000)
+        return brume_fail(BRUME_E_ARG, "the number of sampling steps must be at least 1 and less than 1e8, got %d", n);
     g->node = malloc(((size_t)n + 1) * sizeof *g->node);
     g->t = malloc(((size_t)n + 1) * sizeof *g->t);
     g->sigma = malloc(((size_t)n + 1) * sizeof *g->sigma);
-    brume_status s = g->node && g->t && g->sigma ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for a grid of %d steps", n);
+    brume_status s =
+        g->node && g->t && g->sigma ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "out of memory for a grid of %d steps", n);
     if (s == BRUME_OK) {
         switch (family) {
         case BRUME_GRID_TIMES: case BRUME_GRID_LCM: s = fill_times(p, c, o, family, g); break;

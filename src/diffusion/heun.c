@@ -2,7 +2,8 @@
  * Heun's method in sigma, deterministic (Karras et al. 2022, alg. 1) or with churn (alg. 2). */
 #include "diffusion/sigma_space.h"
 
-/* With y1 = y + (s1 - s0) d kept, the trapezoidal rule y + (s1 - s0) (d + d1) / 2 is (y + y1) / 2 + (s1 - s0) d1 / 2: d needs no tensor. */
+/* With y1 = y + (s1 - s0) d kept, the trapezoidal rule y + (s1 - s0) (d + d1) / 2 is (y + y1) / 2 + (s1 - s0) d1 / 2: d needs no
+ * tensor. */
 static brume_status second_stage(struct brume_sampling *s, double s0, int32_t i, brume_buffer *y)
 {
     struct brume_terms t = { 0 };

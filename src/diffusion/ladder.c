@@ -54,7 +54,9 @@ brume_status brume_ncsn_sigma_max(const float *points, int64_t count, int64_t di
 {
     double largest = 0;
     *out = 0;
-    if (count < 2 || dim < 1) return brume_fail(BRUME_E_ARG, "a largest distance needs at least 2 points, got %lld of %lld values", (long long)count, (long long)dim);
+    if (count < 2 || dim < 1)
+        return brume_fail(BRUME_E_ARG, "a largest distance needs at least 2 points, got %lld of %lld values", (long long)count,
+                          (long long)dim);
     for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < i; j++) {
             double square = 0;
@@ -81,7 +83,8 @@ double brume_ncsn_ratio(int64_t dim)
     if (dim < 1) return 0;
     const double root = sqrt(2.0 * (double)dim);
     double lo = 1, hi = 2;
-    if (root <= 3) return INFINITY; /* the overlap tends to Phi((root + 3) g) - Phi((root - 3) g), which is above a half for every g */
+    if (root <= 3) return INFINITY; /* the overlap tends to Phi((root + 3) g) - Phi((root - 3) g), which is above a half for every
+                                       g */
     while (overlap(root, hi) > 0.5) hi *= 2;
     for (int i = 0; i < 200 && hi - lo > 0; i++) {
         const double mid = lo + (hi - lo) / 2;
@@ -95,14 +98,16 @@ double brume_ncsn_ratio(int64_t dim)
 brume_status brume_ncsn_levels(double lo, double hi, double ratio, int32_t *n)
 {
     *n = 0;
-    if (!(lo > 0 && hi >= lo && hi < INFINITY && ratio > 1)) return brume_fail(BRUME_E_ARG, "levels need 0 < lo <= hi and a ratio above 1, got %g, %g, %g", lo, hi, ratio);
+    if (!(lo > 0 && hi >= lo && hi < INFINITY && ratio > 1))
+        return brume_fail(BRUME_E_ARG, "levels need 0 < lo <= hi and a ratio above 1, got %g, %g, %g", lo, hi, ratio);
     const double steps = hi > lo ? fmax(ceil(log(hi / lo) / log(ratio) - 1e-9), 1) : 0;
     if (!(steps < 2147483646.0)) return brume_fail(BRUME_E_ARG, "a ratio of %.17g would take %g levels", ratio, steps);
     *n = 1 + (int32_t)steps;
     return BRUME_OK;
 }
 
-/* (variance after `steps` Langevin steps at lo, of samples that had g lo) / lo^2 with e = lr / lo^2; q = 2 e / (1 - (1 - e)^2) = 2 / (2 - e) */
+/* (variance after `steps` Langevin steps at lo, of samples that had g lo) / lo^2 with e = lr / lo^2; q = 2 e / (1 - (1 - e)^2) =
+ * 2 / (2 - e) */
 static double variance_ratio(double e, double g, int32_t steps)
 {
     const double q = 2 / (2 - e);
@@ -113,7 +118,8 @@ brume_status brume_ncsn_step_size(double lo, double ratio, int32_t steps, double
 {
     *lr = 0;
     if (!(lo > 0 && ratio > 1 && ratio < INFINITY && steps >= 1))
-        return brume_fail(BRUME_E_ARG, "a step size needs a level above 0, a ratio above 1 and at least 1 step, got %g, %g, %d", lo, ratio, steps);
+        return brume_fail(BRUME_E_ARG, "a step size needs a level above 0, a ratio above 1 and at least 1 step, got %g, %g, %d",
+                          lo, ratio, steps);
     /* From g^2 at e = 0 the ratio falls to a minimum above 1 (as q > 1 and g > 1) and rises without end towards e = 2. */
     double a = 0, b = 1;
     for (int i = 0; i < 200; i++) {

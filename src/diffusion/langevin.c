@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1; Song & Ermon 2020): some noisy steps uphill at every level of a ladder. */
+ * Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1; Song & Ermon 2020): some noisy steps uphill at every level of a
+ * ladder. */
 #include <math.h>
 
 #include "diffusion/sampling.h"
@@ -25,8 +26,8 @@ static double settled(double l, double g2, int32_t n)
     return pow(1 - l, 2.0 * n) * (g2 - q) + q;
 }
 
-/* Technique 4: the step at the last level, sigma, that leaves each level's variance nearest to what the next one expects. The variance
- * falls with l until the noise of the steps themselves takes over, so it has one minimum: golden section. */
+/* Technique 4: the step at the last level, sigma, that leaves each level's variance nearest to what the next one expects. The
+ * variance falls with l until the noise of the steps themselves takes over, so it has one minimum: golden section. */
 double brume_langevin_step(double sigma, double ratio, int32_t n)
 {
     const double golden = 0.5 * (sqrt(5.0) - 1), g2 = ratio * ratio;

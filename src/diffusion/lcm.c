@@ -4,7 +4,8 @@
 
 #include "diffusion/sampling.h"
 
-/* The boundary condition mixes x and the prediction, u = timestep_scaling t, sigma_data = 1/2 (Song et al. 2023, eq. 5 and app. C):
+/* The boundary condition mixes x and the prediction, u = timestep_scaling t, sigma_data = 1/2 (Song et al. 2023, eq. 5 and app.
+ * C):
  *   f = sd^2 / (u^2 + sd^2) x + u / sqrt(u^2 + sd^2) x0,    x' = a f + s z at the next time; x' = f in the end */
 brume_status brume_run_lcm(struct brume_sampling *s)
 {

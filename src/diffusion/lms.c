@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Linear multistep method in sigma: the polynomial through the last slopes, integrated exactly (k-diffusion; Adams & Bashforth). */
+ * Linear multistep method in sigma: the polynomial through the last slopes, integrated exactly (k-diffusion; Adams &
+ * Bashforth). */
 #include "diffusion/sigma_space.h"
 #include "diffusion/solver_coef.h"
 
@@ -23,7 +24,8 @@ brume_status brume_run_lms(struct brume_sampling *s)
         const double c = brume_lms_coef(s->grid->sigma, i, 0, order) / node[i].s;
         brume_terms_add(&y, 1.0 + c, s->x);
         brume_sigma_add_denoised(s, -c, s->x, &y);
-        for (int32_t k = 1; k < order; k++) brume_terms_add(&y, brume_lms_coef(s->grid->sigma, i, k, order), slope[(i - k) % most]);
+        for (int32_t k = 1; k < order; k++)
+            brume_terms_add(&y, brume_lms_coef(s->grid->sigma, i, k, order), slope[(i - k) % most]);
         if (e == BRUME_OK) e = brume_sigma_complete(s, &y, i);
     }
     return e;

@@ -50,10 +50,11 @@ brume_status brume_run_ode(struct brume_sampling *s)
     const brume_sampler_options *o = s->options;
     struct solve self = { .s = s };
     double from;
-    if (o->strength < 1) return brume_fail(BRUME_E_UNSUPPORTED, "sampler ode starts from noise only, so strength must be 1, got %g", o->strength);
+    if (o->strength < 1)
+        return brume_fail(BRUME_E_UNSUPPORTED, "sampler ode starts from noise only, so strength must be 1, got %g", o->strength);
     brume_flow_ode_ends(s, &from, &self.end);
-    const struct brume_rk45 r = { .s = s, .slope = slope, .self = &self, .rtol = o->rtol > 0 ? o->rtol : 1e-5, .atol = o->atol > 0 ? o->atol : 1e-5,
-                                  .accepted = accepted };
+    const struct brume_rk45 r = { .s = s, .slope = slope, .self = &self, .rtol = o->rtol > 0 ? o->rtol : 1e-5,
+                                  .atol = o->atol > 0 ? o->atol : 1e-5, .accepted = accepted };
     brume_status e = brume_rk45_run(&r, from, self.end);
     struct brume_node end = brume_flow_ode_node(s, self.end);
     if (e == BRUME_OK && o->denoise_last > 0) e = denoise(s, &end);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Log densities by the probability-flow ODE (Song et al. 2021, app. D.2): the image flows to noise, and what the flow spreads on its way,
- * its divergence, is what the density of the image exceeds that of the noise by (Chen et al. 2018; Grathwohl et al. 2019). */
+ * Log densities by the probability-flow ODE (Song et al. 2021, app. D.2): the image flows to noise, and what the flow spreads on
+ * its way, its divergence, is what the density of the image exceeds that of the noise by (Chen et al. 2018; Grathwohl et al.
+ * 2019). */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,9 +30,10 @@ struct brume_ode_likelihood {
     void *ctx;
 };
 
-/* w = J^T v by the network's own derivative, or J v by a central difference, which v^T J v cannot tell apart. Leaves the prediction at
- * the state in s->m only in the first case. */
-static brume_status product(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *v, brume_buffer *w, double *factor)
+/* w = J^T v by the network's own derivative, or J v by a central difference, which v^T J v cannot tell apart. Leaves the
+ * prediction at the state in s->m only in the first case. */
+static brume_status product(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *v,
+                            brume_buffer *w, double *factor)
 {
     const brume_denoiser *d = s->in->denoiser;
     const brume_level level = brume_sampling_level(s, at);
@@ -60,7 +62,8 @@ static brume_status product(struct brume_sampling *s, brume_buffer *state, const
 }
 
 /* trace[i] += share v_i^T J v_i, square[i] += share v_i^T v_i for the vector of image i */
-static brume_status add_trace(struct brume_ode_likelihood *l, brume_buffer *state, const struct brume_node *at, const float *vector, double share, double *factor)
+static brume_status add_trace(struct brume_ode_likelihood *l, brume_buffer *state, const struct brume_node *at,
+                              const float *vector, double share, double *factor)
 {
     const size_t bytes = (size_t)(l->images * l->per) * sizeof(float);
     brume_buffer *v, *w;
@@ -114,14 +117,15 @@ static brume_status run(struct brume_sampling *s)
     l->s = s;
     memset(l->change, 0, (size_t)l->images * sizeof *l->change);
     brume_flow_ode_ends(s, &noise, &data);
-    const struct brume_rk45 r = { .s = s, .slope = slope, .self = l, .n_y = l->images, .y = l->change, .rtol = l->rtol, .atol = l->atol };
+    const struct brume_rk45 r = { .s = s, .slope = slope, .self = l, .n_y = l->images, .y = l->change,
+                                  .rtol = l->rtol, .atol = l->atol };
     return brume_rk45_run(&r, data, noise);
 }
 
 /* Goes along the grid of the adaptive sampler, from image to noise. */
 static const brume_sampler_kind kind = {
-    .name = "ode likelihood", .default_steps = 1, .processes = ~0u, .flags = BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_ADAPTIVE, .grid = BRUME_GRID_ENDS,
-    .state = BRUME_STATE_X, .run = run,
+    .name = "ode likelihood", .default_steps = 1, .processes = ~0u, .flags = BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_ADAPTIVE,
+    .grid = BRUME_GRID_ENDS, .state = BRUME_STATE_X, .run = run,
 };
 
 void brume_ode_likelihood_free(brume_ode_likelihood *l)
@@ -134,7 +138,8 @@ void brume_ode_likelihood_free(brume_ode_likelihood *l)
     free(l);
 }
 
-brume_status brume_ode_likelihood_new(brume_device *d, const brume_ode_likelihood_options *o, brume_shape shape, brume_ode_likelihood **out)
+brume_status brume_ode_likelihood_new(brume_device *d, const brume_ode_likelihood_options *o, brume_shape shape,
+                                      brume_ode_likelihood **out)
 {
     brume_sampler_options options;
     *out = NULL;
@@ -177,8 +182,9 @@ static void fill_probes(brume_ode_likelihood *l, const int64_t *seeds)
         }
 }
 
-brume_status brume_ode_likelihood_run(brume_ode_likelihood *l, const brume_denoiser *denoiser, const float *x, const int64_t *seeds, brume_ode_image *out,
-                                      float *latent, brume_sampler_stats *stats, brume_likelihood_observer *observe, void *ctx)
+brume_status brume_ode_likelihood_run(brume_ode_likelihood *l, const brume_denoiser *denoiser, const float *x,
+                                      const int64_t *seeds, brume_ode_image *out, float *latent, brume_sampler_stats *stats,
+                                      brume_likelihood_observer *observe, void *ctx)
 {
     const size_t bytes = (size_t)(l->images * l->per) * sizeof(float);
     const brume_sampler_input in = { .denoiser = denoiser, .seeds = seeds, .ctx = l };

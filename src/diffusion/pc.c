@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Predictor-corrector samplers of SDEs (Song et al. 2021, algorithms 1-5): at every time Langevin steps, then one step of the reverse
- * SDE. Both return x and its noise-free mean; the result is the last mean. */
+ * Predictor-corrector samplers of SDEs (Song et al. 2021, algorithms 1-5): at every time Langevin steps, then one step of the
+ * reverse SDE. Both return x and its noise-free mean; the result is the last mean. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,10 @@ static int32_t corrections(const brume_scheduler_config *c, const brume_sampler_
     return o->correct_steps >= 0 ? o->correct_steps : c->correct_steps;
 }
 
-int32_t brume_calls_pc(const brume_scheduler_config *c, const brume_sampler_options *o, int32_t n) { return n * (1 + corrections(c, o)); }
+int32_t brume_calls_pc(const brume_scheduler_config *c, const brume_sampler_options *o, int32_t n)
+{
+    return n * (1 + corrections(c, o));
+}
 
 /* One step on the way down: x' = mean + noise z, mean = keep x + gain S. The corrector's steps shrink by 1 - beta. */
 struct update { double keep, gain, noise, beta; };
@@ -54,7 +57,8 @@ static struct update vp_update(double beta, enum predictor p)
     return (struct update){ 2 - sqrt(1 - beta), beta, sqrt(beta), beta };
 }
 
-/* The step from node i. Song et al. 2021, eq. 46 (reverse diffusion), eqs. 4 and 9 (ancestral) or Euler's rule for the reverse SDE. */
+/* The step from node i. Song et al. 2021, eq. 46 (reverse diffusion), eqs. 4 and 9 (ancestral) or Euler's rule for the reverse
+ * SDE. */
 static struct update update_of(const struct brume_sampling *s, enum predictor p, int32_t i)
 {
     const brume_process_kind kind = brume_process_get_kind(s->process);
@@ -65,7 +69,8 @@ static struct update update_of(const struct brume_sampling *s, enum predictor p,
         const double log_keep = 2 * log(at->a / next->a), beta = -expm1(log_keep);
         return p == EULER_MARUYAMA ? (struct update){ 1 - 0.5 * log_keep, -log_keep, sqrt(-log_keep), beta } : vp_update(beta, p);
     }
-    if (kind == BRUME_PROCESS_NCSN) return ve_update(at->s, i + 1 < n ? next->s : 0.0, p == ANCESTRAL ? ANCESTRAL : REVERSE_DIFFUSION);
+    if (kind == BRUME_PROCESS_NCSN)
+        return ve_update(at->s, i + 1 < n ? next->s : 0.0, p == ANCESTRAL ? ANCESTRAL : REVERSE_DIFFUSION);
     const int32_t k = (int32_t)(at->u * (n - 1)); /* its place in tables of n steps */
     double drift = 0, diffusion = 0;
     brume_process_sde(s->process, at->u, &drift, &diffusion);
@@ -93,7 +98,8 @@ static brume_status mean_norm(struct brume_sampling *s, double *scratch, brume_b
     return e;
 }
 
-/* x += k S + sqrt(2 k) z with k = 2 al (r |z| / |S|)^2 ("langevin", algorithms 4 and 5) or 2 al (r s(t))^2 ("ald"), al = 1 - beta. */
+/* x += k S + sqrt(2 k) z with k = 2 al (r |z| / |S|)^2 ("langevin", algorithms 4 and 5) or 2 al (r s(t))^2 ("ald"), al = 1 -
+ * beta. */
 static brume_status correct(struct brume_sampling *s, enum corrector how, const struct brume_node *at, double beta, double *norms)
 {
     const double snr = s->options->snr > 0 ? s->options->snr : s->config->snr;
@@ -106,7 +112,9 @@ static brume_status correct(struct brume_sampling *s, enum corrector how, const 
     if (e != BRUME_OK) return e;
     const double k = 2 * (1 - beta) * (snr * z / g) * (snr * z / g);
     if (!isfinite(k))
-        return brume_fail(BRUME_E_NUMERIC, "Langevin corrector: the step size is not finite at time %g (norm of the noise %g, of the score %g)", at->u, z, g);
+        return brume_fail(BRUME_E_NUMERIC,
+                          "Langevin corrector: the step size is not finite at time %g (norm of the noise %g, of the score %g)",
+                          at->u, z, g);
     struct brume_terms x = { 0 };
     brume_terms_add(&x, 1, s->x);
     brume_terms_add(&x, k, score);
@@ -151,20 +159,28 @@ static brume_status check(const struct brume_sampling *s, int predictor, int cor
     const brume_process_kind kind = brume_process_get_kind(s->process);
     const int32_t n = s->grid->n;
     if (predictor < 0)
-        return brume_fail(BRUME_E_ARG, "predictor \"%.40s\" is unknown; there are reverse_diffusion, euler_maruyama and ancestral", s->options->predictor);
-    if (corrector < 0) return brume_fail(BRUME_E_ARG, "corrector \"%.40s\" is unknown; there are langevin, ald and none", s->options->corrector);
+        return brume_fail(BRUME_E_ARG,
+                          "predictor \"%.40s\" is unknown; there are reverse_diffusion, euler_maruyama and ancestral",
+                          s->options->predictor);
+    if (corrector < 0)
+        return brume_fail(BRUME_E_ARG, "corrector \"%.40s\" is unknown; there are langevin, ald and none", s->options->corrector);
     if (kind == BRUME_PROCESS_SUBVP && predictor == ANCESTRAL)
-        return brume_fail(BRUME_E_UNSUPPORTED, "the sub-VP SDE has no ancestral predictor; choose reverse_diffusion or euler_maruyama");
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "the sub-VP SDE has no ancestral predictor; choose reverse_diffusion or euler_maruyama");
     const int tables = predictor != EULER_MARUYAMA || corrector != NONE;
     if ((kind == BRUME_PROCESS_VP || (kind == BRUME_PROCESS_SUBVP && corrector != NONE)) && tables && !(s->config->beta_max < n))
-        return brume_fail(BRUME_E_ARG, "steps %d are too few for this SDE: beta_max / steps = %g must be below 1; take more, or euler_maruyama without "
-                                       "a corrector", n, s->config->beta_max / n);
+        return brume_fail(
+            BRUME_E_ARG,
+            "steps %d are too few for this SDE: beta_max / steps = %g must be below 1; take more, or euler_maruyama without "
+            "a corrector",
+            n, s->config->beta_max / n);
     return BRUME_OK;
 }
 
 brume_status brume_run_pc(struct brume_sampling *s)
 {
-    const int predictor = find(predictors, s->options->predictor, REVERSE_DIFFUSION), corrector = find(correctors, s->options->corrector, LANGEVIN);
+    const int predictor = find(predictors, s->options->predictor, REVERSE_DIFFUSION),
+              corrector = find(correctors, s->options->corrector, LANGEVIN);
     const int32_t steps = corrections(s->config, s->options);
     brume_status e = check(s, predictor, corrector);
     if (e != BRUME_OK) return e;

@@ -13,7 +13,8 @@ struct pndm {
     int kept;
 };
 
-/* The node of an integer time, which may lie before the chain: there alpha_bar is 1, or that of time 0 if set_alpha_to_one is off. */
+/* The node of an integer time, which may lie before the chain: there alpha_bar is 1, or that of time 0 if set_alpha_to_one is
+ * off. */
 static struct brume_node at_time(const struct brume_sampling *s, double t)
 {
     const brume_level first = brume_process_level(s->process, 0);
@@ -49,9 +50,10 @@ static brume_status ask_new(struct pndm *p, const struct brume_node *at)
     return ask(p, p->s->x, at, &p->slope[0]);
 }
 
-/* x' = (b/a) x + (c - b s/a) eps from (a, s) to (b, c): eq. 11, the DDIM step. eps = sum of weights times slopes, of a state at `from`. */
-static void move(const struct pndm *p, brume_buffer *x, const struct brume_node *from, const struct brume_node *to, int n, const double *weight,
-                 brume_buffer *const *slope, struct brume_terms *out)
+/* x' = (b/a) x + (c - b s/a) eps from (a, s) to (b, c): eq. 11, the DDIM step. eps = sum of weights times slopes, of a state at
+ * `from`. */
+static void move(const struct pndm *p, brume_buffer *x, const struct brume_node *from, const struct brume_node *to, int n,
+                 const double *weight, brume_buffer *const *slope, struct brume_terms *out)
 {
     const double along = to->s - to->a * from->s / from->a;
     double cx = 0.0, cm = 1.0;

@@ -51,14 +51,16 @@ static brume_status check(const brume_scheduler_config *c)
 {
     const int vp = c->process == BRUME_PROCESS_VP || c->process == BRUME_PROCESS_SUBVP;
     const int ends = c->process == BRUME_PROCESS_EDM || c->process == BRUME_PROCESS_NCSN || c->process == BRUME_PROCESS_VE;
-    if (c->num_train_timesteps < 1) return brume_fail(BRUME_E_ARG, "num_train_timesteps must be at least 1, got %d", c->num_train_timesteps);
+    if (c->num_train_timesteps < 1)
+        return brume_fail(BRUME_E_ARG, "num_train_timesteps must be at least 1, got %d", c->num_train_timesteps);
     if (vp && !(c->beta_min >= 0 && c->beta_max > c->beta_min && c->beta_max <= 1e6))
         return brume_fail(BRUME_E_ARG, "an SDE needs 0 <= beta_min < beta_max, got %g and %g", c->beta_min, c->beta_max);
     if (ends && !(c->sigma_min > 0 && c->sigma_max >= c->sigma_min && c->sigma_max <= FLT_MAX))
         return brume_fail(BRUME_E_ARG, "noise levels need 0 < sigma_min <= sigma_max, got %g and %g", c->sigma_min, c->sigma_max);
     if (c->process == BRUME_PROCESS_EDM && !(c->sigma_data > 0 && c->sigma_data <= FLT_MAX))
         return brume_fail(BRUME_E_ARG, "sigma_data must be positive, got %g", c->sigma_data);
-    if (!(c->sampling_eps > 0 && c->sampling_eps < 1)) return brume_fail(BRUME_E_ARG, "sampling_eps must be within 0 .. 1, got %g", c->sampling_eps);
+    if (!(c->sampling_eps > 0 && c->sampling_eps < 1))
+        return brume_fail(BRUME_E_ARG, "sampling_eps must be within 0 .. 1, got %g", c->sampling_eps);
     if (c->process == BRUME_PROCESS_FLOW && c->num_train_timesteps < 3)
         return brume_fail(BRUME_E_ARG, "flow matching needs at least 3 time steps, got %d", c->num_train_timesteps);
     return BRUME_OK;
@@ -72,7 +74,8 @@ brume_status brume_process_new(const brume_scheduler_config *c, brume_process **
     brume_process *p = calloc(1, sizeof *p);
     if (!p) return brume_fail(BRUME_E_MEMORY, "out of memory for a process");
     *p = (brume_process){ .kind = c->process, .T = c->num_train_timesteps, .beta_min = c->beta_min, .beta_max = c->beta_max,
-                          .sigma_min = c->sigma_min, .sigma_max = c->sigma_max, .sigma_data = c->sigma_data, .t_min = c->sampling_eps };
+                          .sigma_min = c->sigma_min, .sigma_max = c->sigma_max, .sigma_data = c->sigma_data,
+                          .t_min = c->sampling_eps };
     if (p->kind == BRUME_PROCESS_DISCRETE) s = fill_discrete(p, c);
     if (s != BRUME_OK) brume_process_free(p);
     else *out = p;
@@ -89,7 +92,10 @@ const char *brume_process_kind_name(brume_process_kind k)
 }
 
 /* B(t) = integral of beta (Song et al. 2021, app. C): beta_min t + (beta_max - beta_min) t^2 / 2 */
-static double integral_of_beta(const brume_process *p, double t) { return p->beta_min * t + 0.5 * (p->beta_max - p->beta_min) * t * t; }
+static double integral_of_beta(const brume_process *p, double t)
+{
+    return p->beta_min * t + 0.5 * (p->beta_max - p->beta_min) * t * t;
+}
 
 /* sigma of a ladder or VE SDE at the part u of the way from the smallest to the largest */
 static double geometric(const brume_process *p, double u) { return p->sigma_min * pow(p->sigma_max / p->sigma_min, u); }
@@ -180,7 +186,8 @@ double brume_process_time_of_sigma(const brume_process *p, double sigma)
     case BRUME_PROCESS_FLOW: return isinf(sigma) ? 1 : fmax(sigma, 0) / (1 + fmax(sigma, 0));
     case BRUME_PROCESS_EDM: return clamp(sigma, lo, hi);
     case BRUME_PROCESS_NCSN: return hi > lo ? (p->T - 1) * log(hi / clamp(sigma, lo, hi)) / log(hi / lo) : 0;
-    case BRUME_PROCESS_VP: return clamp(brume_vp_time_of_lambda(-log(fmax(sigma, DBL_MIN)), p->beta_min, p->beta_max), p->t_min, 1);
+    case BRUME_PROCESS_VP:
+        return clamp(brume_vp_time_of_lambda(-log(fmax(sigma, DBL_MIN)), p->beta_min, p->beta_max), p->t_min, 1);
     case BRUME_PROCESS_SUBVP: { /* sigma = e^(B/2) - e^(-B/2), which the VP SDE has at sigma' with 1 + sigma'^2 = e^B */
         const double B = 2 * asinh(0.5 * fmax(sigma, DBL_MIN)), lambda = -0.5 * log(expm1(B));
         return clamp(brume_vp_time_of_lambda(lambda, p->beta_min, p->beta_max), p->t_min, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * RePaint (Lugmayr et al. 2022, algorithm 1): inpainting by ancestral steps whose known part is drawn from the given image, with jumps
- * back up so that both parts come to agree. */
+ * RePaint (Lugmayr et al. 2022, algorithm 1): inpainting by ancestral steps whose known part is drawn from the given image, with
+ * jumps back up so that both parts come to agree. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -81,14 +81,16 @@ static brume_status forward(struct brume_sampling *s, const struct brume_node *t
 
 brume_status brume_run_repaint(struct brume_sampling *s)
 {
-    if (s->options->strength < 1) return brume_fail(BRUME_E_UNSUPPORTED, "sampler repaint starts from noise only, so strength must be 1");
+    if (s->options->strength < 1)
+        return brume_fail(BRUME_E_UNSUPPORTED, "sampler repaint starts from noise only, so strength must be 1");
     const int32_t n = s->n, jump = jump_length(s->options), resample = jump_n_sample(s->options);
     const struct brume_node *node = s->grid->node;
     const int64_t count = brume_repaint_times(n, jump, resample, NULL);
     int32_t *times = count <= INT32_MAX ? malloc((size_t)count * sizeof *times) : NULL;
     brume_status e = BRUME_OK;
     if (!times || brume_repaint_times(n, jump, resample, times) < 0)
-        e = brume_fail(BRUME_E_MEMORY, "out of memory for the jumps of %d steps, each %d long, every place passed %d times", n, jump, resample);
+        e = brume_fail(BRUME_E_MEMORY, "out of memory for the jumps of %d steps, each %d long, every place passed %d times", n,
+                       jump, resample);
     s->n = (int32_t)count;
     /* Place k of the chain is node n-1-k; a jump from the place last goes to the noise that its step began with. */
     for (int64_t i = 0, last = n; i < count && e == BRUME_OK; last = times[i++])

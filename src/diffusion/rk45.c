@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The Runge-Kutta pair of Dormand & Prince (1980), 5(4) with local extrapolation; steps are controlled as in Hairer, Norsett & Wanner
- * (1993), sec. II.4, with one error norm over the whole batch. */
+ * The Runge-Kutta pair of Dormand & Prince (1980), 5(4) with local extrapolation; steps are controlled as in Hairer, Norsett &
+ * Wanner (1993), sec. II.4, with one error norm over the whole batch. */
 #include "diffusion/rk45.h"
 
 #include <math.h>
@@ -22,7 +22,9 @@ static const double a[STAGES][STAGES - 1] = {
     { 9017.0 / 3168, -355.0 / 33, 46732.0 / 5247, 49.0 / 176, -5103.0 / 18656 },
 };
 static const double b[STAGES] = { 35.0 / 384, 0, 500.0 / 1113, 125.0 / 192, -2187.0 / 6784, 11.0 / 84 };
-static const double error_of[STAGES + 1] = { -71.0 / 57600, 0, 71.0 / 16695, -71.0 / 1920, 17253.0 / 339200, -22.0 / 525, 1.0 / 40 };
+static const double error_of[STAGES + 1] = {
+    -71.0 / 57600, 0, 71.0 / 16695, -71.0 / 1920, 17253.0 / 339200, -22.0 / 525, 1.0 / 40
+};
 
 /* A point of the solution: the state on the device, the numbers that go with it on the host. */
 struct point { brume_buffer *x; double *y; };
@@ -47,8 +49,8 @@ static brume_status work_new(struct work *w, const struct brume_rk45 *r)
     return e;
 }
 
-/* Weights are rounded to f32 on the device. One by one that would change their sum, which is the length of the step: the smallest takes up
- * what the others lose. */
+/* Weights are rounded to f32 on the device. One by one that would change their sum, which is the length of the step: the smallest
+ * takes up what the others lose. */
 static void keep_sum(double *weight, int n)
 {
     int least = -1;
@@ -61,7 +63,8 @@ static void keep_sum(double *weight, int n)
 }
 
 /* out = from + h sum_j coef[j] k[j]; from may be NULL: 0 */
-static brume_status advance(struct work *w, const struct point *from, double h, const double *coef, int n, const struct point *out)
+static brume_status advance(struct work *w, const struct point *from, double h, const double *coef, int n,
+                            const struct point *out)
 {
     struct brume_terms x = { 0 };
     double weight[STAGES + 1];
@@ -172,12 +175,14 @@ static brume_status integrate(struct work *w, double from, double to)
         const double tiny = 10 * fabs(nextafter(u, sign * INFINITY) - u);
         if (!rejected) h = fmax(h, tiny);
         if (!(h >= tiny))
-            return brume_fail(BRUME_E_NUMERIC, "the ODE cannot be followed beyond time %g: even tiny steps miss rtol %g, atol %g", u, w->r->rtol, w->r->atol);
+            return brume_fail(BRUME_E_NUMERIC, "the ODE cannot be followed beyond time %g: even tiny steps miss rtol %g, atol %g",
+                              u, w->r->rtol, w->r->atol);
         const double next = sign * (u + sign * h - to) > 0 ? to : u + sign * h, hs = next - u;
         h = fabs(hs);
         e = attempt(w, &at, u, hs, next, &err);
         if (e != BRUME_OK) return e;
-        if (!isfinite(err)) return brume_fail(BRUME_E_NUMERIC, "the ODE became infinite or NaN at time %g: is the model trained?", u);
+        if (!isfinite(err))
+            return brume_fail(BRUME_E_NUMERIC, "the ODE became infinite or NaN at time %g: is the model trained?", u);
         if (err < 1) {
             const double most = rejected ? 1 : 10;
             h *= err == 0 ? most : fmin(most, 0.9 * pow(err, -0.2));

@@ -18,7 +18,8 @@ struct brume_rk45 {
 };
 enum { BRUME_RK45_REGISTERS = 9 };
 
-/* Integrates from one u to another, in either direction; counts s->accepted and s->rejected. BRUME_E_NUMERIC if the step size dies. */
+/* Integrates from one u to another, in either direction; counts s->accepted and s->rejected. BRUME_E_NUMERIC if the step size
+ * dies. */
 brume_status brume_rk45_run(const struct brume_rk45 *r, double from, double to);
 
 #endif

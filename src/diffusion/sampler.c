@@ -54,7 +54,8 @@ static brume_status check_process(const brume_sampler_kind *k, const brume_proce
     for (int i = 0; brume_sampler_row(i); i++)
         if (brume_sampler_row(i)->processes >> kind & 1)
             snprintf(fit + strlen(fit), sizeof fit - strlen(fit), "%s%s", *fit ? ", " : "", brume_sampler_row(i)->name);
-    return brume_fail(BRUME_E_ARG, "sampler %s is not for models of the process \"%s\"; for those there are %s", k->name, brume_process_kind_name(kind), fit);
+    return brume_fail(BRUME_E_ARG, "sampler %s is not for models of the process \"%s\"; for those there are %s", k->name,
+                      brume_process_kind_name(kind), fit);
 }
 
 static int32_t grid_steps(const brume_sampler *s)
@@ -76,12 +77,15 @@ static brume_status check_sections(const brume_sampler *s, const brume_sampler_o
     int64_t n = 0;
     if (o->n_sections == 0) return BRUME_OK;
     if (s->kind->run != brume_run_ddpm && s->kind->run != brume_run_repaint)
-        return brume_fail(BRUME_E_UNSUPPORTED, "sampler %s takes its steps by spacing; ddpm and repaint take sections", s->kind->name);
+        return brume_fail(BRUME_E_UNSUPPORTED, "sampler %s takes its steps by spacing; ddpm and repaint take sections",
+                          s->kind->name);
     if (o->n_sections < 0 || o->n_sections > T || !o->sections)
-        return brume_fail(BRUME_E_ARG, "sections must be 1 .. %d in number, each with its steps, got %d%s", T, o->n_sections, o->sections ? "" : " without");
+        return brume_fail(BRUME_E_ARG, "sections must be 1 .. %d in number, each with its steps, got %d%s", T, o->n_sections,
+                          o->sections ? "" : " without");
     for (int32_t i = 0; i < o->n_sections; n += o->sections[i++])
         if (o->sections[i] < 1 || o->sections[i] > T - n)
-            return brume_fail(BRUME_E_ARG, "section %d of %d asks for %d steps: at least 1 each and at most %d in all", i, o->n_sections, o->sections[i], T);
+            return brume_fail(BRUME_E_ARG, "section %d of %d asks for %d steps: at least 1 each and at most %d in all", i,
+                              o->n_sections, o->sections[i], T);
     return BRUME_OK;
 }
 
@@ -89,7 +93,8 @@ static brume_status check_sections(const brume_sampler *s, const brume_sampler_o
 static brume_status check_calls(const brume_sampler *s)
 {
     const brume_sampler_options *o = &s->options;
-    const int32_t correct = o->correct_steps >= 0 ? o->correct_steps : s->config.correct_steps, inner = correct > o->langevin_steps ? correct : o->langevin_steps;
+    const int32_t correct = o->correct_steps >= 0 ? o->correct_steps : s->config.correct_steps,
+                  inner = correct > o->langevin_steps ? correct : o->langevin_steps;
     if ((1 + (int64_t)inner) * s->grid.n <= 2000000000) return BRUME_OK;
     return brume_fail(BRUME_E_ARG, "%d steps with %d inner ones each are more network calls than 2e9", s->grid.n, inner);
 }
@@ -98,10 +103,12 @@ brume_status brume_sampler_check_shape(brume_shape shape)
 {
     int64_t room = (int64_t)1 << 40; /* as a graph's tensors */
     if (shape.ndim < 1 || shape.ndim > BRUME_MAX_DIMS)
-        return brume_fail(BRUME_E_SHAPE, "images must be (N, ...) of at most %d dimensions, got %s", BRUME_MAX_DIMS, shape.ndim ? "more" : "a scalar");
+        return brume_fail(BRUME_E_SHAPE, "images must be (N, ...) of at most %d dimensions, got %s", BRUME_MAX_DIMS,
+                          shape.ndim ? "more" : "a scalar");
     for (int i = 0; i < shape.ndim; room /= shape.d[i++])
         if (shape.d[i] < 1 || shape.d[i] > room)
-            return brume_fail(BRUME_E_SHAPE, "images must not be empty, nor too many to be counted: dimension %d is %" PRId64, i, shape.d[i]);
+            return brume_fail(BRUME_E_SHAPE, "images must not be empty, nor too many to be counted: dimension %d is %" PRId64, i,
+                              shape.d[i]);
     return BRUME_OK;
 }
 
@@ -109,12 +116,15 @@ static brume_status check_options(const brume_sampler *s)
 {
     const brume_sampler_options *o = &s->options;
     if (!(o->eta >= 0 && o->eta <= 1)) return brume_fail(BRUME_E_ARG, "eta must be within 0 .. 1, got %g", o->eta);
-    if (!(o->strength >= 0 && o->strength <= 1)) return brume_fail(BRUME_E_ARG, "strength must be within 0 .. 1, got %g", o->strength);
+    if (!(o->strength >= 0 && o->strength <= 1))
+        return brume_fail(BRUME_E_ARG, "strength must be within 0 .. 1, got %g", o->strength);
     if (!(o->s_churn >= 0 && o->s_min >= 0 && o->s_max >= 0 && o->s_noise >= 0))
-        return brume_fail(BRUME_E_ARG, "churn (%g), its range (%g .. %g) and its noise (%g) must not be negative", o->s_churn, o->s_min, o->s_max, o->s_noise);
+        return brume_fail(BRUME_E_ARG, "churn (%g), its range (%g .. %g) and its noise (%g) must not be negative", o->s_churn,
+                          o->s_min, o->s_max, o->s_noise);
     if (o->order < 0 || o->order > 4) return brume_fail(BRUME_E_ARG, "order must be within 1 .. 4, got %d", o->order);
     if (s->config.process == BRUME_PROCESS_DISCRETE && (s->grid.n < 1 || s->grid.n > s->config.num_train_timesteps))
-        return brume_fail(BRUME_E_ARG, "steps must be within 1 .. %d, the time steps of the model, got %d", s->config.num_train_timesteps, s->grid.n);
+        return brume_fail(BRUME_E_ARG, "steps must be within 1 .. %d, the time steps of the model, got %d",
+                          s->config.num_train_timesteps, s->grid.n);
     return BRUME_OK;
 }
 
@@ -145,7 +155,8 @@ static brume_status setup(brume_sampler *s, const brume_sampler_options *o)
     s->grid.n = grid_steps(s);
     if ((e = check_options(s)) != BRUME_OK || (e = check_calls(s)) != BRUME_OK) return e;
     const int32_t n = s->grid.n;
-    e = brume_grid_new(s->process, &s->config, &s->options, (enum brume_grid_family)s->kind->grid, (enum brume_state_space)s->kind->state, n, &s->grid);
+    e = brume_grid_new(s->process, &s->config, &s->options, (enum brume_grid_family)s->kind->grid,
+                       (enum brume_state_space)s->kind->state, n, &s->grid);
     if (e != BRUME_OK) return e;
     const int32_t run = (int32_t)floor((double)s->grid.n * s->options.strength);
     s->first = s->grid.n - (run < s->grid.n ? run : s->grid.n);
@@ -163,7 +174,8 @@ brume_status brume_sampler_new(brume_device *d, const brume_sampler_options *o, 
     return kind ? brume_sampler_new_kind(d, kind, o, shape, out) : unknown(o->name ? o->name : "");
 }
 
-brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o, brume_shape shape, brume_sampler **out)
+brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o,
+                                    brume_shape shape, brume_sampler **out)
 {
     *out = NULL;
     if (!o->scheduler) return brume_fail(BRUME_E_ARG, "a sampler needs the scheduler's config");
@@ -207,7 +219,8 @@ int32_t brume_sampler_calls(const brume_sampler *s)
     return s->kind->calls ? s->kind->calls(&s->config, &s->options, n) : n;
 }
 
-brume_status brume_sampler_noise(struct brume_sampler *s, struct brume_job *j, const int64_t *seeds, int32_t step, uint32_t stream, brume_buffer *out)
+brume_status brume_sampler_noise(struct brume_sampler *s, struct brume_job *j, const int64_t *seeds, int32_t step,
+                                 uint32_t stream, brume_buffer *out)
 {
     brume_status e = BRUME_OK;
     if (!j->p) {
@@ -225,7 +238,8 @@ static brume_status check_images(const brume_sampler *s, const char *what, const
 {
     const size_t need = (size_t)s->count * sizeof(float);
     if (x && brume_buffer_bytes(x) >= need) return BRUME_OK;
-    return brume_fail(BRUME_E_ARG, "%s of a sampler takes %zu bytes, the buffer given has %zu", what, need, x ? brume_buffer_bytes(x) : (size_t)0);
+    return brume_fail(BRUME_E_ARG, "%s of a sampler takes %zu bytes, the buffer given has %zu", what, need,
+                      x ? brume_buffer_bytes(x) : (size_t)0);
 }
 
 brume_status brume_sampler_start(brume_sampler *s, const int64_t *seeds, brume_buffer *x)
@@ -238,11 +252,13 @@ static brume_status check_input(const brume_sampler *s, const brume_sampler_inpu
 {
     if (!in->denoiser) return brume_fail(BRUME_E_ARG, "a sampler needs a denoiser");
     if (!in->seeds && !in->noise) return brume_fail(BRUME_E_ARG, "a sampler needs seeds, or a source of noise");
-    if (s->options.strength < 1 && !in->known) return brume_fail(BRUME_E_ARG, "strength %g starts from an image, but none is given", s->options.strength);
+    if (s->options.strength < 1 && !in->known)
+        return brume_fail(BRUME_E_ARG, "strength %g starts from an image, but none is given", s->options.strength);
     if (in->mask && !in->known) return brume_fail(BRUME_E_ARG, "a mask is given, but not the image whose part it keeps");
     if ((s->kind->flags & BRUME_SAMPLER_NEEDS_MASK) && !in->mask)
         return brume_fail(BRUME_E_ARG, "sampler %s is for inpainting: it needs an image and a mask", s->kind->name);
-    if (in->mask && (s->kind->flags & BRUME_SAMPLER_TAKES_IMAGE)) return brume_fail(BRUME_E_ARG, "sampler %s cannot inpaint", s->kind->name);
+    if (in->mask && (s->kind->flags & BRUME_SAMPLER_TAKES_IMAGE))
+        return brume_fail(BRUME_E_ARG, "sampler %s cannot inpaint", s->kind->name);
     brume_status e = in->known ? check_images(s, "the known image", in->known) : BRUME_OK;
     if (e == BRUME_OK && in->mask) e = check_images(s, "the mask", in->mask);
     return e;
@@ -272,10 +288,11 @@ brume_status brume_sampler_run(brume_sampler *s, const brume_sampler_input *in, 
     if (e == BRUME_OK && in->denoiser->has_variance) e = brume_sampler_buffer(s, &s->variance);
     if (e != BRUME_OK) return e;
     struct brume_sampling run = {
-        .sampler = s, .options = &s->options, .kind = s->kind, .process = s->process, .schedule = brume_process_schedule(s->process),
-        .config = &s->config, .grid = &s->grid, .n = s->grid.n, .first = s->first, .eta = s->options.eta,
-        .prediction = in->denoiser->prediction_type, .in = in, .images = s->images, .count = s->count,
-        .x = x, .m = s->m, .variance = in->denoiser->has_variance ? s->variance : NULL, .x0 = s->x0, .z = s->z, .spare = s->spare,
+        .sampler = s, .options = &s->options, .kind = s->kind, .process = s->process,
+        .schedule = brume_process_schedule(s->process), .config = &s->config, .grid = &s->grid, .n = s->grid.n,
+        .first = s->first, .eta = s->options.eta, .prediction = in->denoiser->prediction_type, .in = in,
+        .images = s->images, .count = s->count, .x = x, .m = s->m, .variance = in->denoiser->has_variance ? s->variance : NULL,
+        .x0 = s->x0, .z = s->z, .spare = s->spare,
     };
     e = begin(&run);
     if (e == BRUME_OK) e = brume_sampling_stage(&run, &s->grid.node[run.first]);

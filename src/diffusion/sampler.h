@@ -27,12 +27,14 @@ struct brume_sampler {
 };
 
 /* brume_sampler_new() for a kind that need not be a row: whatever else goes along a grid asking the network */
-brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o, brume_shape shape, brume_sampler **out);
+brume_status brume_sampler_new_kind(brume_device *d, const brume_sampler_kind *kind, const brume_sampler_options *o,
+                                    brume_shape shape, brume_sampler **out);
 /* BRUME_E_SHAPE unless these are images (N, ...): none empty, and no more values than a graph's tensors may have */
 brume_status brume_sampler_check_shape(brume_shape shape);
 /* out = a buffer of a sampler's images, made at first use */
 brume_status brume_sampler_buffer(struct brume_sampler *s, brume_buffer **b);
 /* unit normal noise of every image into out */
-brume_status brume_sampler_noise(struct brume_sampler *s, struct brume_job *j, const int64_t *seeds, int32_t step, uint32_t stream, brume_buffer *out);
+brume_status brume_sampler_noise(struct brume_sampler *s, struct brume_job *j, const int64_t *seeds, int32_t step,
+                                 uint32_t stream, brume_buffer *out);
 
 #endif

@@ -22,11 +22,13 @@ void brume_terms_add(struct brume_terms *s, double coef, brume_buffer *x)
 static brume_status undefined(const struct brume_terms *terms)
 {
     if (terms->lost)
-        return brume_fail(BRUME_E_ARG, "a sampling step combines %d tensors, expected at most %d (BRUME_SAMPLING_TERMS)", terms->n + terms->lost, BRUME_SAMPLING_TERMS);
+        return brume_fail(BRUME_E_ARG, "a sampling step combines %d tensors, expected at most %d (BRUME_SAMPLING_TERMS)",
+                          terms->n + terms->lost, BRUME_SAMPLING_TERMS);
     for (int i = 0; i < terms->n; i++)
         if (!isfinite(terms->coef[i]))
-            return brume_fail(BRUME_E_NUMERIC, "a sampling step divides by 0: where alpha_bar is 0 an eps prediction says nothing of x0 "
-                                               "(rescale_betas_zero_snr needs a model that predicts x0 or v)");
+            return brume_fail(BRUME_E_NUMERIC,
+                              "a sampling step divides by 0: where alpha_bar is 0 an eps prediction says nothing of x0 "
+                              "(rescale_betas_zero_snr needs a model that predicts x0 or v)");
     return BRUME_OK;
 }
 
@@ -77,7 +79,8 @@ brume_status brume_sampling_input(struct brume_sampling *s, brume_buffer *state,
     return e == BRUME_OK ? brume_sampling_combine(s, &scaled, *out) : e;
 }
 
-brume_status brume_sampling_classifier(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at, brume_buffer *out)
+brume_status brume_sampling_classifier(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at,
+                                       brume_buffer *out)
 {
     const brume_classifier_gradient *c = s->in->classifier;
     const brume_level level = brume_sampling_level(s, at);
@@ -86,8 +89,8 @@ brume_status brume_sampling_classifier(struct brume_sampling *s, brume_buffer *s
     return e == BRUME_OK ? c->gradient(c->self, input, &level, out) : e;
 }
 
-/* eps - k s grad log p(y | x) (Dhariwal & Nichol 2021, algorithm 2) in terms of what the network predicts: with x fixed, x0 grows by
- * k s^2 / a grad. */
+/* eps - k s grad log p(y | x) (Dhariwal & Nichol 2021, algorithm 2) in terms of what the network predicts: with x fixed, x0 grows
+ * by k s^2 / a grad. */
 static brume_status guide(struct brume_sampling *s, brume_buffer *state, const struct brume_node *at)
 {
     struct brume_sampler *o = s->sampler;
@@ -143,8 +146,8 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Dynamic thresholding (Saharia et al. 2022): per image q = quantile(|x0|), at least 1; x0 = clamp(x0, -q, q) / q. On the host: one
- * read and one write of the images, small beside the network call. */
+/* Dynamic thresholding (Saharia et al. 2022): per image q = quantile(|x0|), at least 1; x0 = clamp(x0, -q, q) / q. On the host:
+ * one read and one write of the images, small beside the network call. */
 static brume_status threshold(struct brume_sampler *s, brume_buffer *x0)
 {
     const int64_t per = s->count / s->images;
@@ -172,7 +175,8 @@ static brume_status clamped(struct brume_sampling *s, const struct brume_terms *
     if (e == BRUME_OK && !j->p) {
         const float r = (float)s->config->clip_sample_range;
         e = brume_job_begin(j, o->shape, terms->n, terms->n);
-        if (e == BRUME_OK) e = brume_job_end(j, o->device, brume_clamp(j->g, brume_lincomb(j->g, terms->n, j->in, j->coef), -r, r));
+        if (e == BRUME_OK)
+            e = brume_job_end(j, o->device, brume_clamp(j->g, brume_lincomb(j->g, terms->n, j->in, j->coef), -r, r));
     }
     return e == BRUME_OK ? brume_job_run(j, terms->x, terms->n, terms->coef, terms->n, out) : e;
 }
@@ -234,7 +238,8 @@ static brume_status tell(struct brume_sampling *s, const struct brume_node *at, 
     const brume_sampler_event e = {
         .call = s->calls, .calls = calls, .step = s->done, .steps = adaptive ? 0 : s->n - s->first, .complete = complete,
         .progress = calls ? (double)s->calls / calls : (from->u - at->u) / (from->u - to->u),
-        .view_scale = 1 / sqrt(at->a * at->a + at->s * at->s), .level = brume_sampling_level(s, s->calls ? &s->at : at), .x = s->x,
+        .view_scale = 1 / sqrt(at->a * at->a + at->s * at->s), .level = brume_sampling_level(s,
+                                                                                             s->calls ? &s->at : at), .x = s->x,
         .x0 = s->x0_fresh ? s->x0 : NULL,
     };
     return s->in->observe(s->in->ctx, &e);
@@ -257,8 +262,10 @@ brume_status brume_sampling_merge(struct brume_sampling *s, brume_buffer *known,
     struct brume_sampler *o = s->sampler;
     struct brume_job *j = &o->merge;
     brume_status e = BRUME_OK;
-    if (!j->p && (e = brume_job_begin(j, o->shape, 3, 0)) == BRUME_OK) { /* unknown + mask (known - unknown) would not keep known's bits */
-        const brume_tensor kept = brume_mul(j->g, j->in[2], j->in[0]), rest = brume_mul(j->g, brume_affine(j->g, j->in[2], -1, 1), j->in[1]);
+    /* unknown + mask (known - unknown) would not keep known's bits */
+    if (!j->p && (e = brume_job_begin(j, o->shape, 3, 0)) == BRUME_OK) {
+        const brume_tensor kept = brume_mul(j->g, j->in[2], j->in[0]),
+                           rest = brume_mul(j->g, brume_affine(j->g, j->in[2], -1, 1), j->in[1]);
         e = brume_job_end(j, o->device, brume_add(j->g, kept, rest));
     }
     return e == BRUME_OK ? brume_job_run(j, (brume_buffer *[]){ known, unknown, s->in->mask }, 3, NULL, 0, out) : e;
@@ -303,8 +310,8 @@ brume_status brume_sampling_norms(struct brume_sampling *s, brume_buffer *x, dou
     return e;
 }
 
-brume_status brume_sampling_add_learned(struct brume_sampling *s, const struct brume_learned_variance *how, brume_buffer *x, double k, int root, brume_buffer *z,
-                                        brume_buffer *out)
+brume_status brume_sampling_add_learned(struct brume_sampling *s, const struct brume_learned_variance *how, brume_buffer *x,
+                                        double k, int root, brume_buffer *z, brume_buffer *out)
 {
     struct brume_sampler *o = s->sampler;
     struct brume_job *j = &o->learned[how->direct != 0][root != 0];
@@ -320,6 +327,7 @@ brume_status brume_sampling_add_learned(struct brume_sampling *s, const struct b
         e = brume_job_end(j, o->device, brume_add(g, j->in[0], kz));
     }
     /* ln variance = lo + (v + 1) / 2 (hi - lo) */
-    const double half = root ? 0.5 : 1, coef[3] = { k, half * 0.5 * (how->hi - how->lo), half * (how->lo + 0.5 * (how->hi - how->lo)) };
+    const double half = root ? 0.5 : 1,
+                 coef[3] = { k, half * 0.5 * (how->hi - how->lo), half * (how->lo + 0.5 * (how->hi - how->lo)) };
     return e == BRUME_OK ? brume_job_run(j, (brume_buffer *[]){ x, s->variance, z }, 3, coef, 3, out) : e;
 }

@@ -81,9 +81,11 @@ static void log_linear_snr(const brume_scheduler_config *c, double *beta)
 static const brume_schedule_kind rows[] = {
     { "linear", NULL, "Ho et al. 2020, sec. 4: beta linear in t", linear },
     { "scaled_linear", NULL, "Rombach et al. 2022: sqrt(beta) linear in t", scaled_linear },
-    { "squaredcos_cap_v2", "cosine", "Nichol & Dhariwal 2021, eq. 17: alpha_bar = cos^2((t/T + 0.008) / 1.008 pi/2), beta <= 0.999", cosine },
+    { "squaredcos_cap_v2", "cosine",
+      "Nichol & Dhariwal 2021, eq. 17: alpha_bar = cos^2((t/T + 0.008) / 1.008 pi/2), beta <= 0.999", cosine },
     { "sigmoid", NULL, "Xu et al. 2022 (GeoDiff): beta = sigmoid(-6 .. 6) between its ends", sigmoid_betas },
-    { "sigmoid_alpha_bar", "sigmoid_ab", "Jabri et al. 2022, fig. 8: alpha_bar a sigmoid of t, start -3, end 3, tau 1", sigmoid_alpha_bar },
+    { "sigmoid_alpha_bar", "sigmoid_ab",
+      "Jabri et al. 2022, fig. 8: alpha_bar a sigmoid of t, start -3, end 3, tau 1", sigmoid_alpha_bar },
     { "laplace", NULL, "Hang & Gu 2024, as coded in diffusers: logsnr Laplace-distributed", laplace },
     { "exp", NULL, "diffusers: alpha_bar = exp(-12 t/T)", exponential },
     { "log_linear_snr", NULL, "Kingma et al. 2021 (VDM): ln(a/s) linear in t, from 10 to -5", log_linear_snr },
@@ -144,8 +146,9 @@ brume_status brume_schedule_new(const brume_scheduler_config *c, brume_schedule 
     double sum = 0.0;
     for (int32_t i = 0; i < T; i++) {
         if (!(s->beta[i] >= 0.0 && s->beta[i] < 1.0)) {
-            const brume_status e = brume_fail(BRUME_E_ARG, "beta[%d] = %g of schedule \"%s\" is outside [0, 1): check beta_start and beta_end", i,
-                                              s->beta[i], c->trained_betas ? "trained_betas" : c->beta_schedule);
+            const brume_status e =
+                brume_fail(BRUME_E_ARG, "beta[%d] = %g of schedule \"%s\" is outside [0, 1): check beta_start and beta_end", i,
+                           s->beta[i], c->trained_betas ? "trained_betas" : c->beta_schedule);
             brume_schedule_free(s);
             return e;
         }
@@ -160,7 +163,10 @@ brume_status brume_schedule_new(const brume_scheduler_config *c, brume_schedule 
     return BRUME_OK;
 }
 
-static double log_alpha_bar(const brume_schedule *s, int32_t t) { return t < 0 ? 0.0 : s->log_alpha_bar[t < s->T ? t : s->T - 1]; }
+static double log_alpha_bar(const brume_schedule *s, int32_t t)
+{
+    return t < 0 ? 0.0 : s->log_alpha_bar[t < s->T ? t : s->T - 1];
+}
 
 double brume_alpha_bar(const brume_schedule *s, int32_t t) { return exp(log_alpha_bar(s, t)); }
 double brume_one_minus_alpha_bar(const brume_schedule *s, int32_t t) { return -expm1(log_alpha_bar(s, t)); }
@@ -168,11 +174,15 @@ double brume_sigma(const brume_schedule *s, int32_t t) { return sqrt(expm1(-log_
 double brume_logsnr(const brume_schedule *s, int32_t t) { return log_alpha_bar(s, t) - log(-expm1(log_alpha_bar(s, t))); }
 
 /* 1 - A/P without cancelling: (1 - A - (1 - P)) / P loses digits, expm1 of the difference of logarithms does not. */
-static double stretch_beta(const brume_schedule *s, int32_t t, int32_t p) { return -expm1(log_alpha_bar(s, t) - log_alpha_bar(s, p)); }
+static double stretch_beta(const brume_schedule *s, int32_t t, int32_t p)
+{
+    return -expm1(log_alpha_bar(s, t) - log_alpha_bar(s, p));
+}
 
 brume_posterior brume_schedule_posterior(const brume_schedule *s, int32_t t, int32_t p)
 {
-    const double A = brume_alpha_bar(s, t), P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t), not_P = brume_one_minus_alpha_bar(s, p);
+    const double A = brume_alpha_bar(s, t), P = brume_alpha_bar(s, p), not_A = brume_one_minus_alpha_bar(s, t),
+                 not_P = brume_one_minus_alpha_bar(s, p);
     const double beta = stretch_beta(s, t, p);
     return (brume_posterior){ sqrt(P) * beta / not_A, sqrt(A / P) * not_P / not_A, beta, beta * not_P / not_A };
 }
@@ -186,7 +196,8 @@ brume_ddim_coef brume_schedule_ddim(const brume_schedule *s, int32_t t, int32_t 
 
 double brume_trailing_time(int64_t T, int64_t last, int32_t n, int64_t i)
 {
-    /* as numpy's arange(last, 0, -T / n) sums, whose rounding decides between halves; i < n, so that there is never a time too many */
+    /* as numpy's arange(last, 0, -T / n) sums, whose rounding decides between halves; i < n, so that there is never a time too
+     * many */
     const double step = ((double)last - (double)T / n) - (double)last;
     return rint((double)last + (double)i * step) - 1;
 }
@@ -194,16 +205,21 @@ double brume_trailing_time(int64_t T, int64_t last, int32_t n, int64_t i)
 brume_status brume_schedule_timesteps(const brume_scheduler_config *c, int32_t n, double *t)
 {
     const int64_t T = c->num_train_timesteps;
-    if (n < 1 || n > T) return brume_fail(BRUME_E_ARG, "the number of sampling steps must be within 1 .. %lld, got %d", (long long)T, n);
+    if (n < 1 || n > T)
+        return brume_fail(BRUME_E_ARG, "the number of sampling steps must be within 1 .. %lld, got %d", (long long)T, n);
     for (int64_t i = 0; i < n; i++) { /* i counts from the largest time */
         switch (c->timestep_spacing) {
         case BRUME_SPACING_LEADING: t[i] = (double)(T / n * (n - 1 - i) + c->steps_offset); break;
-        case BRUME_SPACING_LINSPACE: t[i] = n == 1 ? 0.0 : i == 0 ? (double)(T - 1) : rint((double)(n - 1 - i) * ((double)(T - 1) / (double)(n - 1))); break;
+        case BRUME_SPACING_LINSPACE:
+            t[i] = n == 1 ? 0.0 : i == 0 ? (double)(T - 1) : rint((double)(n - 1 - i) * ((double)(T - 1) / (double)(n - 1)));
+            break;
         case BRUME_SPACING_TRAILING: t[i] = brume_trailing_time(T, T, n, i); break;
         }
         if (!(t[i] >= 0 && t[i] < T))
-            return brume_fail(BRUME_E_ARG, "steps_offset %d puts a sampling step at time %g, outside 0 .. %lld: take fewer steps or another offset",
-                              c->steps_offset, t[i], (long long)T - 1);
+            return brume_fail(
+                BRUME_E_ARG,
+                "steps_offset %d puts a sampling step at time %g, outside 0 .. %lld: take fewer steps or another offset",
+                c->steps_offset, t[i], (long long)T - 1);
     }
     return BRUME_OK;
 }
@@ -212,7 +228,8 @@ brume_status brume_schedule_sections(int32_t T, const int32_t *counts, int32_t n
 {
     int32_t start = 0;
     *n = 0;
-    if (n_sections < 1 || n_sections > T) return brume_fail(BRUME_E_ARG, "%d time steps cannot be cut in %d sections", T, n_sections);
+    if (n_sections < 1 || n_sections > T)
+        return brume_fail(BRUME_E_ARG, "%d time steps cannot be cut in %d sections", T, n_sections);
     for (int32_t i = 0; i < n_sections; i++) {
         const int32_t size = T / n_sections + (i < T % n_sections), count = counts[i];
         if (count < 1 || count > size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Times and noise levels of samplers whose steps are sigmas: of discrete schedules as diffusers places them, between the ends of continuous
- * processes, and of flow matching. */
+ * Times and noise levels of samplers whose steps are sigmas: of discrete schedules as diffusers places them, between the ends of
+ * continuous processes, and of flow matching. */
 #include <math.h>
 #include <string.h>
 
@@ -34,8 +34,10 @@ static brume_status times_of_sigmas(const brume_scheduler_config *c, struct brum
     return s;
 }
 
-/* DPM-Solver's family: n + 1 points of which the last is dropped, below the times whose lambda is less than lambda_min_clipped. */
-static brume_status times_of_solvers(const brume_schedule *schedule, const brume_scheduler_config *c, enum brume_grid_family family, struct brume_places *g)
+/* DPM-Solver's family: n + 1 points of which the last is dropped, below the times whose lambda is less than
+ * lambda_min_clipped. */
+static brume_status times_of_solvers(const brume_schedule *schedule, const brume_scheduler_config *c,
+                                     enum brume_grid_family family, struct brume_places *g)
 {
     const int32_t T = schedule->T, n = g->n;
     int32_t last = T;
@@ -51,10 +53,13 @@ static brume_status times_of_solvers(const brume_schedule *schedule, const brume
         break;
     case BRUME_SPACING_TRAILING:
         g->n = 0;
-        for (int32_t i = 0; i < n && brume_trailing_time(T, last, n, i) >= 0; i++) g->t[g->n++] = brume_trailing_time(T, last, n, i);
+        for (int32_t i = 0; i < n && brume_trailing_time(T, last, n, i) >= 0; i++)
+            g->t[g->n++] = brume_trailing_time(T, last, n, i);
         break;
     }
-    if (!(g->t[0] < T)) return brume_fail(BRUME_E_ARG, "steps_offset %d puts a sampling step at time %g, beyond %d", c->steps_offset, g->t[0], T - 1);
+    if (!(g->t[0] < T))
+        return brume_fail(BRUME_E_ARG, "steps_offset %d puts a sampling step at time %g, beyond %d", c->steps_offset, g->t[0],
+                          T - 1);
     return BRUME_OK;
 }
 
@@ -64,7 +69,9 @@ static void spread(const brume_scheduler_config *c, double lo, double hi, int32_
     switch (c->sigmas) {
     case BRUME_SIGMAS_POLYEXPONENTIAL: brume_polyexponential_sigmas(lo, hi, c->rho, n, sigma); return;
     case BRUME_SIGMAS_VP: brume_vp_sigmas(c->beta_max - c->beta_min, c->beta_min, 1e-3, n, sigma); return;
-    case BRUME_SIGMAS_EXPONENTIAL: case BRUME_SIGMAS_LU: case BRUME_SIGMAS_GEOMETRIC: brume_exponential_sigmas(lo, hi, n, sigma); return;
+    case BRUME_SIGMAS_EXPONENTIAL:
+    case BRUME_SIGMAS_LU:
+    case BRUME_SIGMAS_GEOMETRIC: brume_exponential_sigmas(lo, hi, n, sigma); return;
     case BRUME_SIGMAS_TABLE: case BRUME_SIGMAS_KARRAS: break;
     }
     brume_karras_sigmas(lo, hi, c->rho, n, sigma);
@@ -82,7 +89,8 @@ static double place_time(const brume_scheduler_config *c, enum brume_grid_family
     return family == BRUME_GRID_SIGMAS ? t : trunc(t + 1e-9 * c->num_train_timesteps); /* 999 must not become 998 */
 }
 
-brume_status brume_places_discrete(const brume_process *p, const brume_scheduler_config *c, enum brume_grid_family family, struct brume_places *g)
+brume_status brume_places_discrete(const brume_process *p, const brume_scheduler_config *c, enum brume_grid_family family,
+                                   struct brume_places *g)
 {
     const brume_schedule *schedule = brume_process_schedule(p);
     const int32_t T = schedule->T, n = g->n;
@@ -136,7 +144,8 @@ brume_status brume_places_flow(const brume_scheduler_config *c, double mu, enum 
     double *s = g->sigma;
     if (dynamic && !isfinite(mu)) return brume_fail(BRUME_E_ARG, "use_dynamic_shifting needs a shift mu");
     g->last = 0;
-    const double step = (1.0 / T - 1) / n; /* the order of operations is that of diffusers, which cuts the times to whole numbers */
+    /* the order of operations is that of diffusers, which cuts the times to whole numbers */
+    const double step = (1.0 / T - 1) / n;
     if (family == BRUME_GRID_FLOW) /* the ends are shifted here and with the rest again, as in diffusers */
         brume_uniform_sigmas(dynamic ? 1.0 / T : brume_flow_shift(1.0 / T, c->shift), 1, n, s);
     else

@@ -27,7 +27,8 @@ void brume_sigma_add_euler(struct brume_sampling *s, double from, double to, str
     brume_sigma_add_denoised(s, 1.0 - to / from, s->x, terms);
 }
 
-brume_status brume_sigma_branch(struct brume_sampling *s, const struct brume_terms *terms, const struct brume_node *at, brume_buffer **keep)
+brume_status brume_sigma_branch(struct brume_sampling *s, const struct brume_terms *terms, const struct brume_node *at,
+                                brume_buffer **keep)
 {
     brume_buffer *before = s->x;
     const brume_status e = brume_sampling_combine(s, terms, *keep);

@@ -19,8 +19,9 @@ static int corrects(const struct brume_sampling *s, int32_t step)
 
 /* From one node to another with order p, m[0] the prediction at `from` and m[1 .. p-1] older ones:
  *   x' = (c/s) x - b expm1(-h) m0 - b B sum_k rho_k (m_k - m0) / r_k   [- b B rho_p (after - m0), in the corrector] */
-static struct brume_dpm_step terms_of(const struct brume_sampling *s, brume_buffer *x, const struct brume_node *from, const struct brume_node *to,
-                                      int p, brume_buffer *const *m, const double *lambda, brume_buffer *after, struct brume_terms *out)
+static struct brume_dpm_step terms_of(const struct brume_sampling *s, brume_buffer *x, const struct brume_node *from,
+                                      const struct brume_node *to, int p, brume_buffer *const *m, const double *lambda,
+                                      brume_buffer *after, struct brume_terms *out)
 {
     const struct brume_dpm_step c = brume_dpm_step_of(BRUME_DPMSOLVERPP, 0.0, from, to);
     double r[MAX_ORDER], rho[MAX_ORDER], B, w0 = c.m_coef;
@@ -49,9 +50,12 @@ brume_status brume_run_unipc(struct brume_sampling *s)
     double lambda[KEPT] = { 0 };
     int p = 0, known = 0; /* order of the last predictor; predictions that may be differenced */
     brume_status e = BRUME_OK;
-    if (order < 1 || order > MAX_ORDER) return brume_fail(BRUME_E_ARG, "solver_order of UniPC must be within 1 .. %d, got %d", MAX_ORDER, order);
+    if (order < 1 || order > MAX_ORDER)
+        return brume_fail(BRUME_E_ARG, "solver_order of UniPC must be within 1 .. %d, got %d", MAX_ORDER, order);
     if (bh1 && (node[s->n].s <= 0 || node[s->first].a <= 0))
-        return brume_fail(BRUME_E_ARG, "solver_type bh1 is undefined where sigma is 0 or infinite: final_sigmas_type must be sigma_min, or use bh2");
+        return brume_fail(
+            BRUME_E_ARG,
+            "solver_type bh1 is undefined where sigma is 0 or infinite: final_sigmas_type must be sigma_min, or use bh2");
     for (int k = 0; k <= order && e == BRUME_OK; k++) e = brume_sampling_register(s, k, &m[k]);
     if (e == BRUME_OK) e = brume_sampling_register(s, order + 1, &before);
     for (int32_t i = s->first; i < s->n && e == BRUME_OK; i++) {
@@ -64,7 +68,8 @@ brume_status brume_run_unipc(struct brume_sampling *s)
         lambda[0] = brume_node_lambda(&node[i]);
         s->x0 = m[0]; /* observers see the history's newest */
         e = brume_sampling_denoise(s, s->x, &node[i], m[0]);
-        if (e == BRUME_OK && i > s->first && corrects(s, i - 1)) { /* the last step again, now that the prediction at its end is known */
+        /* the last step again, now that the prediction at its end is known */
+        if (e == BRUME_OK && i > s->first && corrects(s, i - 1)) {
             struct brume_terms x = { 0 };
             terms_of(s, before, &node[i - 1], &node[i], p, m + 1, lambda + 1, m[0], &x);
             e = brume_sampling_update(s, &x);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The variational bound of a discrete model, term by term (Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021). The network runs on the
- * device; terms are formed on the host in double, where small divergences keep their digits. */
+ * The variational bound of a discrete model, term by term (Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021). The network runs on
+ * the device; terms are formed on the host in double, where small divergences keep their digits. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -49,26 +49,36 @@ void brume_vlb_prior(const brume_schedule *s, int64_t images, int64_t per, const
     }
 }
 
-brume_status brume_vlb_term(const brume_scheduler_config *c, const brume_schedule *s, brume_prediction p, brume_normal_cdf cdf, int32_t t, int64_t images,
-                            int64_t per, const float *x0, const float *xt, const float *prediction, const float *variance, double *bits)
+brume_status brume_vlb_term(const brume_scheduler_config *c, const brume_schedule *s, brume_prediction p, brume_normal_cdf cdf,
+                            int32_t t, int64_t images, int64_t per, const float *x0, const float *xt, const float *prediction,
+                            const float *variance, double *bits)
 {
     if (t < 0 || t >= s->T) return brume_fail(BRUME_E_ARG, "time %d is outside 0 .. %d, the steps of the chain", t, s->T - 1);
     const int learned = c->variance_type == BRUME_VARIANCE_LEARNED_RANGE || c->variance_type == BRUME_VARIANCE_LEARNED;
-    if (learned && !variance) return brume_fail(BRUME_E_ARG, "variance_type asks for a learned variance, but the model predicts none");
+    if (learned && !variance)
+        return brume_fail(BRUME_E_ARG, "variance_type asks for a learned variance, but the model predicts none");
     const brume_level level = { .t = t, .a = exp(0.5 * s->log_alpha_bar[t]), .s = sqrt(-expm1(s->log_alpha_bar[t])) };
     const double log_true = log(clipped_variance(s, t)), log_beta = log(s->beta[t]);
-    const double c0 = -s->beta[t] * exp(0.5 * log_before(s, t)) / expm1(s->log_alpha_bar[t]); /* weight of x0 in the mean (eq. 7) */
+    /* weight of x0 in the mean (eq. 7) */
+    const double c0 = -s->beta[t] * exp(0.5 * log_before(s, t)) / expm1(s->log_alpha_bar[t]);
     double log_var = c->variance_type == BRUME_VARIANCE_FIXED_LARGE && t > 0 ? log_beta : log_true, cx, cm;
     brume_prediction_x0(p, &level, &cx, &cm);
     if (!isfinite(cx) || !isfinite(cm) || !isfinite(c0))
-        return brume_fail(BRUME_E_NUMERIC, "the bound at time %d divides by 0: this prediction says nothing of x0 where alpha_bar is 0, and no bound "
-                                       "is finite where beta is 0", t);
+        return brume_fail(
+            BRUME_E_NUMERIC,
+            "the bound at time %d divides by 0: this prediction says nothing of x0 where alpha_bar is 0, and no bound "
+            "is finite where beta is 0",
+            t);
     for (int64_t i = 0; i < images; i++) {
         double sum = 0;
         for (int64_t k = i * per; k < (i + 1) * per; k++) {
             double x0_pred = (cx != 0 ? cx * xt[k] : 0) + cm * prediction[k];
-            if (c->clip_sample) x0_pred = x0_pred < -c->clip_sample_range ? -c->clip_sample_range : x0_pred > c->clip_sample_range ? c->clip_sample_range : x0_pred;
-            if (c->variance_type == BRUME_VARIANCE_LEARNED_RANGE) log_var = log_true + 0.5 * (variance[k] + 1.0) * (log_beta - log_true);
+            if (c->clip_sample)
+                x0_pred = x0_pred < -c->clip_sample_range  ? -c->clip_sample_range
+                          : x0_pred > c->clip_sample_range ? c->clip_sample_range
+                                                           : x0_pred;
+            if (c->variance_type == BRUME_VARIANCE_LEARNED_RANGE)
+                log_var = log_true + 0.5 * (variance[k] + 1.0) * (log_beta - log_true);
             else if (learned) log_var = log(variance[k]);
             /* both means hold the same part of x_t; at t = 0 they hold none of it, and c0 = 1 */
             if (t == 0) sum -= brume_discretised_gaussian(x0[k], x0_pred, 0.5 * log_var, cdf);
@@ -94,14 +104,15 @@ void brume_vlb_free(brume_vlb *v)
     free(v);
 }
 
-/* How large a term may be expected: that of normal data of variance 1/4 with fixed_small variances, (SNR_{t-1} - SNR_t) Var(x0 | x_t) / 2,
- * and a tenth of all draws evenly, so that no weight is large. */
+/* How large a term may be expected: that of normal data of variance 1/4 with fixed_small variances, (SNR_{t-1} - SNR_t) Var(x0 |
+ * x_t) / 2, and a tenth of all draws evenly, so that no weight is large. */
 static void fill_cumulative(brume_vlb *v)
 {
     const brume_schedule *s = v->schedule;
     double all = 0, sum = 0;
     for (int32_t t = 1; t < s->T; t++) {
-        const double ac = exp(s->log_alpha_bar[t]), rest = -expm1(s->log_alpha_bar[t]), before = exp(log_before(s, t)) / -expm1(log_before(s, t));
+        const double ac = exp(s->log_alpha_bar[t]), rest = -expm1(s->log_alpha_bar[t]),
+                     before = exp(log_before(s, t)) / -expm1(log_before(s, t));
         all += v->cumulative[t] = (before - ac / rest) * 0.25 * rest / (0.25 * ac + rest);
     }
     v->cumulative[0] = 0;
@@ -135,8 +146,11 @@ brume_status brume_vlb_new(brume_device *d, const brume_vlb_options *o, brume_sh
     *out = NULL;
     if (!o->scheduler) return brume_fail(BRUME_E_ARG, "a likelihood needs the scheduler's config");
     if (o->scheduler->process != BRUME_PROCESS_DISCRETE)
-        return brume_fail(BRUME_E_ARG, "the variational bound is for models of discrete time; this one's process is \"%s\": its likelihood comes from the "
-                                       "ODE", brume_process_kind_name(o->scheduler->process));
+        return brume_fail(
+            BRUME_E_ARG,
+            "the variational bound is for models of discrete time; this one's process is \"%s\": its likelihood comes from the "
+            "ODE",
+            brume_process_kind_name(o->scheduler->process));
     if (o->terms < 0) return brume_fail(BRUME_E_ARG, "the number of terms of the bound must not be negative, got %d", o->terms);
     const brume_status fits = brume_sampler_check_shape(shape);
     if (fits != BRUME_OK) return fits;
@@ -171,7 +185,8 @@ static brume_status term(brume_vlb *v, const brume_denoiser *d, const float *x0,
     if (e == BRUME_OK) e = brume_buffer_read(v->m, 0, m, bytes);
     if (e == BRUME_OK && d->has_variance) e = brume_buffer_read(v->variance, 0, variance, bytes);
     if (e == BRUME_OK)
-        e = brume_vlb_term(&v->config, v->schedule, d->prediction_type, v->cdf, t, v->images, v->per, x0, xt, m, d->has_variance ? variance : NULL, v->bits);
+        e = brume_vlb_term(&v->config, v->schedule, d->prediction_type, v->cdf, t, v->images, v->per, x0, xt, m,
+                           d->has_variance ? variance : NULL, v->bits);
     if (e != BRUME_OK) return e;
     for (int64_t i = 0; i < v->images; i++) v->sum[t] += v->bits[i];
     if (e == BRUME_OK) v->count[t] += v->images;
@@ -190,8 +205,8 @@ static int32_t draw_time(const brume_vlb *v, double q)
     return lo;
 }
 
-brume_status brume_vlb_run(brume_vlb *v, const brume_denoiser *denoiser, const float *x0, const int64_t *seeds, brume_vlb_image *out,
-                           double *sampling_error, brume_likelihood_observer *observe, void *ctx)
+brume_status brume_vlb_run(brume_vlb *v, const brume_denoiser *denoiser, const float *x0, const int64_t *seeds,
+                           brume_vlb_image *out, double *sampling_error, brume_likelihood_observer *observe, void *ctx)
 {
     const int32_t all = brume_vlb_calls(v), each = v->terms / 2;
     double half[2] = { 0, 0 };
