@@ -41,9 +41,10 @@ struct bench_subject {
 brume_status bench_model(brume_device *d, int mode, const brume_train_config *c, struct bench_subject *s);
 
 /* Parts of a pipeline with fresh weights, to be freed likewise. limit: bytes of activations that decoding may take; 0: none. */
-brume_status bench_text_encoder(brume_device *d, const brume_text_encoder_config *c, int64_t batch, uint64_t seed, struct bench_subject *s);
-brume_status bench_decoder(brume_device *d, const brume_autoencoder_config *c, int64_t batch, int64_t size, uint64_t limit, uint64_t seed,
-                           struct bench_subject *s);
+brume_status bench_text_encoder(brume_device *d, const brume_text_encoder_config *c, int64_t batch, uint64_t seed,
+                                struct bench_subject *s);
+brume_status bench_decoder(brume_device *d, const brume_autoencoder_config *c, int64_t batch, int64_t size, uint64_t limit,
+                           uint64_t seed, struct bench_subject *s);
 
 /* One operator: forward with weights that are packed once (infer), or forward and gradients by all inputs (train). */
 struct bench_op { const char *name, *shapes; int64_t stride, groups, heads; };

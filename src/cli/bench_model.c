@@ -30,7 +30,8 @@ static brume_status open_denoiser(const brume_train_config *c, struct bench_subj
     const size_t bytes = (size_t)pixels * sizeof(float);
     uint64_t seed = c->seed;
     int32_t *labels = calloc((size_t)c->batch, sizeof *labels);
-    float *values = malloc((size_t)(pixels > context ? pixels : context) * sizeof *values); /* of the image, then of the context */
+    /* of the image, then of the context */
+    float *values = malloc((size_t)(pixels > context ? pixels : context) * sizeof *values);
     brume_status st = labels && values ? BRUME_OK : BRUME_E_MEMORY;
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes, &s->x);
     if (st == BRUME_OK) st = brume_buffer_new(s->device, bytes / (size_t)u->in_channels * (size_t)u->out_channels, &s->out);

@@ -88,7 +88,8 @@ static brume_status measure(const struct ops_args *a, struct bench_subject *s, s
         if ((st = s->step(s)) == BRUME_OK) st = bench_add(&whole, bench_now_ms() - start);
     }
     const double middle = bench_now_ms();
-    while (st == BRUME_OK && (a->repeat ? p->rounds < a->repeat : p->rounds < 3 || bench_now_ms() - middle < 500 * a->seconds)) st = one_round(s, p);
+    while (st == BRUME_OK && (a->repeat ? p->rounds < a->repeat : p->rounds < 3 || bench_now_ms() - middle < 500 * a->seconds))
+        st = one_round(s, p);
     bench_sort(&whole);
     p->whole_ms = bench_median(&whole);
     free(whole.ms);
@@ -109,12 +110,14 @@ static int by_total(const void *a, const void *b)
 
 static void print_lines(const struct profile *p)
 {
-    printf("\n%5s %5s %10s %10s %8s %6s %7s  %-8s %s\n", "share", "calls", "median us", "fastest us", "GFLOP/s", "peak", "GB/s", "kernel", "operator, shapes");
+    printf("\n%5s %5s %10s %10s %8s %6s %7s  %-8s %s\n", "share", "calls", "median us", "fastest us", "GFLOP/s", "peak", "GB/s",
+           "kernel", "operator, shapes");
     for (int i = 0; i < p->n_kinds; i++) {
         const struct kind *k = &p->kinds[i];
         const double ms = bench_median(&k->times);
-        printf("%4.1f%% %5d %10.1f %10.1f %8.1f %5.0f%% %7.1f  %-8s %s %s\n", 100 * k->total_ms / p->all_ms, k->count, 1e3 * ms, 1e3 * k->times.ms[0],
-               k->step.flops / ms / 1e6, k->step.flops / ms / 1e4 / p->peak, k->step.bytes / ms / 1e6, k->step.kernel, k->step.op, k->step.shapes);
+        printf("%4.1f%% %5d %10.1f %10.1f %8.1f %5.0f%% %7.1f  %-8s %s %s\n", 100 * k->total_ms / p->all_ms, k->count, 1e3 * ms,
+               1e3 * k->times.ms[0], k->step.flops / ms / 1e6, k->step.flops / ms / 1e4 / p->peak, k->step.bytes / ms / 1e6,
+               k->step.kernel, k->step.op, k->step.shapes);
     }
 }
 
@@ -199,18 +202,21 @@ static brume_status bench_ops(const struct ops_args *a, const char *model)
 
 int cmd_bench_ops(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume bench ops examples/unet_mnist.json --batch 64", "brume bench ops examples/unet_cifar10.json --mode infer --json",
+    static const char *const examples[] = { "brume bench ops examples/unet_mnist.json --batch 64",
+                                            "brume bench ops examples/unet_cifar10.json --mode infer --json",
                                             "brume bench ops --op conv2d --shape 16x32x32x64,3x3x64x64", NULL };
     static const char *const modes[] = { "infer", "train", NULL };
-    char what[1024] = "Times every step of a training step or of an evaluation alone, steps of one operator and one set of shapes together: the kernel "
-                      "chosen, GFLOP/s, their share of the device's measured multiply-add rate (Winograd can exceed it) and of the run. "
-                      "Or one operator with its gradients. Shapes for --op:";
+    char what[1024] =
+        "Times every step of a training step or of an evaluation alone, steps of one operator and one set of shapes together: "
+        "the kernel chosen, GFLOP/s, their share of the device's measured multiply-add rate (Winograd can exceed it) and of the "
+        "run. Or one operator with its gradients. Shapes for --op:";
     for (int i = 0; bench_op_usage(i); i++) {
         const size_t used = strlen(what);
         snprintf(what + used, sizeof what - used, "%s %s", i ? ";" : "", bench_op_usage(i));
     }
     const struct cli_usage u = { "bench ops", "[MODEL|CONFIG.json]", what, examples, 0, 1, NULL };
-    struct ops_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 16, .seconds = 5, .mode = BENCH_TRAIN, .op = { .stride = 1, .groups = 32, .heads = 1 } };
+    struct ops_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 16, .seconds = 5, .mode = BENCH_TRAIN,
+                          .op = { .stride = 1, .groups = 32, .heads = 1 } };
     struct cli_option options[] = {
         OPT_PRESET(&a.preset),
         OPT_STRING("op", &a.op.name, "OP", "one operator instead of a model"),

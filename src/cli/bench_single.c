@@ -135,7 +135,8 @@ brume_status bench_op(brume_device *d, int mode, const struct bench_op *o, struc
     brume_tensor in[MAX_IN + 1], dx[MAX_IN];
     for (int i = 0; i < r->shapes + r->scales; i++) {
         const brume_shape shape = i < r->shapes ? shapes[i] : BRUME_SHAPE(shapes[0].d[shapes[0].ndim - 1]);
-        in[i] = i && mode == BENCH_INFER ? brume_persistent(g, names[i], BRUME_F32, shape) : brume_input(g, names[i], BRUME_F32, shape);
+        in[i] = i && mode == BENCH_INFER ? brume_persistent(g, names[i], BRUME_F32, shape)
+                                         : brume_input(g, names[i], BRUME_F32, shape);
     }
     int inputs = r->shapes + r->scales;
     const brume_tensor y = r->build(&(struct single){ g, in, o });

@@ -39,7 +39,10 @@ brume_status canvas_begin(struct canvas *c, int32_t width, int32_t height, int v
 {
     *c = (struct canvas){ .width = width, .height = height };
     if (vector) {
-        put(c, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\">\n", width, height, width, height);
+        put(c,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+            "font-family=\"sans-serif\">\n",
+            width, height, width, height);
         put(c, "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n", width, height);
         return c->failed ? BRUME_E_MEMORY : BRUME_OK;
     }
@@ -81,15 +84,20 @@ void canvas_disc(struct canvas *c, double x, double y, double radius, struct col
 {
     if (!isfinite(x) || !isfinite(y)) return;
     if (c->image) capsule(c, x, y, x, y, radius, k);
-    else put(c, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"#%02x%02x%02x\" fill-opacity=\"%.2f\"/>\n", x, y, radius, k.r, k.g, k.b, (double)k.alpha);
+    else
+        put(c, "<circle cx=\"%.2f\" cy=\"%.2f\" r=\"%.2f\" fill=\"#%02x%02x%02x\" fill-opacity=\"%.2f\"/>\n", x, y, radius, k.r,
+            k.g, k.b, (double)k.alpha);
 }
 
 void canvas_line(struct canvas *c, double x0, double y0, double x1, double y1, double width, struct colour k)
 {
     if (!isfinite(x0) || !isfinite(y0) || !isfinite(x1) || !isfinite(y1)) return;
     if (c->image) capsule(c, x0, y0, x1, y1, width / 2, k);
-    else put(c, "<path d=\"M%.2f %.2fL%.2f %.2f\" stroke=\"#%02x%02x%02x\" stroke-opacity=\"%.2f\" stroke-width=\"%.2f\" stroke-linecap=\"round\"/>\n", x0, y0, x1, y1,
-             k.r, k.g, k.b, (double)k.alpha, width);
+    else
+        put(c,
+            "<path d=\"M%.2f %.2fL%.2f %.2f\" stroke=\"#%02x%02x%02x\" stroke-opacity=\"%.2f\" stroke-width=\"%.2f\" "
+            "stroke-linecap=\"round\"/>\n",
+            x0, y0, x1, y1, k.r, k.g, k.b, (double)k.alpha, width);
 }
 
 void canvas_arrow(struct canvas *c, double x0, double y0, double x1, double y1, double width, struct colour k)
@@ -104,7 +112,9 @@ void canvas_arrow(struct canvas *c, double x0, double y0, double x1, double y1, 
 
 void canvas_text(struct canvas *c, double x, double y, double size, const char *text)
 {
-    if (c->svg) put(c, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" fill=\"#333\" text-anchor=\"middle\">%s</text>\n", x, y, size, text);
+    if (c->svg)
+        put(c, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\" fill=\"#333\" text-anchor=\"middle\">%s</text>\n", x, y, size,
+            text);
 }
 
 void canvas_frame(struct canvas *c, double x, double y, double width, double height, struct colour k)

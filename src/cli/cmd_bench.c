@@ -23,15 +23,25 @@ struct bench_args {
     double begin_ms;     /* when the program began */
 };
 
-/* What the first step costs: from the beginning of the program to its first kernel and to its end, and the OpenCL programs that it needed. */
+/* What the first step costs: from the beginning of the program to its first kernel and to its end, and the OpenCL programs that
+ * it needed. */
 struct startup { double first_ms, ms; int compiled, cached; };
 
 enum part { PART_ALL, PART_UNET, PART_TEXT_ENCODER, PART_VAE };
 
 /* What measuring one part gave. */
-struct result { brume_plan_stats stats; struct bench_times times; struct startup first; double peak; char kernels[2048], note[256]; double gradient_ms; char buckets[1 << 15]; };
+struct result {
+    brume_plan_stats stats;
+    struct bench_times times;
+    struct startup first;
+    double peak;
+    char kernels[2048], note[256];
+    double gradient_ms;
+    char buckets[1 << 15];
+};
 
-/* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs). Runs before that do not count: two, or a long one. */
+/* Runs until --repeat runs or, if that is 0, --seconds are over (at least 3 runs). Runs before that do not count: two, or a long
+ * one. */
 static brume_status measure(const struct bench_args *a, struct bench_subject *s, struct bench_times *t, struct startup *first)
 {
     first->first_ms = bench_now_ms() - a->begin_ms;
@@ -65,7 +75,9 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
         int k = 0;
         brume_plan_get_step(plan, i, &s);
         if (strcmp(s.kernel, "chain") == 0 || strcmp(s.kernel, "single") == 0) continue;
-        while (k < n && (strcmp(kinds[k].step.op, s.op) || strcmp(kinds[k].step.kernel, s.kernel) || kinds[k].step.tuned != s.tuned)) k++;
+        while (k < n &&
+               (strcmp(kinds[k].step.op, s.op) || strcmp(kinds[k].step.kernel, s.kernel) || kinds[k].step.tuned != s.tuned))
+            k++;
         if (k == n) kinds[n++].step = s;
         kinds[k].count++;
     }
@@ -76,7 +88,8 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
             if (strcmp(kinds[j].step.op, kinds[k].step.op)) continue;
             const size_t used = strlen(text);
             if (j == k) snprintf(text + used, size - used, "%s%s: ", k ? "; " : "", kinds[k].step.op);
-            snprintf(text + strlen(text), size - strlen(text), "%s%s%s %d", j == k ? "" : ", ", kinds[j].step.kernel, kinds[j].step.tuned ? "*" : "", kinds[j].count);
+            snprintf(text + strlen(text), size - strlen(text), "%s%s%s %d", j == k ? "" : ", ", kinds[j].step.kernel,
+                     kinds[j].step.tuned ? "*" : "", kinds[j].count);
         }
     }
     free(kinds);
@@ -84,7 +97,8 @@ static void kernels_text(const brume_plan *plan, char *text, size_t size)
 
 enum { MOST_BUCKETS = 1024 };
 
-/* "1048576:12.3 ...": of each part of the gradient its bytes and the milliseconds after which it is complete. The median of some runs. */
+/* "1048576:12.3 ...": of each part of the gradient its bytes and the milliseconds after which it is complete. The median of some
+ * runs. */
 static brume_status time_buckets(struct bench_subject *s, struct result *r)
 {
     enum { RUNS = 5 };
@@ -92,15 +106,19 @@ static brume_status time_buckets(struct bench_subject *s, struct result *r)
     double whole[RUNS];
     int n = 0;
     brume_status st = b ? BRUME_OK : BRUME_E_MEMORY;
-    for (int k = 0; k < RUNS && st == BRUME_OK; k++) st = brume_trainer_time_buckets(s->trainer, b + k * MOST_BUCKETS, MOST_BUCKETS, &n, &whole[k]);
+    for (int k = 0; k < RUNS && st == BRUME_OK; k++)
+        st = brume_trainer_time_buckets(s->trainer, b + k * MOST_BUCKETS, MOST_BUCKETS, &n, &whole[k]);
     for (int i = 0; st == BRUME_OK && i <= n && i <= MOST_BUCKETS; i++) { /* the last one is the whole gradient */
         struct bench_times t = { 0 };
         const bool all = i == n || i == MOST_BUCKETS;
-        for (int k = 0; k < RUNS && st == BRUME_OK; k++) st = bench_add(&t, 1e3 * (all ? whole[k] : b[k * MOST_BUCKETS + i].ready));
+        for (int k = 0; k < RUNS && st == BRUME_OK; k++)
+            st = bench_add(&t, 1e3 * (all ? whole[k] : b[k * MOST_BUCKETS + i].ready));
         bench_sort(&t);
         const size_t used = strlen(r->buckets);
         if (st == BRUME_OK && all) r->gradient_ms = bench_median(&t);
-        else if (st == BRUME_OK) snprintf(r->buckets + used, sizeof r->buckets - used, "%s%lld:%.4g", i ? " " : "", (long long)b[i].bytes, bench_median(&t));
+        else if (st == BRUME_OK)
+            snprintf(r->buckets + used, sizeof r->buckets - used, "%s%lld:%.4g", i ? " " : "", (long long)b[i].bytes,
+                     bench_median(&t));
         free(t.ms);
         if (all) break;
     }
@@ -149,10 +167,13 @@ static void report_unet(const struct bench_args *a, const struct result *p, stru
 /* key and what begin the names of the values. */
 static void report_part(const struct result *p, const char *key, const char *what, struct cli_report *r)
 {
-    static const struct { const char *key, *what, *unit; } rows[] = { { "ms", "median", "ms" }, { "min_ms", "fastest", "ms" }, { "max_ms", "slowest", "ms" },
-        { "gflop", "arithmetic", "GFLOP" }, { "gflops", "speed", "GFLOP/s" }, { "peak_mib", "largest memory", "MiB" } };
+    static const struct {
+        const char *key, *what, *unit;
+    } rows[] = { { "ms", "median", "ms" },           { "min_ms", "fastest", "ms" },    { "max_ms", "slowest", "ms" },
+                 { "gflop", "arithmetic", "GFLOP" }, { "gflops", "speed", "GFLOP/s" }, { "peak_mib", "largest memory", "MiB" } };
     const double ms = bench_median(&p->times);
-    const double values[] = { ms, p->times.ms[0], p->times.ms[p->times.n - 1], p->stats.flops / 1e9, p->stats.flops / ms / 1e6, p->peak / 1048576 };
+    const double values[] = { ms, p->times.ms[0], p->times.ms[p->times.n - 1], p->stats.flops / 1e9,
+                              p->stats.flops / ms / 1e6, p->peak / 1048576 };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char k[64], w[64];
         snprintf(k, sizeof k, "%s_%s", key, rows[i].key);
@@ -171,7 +192,8 @@ static brume_status bench_all(const struct bench_args *a, const brume_preset *pr
     brume_text_encoder_config text_config;
     brume_autoencoder_config vae_config;
     const bool parts = preset && preset->fill_parts;
-    const bool run_text = parts && (a->part == PART_ALL || a->part == PART_TEXT_ENCODER), run_vae = parts && (a->part == PART_ALL || a->part == PART_VAE);
+    const bool run_text = parts && (a->part == PART_ALL || a->part == PART_TEXT_ENCODER),
+               run_vae = parts && (a->part == PART_ALL || a->part == PART_VAE);
     const bool run_unet = a->part == PART_ALL || a->part == PART_UNET;
     if (!p) return BRUME_E_MEMORY;
     if (parts) preset->fill_parts(&text_config, &vae_config);
@@ -179,7 +201,9 @@ static brume_status bench_all(const struct bench_args *a, const brume_preset *pr
     if (run_text) s = measure_part(a, &subject, bench_text_encoder(d, &text_config, a->batch, c->seed, &subject), text);
     cli_peak_reset();
     if (s == BRUME_OK && run_vae)
-        s = measure_part(a, &subject, bench_decoder(d, &vae_config, a->batch, c->unet.sample_size[0], a->memory_limit, c->seed, &subject), vae);
+        s = measure_part(a, &subject,
+                         bench_decoder(d, &vae_config, a->batch, c->unet.sample_size[0], a->memory_limit, c->seed, &subject),
+                         vae);
     cli_peak_reset();
     if (s == BRUME_OK && run_unet) s = measure_part(a, &subject, bench_model(d, a->mode, c, &subject), unet);
     if (s == BRUME_OK && cli_report_begin(&r, a->json)) {
@@ -215,11 +239,17 @@ static brume_status bench(const struct bench_args *a, const char *model)
 
 int cmd_bench(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume bench --preset mnist --mode train --batch 64", "brume bench examples/unet_mnist.json --mode infer --batch 1 --json",
-                                            "brume bench --preset sd15 --storage f16 --part unet",
-                                            "brume bench ops examples/unet_mnist.json  # every operator alone; see brume bench ops --help", NULL };
-    static const char *const modes[] = { "infer", "train", NULL }, *const parts[] = { "all", "unet", "text-encoder", "vae", NULL };
-    const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]", "Measures a training step, or one evaluation of the network, with fresh weights.", examples, 0, 1, NULL };
+    static const char *const examples[] = {
+        "brume bench --preset mnist --mode train --batch 64",
+        "brume bench examples/unet_mnist.json --mode infer --batch 1 --json",
+        "brume bench --preset sd15 --storage f16 --part unet",
+        "brume bench ops examples/unet_mnist.json  # every operator alone; see brume bench ops --help", NULL
+    };
+    static const char *const modes[] = { "infer", "train", NULL }, *const parts[] = { "all", "unet",
+                                                                                      "text-encoder", "vae", NULL };
+    const struct cli_usage u = { "bench", "[MODEL|CONFIG.json]",
+                                 "Measures a training step, or one evaluation of the network, with fresh weights.",
+                                 examples, 0, 1, NULL };
     struct bench_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1, .seconds = 5, .begin_ms = bench_now_ms() };
     struct cli_option options[] = {
         OPT_PRESET(&a.preset),
@@ -229,8 +259,11 @@ int cmd_bench(int argc, char **argv)
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
         OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
-        OPT_FLAG("buckets", &a.buckets, "train with --micro-batch, which stands for the share of a rank: when parts of the gradient can be sent; for scripts/scaling.py"),
-        OPT_STRING("memory-limit", &a.limit, "BYTES", "of decoding's activations, as 300M or 1G: beyond, it goes in tiles; default: no limit"),
+        OPT_FLAG("buckets", &a.buckets,
+                 "train with --micro-batch, which stands for the share of a rank: when parts of the gradient can be sent; for "
+                 "scripts/scaling.py"),
+        OPT_STRING("memory-limit", &a.limit, "BYTES",
+                   "of decoding's activations, as 300M or 1G: beyond, it goes in tiles; default: no limit"),
         OPT_INT("repeat", &a.repeat, 0, 1000000, "N", "runs to measure; 0: as many as fit in --seconds, at least 3"),
         OPT_FLOAT("seconds", &a.seconds, 0.01, 3600, "S", "how long to measure"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
@@ -238,14 +271,17 @@ int cmd_bench(int argc, char **argv)
         OPT_DEVICE(&a.device),
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("quiet", &a.quiet, "no messages"),
-        { 0 } };
+        { 0 }
+    };
     const char *model;
     const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
+    if (a.limit && !cli_bytes(a.limit, &a.memory_limit))
+        return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     const brume_preset *const preset = a.preset ? brume_preset_find(a.preset) : NULL;
     if ((a.part > PART_UNET || a.limit) && (a.mode || !preset || !preset->fill_parts))
         return cli_wrong(&u, "--part and --memory-limit are for --mode infer and a preset with more than a U-Net: sd15");
-    if (a.buckets && (!a.mode || a.micro_batch < 1 || a.micro_batch >= a.batch)) return cli_wrong(&u, "--buckets needs --mode train and a --micro-batch below --batch");
+    if (a.buckets && (!a.mode || a.micro_batch < 1 || a.micro_batch >= a.batch))
+        return cli_wrong(&u, "--buckets needs --mode train and a --micro-batch below --batch");
     return bench(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

@@ -20,8 +20,12 @@ static void put_number(brume_json_writer *w, const char *key, double x)
 static void put_node(brume_json_writer *w, const char *key, const brume_compare_node *n)
 {
     brume_json_begin_object(w, key);
-    const struct { const char *key, *value; } texts[] = { { "phase", n->phase }, { "op", n->op }, { "name", n->name }, { "shapes", n->shapes }, { "kernel_a", n->kernel[0] },
-        { "kernel_b", n->kernel[1] }, { "tolerance", n->tolerance } };
+    const struct {
+        const char *key, *value;
+    } texts[] = { { "phase", n->phase },        { "op", n->op },
+                  { "name", n->name },          { "shapes", n->shapes },
+                  { "kernel_a", n->kernel[0] }, { "kernel_b", n->kernel[1] },
+                  { "tolerance", n->tolerance } };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) brume_json_put_string(w, texts[i].key, texts[i].value);
     if (*n->culprit) brume_json_put_string(w, "culprit", n->culprit);
     brume_json_put_int(w, "runs", n->runs);
@@ -56,7 +60,8 @@ static void put_device(brume_json_writer *w, const char *key, const char *text, 
     brume_json_end(w);
 }
 
-static brume_status print_json(brume_device *d, brume_device *const side[2], const struct compare_args *a, const brume_compare_kind *kinds, int n_kinds)
+static brume_status print_json(brume_device *d, brume_device *const side[2], const struct compare_args *a,
+                               const brume_compare_kind *kinds, int n_kinds)
 {
     brume_compare_summary s;
     brume_json_writer *w = brume_json_writer_new();
@@ -67,8 +72,12 @@ static brume_status print_json(brume_device *d, brume_device *const side[2], con
     brume_json_put_string(w, "mode", a->mode ? "drift" : "resync");
     put_device(w, "a", a->side[0].text, side[0]);
     put_device(w, "b", a->side[1].text, side[1]);
-    const struct { const char *key; int64_t value; } numbers[] = { { "nodes", s.nodes }, { "runs", s.runs }, { "values", s.values }, { "failed", s.failed },
-        { "not_comparable", s.apart }, { "not_finite", s.not_finite } };
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = { { "nodes", s.nodes },          { "runs", s.runs },
+                    { "values", s.values },        { "failed", s.failed },
+                    { "not_comparable", s.apart }, { "not_finite", s.not_finite } };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) brume_json_put_int(w, numbers[i].key, numbers[i].value);
     brume_json_begin_array(w, "kinds", 0);
     for (int i = 0; i < n_kinds; i++) {
@@ -104,11 +113,15 @@ static void print_kinds(const struct compare_args *a, const brume_compare_kind *
         const brume_compare_kind *k = &kinds[i];
         char allowed[32];
         snprintf(allowed, sizeof allowed, k->rel > 0 ? "%.0e" : "equal", k->rel);
-        printf("%-22.22s %6lld %12.2e %10.3g %9s  %s%s\n", k->op, (long long)k->nodes, k->relative, k->ulp, allowed, k->failed ? "FAIL" : "ok",
-               k->failed ? "" : k->share == 0 ? " (same bits)" : "");
+        printf("%-22.22s %6lld %12.2e %10.3g %9s  %s%s\n", k->op, (long long)k->nodes, k->relative, k->ulp, allowed,
+               k->failed ? "FAIL" : "ok",
+               k->failed       ? ""
+               : k->share == 0 ? " (same bits)"
+                               : "");
     }
     /* each row of the table of tolerances once, with its reason */
-    printf("\nallowed of each side, by the %s:\n", a->mode ? "root mean square of a tensor" : "size of a value, of its tensor, or of the terms that cancel in it");
+    printf("\nallowed of each side, by the %s:\n",
+           a->mode ? "root mean square of a tensor" : "size of a value, of its tensor, or of the terms that cancel in it");
     for (int i = 0; i < n; i++) {
         int first = 1;
         for (int j = 0; j < i; j++) first = first && strcmp(kinds[j].tolerance, kinds[i].tolerance);
@@ -132,7 +145,8 @@ static void print_first(brume_device *d, const struct compare_args *a)
     if (*n->culprit) printf("  in the chain  %s\n", n->op);
     printf("  shapes        %s\n  kernels       A %s, B %s\n", n->shapes, n->kernel[0], n->kernel[1]);
     if (a->mode) {
-        printf("  result %d      differs by %.2e of its root mean square, allowed %.0e; most at %s: A %.9g, B %.9g\n", n->result, n->relative, n->rel, n->place, n->a, n->b);
+        printf("  result %d      differs by %.2e of its root mean square, allowed %.0e; most at %s: A %.9g, B %.9g\n", n->result,
+               n->relative, n->rel, n->place, n->a, n->b);
         printf("  next          --mode resync judges every node alone and names the one that is wrong, if one is\n");
         return;
     }
@@ -140,26 +154,33 @@ static void print_first(brume_device *d, const struct compare_args *a)
     if (isfinite(n->share)) printf(", off by %.3g, allowed %.3g", fabs(n->b - n->a), n->allowed);
     printf("; %lld value%s beyond\n", (long long)n->beyond, n->beyond == 1 ? " is" : "s are");
     if (strcmp(n->kernel[1], "any") && strcmp(n->kernel[1], "single") && strcmp(n->kernel[1], "chain"))
-        printf("  next          does --b %s agree? Then the kernel '%s' of %s is wrong there.\n", bare(&a->side[1]), n->kernel[1], n->op);
+        printf("  next          does --b %s agree? Then the kernel '%s' of %s is wrong there.\n", bare(&a->side[1]), n->kernel[1],
+               n->op);
     else
-        printf("  next          does another pair agree, say --a cpu:isa=generic --b %s? Who differs from both is wrong.\n", a->side[1].text);
-    printf("                BRUME_CACHE=off compiles OpenCL kernels anew. Please report it with the output of --json and of brume devices.\n");
+        printf("  next          does another pair agree, say --a cpu:isa=generic --b %s? Who differs from both is wrong.\n",
+               a->side[1].text);
+    printf("                BRUME_CACHE=off compiles OpenCL kernels anew. Please report it with the output of --json and of "
+           "brume devices.\n");
 }
 
-static void print_text(brume_device *d, brume_device *const side[2], const struct compare_args *a, const brume_compare_kind *kinds, int n_kinds)
+static void print_text(brume_device *d, brume_device *const side[2], const struct compare_args *a,
+                       const brume_compare_kind *kinds, int n_kinds)
 {
     brume_compare_summary s;
     brume_device_info info[2];
     brume_compare_get_summary(d, &s);
     for (int i = 0; i < 2; i++) {
         brume_device_get_info(side[i], &info[i]);
-        printf("%c  %-24s %s, %s, %d %s\n", 'A' + i, a->side[i].text, info[i].name, info[i].platform, info[i].compute_units, info[i].is_opencl ? "compute units" : "threads");
+        printf("%c  %-24s %s, %s, %d %s\n", 'A' + i, a->side[i].text, info[i].name, info[i].platform, info[i].compute_units,
+               info[i].is_opencl ? "compute units" : "threads");
     }
     printf("\n");
     print_kinds(a, kinds, n_kinds);
     print_first(d, a);
     if (s.apart) printf("\nnot comparable: %lld (%s)\n", (long long)s.apart, s.apart_text);
-    if (s.not_finite) printf("\nNaN or infinity at the same places on both sides: %lld values; they agree, but tell nothing\n", (long long)s.not_finite);
+    if (s.not_finite)
+        printf("\nNaN or infinity at the same places on both sides: %lld values; they agree, but tell nothing\n",
+               (long long)s.not_finite);
     printf("\n%lld nodes in %lld runs, %lld values: ", (long long)s.nodes, (long long)s.runs, (long long)s.values);
     if (s.failed) printf("%lld node%s beyond tolerance\n", (long long)s.failed, s.failed == 1 ? " is" : "s are");
     else printf("equal within tolerance\n");
@@ -207,23 +228,35 @@ int cmd_compare(int argc, char **argv)
     static const char *const examples[] = {
         "brume compare --preset mnist --a cpu --b opencl --train-step",
         "brume compare RUN --a cpu:isa=generic --b cpu:threads=3  # another instruction set, other threads",
-        "brume compare RUN --b opencl:0.0:kind=gpu --mode drift --train-step --steps 5  # kernels made for GPUs; let roundings add up",
+        "brume compare RUN --b opencl:0.0:kind=gpu --mode drift --train-step --steps 5  # kernels made for GPUs; let roundings "
+        "add up",
         "brume compare ops --a cpu --b opencl  # every operator and gradient, on small shapes",
-        "brume compare RUN --b opencl:variant=any --json  # the plainest kernels, for scripts: exit status 0 equal, 1 not, 2 wrong usage",
-        NULL };
+        "brume compare RUN --b opencl:variant=any --json  # the plainest kernels, for scripts: exit status 0 equal, 1 not, 2 "
+        "wrong usage",
+        NULL
+    };
     static const char *const modes[] = { "resync", "drift", NULL }, *const storages[] = { "f32", "f16", NULL };
-    const struct cli_usage u = { "compare", "[MODEL|CONFIG.json|ops]",
-        "Runs the same computation on two devices side by side and judges every node: the network, with --train-step loss, every gradient, optimizer "
-        "and averages, and a whole sampling run; or, with ops in place of a model, every operator there is and its gradient. A and B: cpu, opencl, opencl:PLATFORM.DEVICE or auto, and behind colons what shall be different: "
-        "threads=N, isa=NAME (cpu); kind=cpu|gpu, clblast=on|off, cache=on|off (opencl); variant=NAME (a kernel wherever it fits: any, winograd, ...), "
-        "fusion=off, tuning=off.", examples, 0, 1, NULL };
+    const struct cli_usage u = {
+        "compare",
+        "[MODEL|CONFIG.json|ops]",
+        "Runs the same computation on two devices side by side and judges every node: the network, with --train-step loss, every "
+        "gradient, optimizer and averages, and a whole sampling run; or, with ops in place of a model, every operator there is "
+        "and its gradient. A and B: cpu, opencl, opencl:PLATFORM.DEVICE or auto, and behind colons what shall be different: "
+        "threads=N, isa=NAME (cpu); kind=cpu|gpu, clblast=on|off, cache=on|off (opencl); variant=NAME (a kernel wherever it "
+        "fits: any, winograd, ...), fusion=off, tuning=off.",
+        examples,
+        0,
+        1,
+        NULL
+    };
     const char *sides[2] = { "cpu", "opencl" };
     struct compare_args a = { .batch = 2, .steps = 1, .sample_steps = 3 };
     struct cli_option options[] = {
         OPT_NAME("preset", &a.preset, cli_presets(), "NAME", "a preset with fresh weights instead of a model"),
         OPT_STRING("a", &sides[0], "A", "the reference"),
         OPT_STRING("b", &sides[1], "B", "what is compared with it"),
-        OPT_CHOICE("mode", &a.mode, modes, "resync: after each node B goes on with A's values, so that each is judged alone; drift: each keeps its own"),
+        OPT_CHOICE("mode", &a.mode, modes,
+                   "resync: after each node B goes on with A's values, so that each is judged alone; drift: each keeps its own"),
         OPT_FLAG("train-step", &a.train, "training steps, too: loss, gradients, optimizer, averages"),
         OPT_INT("steps", &a.steps, 1, 1000, "N", "training steps"),
         OPT_INT("sample-steps", &a.sample_steps, 0, 1000, "N", "steps of the sampling run; 0: none"),

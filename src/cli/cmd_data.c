@@ -122,14 +122,16 @@ static void look_at_captions(struct summary *m)
         if (length > m->longest) m->longest = length;
     }
     for (int64_t k = 0; k < EXAMPLES; k++)
-        if (brume_dataset_caption(m->ds, k * n / EXAMPLES, text, sizeof text) == BRUME_OK) snprintf(m->examples[k], sizeof *m->examples, "%.199s", text);
+        if (brume_dataset_caption(m->ds, k * n / EXAMPLES, text, sizeof text) == BRUME_OK)
+            snprintf(m->examples[k], sizeof *m->examples, "%.199s", text);
 }
 
 /* Mean and deviation of values in [-1, 1], of images as a model would see them, evenly chosen. */
 static int measure(struct summary *m)
 {
     const int64_t n = brume_dataset_count(m->ds), c = brume_dataset_channels(m->ds);
-    const int64_t numel = (int64_t)brume_dataset_height(m->ds) * brume_dataset_width(m->ds) * c, take = n < MEASURED ? n : MEASURED;
+    const int64_t numel = (int64_t)brume_dataset_height(m->ds) * brume_dataset_width(m->ds) * c,
+                  take = n < MEASURED ? n : MEASURED;
     float *x = malloc((size_t)numel * sizeof *x);
     double sum[CHANNELS] = { 0 }, squares[CHANNELS] = { 0 };
     if (!x) return no_memory();
@@ -214,7 +216,8 @@ static int print_json(const struct summary *m)
     brume_json_end(w);
     for (int which = 0; which < 2; which++) {
         brume_json_begin_array(w, which ? "std" : "mean", 1);
-        for (int k = 0; m->measured && k < brume_dataset_channels(m->ds) && k < CHANNELS; k++) brume_json_put_double(w, NULL, which ? m->std[k] : m->mean[k]);
+        for (int k = 0; m->measured && k < brume_dataset_channels(m->ds) && k < CHANNELS; k++)
+            brume_json_put_double(w, NULL, which ? m->std[k] : m->mean[k]);
         brume_json_end(w);
     }
     brume_json_begin_array(w, "broken", 0);
@@ -231,11 +234,13 @@ static void print_text(const struct summary *m)
 {
     const brume_dataset *ds = m->ds;
     const int32_t classes = brume_dataset_classes(ds);
-    printf("%-12s%s\n%-12s%lld%s\n", "kind", brume_dataset_kind(ds), "items", (long long)brume_dataset_count(ds), m->n_broken ? ", of which some are broken, see below" : "");
+    printf("%-12s%s\n%-12s%lld%s\n", "kind", brume_dataset_kind(ds), "items", (long long)brume_dataset_count(ds),
+           m->n_broken ? ", of which some are broken, see below" : "");
     if (m->good)
-        printf("%-12s%lldx%lld (%lld) to %lldx%lld (%lld), most often %lldx%lld (%lld); width x height\n", "sizes", (long long)m->smallest.width,
-               (long long)m->smallest.height, (long long)m->smallest.n, (long long)m->largest.width, (long long)m->largest.height, (long long)m->largest.n,
-               (long long)m->common.width, (long long)m->common.height, (long long)m->common.n);
+        printf("%-12s%lldx%lld (%lld) to %lldx%lld (%lld), most often %lldx%lld (%lld); width x height\n", "sizes",
+               (long long)m->smallest.width, (long long)m->smallest.height, (long long)m->smallest.n, (long long)m->largest.width,
+               (long long)m->largest.height, (long long)m->largest.n, (long long)m->common.width, (long long)m->common.height,
+               (long long)m->common.n);
     printf("%-12s", "pixels");
     const char *between = "";
     for (int k = 1; k <= CHANNELS; k++)
@@ -247,10 +252,13 @@ static void print_text(const struct summary *m)
     if (m->floats) printf("; floats (%lld)", (long long)m->floats);
     printf("\n%-12s%dx%dx%d\n", "as trained", brume_dataset_width(ds), brume_dataset_height(ds), brume_dataset_channels(ds));
     for (int k = 0; m->measured && k < brume_dataset_channels(ds) && k < CHANNELS; k++)
-        printf("%-12smean %.4f, deviation %.4f, of %lld images in [-1, 1]\n", k ? "" : "values", m->mean[k], m->std[k], (long long)m->measured);
-    for (int32_t k = 0; k < classes && k < SHOWN; k++) printf("%-12s%-24s %lld\n", k ? "" : "classes", brume_dataset_class_name(ds, k), (long long)m->by_class[k]);
+        printf("%-12smean %.4f, deviation %.4f, of %lld images in [-1, 1]\n", k ? "" : "values", m->mean[k], m->std[k],
+               (long long)m->measured);
+    for (int32_t k = 0; k < classes && k < SHOWN; k++)
+        printf("%-12s%-24s %lld\n", k ? "" : "classes", brume_dataset_class_name(ds, k), (long long)m->by_class[k]);
     if (classes > SHOWN) printf("%-12s... and %d more\n", "", classes - SHOWN);
-    if (brume_dataset_check_captions(ds) == BRUME_OK) printf("%-12sall, the longest of %lld bytes\n", "captions", (long long)m->longest);
+    if (brume_dataset_check_captions(ds) == BRUME_OK)
+        printf("%-12sall, the longest of %lld bytes\n", "captions", (long long)m->longest);
     else printf("%-12s%s\n", "captions", brume_error());
     for (int k = 0; k < EXAMPLES; k++) printf("%-12s%s\n", k ? "" : "such as", m->examples[k]);
     for (int64_t k = 0; k < m->n_broken; k++) printf("%-12s%s\n", k ? "" : "broken", m->broken[k]);
@@ -270,17 +278,27 @@ static int summarise(struct summary *m, const struct data_args *a)
 
 int cmd_data(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume data pictures --contact-sheet sheet.png", "brume data mnist-folder --test --json", NULL };
-    const struct cli_usage usage = { "data", "WHAT", "Reads a whole data set: a folder of IDX files, CIFAR batches, pictures (PNG, JPEG, GIF, PGM, PPM; with captions and "
-                                            "labels) or arrays (.npy, .safetensors), one array, or what brume draws itself. Fails where a file is broken, after naming all of them.",
-                                            examples, 1, 1, cli_data_sets() };
+    static const char *const examples[] = { "brume data pictures --contact-sheet sheet.png",
+                                            "brume data mnist-folder --test --json", NULL };
+    const struct cli_usage usage = {
+        "data",
+        "WHAT",
+        "Reads a whole data set: a folder of IDX files, CIFAR batches, pictures (PNG, JPEG, GIF, PGM, PPM; with captions and "
+        "labels) or arrays (.npy, .safetensors), one array, or what brume draws itself. Fails where a file is broken, after "
+        "naming all of them.",
+        examples,
+        1,
+        1,
+        cli_data_sets()
+    };
     struct data_args a = { .data = CLI_DATA_DEFAULT, .sheet_images = 64 };
     struct cli_option options[] = {
         OPT_STRING("contact-sheet", &a.sheet, "FILE.png", "draw images from all over the set, as a model would see them"),
         OPT_INT("sheet-images", &a.sheet_images, 1, 4096, "N", "how many of them"),
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("test", &a.test, "the part for tests"),
-        OPT_INT("size", &a.size, 0, 1024, "N", "height and width as a model would see them; 0: those of the data, or of a folder's first picture"),
+        OPT_INT("size", &a.size, 0, 1024, "N",
+                "height and width as a model would see them; 0: those of the data, or of a folder's first picture"),
         OPT_INT("channels", &a.channels, 0, 4, "N", "1, 3, or 4 with opacity; 0: those of the data, 3 of pictures"),
         OPT_INT("count", &a.count, 0, 1e9, "N", "look at that many items; 0: all"),
         OPT_DATA(&a.data),

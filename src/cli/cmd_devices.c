@@ -11,7 +11,8 @@
 #include "devices_check.h"
 #include "options.h"
 
-/* Measures all devices, or the one that spec names; what fails is told. figures: for each of the list, as it was measured, else as it was kept, else zeros. */
+/* Measures all devices, or the one that spec names; what fails is told. figures: for each of the list, as it was measured, else
+ * as it was kept, else zeros. */
 static int probe(const brume_device_info *list, int n, const char *spec, brume_probe *figures)
 {
     brume_device_info one;
@@ -30,14 +31,17 @@ static void print_text(const brume_device_info *d, const brume_probe *figures, i
     for (int i = 0; i < n; i++) {
         printf("%-12s%s\n", d[i].spec, d[i].name);
         printf("%12s%s%s%s%s\n", "", d[i].platform, *d[i].version ? ", " : "", d[i].version, d[i].is_gpu_type ? ", GPU" : "");
-        printf("%12s%d compute units, vectors of %d floats, %.1f GiB", "", d[i].compute_units, d[i].vector_width, (double)d[i].memory_bytes / 1073741824.0);
+        printf("%12s%d compute units, vectors of %d floats, %.1f GiB", "", d[i].compute_units, d[i].vector_width,
+               (double)d[i].memory_bytes / 1073741824.0);
         if (d[i].is_opencl)
-            printf(" (at most %.1f GiB at once), %llu KiB local memory, work-groups of %llu", (double)d[i].max_alloc_bytes / 1073741824.0,
-                   (unsigned long long)(d[i].local_bytes >> 10), (unsigned long long)d[i].max_work_group);
+            printf(" (at most %.1f GiB at once), %llu KiB local memory, work-groups of %llu",
+                   (double)d[i].max_alloc_bytes / 1073741824.0, (unsigned long long)(d[i].local_bytes >> 10),
+                   (unsigned long long)d[i].max_work_group);
         printf("\n");
         const brume_probe *p = &figures[i];
         if (p->step_ms > 0)
-            printf("%12sprobe: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us\n", "", p->matmul_gflops, p->conv_gflops, p->launch_us);
+            printf("%12sprobe: matrix product %.3g GFLOP/s, convolution %.3g GFLOP/s, launch %.2g us\n", "", p->matmul_gflops,
+                   p->conv_gflops, p->launch_us);
         unknown += d[i].usable && !(p->step_ms > 0);
         if (!d[i].usable) printf("%12snot usable: %s\n", "", d[i].note);
         else if (*d[i].note) printf("%12s%s\n", "", d[i].note);
@@ -48,7 +52,9 @@ static void print_text(const brume_device_info *d, const brume_probe *figures, i
 
 static void print_cache(const brume_cache_info *c)
 {
-    if (c->usable) printf("compiled programs: %s, %d files, %.1f of at most %.0f MiB\n", c->folder, c->entries, (double)c->bytes / 1048576, (double)c->limit / 1048576);
+    if (c->usable)
+        printf("compiled programs: %s, %d files, %.1f of at most %.0f MiB\n", c->folder, c->entries, (double)c->bytes / 1048576,
+               (double)c->limit / 1048576);
     else printf("compiled programs are not kept: %s\n", c->note);
 }
 
@@ -104,17 +110,31 @@ static int print_json(const brume_device_info *d, const brume_probe *figures, in
 
 int cmd_devices(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume devices", "brume devices --json", "brume devices --probe  # how fast are they?", "brume devices --check --device opencl:0.0  # are its kernels right?",
+    static const char *const examples[] = { "brume devices", "brume devices --json",
+                                            "brume devices --probe  # how fast are they?",
+                                            "brume devices --check --device opencl:0.0  # are its kernels right?",
                                             "brume sample MODEL --device opencl:0.0 --out a.png  # use one of them", NULL };
-    const struct cli_usage u = { "devices", "", "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers. "
-                                             "With --check it computes every op with every kernel and compares with plain C: exit status 1 if one is wrong. "
-                                             "With --probe it times a matrix product, a convolution and a small operator on each device, as --device auto does where there is a GPU, and keeps the figures.", examples, 0, 0, NULL };
+    const struct cli_usage u = {
+        "devices",
+        "",
+        "Lists the devices of this machine: the processor, and every OpenCL device that a driver offers. With --check it "
+        "computes every op with every kernel and compares with plain C: exit status 1 if one is wrong. With --probe it times a "
+        "matrix product, a convolution and a small operator on each device, as --device auto does where there is a GPU, and "
+        "keeps the figures.",
+        examples,
+        0,
+        0,
+        NULL
+    };
     int json = 0, check = 0, measure = 0;
     const char *spec = NULL;
-    struct cli_option options[] = { OPT_FLAG("check", &check, "test every kernel of every op; takes minutes where many programs are compiled"),
-                                    OPT_FLAG("probe", &measure, "measure how fast devices are: about a second for each, more where programs are compiled"),
-                                    OPT_STRING("device", &spec, "D", "check or measure only this one: cpu, opencl or opencl:PLATFORM.DEVICE"),
-                                    OPT_FLAG("json", &json, "print JSON"), { 0 } };
+    struct cli_option options[] = {
+        OPT_FLAG("check", &check, "test every kernel of every op; takes minutes where many programs are compiled"),
+        OPT_FLAG("probe", &measure, "measure how fast devices are: about a second for each, more where programs are compiled"),
+        OPT_STRING("device", &spec, "D", "check or measure only this one: cpu, opencl or opencl:PLATFORM.DEVICE"),
+        OPT_FLAG("json", &json, "print JSON"),
+        { 0 }
+    };
     int status = cli_parse(&u, options, argc, argv, NULL, NULL);
     if (status != CLI_GO_ON) return status;
     if (spec && !check && !measure) return cli_wrong(&u, "--device goes with --check or --probe");

@@ -79,7 +79,8 @@ static void put_weights(const struct report *r, const brume_weights *w)
     int used = 0;
     for (int k = 0; k <= BRUME_ST_F8_E5M2; k++)
         if (of_type[k] && used < (int)sizeof types)
-            used += snprintf(types + used, sizeof types - (size_t)used, "%s%s", used ? ", " : "", brume_st_dtype_name((brume_st_dtype)k));
+            used += snprintf(types + used, sizeof types - (size_t)used, "%s%s", used ? ", " : "",
+                             brume_st_dtype_name((brume_st_dtype)k));
     put_int(r, "tensors", n);
     put_int(r, "values", values);
     put_int(r, "bytes", bytes);
@@ -172,7 +173,8 @@ static brume_status info_config(const struct report *r, const char *path)
     const char *name = brume_json_string(brume_json_find(j, "_class_name"), NULL);
     if (!name) name = brume_json_string(brume_json_at(brume_json_find(j, "architectures"), 0), "unknown");
     put_string(r, "class", name);
-    static const char *const sizes[] = { "in_channels", "out_channels", "sample_size", "layers_per_block", "num_class_embeds", "num_train_timesteps", NULL };
+    static const char *const sizes[] = { "in_channels", "out_channels", "sample_size", "layers_per_block", "num_class_embeds",
+                                         "num_train_timesteps", NULL };
     for (const char *const *k = sizes; *k; k++) {
         const brume_json *v = brume_json_find(j, *k);
         if (brume_json_typeof(v) != BRUME_JSON_INT) continue;
@@ -212,7 +214,8 @@ static brume_status info_pipeline(const struct report *r, const char *folder, co
         if (r->w) brume_json_begin_object(r->w, name);
         else printf("\n%s\n", plain(name));
         if (!exists(folder, name, sub, sizeof sub)) snprintf(sub, sizeof sub, "%s", folder); /* a flat pipeline */
-        if (exists(sub, "scheduler_config.json", path, sizeof path) && !strcmp(name, "scheduler")) s = info_part(r, sub, "scheduler_config.json");
+        if (exists(sub, "scheduler_config.json", path, sizeof path) && !strcmp(name, "scheduler"))
+            s = info_part(r, sub, "scheduler_config.json");
         else if (exists(sub, "config.json", path, sizeof path)) s = info_part(r, sub, "config.json");
         else put_string(r, "class", brume_json_string(brume_json_at(v, 1), "unknown"));
         if (r->w) brume_json_end(r->w);
@@ -257,12 +260,16 @@ static brume_status info(const struct report *r, const char *what)
 
 int cmd_info(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume info RUN", "brume info model.safetensors --tensors", "brume info samples.png  # how it was drawn",
+    static const char *const examples[] = { "brume info RUN", "brume info model.safetensors --tensors",
+                                            "brume info samples.png  # how it was drawn",
                                             "brume info shapes       # the built-in data set", NULL };
-    const struct cli_usage u = { "info", "FILE|FOLDER", "Shows what a model folder, a .safetensors file, a .png file or a data set holds.", examples, 1, 1, cli_data_sets() };
+    const struct cli_usage u = { "info", "FILE|FOLDER",
+                                 "Shows what a model folder, a .safetensors file, a .png file or a data set holds.", examples,
+                                 1, 1, cli_data_sets() };
     int json = 0, told = CLI_GO_ON;
     struct report r = { .status = &told };
-    struct cli_option options[] = { OPT_FLAG("tensors", &r.all, "list every tensor"), OPT_FLAG("json", &json, "print JSON"), { 0 } };
+    struct cli_option options[] = { OPT_FLAG("tensors", &r.all, "list every tensor"),
+                                    OPT_FLAG("json", &json, "print JSON"), { 0 } };
     const char *what;
     const int status = cli_parse(&u, options, argc, argv, &what, NULL);
     if (status != CLI_GO_ON) return status;

@@ -31,7 +31,8 @@ static double peak_bytes(const brume_plan_stats *s, const brume_device_info *d, 
 {
     /* What PoCL keeps for a network's programs, and per kernel object with its code: measured. */
     const double driver = d->is_opencl ? 6 * 1048576.0 + 8192.0 * s->prepared : 0;
-    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)values + (double)s->dropped_bytes, device = (double)s->persistent_bytes;
+    const double host = base + (double)s->host_bytes + driver, copy = 4.0 * (double)values + (double)s->dropped_bytes,
+                 device = (double)s->persistent_bytes;
     const double run = (double)(s->arena_bytes + s->input_bytes + s->packed_bytes);
     if (!d->is_cpu_type) return host + copy;
     return host + device + (run > copy ? run : copy);
@@ -45,10 +46,13 @@ static double kept_bytes(const struct plan_args *a, const brume_train_config *c)
     return a->mode ? one * ((double)a->pictures < room ? (double)a->pictures : room) : 0;
 }
 
-static double device_bytes(const brume_plan_stats *s) { return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes); }
+static double device_bytes(const brume_plan_stats *s)
+{
+    return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes);
+}
 
-static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info, const brume_plan_stats *s, double base, int64_t copy,
-                   const char *advice)
+static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info,
+                   const brume_plan_stats *s, double base, int64_t copy, const char *advice)
 {
     struct cli_report r;
     const double mib = 1048576;
@@ -69,9 +73,11 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     cli_report_float(&r, "total_mib", "all of it on the device", device_bytes(s) / mib, "MiB");
     cli_report_float(&r, "base_mib", "program, libraries and driver", base / mib, "MiB");
     if (a->pictures) cli_report_float(&r, "pictures_mib", "pictures that are kept", kept_bytes(a, c) / mib, "MiB");
-    cli_report_float(&r, "peak_mib", "largest memory of the process", (peak_bytes(s, info, base, copy) + kept_bytes(a, c)) / mib, "MiB");
+    cli_report_float(&r, "peak_mib", "largest memory of the process", (peak_bytes(s, info, base, copy) + kept_bytes(a, c)) / mib,
+                     "MiB");
     cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
-    if (info->max_alloc_bytes) cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
+    if (info->max_alloc_bytes)
+        cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
     cli_report_int(&r, "fits", "it fits (1: yes)", *advice == 0);
     if (*advice) cli_report_text(&r, "advice", "why, and what would fit", advice);
     cli_report_end(&r);
@@ -100,7 +106,8 @@ static brume_status plan(const struct plan_args *a, const char *model)
     if (a->mode) copy = brume_unet2d_param_count(&c.unet);
     if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);
-    if (s == BRUME_OK && a->mode && brume_train_check_memory(d, &c) == BRUME_E_MEMORY) snprintf(advice, sizeof advice, "%s", brume_error());
+    if (s == BRUME_OK && a->mode && brume_train_check_memory(d, &c) == BRUME_E_MEMORY)
+        snprintf(advice, sizeof advice, "%s", brume_error());
     if (s == BRUME_OK && !a->mode && info.memory_bytes && device_bytes(&stats) > (double)info.memory_bytes)
         snprintf(advice, sizeof advice, "this does not fit; use a smaller --batch");
     if (s == BRUME_OK) report(a, &c, &info, &stats, base, copy, advice);
@@ -110,29 +117,36 @@ static brume_status plan(const struct plan_args *a, const char *model)
 
 int cmd_plan(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume plan --preset mnist --mode train --batch 64", "brume plan RUN --batch 16 --device opencl", NULL };
+    static const char *const examples[] = { "brume plan --preset mnist --mode train --batch 64",
+                                            "brume plan RUN --batch 16 --device opencl", NULL };
     static const char *const modes[] = { "infer", "train", NULL };
     const struct cli_usage u = { "plan", "[MODEL|CONFIG.json]",
-                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.", examples, 0, 1, NULL };
+                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.",
+                                 examples, 0, 1, NULL };
     struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
     struct cli_option options[] = {
         OPT_PRESET(&a.preset),
         OPT_CHOICE("mode", &a.mode, modes, "infer or train"),
         OPT_INT("batch", &a.batch, 1, 65536, "N", "images at once"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
-        OPT_STRING("memory-limit", &a.limit, "BYTES", "train: what would fit into so much memory, as 800M or 2G; default: what the device has"),
+        OPT_STRING("memory-limit", &a.limit, "BYTES",
+                   "train: what would fit into so much memory, as 800M or 2G; default: what the device has"),
         OPT_STORAGE(&a.storage),
         OPT_FLAG("recompute", &a.recompute, "train: keep less for the backward pass and compute it again"),
-        OPT_INT("pictures", &a.pictures, 0, 1e9, "N", "train: of so many pictures in a folder, which a run keeps in memory once they are read, up to 256 MiB (see --data-cache of brume train)"),
+        OPT_INT("pictures", &a.pictures, 0, 1e9, "N",
+                "train: of so many pictures in a folder, which a run keeps in memory once they are read, up to 256 MiB (see "
+                "--data-cache of brume train)"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
         OPT_DEVICE(&a.device),
         OPT_FLAG("json", &a.json, "print JSON"),
         OPT_FLAG("quiet", &a.quiet, "no messages"),
-        { 0 } };
+        { 0 }
+    };
     const char *model;
     const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if (a.limit && !cli_bytes(a.limit, &a.memory_limit)) return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
+    if (a.limit && !cli_bytes(a.limit, &a.memory_limit))
+        return cli_wrong(&u, "--memory-limit %s: expected bytes, as in 1500000, 800M or 2G", a.limit);
     return plan(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();
 }

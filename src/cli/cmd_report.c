@@ -40,7 +40,8 @@ static void draw(const struct report_args *a, const char *run)
         return;
     }
     const brume_unet2d_config *u = &m->unet;
-    const int text = m->tokenizer != NULL, classes = u->class_embed_type == BRUME_CLASS_TABLE ? u->num_class_embeds - 1 : 0, draws = u->architecture != BRUME_ARCHITECTURE_CLASSIFIER;
+    const int text = m->tokenizer != NULL, classes = u->class_embed_type == BRUME_CLASS_TABLE ? u->num_class_embeds - 1 : 0,
+              draws = u->architecture != BRUME_ARCHITECTURE_CLASSIFIER;
     const int planar = u->architecture == BRUME_ARCHITECTURE_MLP;
     brume_model_free(m);
     if (!draws || planar) return;
@@ -52,8 +53,8 @@ static void draw(const struct report_args *a, const char *run)
     inside(x0, run, "pictures/x0.png");
     snprintf(steps, sizeof steps, "%lld", (long long)a->steps);
     snprintf(threads, sizeof threads, "%lld", (long long)a->device.threads);
-    const char *args[32] = { "sample", run, "--out", out, "--strip", reverse, "--forward-strip", forward, "--x0-strip", x0, "--steps", steps,
-                             "--device", a->device.spec, "--threads", threads };
+    const char *args[32] = { "sample", run, "--out", out, "--strip", reverse, "--forward-strip", forward,
+                             "--x0-strip", x0, "--steps", steps, "--device", a->device.spec, "--threads", threads };
     int n = 16;
     if (text) args[n++] = "--prompt", args[n++] = a->prompt ? a->prompt : "";
     snprintf(count, sizeof count, "%d", text ? 8 : !classes ? 24 : classes * (classes > 16 ? 1 : 4)); /* rows of all classes */
@@ -68,9 +69,18 @@ static void draw(const struct report_args *a, const char *run)
 
 int cmd_report(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume report runs/mnist  # runs/mnist/report.html", "brume report runs/mnist --no-pictures --out page.html", NULL };
-    static const struct cli_usage usage = { "report", "RUN", "Writes one HTML page about a run of brume train, which needs nothing else to be shown: curves, samples "
-                                            "over time, the forward and the reverse process, evaluations, configuration.", examples, 1, 1, NULL };
+    static const char *const examples[] = { "brume report runs/mnist  # runs/mnist/report.html",
+                                            "brume report runs/mnist --no-pictures --out page.html", NULL };
+    static const struct cli_usage usage = {
+        "report",
+        "RUN",
+        "Writes one HTML page about a run of brume train, which needs nothing else to be shown: curves, samples over time, the "
+        "forward and the reverse process, evaluations, configuration.",
+        examples,
+        1,
+        1,
+        NULL
+    };
     struct report_args a = { .device = CLI_DEVICE_DEFAULT, .pictures = 1, .steps = 50 };
     struct cli_option options[] = {
         OPT_STRING("out", &a.out, "FILE.html", "the page; default: report.html in the run's folder"),

@@ -77,7 +77,8 @@ static void introduce(const struct drawing *d)
     fprintf(stderr, "\n");
 }
 
-/* Start noises on the way between the inversions of two pictures: slerp keeps their length (Song, Meng & Ermon 2021, sec. 5.3). */
+/* Start noises on the way between the inversions of two pictures: slerp keeps their length (Song, Meng & Ermon 2021, sec.
+ * 5.3). */
 static brume_status interpolate(struct drawing *d)
 {
     const struct sample_args *a = d->a;
@@ -89,7 +90,8 @@ static brume_status interpolate(struct drawing *d)
     if (st == BRUME_OK) st = view_state(&d->view, d->known_picture, ends);
     if (st == BRUME_OK) st = view_state(&d->view, other, ends + per);
     free(other);
-    for (int64_t i = 0; i < d->n && st == BRUME_OK; i++) memcpy(d->noise + i * per, ends + (i % 2) * per, (size_t)per * sizeof *ends);
+    for (int64_t i = 0; i < d->n && st == BRUME_OK; i++)
+        memcpy(d->noise + i * per, ends + (i % 2) * per, (size_t)per * sizeof *ends);
     if (st == BRUME_OK) st = drawing_sampler(d, "ddim_inverse", a->steps);
     if (st == BRUME_OK) st = drawing_draw(d);
     if (st == BRUME_OK) memcpy(ends, d->images, (size_t)(2 * per) * sizeof *ends);
@@ -102,7 +104,8 @@ static brume_status interpolate(struct drawing *d)
     const double angle = acos(fmax(-1, fmin(1, dot / sqrt(na * nb))));
     for (int64_t i = 0; i < d->n; i++) {
         const double u = d->n > 1 ? (double)i / (double)(d->n - 1) : 0.5;
-        const double wa = sin(angle) > 1e-6 ? sin((1 - u) * angle) / sin(angle) : 1 - u, wb = sin(angle) > 1e-6 ? sin(u * angle) / sin(angle) : u;
+        const double wa = sin(angle) > 1e-6 ? sin((1 - u) * angle) / sin(angle) : 1 - u,
+                     wb = sin(angle) > 1e-6 ? sin(u * angle) / sin(angle) : u;
         for (int64_t p = 0; p < per; p++) d->noise[i * per + p] = (float)(wa * ends[p] + wb * ends[per + p]);
     }
     free(ends);
@@ -132,10 +135,13 @@ static brume_status write_grid(const struct drawing *d)
 {
     const struct sample_args *a = d->a;
     brume_image *grid = NULL;
-    int64_t columns = a->columns ? a->columns : a->interpolate ? d->n : d->n_classes > 1 && d->n > d->n_classes ? d->n_classes : 0;
+    int64_t columns = a->columns                                ? a->columns
+                      : a->interpolate                          ? d->n
+                      : d->n_classes > 1 && d->n > d->n_classes ? d->n_classes
+                                                                : 0;
     if (columns > d->n) columns = d->n;
-    const brume_status st = brume_image_grid(d->pictures, d->n, (int32_t)d->view.height, (int32_t)d->view.width, (int32_t)d->view.channels, (int32_t)columns,
-                                             (int32_t)a->scale, &grid);
+    const brume_status st = brume_image_grid(d->pictures, d->n, (int32_t)d->view.height, (int32_t)d->view.width,
+                                             (int32_t)d->view.channels, (int32_t)columns, (int32_t)a->scale, &grid);
     return st == BRUME_OK ? replay_write(d, "out", a->out, grid) : st;
 }
 
@@ -199,7 +205,8 @@ static brume_status outputs(const struct drawing *d, struct watch *w)
     brume_status st = plane_is(d) ? plots(d, w) : pictures(d, w);
     if (st == BRUME_OK && a->save_tensors) st = save_tensors(d);
     if (st != BRUME_OK || a->quiet) return st;
-    const char *const files[] = { a->out, a->save_tensors, a->strip, a->x0_strip, a->forward_strip, a->film, a->trajectories, a->field };
+    const char *const files[] = { a->out, a->save_tensors, a->strip, a->x0_strip, a->forward_strip, a->film,
+                                  a->trajectories, a->field };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (files[i]) fprintf(stderr, "wrote   %s\n", files[i]);
     return st;

@@ -26,7 +26,8 @@ static void on_interrupt(int signal_number)
 static void show_progress(void *ctx, int64_t step, int64_t steps, const brume_train_result *r, double images_per_second)
 {
     (void)steps;
-    if (r->accuracy >= 0) cli_progress_step(ctx, step, "loss %.4f  accuracy %.0f %%  %.0f images/s", r->loss, 100 * r->accuracy, images_per_second);
+    if (r->accuracy >= 0)
+        cli_progress_step(ctx, step, "loss %.4f  accuracy %.0f %%  %.0f images/s", r->loss, 100 * r->accuracy, images_per_second);
     else cli_progress_step(ctx, step, "loss %.4f  grad %.3f  %.0f images/s", r->loss, r->grad_norm, images_per_second);
 }
 
@@ -39,8 +40,12 @@ static void introduce_noise(const brume_train_config *c)
     const char *weighting = c->objective.weighting ? c->objective.weighting->name : "simple";
     char levels[96] = "";
     switch (k->process) {
-    case BRUME_PROCESS_DISCRETE: snprintf(levels, sizeof levels, "%d steps of %s", k->num_train_timesteps, k->beta_schedule); break;
-    case BRUME_PROCESS_NCSN: snprintf(levels, sizeof levels, "ncsn, %d levels, sigma %g .. %g", k->num_train_timesteps, k->sigma_max, k->sigma_min); break;
+    case BRUME_PROCESS_DISCRETE:
+        snprintf(levels, sizeof levels, "%d steps of %s", k->num_train_timesteps, k->beta_schedule);
+        break;
+    case BRUME_PROCESS_NCSN:
+        snprintf(levels, sizeof levels, "ncsn, %d levels, sigma %g .. %g", k->num_train_timesteps, k->sigma_max, k->sigma_min);
+        break;
     case BRUME_PROCESS_VE: case BRUME_PROCESS_EDM:
         snprintf(levels, sizeof levels, "%s, sigma %g .. %g", brume_process_kind_name(k->process), k->sigma_max, k->sigma_min);
         break;
@@ -64,13 +69,17 @@ static void introduce(const brume_train_config *c, const brume_dataset *data, co
 {
     brume_plan_stats stats;
     brume_trainer_get_stats(t, &stats);
-    fprintf(stderr, "data    %s: %lld images of %dx%dx%d, %d classes\n", brume_dataset_kind(data), (long long)brume_dataset_count(data),
-            brume_dataset_width(data), brume_dataset_height(data), brume_dataset_channels(data), brume_dataset_classes(data));
+    fprintf(stderr, "data    %s: %lld images of %dx%dx%d, %d classes\n", brume_dataset_kind(data),
+            (long long)brume_dataset_count(data), brume_dataset_width(data), brume_dataset_height(data),
+            brume_dataset_channels(data), brume_dataset_classes(data));
     if (c->autoencoder)
         fprintf(stderr, "latents of %dx%dx%d, times %.5g\n", c->unet.sample_size[1], c->unet.sample_size[0], c->unet.in_channels,
                 c->autoencoder->config.scaling_factor);
-    fprintf(stderr, "model   %lld parameters%s%s\n", (long long)brume_trainer_param_count(t), c->lora.rank ? " of adapters that learn" : "",
-            c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional" : c->text.tokenizer ? ", told by captions" : "");
+    fprintf(stderr, "model   %lld parameters%s%s\n", (long long)brume_trainer_param_count(t),
+            c->lora.rank ? " of adapters that learn" : "",
+            c->unet.class_embed_type == BRUME_CLASS_TABLE ? ", class-conditional"
+            : c->text.tokenizer                           ? ", told by captions"
+                                                          : "");
     introduce_noise(c);
     fprintf(stderr, "step    batch %d, %.2f GFLOP, %.1f MiB on the device\n", c->batch, stats.flops / 1e9,
             (double)(stats.arena_bytes + stats.persistent_bytes + stats.input_bytes + stats.packed_bytes) / 1048576);
@@ -105,18 +114,23 @@ static int is_stable_diffusion(const char *folder)
     char path[4096];
     brume_json *index = NULL;
     snprintf(path, sizeof path, "%s/model_index.json", folder);
-    const int is = brume_json_load(path, &index) == BRUME_OK && !strcmp(brume_json_string(brume_json_find(index, "_class_name"), ""), "StableDiffusionPipeline");
+    const int is = brume_json_load(path, &index) == BRUME_OK &&
+                   !strcmp(brume_json_string(brume_json_find(index, "_class_name"), ""), "StableDiffusionPipeline");
     brume_json_free(index);
     return is;
 }
 
 /*
- * What reads captions: that of --text-encoder, which stays as it is; else the run's own, or that of the model to start from, which learns on unless adapters or
- * a StableDiffusionPipeline say that it is one for many networks; else one made for the data.
+ * What reads captions: that of --text-encoder, which stays as it is; else the run's own, or that of the model to start from,
+ * which learns on unless adapters or a StableDiffusionPipeline say that it is one for many networks; else one made for the data.
  */
-static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data, brume_tokenizer **tokenizer, brume_text_model **frozen)
+static brume_status read_text(const struct train_args *a, brume_train_config *c, const brume_dataset *data,
+                              brume_tokenizer **tokenizer, brume_text_model **frozen)
 {
-    const char *folder = a->text_encoder ? a->text_encoder : goes_on(a) ? a->out : a->init && is_file_of(a->init, "text_encoder/config.json") ? a->init : NULL;
+    const char *folder = a->text_encoder                                              ? a->text_encoder
+                         : goes_on(a)                                                 ? a->out
+                         : a->init && is_file_of(a->init, "text_encoder/config.json") ? a->init
+                                                                                      : NULL;
     const int stays = a->text_encoder || a->lora || (a->init && folder && is_stable_diffusion(a->init));
     if (!folder && !a->lora) return brume_train_config_text(c, data, tokenizer);
     if (!folder) folder = a->init;
@@ -148,7 +162,8 @@ static int64_t image_size(const struct train_args *a, const brume_train_config *
 {
     const int64_t own = c->unet.sample_size[0];
     if (a->size || !c->autoencoder) return a->size ? a->size : own;
-    return (a->model || a->init || a->resume) && own ? own * brume_autoencoder_factor(&c->autoencoder->config) : c->autoencoder->config.sample_size;
+    return (a->model || a->init || a->resume) && own ? own * brume_autoencoder_factor(&c->autoencoder->config)
+                                                     : c->autoencoder->config.sample_size;
 }
 
 /* Images that training does not see: of a folder, all of it; else the test part. */
@@ -161,7 +176,8 @@ static brume_status open_validation(const struct train_args *a, brume_dataset_op
     o.threads = -1;
     const brume_status s = brume_dataset_open(a->validation_data ? a->validation_data : a->data, &o, out);
     if (s != BRUME_OK && !a->validation_data)
-        fprintf(stderr, "brume train: --validate-every needs images that training does not see: a test part of the data, or --validation-data\n");
+        fprintf(stderr, "brume train: --validate-every needs images that training does not see: a test part of the data, or "
+                        "--validation-data\n");
     return s;
 }
 
@@ -175,7 +191,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     brume_status s = read_autoencoder(a, c, &autoencoder);
     const int32_t channels = autoencoder ? autoencoder->config.in_channels : c->unet.in_channels;
     brume_dataset_options data_options = {
-        .size = (int32_t)image_size(a, c), .channels = (int32_t)(a->channels ? a->channels : channels), .count = a->count, .seed = (uint64_t)a->seed,
+        .size = (int32_t)image_size(a, c), .channels = (int32_t)(a->channels ? a->channels : channels), .count = a->count,
+        .seed = (uint64_t)a->seed,
     };
     cli_data_apply(&a->data_options, a->size, a->channels, &data_options);
     const brume_preset *preset = a->preset ? brume_preset_find(a->preset) : NULL;
@@ -189,7 +206,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
         return s;
     }
     const int could = !a->lora || c->unet.class_embed_type == BRUME_CLASS_TABLE; /* adapters add no table */
-    const int conditional = a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1 && could);
+    const int conditional =
+        a->cond == TRAIN_COND_CLASS || (a->cond == TRAIN_COND_AUTO && brume_dataset_classes(data) > 1 && could);
     brume_tokenizer *tokenizer = NULL;
     brume_text_model *frozen = NULL;
     s = train_args_apply(a, c);
@@ -203,8 +221,9 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     if (s == BRUME_OK) {
         if (!a->quiet) introduce(c, data, t);
         const brume_run_options run = {
-            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume, .resume_from = a->resume_from,
-            .validation = validation, .validate_every = a->validate_every, .validation_images = a->validation, .save_every = a->save_every, .keep_every = a->keep_every,
+            .folder = a->out, .config = train_args_run(a, c, data, d, brume_trainer_param_count(t)), .resume = a->resume,
+            .resume_from = a->resume_from, .validation = validation, .validate_every = a->validate_every,
+            .validation_images = a->validation, .save_every = a->save_every, .keep_every = a->keep_every,
             .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
             .sample_guidance = a->guidance, .max_seconds = 60 * a->minutes, .stop = &interrupted, .progress = show_progress,
             .event = a->quiet ? NULL : show_event, .ctx = &bar,
@@ -229,7 +248,8 @@ static brume_status train(const struct train_args *a, brume_train_config *c)
     return s;
 }
 
-/* Network, noise and settings before the options: of the preset, --model or --init; a run that goes on has a network and noise of its own. */
+/* Network, noise and settings before the options: of the preset, --model or --init; a run that goes on has a network and noise of
+ * its own. */
 static brume_status start_config(const struct train_args *a, brume_train_config *c)
 {
     brume_train_config run;
@@ -249,7 +269,8 @@ static int train_denoiser(struct train_args *a)
 {
     brume_train_config c;
     brume_status s = start_config(a, &c);
-    if (s == BRUME_OK && a->cond == TRAIN_COND_AUTO && brume_unet2d_context_dim(&c.unet)) { /* a network that reads captions can be told nothing else */
+    /* a network that reads captions can be told nothing else */
+    if (s == BRUME_OK && a->cond == TRAIN_COND_AUTO && brume_unet2d_context_dim(&c.unet)) {
         a->cond = TRAIN_COND_TEXT;
         if (!strcmp(a->data, "shapes")) a->data = "shapes-text";
     }
@@ -257,8 +278,12 @@ static int train_denoiser(struct train_args *a)
     brume_scheduler_config_clear(&c.scheduler);
     if (s == BRUME_OK) {
         if (!a->quiet && a->lora) fprintf(stderr, "done: brume sample %s --lora %s draws with it\n", a->init, a->out);
-        else if (!a->quiet) fprintf(stderr, c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER ? "done: brume sample MODEL --classifier %s guides a model by it\n"
-                                             : "done: brume sample %s --out samples.png draws from it\n", a->out);
+        else if (!a->quiet)
+            fprintf(stderr,
+                    c.unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER
+                        ? "done: brume sample MODEL --classifier %s guides a model by it\n"
+                        : "done: brume sample %s --out samples.png draws from it\n",
+                    a->out);
         return CLI_DONE;
     }
     if (s == BRUME_E_STOPPED) {

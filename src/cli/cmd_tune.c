@@ -55,8 +55,11 @@ static int tell(void *ctx, const brume_tuner_progress *p)
     const int end = !*p->op;
     if (t->quiet) return interrupted;
     if (t->terminal && end) fprintf(stderr, "\r\033[K");
-    else if (t->terminal) fprintf(stderr, "\rtuning %d/%d, %.0f of %.0f s: %s %s\033[K", p->done, p->total, p->seconds, t->budget, p->op, p->kernel);
-    else if (!end && p->seconds - t->told >= LINE) fprintf(stderr, "tuning %d/%d, %.0f of %.0f s\n", p->done, p->total, t->told = p->seconds, t->budget);
+    else if (t->terminal)
+        fprintf(stderr, "\rtuning %d/%d, %.0f of %.0f s: %s %s\033[K", p->done, p->total, p->seconds, t->budget, p->op,
+                p->kernel);
+    else if (!end && p->seconds - t->told >= LINE)
+        fprintf(stderr, "tuning %d/%d, %.0f of %.0f s\n", p->done, p->total, t->told = p->seconds, t->budget);
     fflush(stderr);
     return interrupted;
 }
@@ -80,7 +83,8 @@ static struct totals totals_of(const brume_tuner *t)
 
 static void print_lines(const brume_tuner *t, int all)
 {
-    printf("\n%6s %5s  %-18s %10s  %-18s %10s %6s  %s\n", "share", "calls", "rule", "us", "tuned", "us", "gain", "operator, shapes");
+    printf("\n%6s %5s  %-18s %10s  %-18s %10s %6s  %s\n", "share", "calls", "rule", "us", "tuned", "us", "gain",
+           "operator, shapes");
     const struct totals x = totals_of(t);
     for (int i = 0; i < brume_tuner_count(t); i++) {
         brume_tuner_step s;
@@ -89,8 +93,12 @@ static void print_lines(const brume_tuner *t, int all)
         if (!all && !changed) continue;
         char gain[16] = "";
         if (changed) snprintf(gain, sizeof gain, "%.2fx", s.rule_ms / s.best_ms);
-        printf("%5.1f%% %5d  %-18s %10.1f  %-18s %10.1f %6s  %s %s\n", 100 * s.rule_ms * s.count / x.rule_ms, s.count, s.rule, 1e3 * s.rule_ms,
-               changed ? s.best : s.reached ? "=" : "not reached", 1e3 * s.best_ms, gain, s.op, s.shapes);
+        printf("%5.1f%% %5d  %-18s %10.1f  %-18s %10.1f %6s  %s %s\n", 100 * s.rule_ms * s.count / x.rule_ms, s.count, s.rule,
+               1e3 * s.rule_ms,
+               changed     ? s.best
+               : s.reached ? "="
+                           : "not reached",
+               1e3 * s.best_ms, gain, s.op, s.shapes);
     }
 }
 
@@ -184,13 +192,20 @@ static brume_status tune(const struct tune_args *a, const char *model)
 
 int cmd_tune(int argc, char **argv)
 {
-    static const char *const examples[] = { "brume tune --preset mnist --size 28 --device opencl", "brume tune RUN --infer --batch 16 --budget 2m",
+    static const char *const examples[] = { "brume tune --preset mnist --size 28 --device opencl",
+                                            "brume tune RUN --infer --batch 16 --budget 2m",
                                             "brume tune examples/unet_cifar10.json --train --batch 64 --json", NULL };
-    const struct cli_usage u = { "tune", "[MODEL|CONFIG.json]",
-                                 "Times every kernel that could compute a step of a model, with the step's shapes, and keeps the fastest for this device and driver: "
-                                 "commands use them from then on, unless --no-tuning. Ctrl-C ends it early and keeps what is known. The steps that take "
-                                 "most of the time come first; those that the budget does not reach keep the choice of brume's rules.",
-                                 examples, 0, 1, NULL };
+    const struct cli_usage u = {
+        "tune",
+        "[MODEL|CONFIG.json]",
+        "Times every kernel that could compute a step of a model, with the step's shapes, and keeps the fastest for this device "
+        "and driver: commands use them from then on, unless --no-tuning. Ctrl-C ends it early and keeps what is known. The steps "
+        "that take most of the time come first; those that the budget does not reach keep the choice of brume's rules.",
+        examples,
+        0,
+        1,
+        NULL
+    };
     struct tune_args a = { .device = CLI_DEVICE_DEFAULT, .budget = "60s" };
     struct cli_option options[] = {
         OPT_PRESET(&a.preset),
@@ -198,7 +213,8 @@ int cmd_tune(int argc, char **argv)
         OPT_FLAG("train", &a.train, "the steps of training"),
         OPT_FLAG("infer", &a.infer, "the steps of an evaluation, as sampling needs it"),
         OPT_FLAG("both", &a.both, "both, which is also what no choice means"),
-        OPT_INT("batch", &a.batch, 0, 65536, "N", "images at once; 0: for training as the preset says, for an evaluation 1 (guidance takes twice its images)"),
+        OPT_INT("batch", &a.batch, 0, 65536, "N",
+                "images at once; 0: for training as the preset says, for an evaluation 1 (guidance takes twice its images)"),
         OPT_INT("micro-batch", &a.micro_batch, 0, 65536, "N", "train: images at once, a divisor of the batch; 0: all"),
         OPT_STORAGE(&a.storage),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
@@ -210,7 +226,8 @@ int cmd_tune(int argc, char **argv)
     const char *model;
     const int status = cli_parse_model(&u, options, argc, argv, &a.preset, &model);
     if (status != CLI_GO_ON) return status;
-    if (!parse_seconds(a.budget, &a.seconds)) return cli_wrong(&u, "--budget %s: expected a time above 0, as in 90s or 2m", a.budget);
+    if (!parse_seconds(a.budget, &a.seconds))
+        return cli_wrong(&u, "--budget %s: expected a time above 0, as in 90s or 2m", a.budget);
     if (!a.device.tuning) return cli_wrong(&u, "--no-tuning makes no sense here");
     if (a.both || !(a.train || a.infer)) a.train = a.infer = 1;
     return tune(&a, model) == BRUME_OK ? CLI_DONE : cli_failed();

@@ -83,7 +83,8 @@ static brume_status make_context(struct subject *s)
     s->tokens = p->tokens;
     const size_t each = (size_t)(p->tokens * p->width);
     s->context = malloc((size_t)n * each * sizeof *s->context);
-    for (int64_t i = 0; s->context && i < n; i++) memcpy(s->context + (size_t)i * each, p->context + (size_t)(i % 2) * each, each * sizeof *s->context);
+    for (int64_t i = 0; s->context && i < n; i++)
+        memcpy(s->context + (size_t)i * each, p->context + (size_t)(i % 2) * each, each * sizeof *s->context);
     brume_prompt_context_free(p);
     return s->context ? BRUME_OK : no_memory();
 }
@@ -93,7 +94,8 @@ static brume_status denoiser(struct subject *s, brume_unet2d_denoiser **out)
     const brume_unet2d_config *u = &s->m->unet;
     const brume_unet2d_denoiser_options o = {
         .prediction_type = s->m->scheduler.prediction_type, .labels = u->class_embed_type == BRUME_CLASS_TABLE ? s->labels : NULL,
-        .context = s->context, .tokens = s->context ? s->tokens : 0, .guidance.scale = 1, .storage = (brume_storage)s->a->storage };
+        .context = s->context, .tokens = s->context ? s->tokens : 0, .guidance.scale = 1,
+        .storage = (brume_storage)s->a->storage };
     return brume_unet2d_denoiser_new(s->d, u, s->m->params, image_shape(s), &o, out);
 }
 
@@ -128,7 +130,8 @@ static brume_status decode(struct subject *s, const brume_shape shape)
 {
     const brume_autoencoder_config *c = &s->m->autoencoder->config;
     const int64_t f = brume_autoencoder_factor(c), n = brume_shape_numel(shape);
-    float *latents = malloc((size_t)n * sizeof *latents), *pictures = malloc((size_t)(n / shape.d[3] * f * f * c->out_channels) * sizeof *pictures);
+    float *latents = malloc((size_t)n * sizeof *latents),
+          *pictures = malloc((size_t)(n / shape.d[3] * f * f * c->out_channels) * sizeof *pictures);
     brume_status st = latents && pictures ? brume_buffer_read(s->x, 0, latents, (size_t)n * sizeof *latents) : no_memory();
     brume_compare_phase(s->d, "decoding");
     if (st == BRUME_OK) st = brume_latents_decode(s->d, s->m->autoencoder, latents, shape, NULL, pictures, NULL);
@@ -185,7 +188,8 @@ static brume_status train(struct subject *s)
     c->warmup = 0;
     c->parallel = NULL;
     if (s->m->tokenizer && s->m->text_encoder && brume_unet2d_context_dim(&c->unet))
-        c->text = (brume_train_text){ .tokenizer = s->m->tokenizer, .encoder = s->m->text_encoder->config, .frozen = s->m->text_encoder };
+        c->text = (brume_train_text){ .tokenizer = s->m->tokenizer, .encoder = s->m->text_encoder->config,
+                                      .frozen = s->m->text_encoder };
     brume_status st = brume_trainer_new(s->d, c, NULL, &t);
     if (st == BRUME_OK) st = brume_trainer_set_params(t, s->m->params, s->m->n_params);
     for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
@@ -213,10 +217,12 @@ static brume_status run_autoencoder(struct subject *s, const brume_autoencoder *
     const int64_t f = brume_autoencoder_factor(c), n = s->a->batch;
     int64_t side = s->a->size ? s->a->size : c->sample_size > 64 ? 64 : c->sample_size;
     side = side < f ? f : side / f * f;
-    float *pictures = noise((uint64_t)s->a->seed, 1, n * side * side * c->in_channels), *latents = malloc((size_t)(n * side / f * side / f * c->latent_channels) * sizeof *latents);
+    float *pictures = noise((uint64_t)s->a->seed, 1, n * side * side * c->in_channels),
+          *latents = malloc((size_t)(n * side / f * side / f * c->latent_channels) * sizeof *latents);
     brume_latent_coder *coder = NULL;
     uint64_t *seeds = calloc((size_t)n, sizeof *seeds);
-    brume_status st = pictures && latents && seeds ? brume_latent_coder_new(s->d, ae, side / f, side / f, NULL, &coder) : no_memory();
+    brume_status st =
+        pictures && latents && seeds ? brume_latent_coder_new(s->d, ae, side / f, side / f, NULL, &coder) : no_memory();
     brume_compare_phase(s->d, "encoding");
     if (st == BRUME_OK) st = brume_latent_coder_encode(coder, pictures, n, seeds, latents);
     brume_compare_phase(s->d, "decoding");
@@ -228,7 +234,8 @@ static brume_status run_autoencoder(struct subject *s, const brume_autoencoder *
     if (st != BRUME_OK || !s->a->train) return st;
     brume_dataset *data = NULL;
     brume_autoencoder_trainer *t = NULL;
-    const brume_dataset_options o = { .size = (int32_t)(side < 8 ? 8 : side), .channels = c->in_channels, .threads = -1, .count = 64 };
+    const brume_dataset_options o = { .size = (int32_t)(side < 8 ? 8 : side), .channels = c->in_channels,
+                                      .threads = -1, .count = 64 };
     const brume_autoencoder_objective objective = { BRUME_RECONSTRUCTION_L1, 1e-6 };
     s->config.batch = (int32_t)n;
     s->config.steps = s->a->steps;
@@ -277,12 +284,14 @@ static brume_status open_model(struct subject *s, const char *what)
     brume_status st = brume_train_config_load(what, a->preset, (int32_t)a->size, &s->config, note);
     if (st != BRUME_OK) return st;
     /* Networks that are told sigma have another process than the default; a folder's own scheduler is read below. */
-    if (s->config.unet.time_embedding_type == BRUME_TIME_FOURIER) st = brume_train_config_process(&s->config, brume_process_preset_find("ve"), 1);
+    if (s->config.unet.time_embedding_type == BRUME_TIME_FOURIER)
+        st = brume_train_config_process(&s->config, brume_process_preset_find("ve"), 1);
     if (st != BRUME_OK) return st;
     if (what && !is_file(what)) st = brume_model_load(what, NULL, &s->m);
     else st = brume_model_new(&s->config.unet, &s->config.scheduler, (uint64_t)a->seed, &s->m);
     if (st != BRUME_OK) return st;
-    if (s->config.unet.sample_size[0] > 0) memcpy(s->m->unet.sample_size, s->config.unet.sample_size, sizeof s->m->unet.sample_size);
+    if (s->config.unet.sample_size[0] > 0)
+        memcpy(s->m->unet.sample_size, s->config.unet.sample_size, sizeof s->m->unet.sample_size);
     if (what && !is_file(what)) st = brume_train_config_schedule(what, &s->config, note);
     return st;
 }

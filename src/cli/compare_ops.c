@@ -21,8 +21,14 @@ static brume_tensor give(struct ops *o, brume_tensor t)
 }
 
 /* Tensors by name: "positive ..." hold values from 0.5 to 1.5, "decay ..." 0.9, all others unit normal ones; integers count. */
-static brume_tensor normal(struct ops *o, const char *name, brume_shape s) { return give(o, brume_input(o->g, name, BRUME_F32, s)); }
-static brume_tensor kept(struct ops *o, const char *name, brume_shape s) { return give(o, brume_persistent(o->g, name, BRUME_F32, s)); }
+static brume_tensor normal(struct ops *o, const char *name, brume_shape s)
+{
+    return give(o, brume_input(o->g, name, BRUME_F32, s));
+}
+static brume_tensor kept(struct ops *o, const char *name, brume_shape s)
+{
+    return give(o, brume_persistent(o->g, name, BRUME_F32, s));
+}
 
 /* The results of an op, and the gradients by its inputs of the sum of their products with fixed numbers. */
 static void done(struct ops *o, brume_tensor y, int n, const brume_tensor *wrt)
@@ -47,9 +53,12 @@ static void done1(struct ops *o, brume_tensor y, brume_tensor x) { done(o, y, 1,
 static void elementwise(struct ops *o)
 {
     brume_graph *const g = o->g;
-    static brume_tensor (*const any[])(brume_graph *, brume_tensor) = { brume_silu, brume_relu, brume_mish, brume_gelu_erf, brume_gelu_tanh, brume_gelu_quick,
-        brume_exp, brume_expm1, brume_square, brume_sigmoid, brume_tanh, brume_sin, brume_cos };
-    static brume_tensor (*const two[])(brume_graph *, brume_tensor, brume_tensor) = { brume_add, brume_sub, brume_mul, brume_div };
+    static brume_tensor (*const any[])(brume_graph *, brume_tensor) = {
+        brume_silu,  brume_relu,   brume_mish,    brume_gelu_erf, brume_gelu_tanh, brume_gelu_quick, brume_exp,
+        brume_expm1, brume_square, brume_sigmoid, brume_tanh,     brume_sin,       brume_cos
+    };
+    static brume_tensor (*const two[])(brume_graph *, brume_tensor, brume_tensor) = { brume_add, brume_sub, brume_mul,
+                                                                                      brume_div };
     const brume_shape s = BRUME_SHAPE(3, 7, 11);
     const brume_tensor x = normal(o, "x", s), p = normal(o, "positive p", s), row = normal(o, "positive row", BRUME_SHAPE(11));
     for (size_t i = 0; i < sizeof any / sizeof *any; i++) done1(o, any[i](g, x), x);
@@ -63,7 +72,8 @@ static void elementwise(struct ops *o)
     }
     done1(o, brume_stop_gradient(g, x), x);
     done(o, brume_constant(g, s, 0.75f), 0, NULL);
-    const brume_tensor bins[3] = { normal(o, "bin x", BRUME_SHAPE(5, 9)), normal(o, "bin mean", BRUME_SHAPE(5, 9)), normal(o, "bin log std", BRUME_SHAPE(5, 9)) };
+    const brume_tensor bins[3] = { normal(o, "bin x", BRUME_SHAPE(5, 9)), normal(o, "bin mean", BRUME_SHAPE(5, 9)),
+                                   normal(o, "bin log std", BRUME_SHAPE(5, 9)) };
     done(o, brume_bin_log_prob(g, brume_clamp(g, bins[0], -1, 1), bins[1], bins[2]), 2, bins + 1);
     /* a chain of several */
     done1(o, brume_mul(g, brume_tanh(g, brume_affine(g, x, 0.5f, 0.1f)), brume_sigmoid(g, brume_add(g, x, p))), x);
@@ -72,7 +82,8 @@ static void elementwise(struct ops *o)
 static void shapes(struct ops *o)
 {
     brume_graph *const g = o->g;
-    const brume_tensor x = normal(o, "shape x", BRUME_SHAPE(3, 5, 7)), z = normal(o, "shape z", BRUME_SHAPE(3, 4, 7)), parts[2] = { x, z };
+    const brume_tensor x = normal(o, "shape x", BRUME_SHAPE(3, 5, 7)), z = normal(o, "shape z", BRUME_SHAPE(3, 4, 7)),
+                       parts[2] = { x, z };
     done(o, brume_concat(g, 2, parts, 1), 2, parts);
     done1(o, brume_slice(g, x, 1, 1, 3), x);
     done1(o, brume_pad(g, x, (const int64_t[]){ 0, 1, 2 }, (const int64_t[]){ 1, 0, 3 }), x);
@@ -87,21 +98,28 @@ static void shapes(struct ops *o)
 static void products(struct ops *o)
 {
     brume_graph *const g = o->g;
-    const brume_tensor a = normal(o, "linear x", BRUME_SHAPE(5, 33)), w = normal(o, "linear w", BRUME_SHAPE(33, 17)), b = normal(o, "linear b", BRUME_SHAPE(17));
-    const brume_tensor linear[3] = { a, w, b }, matrices[2] = { normal(o, "matrix a", BRUME_SHAPE(2, 9, 13)), normal(o, "matrix b", BRUME_SHAPE(2, 13, 6)) };
+    const brume_tensor a = normal(o, "linear x", BRUME_SHAPE(5, 33)), w = normal(o, "linear w", BRUME_SHAPE(33, 17)),
+                       b = normal(o, "linear b", BRUME_SHAPE(17));
+    const brume_tensor linear[3] = { a, w, b }, matrices[2] = { normal(o, "matrix a", BRUME_SHAPE(2, 9, 13)),
+                                                                normal(o, "matrix b", BRUME_SHAPE(2, 13, 6)) };
     done(o, brume_linear(g, a, w, b), 3, linear);
     done(o, brume_matmul(g, matrices[0], matrices[1], 0, 0), 2, matrices);
-    static const struct { int32_t kernel, stride; int64_t h, in, out; } convs[] = { { 3, 1, 11, 19, 21 }, { 3, 2, 9, 8, 5 }, { 1, 1, 7, 12, 16 }, { 5, 1, 9, 3, 4 } };
+    static const struct {
+        int32_t kernel, stride;
+        int64_t h, in, out;
+    } convs[] = { { 3, 1, 11, 19, 21 }, { 3, 2, 9, 8, 5 }, { 1, 1, 7, 12, 16 }, { 5, 1, 9, 3, 4 } };
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) {
         char name[3][32];
         for (int k = 0; k < 3; k++) snprintf(name[k], sizeof name[k], "conv %zu %c", i, "xwb"[k]);
         const int32_t k = convs[i].kernel, pad = k / 2;
         const brume_tensor in[3] = { normal(o, name[0], BRUME_SHAPE(2, convs[i].h, convs[i].h + 2, convs[i].in)),
-                                     normal(o, name[1], BRUME_SHAPE(k, k, convs[i].in, convs[i].out)), normal(o, name[2], BRUME_SHAPE(convs[i].out)) };
+                                     normal(o, name[1], BRUME_SHAPE(k, k, convs[i].in, convs[i].out)),
+                                     normal(o, name[2], BRUME_SHAPE(convs[i].out)) };
         const brume_conv2d_params p = { .stride = convs[i].stride, .pad = { pad, pad, pad, pad } };
         done(o, brume_conv2d(g, in[0], in[1], in[2], BRUME_NONE, &p), 3, in);
     }
-    const brume_tensor q = normal(o, "q", BRUME_SHAPE(2, 9, 32)), k = normal(o, "k", BRUME_SHAPE(2, 11, 32)), v = normal(o, "v", BRUME_SHAPE(2, 11, 32)), qkv[3] = { q, k, v };
+    const brume_tensor q = normal(o, "q", BRUME_SHAPE(2, 9, 32)), k = normal(o, "k", BRUME_SHAPE(2, 11, 32)),
+                       v = normal(o, "v", BRUME_SHAPE(2, 11, 32)), qkv[3] = { q, k, v };
     done(o, brume_sdpa(g, q, k, v, 2, 0, 0.25f), 3, qkv);
     const brume_tensor both = normal(o, "geglu x", BRUME_SHAPE(5, 22)), t[3] = { q, k, v };
     done1(o, brume_geglu(g, both), both);
@@ -111,7 +129,8 @@ static void products(struct ops *o)
 static void norms(struct ops *o)
 {
     brume_graph *const g = o->g;
-    const brume_tensor x = normal(o, "norm x", BRUME_SHAPE(2, 5, 7, 24)), w = normal(o, "norm w", BRUME_SHAPE(24)), b = normal(o, "norm b", BRUME_SHAPE(24)), in[3] = { x, w, b };
+    const brume_tensor x = normal(o, "norm x", BRUME_SHAPE(2, 5, 7, 24)), w = normal(o, "norm w", BRUME_SHAPE(24)),
+                       b = normal(o, "norm b", BRUME_SHAPE(24)), in[3] = { x, w, b };
     done(o, brume_group_norm(g, x, w, b, 4, 1e-5f, BRUME_ACT_SILU), 3, in);
     done(o, brume_layer_norm(g, x, w, b, 1e-5f), 3, in);
     done1(o, brume_softmax(g, x), x);
@@ -128,15 +147,18 @@ static void norms(struct ops *o)
 static void tables(struct ops *o)
 {
     brume_graph *const g = o->g;
-    const brume_tensor table = normal(o, "table", BRUME_SHAPE(13, 10)), ids = give(o, brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(7)));
+    const brume_tensor table = normal(o, "table", BRUME_SHAPE(13, 10)),
+                       ids = give(o, brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(7)));
     done1(o, brume_embedding(g, table, ids), table);
     const brume_tensor t = normal(o, "positive t", BRUME_SHAPE(6)), w = normal(o, "frequencies", BRUME_SHAPE(8));
     done(o, brume_timestep_embedding(g, brume_affine(g, t, 400, 0), 20, 1, 0), 0, NULL);
     done(o, brume_fourier_embedding(g, t, w), 0, NULL);
-    const brume_tensor x = normal(o, "loss x", BRUME_SHAPE(7, 10)), y = normal(o, "loss y", BRUME_SHAPE(7, 10)), pair[2] = { x, y };
+    const brume_tensor x = normal(o, "loss x", BRUME_SHAPE(7, 10)), y = normal(o, "loss y", BRUME_SHAPE(7, 10)),
+                       pair[2] = { x, y };
     done(o, brume_mse(g, x, y), 2, pair);
     done1(o, brume_cross_entropy(g, x, ids), x);
-    const brume_tensor seeds = give(o, brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(3))), step = give(o, brume_input(g, "step", BRUME_I32, BRUME_SCALAR));
+    const brume_tensor seeds = give(o, brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(3))),
+                       step = give(o, brume_input(g, "step", BRUME_I32, BRUME_SCALAR));
     const brume_tensor drops = normal(o, "dropout x", BRUME_SHAPE(3, 50));
     done(o, brume_normal(g, seeds, step, 5, BRUME_SHAPE(3, 37)), 0, NULL);
     done(o, brume_uniform(g, seeds, step, 6, BRUME_SHAPE(3, 37)), 0, NULL);

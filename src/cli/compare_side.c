@@ -60,7 +60,8 @@ const char *compare_side_parse(const char *text, struct compare_side *s)
     if (strlen(text) >= sizeof s->words) return "a shorter text";
     strcpy(s->words, text);
     char *at = s->words, *word = strsep(&at, ":,");
-    if (strcmp(word, "cpu") && strcmp(word, "opencl") && strcmp(word, "auto")) return "cpu, opencl, opencl:PLATFORM.DEVICE or auto first";
+    if (strcmp(word, "cpu") && strcmp(word, "opencl") && strcmp(word, "auto"))
+        return "cpu, opencl, opencl:PLATFORM.DEVICE or auto first";
     const int opencl = !strcmp(word, "opencl");
     snprintf(s->spec, sizeof s->spec, "%s", word);
     for (int i = 0; (word = strsep(&at, ":,")); i++) {

@@ -7,7 +7,8 @@
 #include "options.h"
 
 /* What may stand for a value. */
-enum completion_kind { COMPLETION_NONE, COMPLETION_FILES, COMPLETION_NAMES, COMPLETION_LIST /* names with commas between them */ };
+enum completion_kind { COMPLETION_NONE, COMPLETION_FILES, COMPLETION_NAMES,
+                       COMPLETION_LIST /* names with commas between them */ };
 
 /* By its choices and its placeholder: "FILE", "MODEL", ... are paths. An option's names may be joined by files ("DATA"). */
 enum completion_kind completion_of_option(const struct cli_option *o);

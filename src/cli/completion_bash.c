@@ -10,7 +10,8 @@ static void begin(void)
     printf("# Completion of brume in bash. Made by brume help --completion bash from the tables of the program.\n"
            "_brume()\n"
            "{\n"
-           "    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words= files= list= IFS=$' \\t\\n'\n"
+           "    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words= files= "
+           "list= IFS=$' \\t\\n'\n"
            "    COMPREPLY=()\n"
            "    # --name=value comes as three words; as two while nothing of the value is there\n"
            "    if [[ $cur == \"=\" ]]; then cur=\n"
@@ -29,7 +30,10 @@ static void begin(void)
         if (!c->mode) printf("%s ", c->name);
     printf("--man --completion' ;;\n");
     for (const struct cli_command *c = cli_commands; c->name; c++)
-        if (c->mode) printf("    %s) if ((COMP_CWORD == 2)); then words=%s; elif [[ ${COMP_WORDS[2]} == %s ]]; then command='%s %s'; fi ;;\n", c->name, c->mode, c->mode, c->name, c->mode);
+        if (c->mode)
+            printf(
+                "    %s) if ((COMP_CWORD == 2)); then words=%s; elif [[ ${COMP_WORDS[2]} == %s ]]; then command='%s %s'; fi ;;\n",
+                c->name, c->mode, c->mode, c->name, c->mode);
     printf("    esac\n"
            "    case $command in\n");
 }
@@ -39,7 +43,8 @@ static void put_branches(const struct cli_option *options, enum completion_kind 
 {
     int n = 0;
     for (const struct cli_option *o = options; o->type; o++)
-        if (o->type != CLI_GROUP && o->type != CLI_FLAG && completion_of_option(o) == kind) printf("%s--%s", n++ ? "|" : "        ", o->name);
+        if (o->type != CLI_GROUP && o->type != CLI_FLAG && completion_of_option(o) == kind)
+            printf("%s--%s", n++ ? "|" : "        ", o->name);
     if (n) printf(") %s ;;\n", what);
 }
 
@@ -47,7 +52,8 @@ static void put_names(const struct cli_option *o)
 {
     printf("        --%s) words='", o->name);
     for (const char *const *c = o->choices; *c; c++) printf("%s%s", c == o->choices ? "" : " ", *c);
-    printf("'%s%s ;;\n", completion_of_option(o) == COMPLETION_LIST ? " list=1" : "", completion_takes_files(o->value) ? " files=1" : "");
+    printf("'%s%s ;;\n", completion_of_option(o) == COMPLETION_LIST ? " list=1" : "",
+           completion_takes_files(o->value) ? " files=1" : "");
 }
 
 static void command(const struct cli_command *c, const struct cli_usage *u, const struct cli_option *options)
@@ -74,17 +80,18 @@ static void command(const struct cli_command *c, const struct cli_usage *u, cons
 
 static void end(void)
 {
-    printf("    esac\n"
-           "    if [[ -n $list && $cur == *,* ]]; then COMPREPLY=($(compgen -P \"${cur%%,*},\" -W \"$words\" -- \"${cur##*,}\"))\n"
-           "    elif [[ -n $words ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-           "    fi\n"
-           "    if [[ -n $files ]]; then\n"
-           "        IFS=$'\\n'\n"
-           "        COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
-           "        compopt -o filenames 2>/dev/null\n"
-           "    fi\n"
-           "} &&\n"
-           "    complete -F _brume brume\n");
+    printf(
+        "    esac\n"
+        "    if [[ -n $list && $cur == *,* ]]; then COMPREPLY=($(compgen -P \"${cur%%,*},\" -W \"$words\" -- \"${cur##*,}\"))\n"
+        "    elif [[ -n $words ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+        "    fi\n"
+        "    if [[ -n $files ]]; then\n"
+        "        IFS=$'\\n'\n"
+        "        COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
+        "        compopt -o filenames 2>/dev/null\n"
+        "    fi\n"
+        "} &&\n"
+        "    complete -F _brume brume\n");
 }
 
 const struct completion_shell completion_bash = { "bash", begin, command, end };

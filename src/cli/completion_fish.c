@@ -55,7 +55,8 @@ static void put_option(const struct cli_command *c, const struct cli_option *o)
     put_condition(c);
     printf(" -l %s", o->name);
     const enum completion_kind kind = o->type == CLI_FLAG ? COMPLETION_NONE : completion_of_option(o);
-    if (o->type != CLI_FLAG) printf(kind == COMPLETION_FILES || (o->choices && completion_takes_files(o->value)) ? " -r -F" : " -x");
+    if (o->type != CLI_FLAG)
+        printf(kind == COMPLETION_FILES || (o->choices && completion_takes_files(o->value)) ? " -r -F" : " -x");
     if (kind == COMPLETION_NAMES) put_names(o->choices);
     if (kind == COMPLETION_LIST) {
         printf(" -a '(__fish_append ,");
@@ -73,7 +74,8 @@ static void put_option(const struct cli_command *c, const struct cli_option *o)
 
 static void command(const struct cli_command *c, const struct cli_usage *u, const struct cli_option *options)
 {
-    if (c->mode) printf("complete -c brume -n '__brume_in %s; and test (count (commandline -opc)) = 2' -a %s -d ", c->name, c->mode);
+    if (c->mode)
+        printf("complete -c brume -n '__brume_in %s; and test (count (commandline -opc)) = 2' -a %s -d ", c->name, c->mode);
     else printf("complete -c brume -n '__brume_in \"\"; or __brume_in help' -a %s -d ", c->name);
     put_quoted(c->summary);
     putchar('\n');

@@ -35,7 +35,8 @@ static void put_action(const struct cli_option *o)
     putchar(':');
     if (kind == COMPLETION_FILES) printf("_files");
     if (kind == COMPLETION_LIST) printf("_sequence compadd - "), put_words(o->choices);
-    if (kind == COMPLETION_NAMES && completion_takes_files(o->value)) printf("_alternative \"files:file:_files\" \"names:name:("), put_words(o->choices), printf(")\"");
+    if (kind == COMPLETION_NAMES && completion_takes_files(o->value))
+        printf("_alternative \"files:file:_files\" \"names:name:("), put_words(o->choices), printf(")\"");
     else if (kind == COMPLETION_NAMES) putchar('('), put_words(o->choices), putchar(')');
     if (kind == COMPLETION_NONE) putchar(' ');
 }
@@ -104,7 +105,8 @@ static void end(void)
     for (const struct cli_command *c = cli_commands; c->name; c++)
         if (c->mode)
             printf("    if [[ $name == %s ]] && ((CURRENT == 2)); then compadd %s; fi\n"
-                   "    if [[ $name == %s && $words[2] == %s ]] && ((CURRENT > 2)); then name=%s_%s; shift words; ((CURRENT--)); fi\n",
+                   "    if [[ $name == %s && $words[2] == %s ]] && ((CURRENT > 2)); then name=%s_%s; shift words; ((CURRENT--)); "
+                   "fi\n",
                    c->name, c->mode, c->name, c->mode, c->name, c->mode);
     printf("    (($+functions[_brume_$name])) && _brume_$name\n}\n_brume \"$@\"\n");
 }

@@ -43,7 +43,8 @@ static void tell_warning(void *ctx, const char *text)
     fprintf(stderr, "%sbrume: %s\n", preparing.terminal ? "\r\033[K" : "", text);
 }
 
-/* Of usable devices, by rank: GPUs, where there are any; else, if OpenCL is asked for, the other ones. Leaves spec as it is where nothing is to be shared. */
+/* Of usable devices, by rank: GPUs, where there are any; else, if OpenCL is asked for, the other ones. Leaves spec as it is where
+ * nothing is to be shared. */
 static brume_status share_devices(int opencl, char spec[128])
 {
     brume_device_info *all;
@@ -82,11 +83,14 @@ static void warn_of_slow(const brume_device_info *info, int64_t threads)
     brume_probe cpu, own;
     char text[400];
     int n;
-    if (!info->is_opencl || info->is_cpu_type || !brume_probe_find(info, &own) || brume_device_list(&all, &n, NULL) != BRUME_OK) return;
+    if (!info->is_opencl || info->is_cpu_type || !brume_probe_find(info, &own) || brume_device_list(&all, &n, NULL) != BRUME_OK)
+        return;
     if (threads) all[0].compute_units = (int)threads;
     if (brume_probe_find(&all[0], &cpu) && cpu.step_ms < own.step_ms) {
-        snprintf(text, sizeof text, "%s (%s) was %.1f times slower than the cpu in a probe; --device cpu is faster (brume devices --probe measures again)", info->spec,
-                 info->name, own.step_ms / cpu.step_ms);
+        snprintf(text, sizeof text,
+                 "%s (%s) was %.1f times slower than the cpu in a probe; --device cpu is faster (brume devices --probe measures "
+                 "again)",
+                 info->spec, info->name, own.step_ms / cpu.step_ms);
         tell_warning(NULL, text);
     }
     free(all);
@@ -95,7 +99,9 @@ static void warn_of_slow(const brume_device_info *info, int64_t threads)
 brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device **out)
 {
     static const int clblast[] = { -1, 0, 1 };
-    const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())), .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning, .nice_ms = d->nice_ms, .no_self_test = !d->self_test, .warn = tell_warning,
+    const brume_device_options options = { .threads = (int)(d->threads ? d->threads : brume_parallel_threads(cli_parallel())),
+                                           .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
+                                           .nice_ms = d->nice_ms, .no_self_test = !d->self_test, .warn = tell_warning,
                                            .preparing = quiet ? NULL : tell_preparing };
     char spec[128];
     snprintf(preparing.device, sizeof preparing.device, "a probe of devices"); /* until one is chosen */
@@ -111,8 +117,8 @@ brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device
     warn_of_slow(&info, d->threads);
     if (!quiet) {
         const char *why = brume_device_choice(*out);
-        fprintf(stderr, "device %s: %s, %s, %d %s%s%s\n", info.spec, info.name, info.platform, info.compute_units, info.is_opencl ? "compute units" : "threads",
-                *why ? "; " : "", why);
+        fprintf(stderr, "device %s: %s, %s, %d %s%s%s\n", info.spec, info.name, info.platform, info.compute_units,
+                info.is_opencl ? "compute units" : "threads", *why ? "; " : "", why);
         snprintf(preparing.device, sizeof preparing.device, "%s", info.name);
     }
     return s;

@@ -54,13 +54,15 @@ static void found(void *ctx, const brume_finding *f)
         return;
     }
     t->failures = grown;
-    snprintf(grown[t->n_failures++].text, sizeof grown->text, "%s by kernel '%s': %s (of %s)", f->op, f->kernel, f->text, f->shapes);
+    snprintf(grown[t->n_failures++].text, sizeof grown->text, "%s by kernel '%s': %s (of %s)", f->op, f->kernel, f->text,
+             f->shapes);
 }
 
 static void print_text(const brume_device_info *d, const struct table *t)
 {
     int passed = 0, failed = 0;
-    printf("%s: %s, %s\n  %-22s %6s %6s  %-15s %s\n", d->spec, d->name, d->platform, "op", "passed", "failed", "error/tolerance", "kernels");
+    printf("%s: %s, %s\n  %-22s %6s %6s  %-15s %s\n", d->spec, d->name, d->platform, "op", "passed", "failed", "error/tolerance",
+           "kernels");
     for (int i = 0; i < t->n; i++) {
         const struct row *r = &t->rows[i];
         printf("  %-22s %6d %6d  %-15.3g %s\n", r->op, r->passed, r->failed, r->worst, r->kernels);
@@ -68,7 +70,8 @@ static void print_text(const brume_device_info *d, const struct table *t)
         failed += r->failed;
     }
     for (int i = 0; i < t->n_failures; i++) printf("  FAILED %s\n", t->failures[i].text);
-    printf("  %d passed, %d failed%s\n", passed, failed, failed ? "; such kernels are not used: others take their place, or brume says that there is none" : "");
+    printf("  %d passed, %d failed%s\n", passed, failed,
+           failed ? "; such kernels are not used: others take their place, or brume says that there is none" : "");
 }
 
 static void put_json(brume_json_writer *w, const brume_device_info *d, const struct table *t)

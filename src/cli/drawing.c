@@ -26,9 +26,11 @@ static int parse_classes(struct drawing *d, const struct cli_usage *u)
     const bool reads = brume_unet2d_context_dim(c) > 0;
     if (reads && !d->a->prompt) return cli_wrong(u, "this model draws what a text says: give --prompt TEXT");
     if (!reads && d->a->prompt) return cli_wrong(u, "--prompt: this model reads no text");
-    if (!d->conditional && !reads && d->a->guidance != 1) return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
+    if (!d->conditional && !reads && d->a->guidance != 1)
+        return cli_wrong(u, "--guidance: this model knows no classes, so there is nothing to guide to");
     if (!d->conditional && d->a->negative >= 0) return cli_wrong(u, "--negative-class: this model knows no classes");
-    if (d->a->negative >= rows && d->conditional) return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
+    if (d->a->negative >= rows && d->conditional)
+        return cli_wrong(u, "--negative-class: expected 0 to %d, got %lld", rows - 1, (long long)d->a->negative);
     if (!rows) return CLI_GO_ON;
     int32_t *list = malloc((size_t)rows * sizeof *list);
     d->labels = malloc((size_t)d->n * sizeof *d->labels);
@@ -113,31 +115,40 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     const int64_t factor = d->model->autoencoder ? brume_autoencoder_factor(&d->model->autoencoder->config) : 1;
     if (a->size % factor) return cli_wrong(u, "--size: this model's images are multiples of %lld", (long long)factor);
     if (d->model->autoencoder && d->model->autoencoder->config.latent_channels != c->in_channels)
-        return cli_wrong(u, "the autoencoder has %d latent channels, the U-Net %d", d->model->autoencoder->config.latent_channels, c->in_channels);
+        return cli_wrong(u, "the autoencoder has %d latent channels, the U-Net %d", d->model->autoencoder->config.latent_channels,
+                         c->in_channels);
     d->h = a->size ? a->size / factor : c->sample_size[0];
     d->w = a->size ? a->size / factor : c->sample_size[1];
     if (a->init_noise) {
         if (!noise || noise->ndim != 4 || noise->shape[1] != d->c)
-            return cli_wrong(u, "--init-noise: expected a tensor 'noise' of shape (N, %lld, H, W) in %s", (long long)d->c, a->init_noise);
+            return cli_wrong(u, "--init-noise: expected a tensor 'noise' of shape (N, %lld, H, W) in %s", (long long)d->c,
+                             a->init_noise);
         d->n = noise->shape[0] < a->n || !a->n ? noise->shape[0] : a->n;
         d->h = noise->shape[2];
         d->w = noise->shape[3];
     }
     if (d->n < 1) d->n = a->prompt ? 1 : a->interpolate ? 8 : 16;
     if (d->h < 1 || d->w < 1) return cli_wrong(u, "the model has no sample_size; give --size");
-    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER) 
-        return cli_wrong(u, "this model is a classifier of noisy images, which draws nothing itself: give it as --classifier to one that does");
+    if (c->architecture == BRUME_ARCHITECTURE_CLASSIFIER)
+        return cli_wrong(
+            u,
+            "this model is a classifier of noisy images, which draws nothing itself: give it as --classifier to one that does");
     if (c->in_channels != c->out_channels && 2 * c->in_channels != c->out_channels)
         return cli_wrong(u, "the model takes %d channels and predicts %d", c->in_channels, c->out_channels);
     view_begin(&d->view, d->model->autoencoder, d->h, d->w, d->c);
     if ((a->init_image || a->mask) && d->view.channels != 1 && d->view.channels != 3)
         return cli_wrong(u, "--init-image: pictures have 1 or 3 channels, this model has %lld", (long long)d->view.channels);
     if (a->init_image && d->model->autoencoder && d->model->autoencoder->config.in_channels != d->view.channels)
-        return cli_wrong(u, "--init-image: the autoencoder reads %d channels and makes %lld", d->model->autoencoder->config.in_channels, (long long)d->view.channels);
+        return cli_wrong(u, "--init-image: the autoencoder reads %d channels and makes %lld",
+                         d->model->autoencoder->config.in_channels, (long long)d->view.channels);
     const int points = !d->model->autoencoder && d->h == 1 && d->w == 1 && d->c == 2;
-    if ((a->trajectories || a->field) && !points) return cli_wrong(u, "--%s is for points of the plane; this model draws images", a->field ? "field" : "trajectories");
+    if ((a->trajectories || a->field) && !points)
+        return cli_wrong(u, "--%s is for points of the plane; this model draws images", a->field ? "field" : "trajectories");
     if ((a->x0_strip || a->forward_strip || a->table) && points)
-        return cli_wrong(u, "this model draws points of the plane: --%s is for images", a->table ? "table" : a->x0_strip ? "x0-strip" : "forward-strip");
+        return cli_wrong(u, "this model draws points of the plane: --%s is for images",
+                         a->table      ? "table"
+                         : a->x0_strip ? "x0-strip"
+                                       : "forward-strip");
     /* Batches of equal size, so that one plan serves all; the rest of the last one is thrown away. */
     const int64_t ranks = brume_parallel_size(cli_parallel());
     int64_t parts = (d->n + a->batch - 1) / a->batch;
@@ -160,7 +171,8 @@ static brume_status make_context(struct drawing *d, float **context)
     if (st != BRUME_OK) return st;
     for (int i = 0; i < 2; i++)
         if (d->prompts->n_cut[i])
-            fprintf(stderr, "note: the last %lld tokens of the %s do not fit and were cut off\n", (long long)d->prompts->n_cut[i], i ? "negative prompt" : "prompt");
+            fprintf(stderr, "note: the last %lld tokens of the %s do not fit and were cut off\n", (long long)d->prompts->n_cut[i],
+                    i ? "negative prompt" : "prompt");
     const size_t row = (size_t)(d->prompts->tokens * d->prompts->width);
     *context = malloc(row * (size_t)d->batch * sizeof **context);
     if (!*context) return BRUME_E_MEMORY;
@@ -177,12 +189,14 @@ static brume_status make_denoiser(struct drawing *d)
     const brume_unet2d_denoiser_options o = {
         .prediction_type = d->model->scheduler.prediction_type, .labels = d->conditional ? d->labels : NULL,
         .null_label = a->negative >= 0 ? (int32_t)a->negative : d->model->unet.num_class_embeds - 1,
-        .guidance = { .scale = d->conditional || context ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0], .sigma_hi = a->interval[1] },
+        .guidance = { .scale = d->conditional || context ? a->guidance : 1, .rescale = a->rescale, .sigma_lo = a->interval[0],
+                      .sigma_hi = a->interval[1] },
         .storage = (brume_storage)a->storage,
         .context = context, .tokens = context ? d->prompts->tokens : 0,
         .null_context = context ? d->prompts->context + d->prompts->tokens * d->prompts->width : NULL,
     };
-    st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o, &d->denoiser);
+    st = brume_unet2d_denoiser_new(d->device, &d->model->unet, d->model->params, BRUME_SHAPE(d->batch, d->h, d->w, d->c), &o,
+                                   &d->denoiser);
     free(context);
     if (!d->a->field) brume_model_drop_params(d->model); /* the field is drawn by a second network */
     return st;
@@ -191,7 +205,8 @@ static brume_status make_denoiser(struct drawing *d)
 static brume_status make_classifier(struct drawing *d)
 {
     if (!d->judge) return BRUME_OK;
-    const brume_status st = brume_classifier_new(d->device, d->judge, BRUME_SHAPE(d->batch, d->h, d->w, d->c), NULL, &d->classifier);
+    const brume_status st =
+        brume_classifier_new(d->device, d->judge, BRUME_SHAPE(d->batch, d->h, d->w, d->c), NULL, &d->classifier);
     if (st != BRUME_OK) return st;
     d->gradient = *brume_classifier_get_gradient(d->classifier);
     d->gradient.scale = d->a->classifier_scale;
@@ -286,7 +301,8 @@ brume_status drawing_sampler(struct drawing *d, const char *name, int64_t steps)
 
 int64_t drawing_calls(const struct drawing *d)
 {
-    const int64_t size = brume_parallel_size(cli_parallel()), own = (batches(d) + size - 1 - brume_parallel_rank(cli_parallel())) / size;
+    const int64_t size = brume_parallel_size(cli_parallel()),
+                  own = (batches(d) + size - 1 - brume_parallel_rank(cli_parallel())) / size;
     return own * brume_sampler_calls(d->sampler);
 }
 
@@ -322,8 +338,9 @@ static brume_status draw_batch(struct drawing *d, int64_t first)
         st = brume_sampler_start(d->sampler, d->seeds + first, d->x);
     }
     if (st == BRUME_OK && d->known) st = brume_buffer_write(d->known, 0, d->known_states + first * pixels(d), bytes);
-    const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first, .known = d->known, .mask = d->mask,
-                                     .classifier = d->classifier ? &d->gradient : NULL, .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
+    const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(d->denoiser), .seeds = d->seeds + first,
+                                     .known = d->known, .mask = d->mask, .classifier = d->classifier ? &d->gradient : NULL,
+                                     .observe = observe, .ctx = d, .want_x0 = d->observe_x0 };
     d->calls_seen = 0;
     if (st == BRUME_OK) st = brume_sampler_run(d->sampler, &in, d->x);
     d->batches_done++;

@@ -9,7 +9,8 @@
 #include "device_options.h"
 #include "options.h"
 
-enum eval_metric { EVAL_VLB = 1, EVAL_ODE = 2, EVAL_FID = 4, EVAL_KID = 8, EVAL_PRDC = 16, EVAL_CLASSES = 32, EVAL_NEIGHBOURS = 64 };
+enum eval_metric { EVAL_VLB = 1, EVAL_ODE = 2, EVAL_FID = 4, EVAL_KID = 8, EVAL_PRDC = 16, EVAL_CLASSES = 32,
+                   EVAL_NEIGHBOURS = 64 };
 #define EVAL_LIKELIHOODS (EVAL_VLB | EVAL_ODE)
 #define EVAL_OF_FEATURES (EVAL_FID | EVAL_KID | EVAL_PRDC)
 
@@ -44,15 +45,17 @@ brume_status eval_append(const char *folder, const char *json, int quiet);
 struct eval_images { float *x; int32_t *labels; int64_t n, h, w, c; };
 
 /*
- * The training images that are nearest to the samples, as a picture and numbers that go into w and (json 0) to stdout. f: features to compare, or
- * NULL: pixels.
+ * The training images that are nearest to the samples, as a picture and numbers that go into w and (json 0) to stdout. f:
+ * features to compare, or NULL: pixels.
  */
-brume_status eval_neighbours(const struct eval_args *a, const struct eval_images *im, brume_feature_network *f, const char *picture, brume_json_writer *w);
+brume_status eval_neighbours(const struct eval_args *a, const struct eval_images *im, brume_feature_network *f,
+                             const char *picture, brume_json_writer *w);
 
 /*
- * How many of the images a classifier takes for what they were drawn as, and how many of as many real images (of ds, or NULL) it gets right: what the
- * former is worth. Figures go into w and (json 0) to stdout. CLI_GO_ON, or the exit status after a message.
+ * How many of the images a classifier takes for what they were drawn as, and how many of as many real images (of ds, or NULL) it
+ * gets right: what the former is worth. Figures go into w and (json 0) to stdout. CLI_GO_ON, or the exit status after a message.
  */
-int eval_classes(const struct eval_args *a, const struct cli_usage *u, const struct eval_images *im, const brume_dataset *ds, brume_device *device, brume_json_writer *w);
+int eval_classes(const struct eval_args *a, const struct cli_usage *u, const struct eval_images *im, const brume_dataset *ds,
+                 brume_device *device, brume_json_writer *w);
 
 #endif

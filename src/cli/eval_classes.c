@@ -61,7 +61,8 @@ static brume_status real_images(const brume_dataset *ds, const struct eval_image
     out->x = malloc((size_t)(out->n * each) * sizeof *out->x);
     out->labels = malloc((size_t)out->n * sizeof *out->labels);
     brume_status st = out->x && out->labels ? BRUME_OK : no_memory();
-    for (int64_t i = 0; i < out->n && st == BRUME_OK; i++) st = brume_dataset_get(ds, i * count / out->n, out->x + i * each, out->labels + i);
+    for (int64_t i = 0; i < out->n && st == BRUME_OK; i++)
+        st = brume_dataset_get(ds, i * count / out->n, out->x + i * each, out->labels + i);
     return st;
 }
 
@@ -69,11 +70,13 @@ static int labels_fit(const struct court *j, const struct eval_images *im, const
 {
     for (int64_t i = 0; i < im->n; i++)
         if (im->labels[i] < 0 || im->labels[i] >= j->classes)
-            return cli_wrong(j->u, "class-accuracy: %s %lld is of class %d, the classifier knows 0 to %lld", what, (long long)i, (int)im->labels[i], (long long)j->classes - 1);
+            return cli_wrong(j->u, "class-accuracy: %s %lld is of class %d, the classifier knows 0 to %lld", what, (long long)i,
+                             (int)im->labels[i], (long long)j->classes - 1);
     return CLI_GO_ON;
 }
 
-static void figure(const struct court *j, const char *name, const char *key, const struct eval_images *im, struct tally t, const char *of)
+static void figure(const struct court *j, const char *name, const char *key, const struct eval_images *im, struct tally t,
+                   const char *of)
 {
     char more[64];
     int64_t right = 0;
@@ -120,7 +123,9 @@ static int judge_all(const struct court *j, const struct eval_images *im, const 
             /* fewer images than samples, and then than a batch holds, cannot tell much */
             if (st == BRUME_OK && status == CLI_GO_ON && real.n >= j->batch) {
                 st = judge(j, &real, given);
-                if (st == BRUME_OK) figure(j, "of real images", "real_accuracy", &real, given, j->a->train ? "images of the training part" : "images of the test part");
+                if (st == BRUME_OK)
+                    figure(j, "of real images", "real_accuracy", &real, given,
+                           j->a->train ? "images of the training part" : "images of the test part");
             }
         }
     }
@@ -130,7 +135,8 @@ static int judge_all(const struct court *j, const struct eval_images *im, const 
     return st == BRUME_OK ? status : cli_failed();
 }
 
-int eval_classes(const struct eval_args *a, const struct cli_usage *u, const struct eval_images *im, const brume_dataset *ds, brume_device *device, brume_json_writer *w)
+int eval_classes(const struct eval_args *a, const struct cli_usage *u, const struct eval_images *im, const brume_dataset *ds,
+                 brume_device *device, brume_json_writer *w)
 {
     struct court j = { .a = a, .u = u, .device = device, .batch = im->n < a->batch ? im->n : a->batch, .w = w };
     brume_model *m = NULL;

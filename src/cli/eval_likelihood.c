@@ -73,7 +73,7 @@ static brume_status ode_step(void *ctx, int32_t done, int32_t all)
     return BRUME_OK;
 }
 
-/* ---- the metrics -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the metrics ----------------------------------------------------------------------------------------------------------- */
 
 static brume_status bound_batch(struct evaluation *e, brume_vlb *v, int64_t first, brume_vlb_image *bits)
 {
@@ -94,7 +94,8 @@ static brume_status bound_batch(struct evaluation *e, brume_vlb *v, int64_t firs
 
 static brume_status run_vlb(struct evaluation *e, brume_shape shape)
 {
-    static const brume_variance variances[] = { BRUME_VARIANCE_FIXED_SMALL, BRUME_VARIANCE_FIXED_SMALL, BRUME_VARIANCE_FIXED_LARGE };
+    static const brume_variance variances[] = { BRUME_VARIANCE_FIXED_SMALL, BRUME_VARIANCE_FIXED_SMALL,
+                                                BRUME_VARIANCE_FIXED_LARGE };
     brume_scheduler_config *c = &e->model->scheduler;
     brume_vlb *v = NULL;
     struct figure *const figures[] = { &e->total, &e->prior, &e->middle, &e->decoder };
@@ -138,10 +139,12 @@ static brume_status run_ode(struct evaluation *e, brume_shape shape)
     for (int64_t b = 0; b < batches(e) && s == BRUME_OK; b++) {
         const int64_t first = b * e->batch;
         brume_sampler_stats stats;
-        for (int64_t i = 0; i < e->batch; i++) brume_dequantise(e->images + (first + i) * e->dims, e->dims, e->seeds[first + i], x + i * e->dims);
+        for (int64_t i = 0; i < e->batch; i++)
+            brume_dequantise(e->images + (first + i) * e->dims, e->dims, e->seeds[first + i], x + i * e->dims);
         s = set_labels(e, first);
         if (s == BRUME_OK)
-            s = brume_ode_likelihood_run(l, brume_unet2d_denoiser_get(e->denoiser), x, e->seeds + first, log_p, NULL, &stats, ode_step, e);
+            s = brume_ode_likelihood_run(l, brume_unet2d_denoiser_get(e->denoiser), x, e->seeds + first, log_p, NULL, &stats,
+                                         ode_step, e);
         if (s != BRUME_OK) break;
         for (int64_t i = 0; i < e->batch; i++) e->ode.of_image[first + i] = brume_bits_per_dim(log_p[i].log_p, e->dims);
         e->ode_calls += stats.calls / (double)batches(e);
@@ -156,7 +159,7 @@ static brume_status run_ode(struct evaluation *e, brume_shape shape)
     return s;
 }
 
-/* ---- what goes in ------------------------------------------------------------------------------------------------------------------- */
+/* ---- what goes in ---------------------------------------------------------------------------------------------------------- */
 
 static brume_status load_images(struct evaluation *e)
 {
@@ -168,11 +171,14 @@ static brume_status load_images(struct evaluation *e)
     e->images = malloc((size_t)(all * e->dims) * sizeof *e->images);
     e->seeds = malloc((size_t)all * sizeof *e->seeds);
     if (rows) e->labels = malloc((size_t)all * sizeof *e->labels);
-    brume_status s = labels && e->images && e->seeds && (!rows || e->labels) ? brume_loader_new(e->data, (uint64_t)e->a->seed, &loader) : no_memory();
+    brume_status s = labels && e->images && e->seeds && (!rows || e->labels)
+                         ? brume_loader_new(e->data, (uint64_t)e->a->seed, &loader)
+                         : no_memory();
     if (s == BRUME_OK) s = brume_loader_read(loader, 0, all, e->images, labels, NULL);
     for (int64_t i = 0; i < all && s == BRUME_OK; i++) {
         e->seeds[i] = (int64_t)brume_seed_mix((uint64_t)e->a->seed, (uint64_t)i);
-        if (rows) e->labels[i] = e->a->conditional && labels[i] < rows ? (int32_t)labels[i] : rows - 1; /* the last row stands for "no class" */
+        /* the last row stands for "no class" */
+        if (rows) e->labels[i] = e->a->conditional && labels[i] < rows ? (int32_t)labels[i] : rows - 1;
     }
     brume_loader_free(loader);
     free(labels);
@@ -182,7 +188,9 @@ static brume_status load_images(struct evaluation *e)
 static int prepare(struct evaluation *e, const struct cli_usage *u)
 {
     const brume_unet2d_config *c = &e->model->unet;
-    const brume_dataset_options o = { .test = !e->a->train, .size = c->sample_size[0], .width = c->sample_size[1] == c->sample_size[0] ? 0 : c->sample_size[1], .channels = c->in_channels,
+    const brume_dataset_options o = { .test = !e->a->train, .size = c->sample_size[0],
+                                      .width = c->sample_size[1] == c->sample_size[0] ? 0 : c->sample_size[1],
+                                      .channels = c->in_channels,
                                       .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS }; /* as the model was trained */
     if (brume_dataset_open(e->a->data, &o, &e->data) != BRUME_OK) return cli_failed();
     const int32_t h = brume_dataset_height(e->data), w = brume_dataset_width(e->data), k = brume_dataset_channels(e->data);
@@ -194,9 +202,12 @@ static int prepare(struct evaluation *e, const struct cli_usage *u)
     return load_images(e) == BRUME_OK ? CLI_GO_ON : cli_failed();
 }
 
-/* ---- what comes out ------------------------------------------------------------------------------------------------------------------ */
+/* ---- what comes out -------------------------------------------------------------------------------------------------------- */
 
-static double total_error(const struct evaluation *e, const struct figure *f) { return sqrt(f->error * f->error + e->drawn_error * e->drawn_error); }
+static double total_error(const struct evaluation *e, const struct figure *f)
+{
+    return sqrt(f->error * f->error + e->drawn_error * e->drawn_error);
+}
 
 static void put(brume_json_writer *w, const char *key, double x)
 {
@@ -278,16 +289,21 @@ static void report(const struct evaluation *e)
     if (e->ode.of_image) line(e, "ode-nll", e->ode.mean, e->ode.error);
     printf("\nbits/dim: -log2 P(%s) / D, 8-bit images of D = %lld values.\n", given, (long long)e->dims);
     if (e->total.of_image) {
-        printf("vlb      an upper bound (Ho et al. 2020, eq. 5); decoder: a normal distribution over bins of 2/255, distribution function %s.\n",
+        printf("vlb      an upper bound (Ho et al. 2020, eq. 5); decoder: a normal distribution over bins of 2/255, distribution "
+               "function %s.\n",
                cdfs[e->a->cdf]);
         if (e->bound_calls == e->T) printf("         Complete: all %d terms.\n", e->T);
-        else printf("         %d of %d terms 0 < t < T drawn per batch, unbiased; that alone has a standard error of %.5f, contained above.\n",
-                    e->bound_calls - 1, e->T - 1, e->drawn_error);
+        else
+            printf("         %d of %d terms 0 < t < T drawn per batch, unbiased; that alone has a standard error of %.5f, "
+                   "contained above.\n",
+                   e->bound_calls - 1, e->T - 1, e->drawn_error);
     }
     if (!e->ode.of_image) return;
-    printf("ode-nll  -log p / (D ln 2) + 7 (Song et al. 2021, eqs. 39, 40). Level k of 256 is dequantised to (k + u) / 128 - 1, u uniform in [0, 1):\n"
+    printf("ode-nll  -log p / (D ln 2) + 7 (Song et al. 2021, eqs. 39, 40). Level k of 256 is dequantised to (k + u) / 128 - 1, "
+           "u uniform in [0, 1):\n"
            "         it is 2^-7 wide, hence the offset of 7 bits from density to probability. Noise at the end: N(0, %.6g^2).\n"
-           "         Divergence: %s", e->prior_std, probes[e->a->probe]);
+           "         Divergence: %s",
+           e->prior_std, probes[e->a->probe]);
     if (e->a->probe != BRUME_PROBE_EXACT) printf(" (Hutchinson), %lld per image, unbiased in -log p", (long long)e->a->probes);
     printf("; Runge-Kutta 5(4), tolerance %g: %.0f network calls per batch.\n", e->a->tolerance, e->ode_calls);
 }
@@ -316,7 +332,7 @@ static brume_status append(const struct evaluation *e, const char *folder)
     return s;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------------------------------------- */
 
 int eval_likelihood(const struct eval_args *a, const struct cli_usage *u, const char *folder)
 {
@@ -332,9 +348,10 @@ int eval_likelihood(const struct eval_args *a, const struct cli_usage *u, const 
     }
     if (s == BRUME_OK) status = prepare(&e, u);
     if (s == BRUME_OK && status == CLI_GO_ON) {
-        const brume_shape shape = BRUME_SHAPE(e.batch, brume_dataset_height(e.data), brume_dataset_width(e.data), brume_dataset_channels(e.data));
-        const brume_unet2d_denoiser_options o = { .prediction_type = e.model->scheduler.prediction_type, .labels = e.labels, .guidance = { .scale = 1 },
-                                                  .derivative = ode };
+        const brume_shape shape =
+            BRUME_SHAPE(e.batch, brume_dataset_height(e.data), brume_dataset_width(e.data), brume_dataset_channels(e.data));
+        const brume_unet2d_denoiser_options o = { .prediction_type = e.model->scheduler.prediction_type, .labels = e.labels,
+                                                  .guidance = { .scale = 1 }, .derivative = ode };
         s = cli_device_open(&a->device, a->quiet, &e.device);
         if (s == BRUME_OK) s = brume_unet2d_denoiser_new(e.device, &e.model->unet, e.model->params, shape, &o, &e.denoiser);
         if (s == BRUME_OK) brume_model_drop_params(e.model);

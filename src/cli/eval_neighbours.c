@@ -24,7 +24,8 @@ static brume_status no_memory(void) { return BRUME_E_MEMORY; }
 
 static brume_status open_part(const struct search *s, int test, brume_dataset **out)
 {
-    const brume_dataset_options o = { .test = test, .size = (int32_t)s->im->h, .width = s->im->w == s->im->h ? 0 : (int32_t)s->im->w, .channels = (int32_t)s->im->c,
+    const brume_dataset_options o = { .test = test, .size = (int32_t)s->im->h,
+                                      .width = s->im->w == s->im->h ? 0 : (int32_t)s->im->w, .channels = (int32_t)s->im->c,
                                       .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
     return brume_dataset_open(s->a->data, &o, out);
 }
@@ -39,11 +40,12 @@ static brume_status rows(const struct search *s, const brume_dataset *ds, int64_
 }
 
 /* Neighbours of the samples, and of the test images, among the training images, in one pass over those. */
-static brume_status look_up(struct search *s, const float *queries, int64_t n, const float *others, int64_t n_others, int32_t k, brume_neighbour *near,
-                            brume_neighbour *near_others)
+static brume_status look_up(struct search *s, const float *queries, int64_t n, const float *others, int64_t n_others, int32_t k,
+                            brume_neighbour *near, brume_neighbour *near_others)
 {
     const int64_t all = brume_dataset_count(s->train);
-    float *pixels = malloc((size_t)(PART * s->values) * sizeof *pixels), *points = s->f ? malloc((size_t)(PART * s->dims) * sizeof *points) : pixels;
+    float *pixels = malloc((size_t)(PART * s->values) * sizeof *pixels),
+          *points = s->f ? malloc((size_t)(PART * s->dims) * sizeof *points) : pixels;
     brume_status st = pixels && points ? BRUME_OK : no_memory();
     cli_progress_begin(&s->bar, "training images", 0, all, s->a->quiet);
     for (int64_t i = 0; i < all && st == BRUME_OK; i += PART) {
@@ -74,7 +76,8 @@ static double *nearest(const brume_neighbour *near, int64_t n, int32_t k)
     return d;
 }
 
-static void put_summary(const struct search *s, const double *d, int64_t n, const char *what, const char *key, brume_json_writer *w)
+static void put_summary(const struct search *s, const double *d, int64_t n, const char *what, const char *key,
+                        brume_json_writer *w)
 {
     char name[64];
     const double values[] = { d[0], d[n / 2], d[n - 1] };
@@ -86,7 +89,8 @@ static void put_summary(const struct search *s, const double *d, int64_t n, cons
     if (!s->a->json) printf("  %-40s%11.5g%11.5g%11.5g%9lld\n", what, values[0], values[1], values[2], (long long)n);
 }
 
-static brume_status summary(const struct search *s, const brume_neighbour *near, int64_t n, int32_t k, const brume_neighbour *near_others, int64_t n_others, brume_json_writer *w)
+static brume_status summary(const struct search *s, const brume_neighbour *near, int64_t n, int32_t k,
+                            const brume_neighbour *near_others, int64_t n_others, brume_json_writer *w)
 {
     double *d = nearest(near, n, k), *o = nearest(near_others, n_others, 1);
     if (!d || !o) {
@@ -95,7 +99,9 @@ static brume_status summary(const struct search *s, const brume_neighbour *near,
         return no_memory();
     }
     brume_json_put_string(w, "neighbours_by", s->f ? "features" : "pixels");
-    if (!s->a->json) printf("\n  %-40s%11s%11s%11s%9s\n", s->f ? "nearest training image, by features" : "nearest training image, by pixels", "least", "median", "most", "images");
+    if (!s->a->json)
+        printf("\n  %-40s%11s%11s%11s%9s\n", s->f ? "nearest training image, by features" : "nearest training image, by pixels",
+               "least", "median", "most", "images");
     put_summary(s, d, n, "samples", "neighbour_distance", w);
     if (n_others) {
         int64_t closer = 0;
@@ -103,8 +109,9 @@ static brume_status summary(const struct search *s, const brume_neighbour *near,
         put_summary(s, o, n_others, "test images, never trained with", "neighbour_distance_of_test", w);
         brume_json_put_int(w, "samples_nearer_than_any_test_image", closer);
         if (!s->a->json)
-            printf("  Nearer to a training image than any of these test images: %lld of %lld samples. Euclidean distances over %lld values.\n", (long long)closer,
-                   (long long)n, (long long)s->dims);
+            printf("  Nearer to a training image than any of these test images: %lld of %lld samples. Euclidean distances over "
+                   "%lld values.\n",
+                   (long long)closer, (long long)n, (long long)s->dims);
     }
     free(d);
     free(o);
@@ -116,7 +123,8 @@ struct ranked { double distance; int64_t sample; };
 static int nearer(const void *x, const void *y)
 {
     const struct ranked *a = x, *b = y;
-    return a->distance != b->distance ? (a->distance > b->distance) - (a->distance < b->distance) : (a->sample > b->sample) - (a->sample < b->sample);
+    return a->distance != b->distance ? (a->distance > b->distance) - (a->distance < b->distance)
+                                      : (a->sample > b->sample) - (a->sample < b->sample);
 }
 
 /* A row for each of the samples with the nearest neighbours: it, and they. */
@@ -139,16 +147,20 @@ static brume_status draw(const struct search *s, const brume_neighbour *near, in
             else for (int64_t j = 0; j < v; j++) to[j] = 1; /* fewer training images than columns */
         }
     }
-    if (st == BRUME_OK) st = brume_image_grid(x, count * (k + 1), (int32_t)s->im->h, (int32_t)s->im->w, (int32_t)s->im->c, k + 1, 0, &grid);
+    if (st == BRUME_OK)
+        st = brume_image_grid(x, count * (k + 1), (int32_t)s->im->h, (int32_t)s->im->w, (int32_t)s->im->c, k + 1, 0, &grid);
     if (st == BRUME_OK) st = brume_png_write(path, grid);
-    if (st == BRUME_OK && !s->a->quiet) fprintf(stderr, "wrote   %s: %lld samples, the nearest to training images first, and %d neighbours of each\n", path, (long long)count, (int)k);
+    if (st == BRUME_OK && !s->a->quiet)
+        fprintf(stderr, "wrote   %s: %lld samples, the nearest to training images first, and %d neighbours of each\n", path,
+                (long long)count, (int)k);
     brume_image_free(grid);
     free(order);
     free(x);
     return st;
 }
 
-brume_status eval_neighbours(const struct eval_args *a, const struct eval_images *im, brume_feature_network *f, const char *picture, brume_json_writer *w)
+brume_status eval_neighbours(const struct eval_args *a, const struct eval_images *im, brume_feature_network *f,
+                             const char *picture, brume_json_writer *w)
 {
     struct search s = { .a = a, .im = im, .f = f, .values = im->h * im->w * im->c };
     const int64_t n = im->n < MOST ? im->n : MOST;
@@ -158,9 +170,11 @@ brume_status eval_neighbours(const struct eval_args *a, const struct eval_images
     if (st != BRUME_OK) return st;
     if (open_part(&s, 1, &s.test) != BRUME_OK) s.test = NULL; /* a folder without one */
     const int64_t n_test = s.test ? brume_dataset_count(s.test) : 0, m = n_test < n ? n_test : n;
-    float *queries = malloc((size_t)(n * s.dims) * sizeof *queries), *pixels = malloc((size_t)((m ? m : 1) * s.values) * sizeof *pixels);
+    float *queries = malloc((size_t)(n * s.dims) * sizeof *queries),
+          *pixels = malloc((size_t)((m ? m : 1) * s.values) * sizeof *pixels);
     float *others = f ? malloc((size_t)((m ? m : 1) * s.dims) * sizeof *others) : pixels;
-    brume_neighbour *near = malloc((size_t)(n * k) * sizeof *near), *near_others = malloc((size_t)(m ? m : 1) * sizeof *near_others);
+    brume_neighbour *near = malloc((size_t)(n * k) * sizeof *near),
+                    *near_others = malloc((size_t)(m ? m : 1) * sizeof *near_others);
     if (!queries || !pixels || !others || !near || !near_others) st = no_memory();
     if (st == BRUME_OK) {
         brume_neighbours_clear(near, n, k);

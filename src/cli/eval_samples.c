@@ -41,20 +41,21 @@ static void reference_step(void *ctx, int64_t done, int64_t n)
     cli_progress_step(&e->bar, done, "%s", "");
 }
 
-/* ---- samples ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------------------------------------- */
 
 /* Opens the data set once the size of the samples is known. */
 static int open_data(struct evaluation *e)
 {
     const struct eval_args *a = e->a;
-    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h, .width = e->im.w == e->im.h ? 0 : (int32_t)e->im.w, .channels = (int32_t)e->im.c,
+    const brume_dataset_options o = { .test = !a->train, .size = (int32_t)e->im.h,
+                                      .width = e->im.w == e->im.h ? 0 : (int32_t)e->im.w, .channels = (int32_t)e->im.c,
                                       .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
     if (!a->data) return CLI_GO_ON;
     if (brume_dataset_open(a->data, &o, &e->ds) != BRUME_OK) return cli_failed();
     const int32_t h = brume_dataset_height(e->ds), w = brume_dataset_width(e->ds), c = brume_dataset_channels(e->ds);
     if (h == e->im.h && w == e->im.w && c == e->im.c) return CLI_GO_ON;
-    return cli_wrong(e->u, "the pictures of the data set are %d x %d with %d channels, the samples %lld x %lld with %lld", h, w, c, (long long)e->im.h, (long long)e->im.w,
-                     (long long)e->im.c);
+    return cli_wrong(e->u, "the pictures of the data set are %d x %d with %d channels, the samples %lld x %lld with %lld", h, w,
+                     c, (long long)e->im.h, (long long)e->im.w, (long long)e->im.c);
 }
 
 static int uses_features(const struct evaluation *e) { return (e->a->metrics & EVAL_OF_FEATURES) || e->a->by_features; }
@@ -122,7 +123,8 @@ static int draw(struct evaluation *e)
         e->im = (struct eval_images){ NULL, NULL, d.n, d.view.height, d.view.width, d.view.channels };
         status = open_data(e);
     }
-    if (status == CLI_GO_ON && a->metrics & EVAL_CLASSES && !d.conditional) status = cli_wrong(e->u, "class-accuracy: this model knows no classes");
+    if (status == CLI_GO_ON && a->metrics & EVAL_CLASSES && !d.conditional)
+        status = cli_wrong(e->u, "class-accuracy: this model knows no classes");
     if (status == CLI_GO_ON) status = try_networks(e, d.device);
     if (status == CLI_GO_ON) {
         brume_status st = drawing_sampler(&d, a->sampler, a->steps);
@@ -144,7 +146,8 @@ static brume_status read_labels(struct evaluation *e, const brume_st_tensor *t)
     int64_t *wide = malloc((size_t)e->im.n * sizeof *wide);
     e->im.labels = malloc((size_t)e->im.n * sizeof *e->im.labels);
     brume_status st = wide && e->im.labels ? brume_st_read_i64(t, 0, e->im.n, wide) : no_memory();
-    for (int64_t i = 0; i < e->im.n && st == BRUME_OK; i++) e->im.labels[i] = wide[i] >= 0 && wide[i] <= INT32_MAX ? (int32_t)wide[i] : -1;
+    for (int64_t i = 0; i < e->im.n && st == BRUME_OK; i++)
+        e->im.labels[i] = wide[i] >= 0 && wide[i] <= INT32_MAX ? (int32_t)wide[i] : -1;
     free(wide);
     return st;
 }
@@ -158,9 +161,11 @@ static int read_samples(struct evaluation *e)
     const brume_st_tensor *t = brume_safetensors_find(file, "samples"), *labels = brume_safetensors_find(file, "labels");
     int status = CLI_GO_ON;
     if (!t || t->ndim != 4 || t->count < 1 || (labels && (labels->ndim != 1 || labels->shape[0] != t->shape[0]))) {
-        status = cli_wrong(e->u, "--samples: expected a tensor 'samples' of shape (N, C, H, W) and, if any, 'labels' (N) in %s", a->samples);
+        status = cli_wrong(e->u, "--samples: expected a tensor 'samples' of shape (N, C, H, W) and, if any, 'labels' (N) in %s",
+                           a->samples);
     } else {
-        e->im = (struct eval_images){ NULL, NULL, a->n && a->n < t->shape[0] ? a->n : t->shape[0], t->shape[2], t->shape[3], t->shape[1] };
+        e->im = (struct eval_images){ NULL, NULL, a->n && a->n < t->shape[0] ? a->n : t->shape[0], t->shape[2],
+                                      t->shape[3], t->shape[1] };
         const int64_t count = e->im.n * e->im.h * e->im.w * e->im.c;
         float *nchw = malloc((size_t)count * sizeof *nchw);
         e->im.x = malloc((size_t)count * sizeof *e->im.x);
@@ -175,7 +180,7 @@ static int read_samples(struct evaluation *e)
     return status;
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- metrics --------------------------------------------------------------------------------------------------------------- */
 
 static brume_shape batch_shape(const struct evaluation *e)
 {
@@ -230,14 +235,16 @@ static brume_status fid(struct evaluation *e)
     if (st == BRUME_OK) st = stats(r->features, r->n, r->dims, &real);
     if (st == BRUME_OK) st = brume_frechet_distance(drawn, real, &d);
     if (st == BRUME_OK) {
-        snprintf(more, sizeof more, "means %.6g + covariances %.6g; N = %lld samples, %lld images", d.means, d.covariances, (long long)e->im.n, (long long)r->n);
+        snprintf(more, sizeof more, "means %.6g + covariances %.6g; N = %lld samples, %lld images", d.means, d.covariances,
+                 (long long)e->im.n, (long long)r->n);
         figure(e, "fid", "fid", d.distance, more);
         brume_json_put_double(e->w, "fid_means", d.means);
         brume_json_put_double(e->w, "fid_covariances", d.covariances);
         brume_json_put_int(e->w, "fid_rank_of_samples", d.rank[0]);
         for (int i = 0; i < 2 && !e->a->json; i++)
             if (d.rank[i] < r->dims)
-                printf("%-32sthe covariance of the %s is singular: rank %lld of %lld\n", "", i ? "images" : "samples", (long long)d.rank[i], (long long)r->dims);
+                printf("%-32sthe covariance of the %s is singular: rank %lld of %lld\n", "", i ? "images" : "samples",
+                       (long long)d.rank[i], (long long)r->dims);
     }
     brume_feature_stats_free(drawn);
     brume_feature_stats_free(real);
@@ -252,7 +259,8 @@ static brume_status kid(struct evaluation *e)
     char more[160];
     const brume_status st = brume_kid_distance(e->features, e->im.n, r->features, r->n, r->dims, &o, &k);
     if (st != BRUME_OK) return st;
-    snprintf(more, sizeof more, "deviation %.3g over %d subsets of %lld of N = %lld", k.std, (int)k.subsets, (long long)k.size, (long long)e->im.n);
+    snprintf(more, sizeof more, "deviation %.3g over %d subsets of %lld of N = %lld", k.std, (int)k.subsets, (long long)k.size,
+             (long long)e->im.n);
     figure(e, "kid", "kid", k.mean, more);
     brume_json_put_double(e->w, "kid_std", k.std);
     brume_json_put_int(e->w, "kid_subset_size", k.size);
@@ -277,7 +285,7 @@ static brume_status prdc(struct evaluation *e)
     return BRUME_OK;
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status neighbours(struct evaluation *e)
 {
@@ -290,9 +298,12 @@ static void explain(const struct evaluation *e)
 {
     const unsigned m = e->a->metrics;
     if (e->a->json || !(m & EVAL_OF_FEATURES)) return;
-    printf("\nfeatures   %s\n           Only figures of the same network, N and images compare; those of papers are of Inception v3.\n", brume_feature_network_name(e->f));
+    printf("\nfeatures   %s\n           Only figures of the same network, N and images compare; those of papers are of Inception "
+           "v3.\n",
+           brume_feature_network_name(e->f));
     if (m & EVAL_FID)
-        printf("fid        Frechet distance (Heusel et al. 2017, eq. 6). Its estimate is too high, the more so the smaller N is%s.\n",
+        printf("fid        Frechet distance (Heusel et al. 2017, eq. 6). Its estimate is too high, the more so the smaller N "
+               "is%s.\n",
                e->im.n < 10000 ? "; below some 10000 samples rather take kid" : "");
     if (m & EVAL_KID) printf("kid        kernel distance (Binkowski et al. 2018): unbiased for every N, may be negative.\n");
     if (m & EVAL_PRDC) printf("precision  and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020.\n");

@@ -34,7 +34,8 @@ static void default_text(const struct cli_option *o, char *text, size_t n)
     text[0] = 0;
     if (o->type == CLI_INT) snprintf(text, n, " (default %lld)", (long long)*(int64_t *)o->to);
     else if (o->type == CLI_FLOAT) snprintf(text, n, " (default %g)", *(double *)o->to);
-    else if (o->type == CLI_FLOATS && ((struct cli_floats *)o->to)->n) snprintf(text, n, " (default %g)", ((struct cli_floats *)o->to)->x[0]);
+    else if (o->type == CLI_FLOATS && ((struct cli_floats *)o->to)->n)
+        snprintf(text, n, " (default %g)", ((struct cli_floats *)o->to)->x[0]);
     else if (o->type == CLI_STRING && *(const char **)o->to) snprintf(text, n, " (default %s)", *(const char **)o->to);
     else if (o->type == CLI_CHOICE && *(int *)o->to >= 0) snprintf(text, n, " (default %s)", o->choices[*(int *)o->to]);
     else if (o->type == CLI_FLAG && *(int *)o->to) snprintf(text, n, " (default; --no-%s turns it off)", o->name);
@@ -44,7 +45,8 @@ static void default_text(const struct cli_option *o, char *text, size_t n)
 static size_t list(const char *what, const char *const *names, char *text, size_t n)
 {
     size_t used = (size_t)snprintf(text, n, "%s%s", what, names ? ":" : "");
-    for (const char *const *c = names; c && *c && used < n; c++) used += (size_t)snprintf(text + used, n - used, "%s %s", c == names ? "" : ",", *c);
+    for (const char *const *c = names; c && *c && used < n; c++)
+        used += (size_t)snprintf(text + used, n - used, "%s %s", c == names ? "" : ",", *c);
     return used;
 }
 

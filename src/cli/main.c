@@ -15,9 +15,10 @@ static int usage(FILE *to)
     fprintf(to, "Usage: brume COMMAND [arguments] [options]\n\n%s\n\nCommands:\n", MANUAL_SUMMARY);
     for (const struct cli_command *c = cli_commands; c->name; c++)
         if (!c->mode) fprintf(to, "  %-10s%s\n", c->name, c->summary);
-    fprintf(to, "\nbrume COMMAND --help explains one of them; brume --version tells the version and what this build can do.\n"
-                "brume help --man [COMMAND] prints a manual page, brume help --completion bash|zsh|fish what a shell completes by.\n"
-                "Exit status: 0 done, 1 it failed or fell short, 2 wrong usage.\n");
+    fprintf(to,
+            "\nbrume COMMAND --help explains one of them; brume --version tells the version and what this build can do.\n"
+            "brume help --man [COMMAND] prints a manual page, brume help --completion bash|zsh|fish what a shell completes by.\n"
+            "Exit status: 0 done, 1 it failed or fell short, 2 wrong usage.\n");
     return to == stdout ? CLI_DONE : CLI_USAGE;
 }
 

@@ -14,11 +14,13 @@
 #define WIDTH 76 /* of a line of source, before escapes */
 
 static const struct { const char *name, *what; } environment[] = {
-    { "BRUME_CACHE", "Folder of compiled OpenCL programs, tuned choices and features of data sets; off: nothing is kept. Default: brume in XDG_CACHE_HOME, else in ~/.cache." },
+    { "BRUME_CACHE", "Folder of compiled OpenCL programs, tuned choices and features of data sets; off: nothing is kept. "
+                     "Default: brume in XDG_CACHE_HOME, else in ~/.cache." },
     { "BRUME_CACHE_MIB", "Most MiB of compiled programs there; what was not used for longest goes. Default: 256." },
     { "BRUME_ISA", "Instruction set of the cpu device: generic, avx2, avx512, neon. Default: the best that the processor has." },
     { "BRUME_OPENCL_KIND", "cpu or gpu: take the kernels made for that kind of OpenCL device, whatever it says of itself." },
-    { "BRUME_OPENCL_TYPE", "cpu, gpu or other: take OpenCL devices for devices of that type, as if their drivers said so (for tests)." },
+    { "BRUME_OPENCL_TYPE",
+      "cpu, gpu or other: take OpenCL devices for devices of that type, as if their drivers said so (for tests)." },
 };
 
 /* One character as the typesetter prints it: no hyphen for a dash, no request at the beginning of a line. */
@@ -41,7 +43,8 @@ static void put_lines(const char *text)
     int column = 0;
     for (const char *c = text; *c; c++) {
         const size_t word = strcspn(c + 1, " ");
-        if (*c == ' ' && (column + (int)word >= WIDTH || strchr(".!?", c[-1]))) { /* a sentence ends a line: man knows then how wide the gap is */
+        /* a sentence ends a line: man knows then how wide the gap is */
+        if (*c == ' ' && (column + (int)word >= WIDTH || strchr(".!?", c[-1]))) {
             putchar('\n');
             column = 0;
         } else if (*c != ' ' || column) {
@@ -123,7 +126,8 @@ static void page(void *ctx, const struct cli_usage *u, const struct cli_option *
         printf(".PP\n");
         put_lines(text);
     }
-    printf(".SH OPTIONS\nOptions may stand anywhere; a value may follow as its own word or behind \"=\".\nWhat stands behind \"\\-\\-\" is no option.\n");
+    printf(".SH OPTIONS\nOptions may stand anywhere; a value may follow as its own word or behind \"=\".\nWhat stands behind "
+           "\"\\-\\-\" is no option.\n");
     for (const struct cli_option *o = options; o->type; o++) {
         if (o->type == CLI_GROUP) printf(".SS "), put_text(o->help), putchar('\n');
         else put_option(o);
@@ -140,7 +144,8 @@ static void overview(void)
     begin(NULL, "diffusion models on any OpenCL device");
     printf("\n.IR COMMAND \" [\" arguments \"] [\" options ]\n.SH DESCRIPTION\n");
     put_lines(MANUAL_SUMMARY);
-    put_lines("Models are folders as diffusers reads and writes them. Each command has a page of its own, and explains itself by --help.");
+    put_lines("Models are folders as diffusers reads and writes them. Each command has a page of its own, and explains itself by "
+              "--help.");
     printf(".SH COMMANDS\n");
     for (const struct cli_command *c = cli_commands; c->name; c++) {
         printf(".TP\n.BR brume\\-%s", c->name);
@@ -148,7 +153,8 @@ static void overview(void)
         printf(" (1)\n");
         put_lines(c->summary);
     }
-    printf(".SH OPTIONS\n.TP\n.B \\-\\-help\nThe list of commands.\n.TP\n.B \\-\\-version\nThe version, and what this build can do.\n.SH ENVIRONMENT\n");
+    printf(".SH OPTIONS\n.TP\n.B \\-\\-help\nThe list of commands.\n.TP\n.B \\-\\-version\nThe version, and what this build can "
+           "do.\n.SH ENVIRONMENT\n");
     for (size_t i = 0; i < sizeof environment / sizeof *environment; i++) {
         printf(".TP\n.B %s\n", environment[i].name);
         put_lines(environment[i].what);

@@ -11,8 +11,8 @@ double cli_peak(void);
 void cli_peak_reset(void);
 
 /*
- * Resident set in bytes of a process that has opened the device and run one small kernel: program, libraries, driver and compiler, but no model.
- * To be asked before anything large is allocated.
+ * Resident set in bytes of a process that has opened the device and run one small kernel: program, libraries, driver and
+ * compiler, but no model. To be asked before anything large is allocated.
  */
 brume_status cli_base(brume_device *d, double *bytes);
 

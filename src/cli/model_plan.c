@@ -10,7 +10,8 @@ static void print_line(void *ctx, const char *text)
     printf("%s\n", text);
 }
 
-brume_status cli_plan_infer(brume_device *d, const brume_train_config *c, int64_t batch, int steps, brume_plan_stats *stats, int64_t *largest)
+brume_status cli_plan_infer(brume_device *d, const brume_train_config *c, int64_t batch, int steps, brume_plan_stats *stats,
+                            int64_t *largest)
 {
     const brume_unet2d_config *u = &c->unet;
     brume_plan *plan = NULL;

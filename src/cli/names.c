@@ -31,7 +31,8 @@ const char *const *cli_schedules(void)
 {
     static const char *names[MOST + 1];
     int n = 0;
-    for (int i = 0; brume_schedule_row(i) && n < MOST; i++) names[n++] = brume_schedule_row(i)->alias ? brume_schedule_row(i)->alias : brume_schedule_row(i)->name;
+    for (int i = 0; brume_schedule_row(i) && n < MOST; i++)
+        names[n++] = brume_schedule_row(i)->alias ? brume_schedule_row(i)->alias : brume_schedule_row(i)->name;
     for (int i = 0; brume_process_preset_row(i) && n < MOST; i++) names[n++] = brume_process_preset_row(i)->name;
     return names;
 }

@@ -28,7 +28,8 @@ static int edits(const char *a, const char *b)
             int best = above[j - 1] + (a[i - 1] != b[j - 1]);
             if (above[j] + 1 < best) best = above[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
             row[j] = best;
         }
         int *free_row = before;
@@ -75,7 +76,8 @@ int cli_no_memory(const struct cli_usage *u)
 int cli_failed(void)
 {
     fflush(stdout);
-    fprintf(stderr, "brume: %s\n", *brume_error() ? brume_error() : "out of memory"); /* the program's own allocations leave no text */
+    /* the program's own allocations leave no text */
+    fprintf(stderr, "brume: %s\n", *brume_error() ? brume_error() : "out of memory");
     return CLI_FAILED;
 }
 
@@ -146,7 +148,8 @@ int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
     errno = 0;
     if (o->type == CLI_INT) {
         const long long x = strtoll(text, &end, 10);
-        if (end == text || *end || isspace((unsigned char)*text) || errno || (!any && !((double)x >= o->lo && (double)x <= o->hi)))
+        if (end == text || *end || isspace((unsigned char)*text) || errno ||
+            (!any && !((double)x >= o->lo && (double)x <= o->hi)))
             return out_of_range(u, o, text, "an integer");
         *(int64_t *)o->to = x;
     } else if (o->type == CLI_FLOAT) {
@@ -160,7 +163,8 @@ int cli_set(const struct cli_usage *u, struct cli_option *o, const char *text)
         for (const char *at = text;; at = end + 1) {
             if (l.n == room) return cli_wrong(u, "--%s: at most %d of them", o->name, room);
             const double x = l.x[l.n++] = strtod(at, &end);
-            if (end == at || (*end && *end != ',') || isspace((unsigned char)*at) || !isfinite(x) || (!any && !(x >= o->lo && x <= o->hi)))
+            if (end == at || (*end && *end != ',') || isspace((unsigned char)*at) || !isfinite(x) ||
+                (!any && !(x >= o->lo && x <= o->hi)))
                 return out_of_range(u, o, text, "numbers with commas between them");
             if (!*end) break;
         }
@@ -200,7 +204,8 @@ static int take(const struct cli_usage *u, struct cli_option *options, int argc,
         return CLI_GO_ON;
     }
     if (equals) return cli_set(u, o, equals + 1);
-    if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2)) return cli_wrong(u, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+    if (*i + 1 >= argc || !strncmp(argv[*i + 1], "--", 2))
+        return cli_wrong(u, "--%s needs a value: --%s %s", o->name, o->name, o->value);
     return cli_set(u, o, argv[++*i]);
 }
 
@@ -246,7 +251,8 @@ int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, c
     return CLI_GO_ON;
 }
 
-int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset, const char **model)
+int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset,
+                    const char **model)
 {
     int n = 0;
     *model = NULL;

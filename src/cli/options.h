@@ -21,12 +21,13 @@ struct cli_floats { double x[8]; int n; };
 struct cli_option {
     const char *name;            /* without dashes */
     enum cli_type type;
-    void *to;                    /* int, int64_t, double, const char *, int (index of the choice), struct cli_list, struct cli_floats */
+    void *to;                    /* int, int64_t, double, const char *, int (index of the choice), struct cli_list, struct
+                                    cli_floats */
     const char *value;           /* placeholder in the help: "N", "FILE" */
     const char *help;
     double lo, hi;               /* numbers: range, inclusive; both 0 means any */
-    const char *const *choices;  /* ended by NULL. Of a string: names that the help lists and shells complete, but the command itself looks up:
-                                    it may know others */
+    const char *const *choices;  /* ended by NULL. Of a string: names that the help lists and shells complete, but the command
+                                    itself looks up: it may know others */
     int given;                   /* set by parsing */
 };
 
@@ -39,10 +40,13 @@ struct cli_option {
     { .name = name_, .type = CLI_INT, .to = 1 ? (to_) : (int64_t *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
 #define OPT_FLOAT(name_, to_, lo_, hi_, value_, help_) \
     { .name = name_, .type = CLI_FLOAT, .to = 1 ? (to_) : (double *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
-#define OPT_STRING(name_, to_, value_, help_) { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_ }
-#define OPT_LIST(name_, to_, value_, help_) { .name = name_, .type = CLI_LIST, .to = 1 ? (to_) : (struct cli_list *)0, .value = value_, .help = help_ }
+#define OPT_STRING(name_, to_, value_, help_) \
+    { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_ }
+#define OPT_LIST(name_, to_, value_, help_) \
+    { .name = name_, .type = CLI_LIST, .to = 1 ? (to_) : (struct cli_list *)0, .value = value_, .help = help_ }
 #define OPT_FLOATS(name_, to_, lo_, hi_, value_, help_) \
-    { .name = name_, .type = CLI_FLOATS, .to = 1 ? (to_) : (struct cli_floats *)0, .value = value_, .help = help_, .lo = lo_, .hi = hi_ }
+    { .name = name_, .type = CLI_FLOATS, .to = 1 ? (to_) : (struct cli_floats *)0, .value = value_, .help = help_, \
+      .lo = lo_, .hi = hi_ }
 /* A string, or several with commas between them, of known names (src/cli/names.h). */
 #define OPT_NAME(name_, to_, names_, value_, help_) \
     { .name = name_, .type = CLI_STRING, .to = 1 ? (to_) : (const char **)0, .value = value_, .help = help_, .choices = names_ }
@@ -66,8 +70,10 @@ struct cli_usage {
  */
 int cli_parse(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char **args, int *n_args);
 
-/* The same for commands that take one model, or --preset NAME in its place: one of both. *model: the argument, or NULL; *preset as its option sets it. */
-int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset, const char **model);
+/* The same for commands that take one model, or --preset NAME in its place: one of both. *model: the argument, or NULL; *preset
+ * as its option sets it. */
+int cli_parse_model(const struct cli_usage *u, struct cli_option *options, int argc, char **argv, const char *const *preset,
+                    const char **model);
 
 /* "1500000", "800M", "1.5G" (powers of 1024) into bytes. Returns 0 if it is none of these. */
 int cli_bytes(const char *text, uint64_t *bytes);

@@ -8,8 +8,9 @@
 
 static int wrong_type(const struct cli_usage *u, const struct cli_option *o, const brume_json *v)
 {
-    static const char *const expected[] = { [CLI_FLAG] = "true or false", [CLI_INT] = "an integer", [CLI_FLOAT] = "a number", [CLI_STRING] = "a string",
-                                            [CLI_CHOICE] = "a string", [CLI_LIST] = "a list of strings", [CLI_FLOATS] = "a number or a list of numbers" };
+    static const char *const expected[] = { [CLI_FLAG] = "true or false", [CLI_INT] = "an integer", [CLI_FLOAT] = "a number",
+                                            [CLI_STRING] = "a string", [CLI_CHOICE] = "a string",
+                                            [CLI_LIST] = "a list of strings", [CLI_FLOATS] = "a number or a list of numbers" };
     return cli_wrong(u, "%s: expected %s", brume_json_where(v), expected[o->type]);
 }
 
@@ -60,7 +61,8 @@ int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume
 
 int cli_options_read(const struct cli_usage *u, struct cli_option *options, const brume_json *object)
 {
-    if (brume_json_typeof(object) != BRUME_JSON_OBJECT) return cli_wrong(u, "%s: expected an object with an option in each member", brume_json_where(object));
+    if (brume_json_typeof(object) != BRUME_JSON_OBJECT)
+        return cli_wrong(u, "%s: expected an object with an option in each member", brume_json_where(object));
     for (int64_t i = 0; i < brume_json_count(object); i++) {
         const brume_json *v = brume_json_at(object, i);
         const char *name = brume_json_key(v);

@@ -12,14 +12,14 @@ int cli_option_read(const struct cli_usage *u, struct cli_option *o, const brume
 void cli_option_write(brume_json_writer *w, const struct cli_option *o);
 
 /*
- * Sets options from the members of an object; those on the command line (given) stay, keys that begin with '_' say nothing. Strings go on belonging
- * to the object. Returns CLI_GO_ON, or CLI_USAGE after a message that names the place.
+ * Sets options from the members of an object; those on the command line (given) stay, keys that begin with '_' say nothing.
+ * Strings go on belonging to the object. Returns CLI_GO_ON, or CLI_USAGE after a message that names the place.
  */
 int cli_options_read(const struct cli_usage *u, struct cli_option *options, const brume_json *object);
 
 /*
- * The options that were given, less those of not_saved (ended by NULL), as members of the writer's innermost object, in the order of the table.
- * Names of files and folders that exist are made absolute, so that the file means the same from everywhere.
+ * The options that were given, less those of not_saved (ended by NULL), as members of the writer's innermost object, in the order
+ * of the table. Names of files and folders that exist are made absolute, so that the file means the same from everywhere.
  */
 void cli_options_write(brume_json_writer *w, const struct cli_option *options, const char *const *not_saved);
 

@@ -30,7 +30,9 @@ static void duration(double seconds, char text[32])
 
 void cli_progress_begin(struct cli_progress *p, const char *what, int64_t first, int64_t total, int quiet)
 {
-    *p = (struct cli_progress){ .what = what, .first = first, .total = total, .quiet = quiet, .terminal = isatty(STDERR_FILENO), .start = now() };
+    *p = (struct cli_progress){
+        .what = what, .first = first, .total = total, .quiet = quiet, .terminal = isatty(STDERR_FILENO), .start = now()
+    };
 }
 
 void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ...)
@@ -47,7 +49,8 @@ void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ..
     va_end(ap);
     const int64_t run = done - p->first;
     const double elapsed = t - p->start;
-    double rest = run > 0 ? elapsed / (double)run * (double)(p->total - done) : 0, part = p->total > 0 ? (double)done / (double)p->total : 1;
+    double rest = run > 0 ? elapsed / (double)run * (double)(p->total - done) : 0,
+           part = p->total > 0 ? (double)done / (double)p->total : 1;
     if (p->limit > 0 && rest > p->limit - elapsed) { /* time runs out before the steps do */
         rest = p->limit - elapsed;
         part = elapsed < p->limit ? elapsed / p->limit : 1;
@@ -56,7 +59,8 @@ void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ..
     const char *suffix = done < p->total ? "left" : "in all";
     if (!p->terminal) {
         p->shown = 1;
-        fprintf(stderr, "%s %lld/%lld  %s%s%s %s\n", p->what, (long long)done, (long long)p->total, extra, *extra ? "  " : "", left, suffix);
+        fprintf(stderr, "%s %lld/%lld  %s%s%s %s\n", p->what, (long long)done, (long long)p->total, extra, *extra ? "  " : "",
+                left, suffix);
         return;
     }
     const int filled = (int)(BAR * part);
@@ -64,7 +68,8 @@ void cli_progress_step(struct cli_progress *p, int64_t done, const char *fmt, ..
     bar[BAR] = 0;
     struct winsize size;
     const int columns = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 20 ? size.ws_col : 80;
-    snprintf(line, sizeof line, "%s [%s] %lld/%lld  %s%s%s %s", p->what, bar, (long long)done, (long long)p->total, extra, *extra ? "  " : "", left, suffix);
+    snprintf(line, sizeof line, "%s [%s] %lld/%lld  %s%s%s %s", p->what, bar, (long long)done, (long long)p->total, extra,
+             *extra ? "  " : "", left, suffix);
     fprintf(stderr, "\r%.*s\033[K", columns - 1, line); /* one line: a longer one could not be drawn over */
     fflush(stderr);
     p->shown = 1;

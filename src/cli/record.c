@@ -11,8 +11,9 @@
 #define MOST_DEPTH 4
 
 static const char *const pictures[] = { "out", "strip", "x0-strip", "forward-strip", "trajectories", "field", NULL };
-static const char *const elsewhere[] = { "out", "save-tensors", "strip", "x0-strip", "forward-strip", "film", "trajectories", "field", "samplers", "table",
-                                         "reference-steps", "replay", "guidance-w", "device", "threads", "cache", "quiet", NULL };
+static const char *const elsewhere[] = { "out", "save-tensors", "strip", "x0-strip", "forward-strip", "film", "trajectories",
+                                         "field", "samplers", "table", "reference-steps", "replay", "guidance-w", "device",
+                                         "threads", "cache", "quiet", NULL };
 
 static int among(const char *name, const char *const *names)
 {
@@ -102,10 +103,12 @@ static int members(struct record *r)
 {
     const brume_json *model, *device, *format;
     int status = member(r->json, "format", BRUME_JSON_INT, "an integer", &format);
-    if (status == CLI_GO_ON && brume_json_integer(format, 0) != 1) return bad(format, "1: the record was written by a newer brume");
+    if (status == CLI_GO_ON && brume_json_integer(format, 0) != 1)
+        return bad(format, "1: the record was written by a newer brume");
     if (status == CLI_GO_ON) status = string(r->json, "brume", &r->version);
     if (status == CLI_GO_ON) status = string(r->json, "picture", &r->picture);
-    if (status == CLI_GO_ON && !record_is_picture(r->picture)) status = bad(brume_json_find(r->json, "picture"), "out, strip or another picture of brume sample");
+    if (status == CLI_GO_ON && !record_is_picture(r->picture))
+        status = bad(brume_json_find(r->json, "picture"), "out, strip or another picture of brume sample");
     if (status == CLI_GO_ON) status = member(r->json, "model", BRUME_JSON_OBJECT, "an object", &model);
     if (status == CLI_GO_ON) status = string(model, "weights", &r->weights);
     if (status == CLI_GO_ON) status = string(model, "scheduler", &r->scheduler);
@@ -117,10 +120,13 @@ static int members(struct record *r)
     if (status == CLI_GO_ON) status = member(r->json, "files", BRUME_JSON_OBJECT, "an object", &r->files);
     if (status != CLI_GO_ON) return status;
     for (int64_t i = 0; i < brume_json_count(r->files); i++)
-        if (brume_json_typeof(brume_json_at(r->files, i)) != BRUME_JSON_STRING) return bad(brume_json_at(r->files, i), "a fingerprint");
+        if (brume_json_typeof(brume_json_at(r->files, i)) != BRUME_JSON_STRING)
+            return bad(brume_json_at(r->files, i), "a fingerprint");
     for (int64_t i = 0; i < brume_json_count(r->options) + brume_json_count(r->files); i++) {
-        const brume_json *v = i < brume_json_count(r->options) ? brume_json_at(r->options, i) : brume_json_at(r->files, i - brume_json_count(r->options));
-        if (strspn(brume_json_key(v), "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(brume_json_key(v))) return bad(r->json, "names of options as keys");
+        const brume_json *v = i < brume_json_count(r->options) ? brume_json_at(r->options, i)
+                                                               : brume_json_at(r->files, i - brume_json_count(r->options));
+        if (strspn(brume_json_key(v), "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(brume_json_key(v)))
+            return bad(r->json, "names of options as keys");
     }
     r->keeps_x0 = brume_json_boolean(brume_json_find(r->json, "keeps_x0"), 0);
     r->model = brume_json_find(model, "path");
@@ -156,7 +162,8 @@ void record_free(struct record *r)
     *r = (struct record){ 0 };
 }
 
-/* Text from a file must not steer the terminal: control characters (C0, DEL, and C1 in UTF-8) are shown as \\n or in hexadecimal. */
+/* Text from a file must not steer the terminal: control characters (C0, DEL, and C1 in UTF-8) are shown as \\n or in
+ * hexadecimal. */
 static void print_text(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
@@ -212,9 +219,11 @@ void record_print(const struct record *r)
     print_line("", brume_json_find(device, "platform"));
     if (brume_json_find(r->json, "guidance")) print_line("guidance", brume_json_find(r->json, "guidance"));
     printf("options\n");
-    for (int64_t i = 0; i < brume_json_count(r->options); i++) print_line(brume_json_key(brume_json_at(r->options, i)), brume_json_at(r->options, i));
+    for (int64_t i = 0; i < brume_json_count(r->options); i++)
+        print_line(brume_json_key(brume_json_at(r->options, i)), brume_json_at(r->options, i));
     if (brume_json_count(r->files)) printf("fingerprints of files\n");
-    for (int64_t i = 0; i < brume_json_count(r->files); i++) print_line(brume_json_key(brume_json_at(r->files, i)), brume_json_at(r->files, i));
+    for (int64_t i = 0; i < brume_json_count(r->files); i++)
+        print_line(brume_json_key(brume_json_at(r->files, i)), brume_json_at(r->files, i));
 }
 
 static void put(brume_json_writer *w, const char *key, const brume_json *v)
@@ -229,7 +238,8 @@ static void put(brume_json_writer *w, const char *key, const brume_json *v)
     case BRUME_JSON_ARRAY: brume_json_begin_array(w, key, 1); break;
     case BRUME_JSON_OBJECT: brume_json_begin_object(w, key); break;
     }
-    for (int64_t i = 0; i < brume_json_count(v); i++) put(w, type == BRUME_JSON_OBJECT ? brume_json_key(brume_json_at(v, i)) : NULL, brume_json_at(v, i));
+    for (int64_t i = 0; i < brume_json_count(v); i++)
+        put(w, type == BRUME_JSON_OBJECT ? brume_json_key(brume_json_at(v, i)) : NULL, brume_json_at(v, i));
     brume_json_end(w);
 }
 

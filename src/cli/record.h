@@ -18,11 +18,13 @@ struct record {
     const brume_json *model, *options, *files; /* path; options by name; fingerprints of input files by option */
 };
 
-/* Reads the record of an image; path stands for it in messages. CLI_GO_ON (without a record, too), or the exit status after a message. */
+/* Reads the record of an image; path stands for it in messages. CLI_GO_ON (without a record, too), or the exit status after a
+ * message. */
 int record_read(const brume_image *im, const char *path, struct record *r);
 void record_free(struct record *r);
 
-/* A text of any bytes, allocated: a string, or {"hex": "e9.."} where JSON cannot hold the bytes. NULL after a message if v is neither. */
+/* A text of any bytes, allocated: a string, or {"hex": "e9.."} where JSON cannot hold the bytes. NULL after a message if v is
+ * neither. */
 char *record_text(const brume_json *v);
 void record_put_text(brume_json_writer *w, const char *key, const char *text);
 

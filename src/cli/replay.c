@@ -63,8 +63,10 @@ static void put_options(brume_json_writer *w, const struct drawing *d)
         else if (!strcmp(o->name, "batch")) brume_json_put_int(w, "batch", d->batch);
         else if (!strcmp(o->name, "sampler")) brume_json_put_string(w, "sampler", d->sampler_name);
         else if (!strcmp(o->name, "size") && d->h == d->w && !a->init_noise) brume_json_put_int(w, "size", d->view.height);
-        else if (!strcmp(o->name, "steps") && !a->respacing && (a->steps || !a->interpolate)) brume_json_put_int(w, "steps", brume_sampler_steps(d->sampler));
-        else if (!strcmp(o->name, "guidance") && (d->conditional || d->prompts)) brume_json_put_double(w, "guidance", a->guidance);
+        else if (!strcmp(o->name, "steps") && !a->respacing && (a->steps || !a->interpolate))
+            brume_json_put_int(w, "steps", brume_sampler_steps(d->sampler));
+        else if (!strcmp(o->name, "guidance") && (d->conditional || d->prompts))
+            brume_json_put_double(w, "guidance", a->guidance);
         else if (o->given && o->type != CLI_STRING) cli_option_write(w, o);
         else if (o->given && strcmp(o->name, "steps")) record_put_text(w, o->name, *(const char **)o->to);
     }
@@ -142,7 +144,8 @@ static int set(struct sample_args *a, const struct cli_usage *u, struct cli_opti
 {
     char number[40];
     if (o->type != CLI_STRING) return cli_option_read(u, o, v);
-    if (!strcmp(o->name, "steps") && brume_json_typeof(v) != BRUME_JSON_INT) return cli_wrong(u, "%s: expected an integer", brume_json_where(v));
+    if (!strcmp(o->name, "steps") && brume_json_typeof(v) != BRUME_JSON_INT)
+        return cli_wrong(u, "%s: expected an integer", brume_json_where(v));
     snprintf(number, sizeof number, "%lld", (long long)brume_json_integer(v, 0));
     char *text = !strcmp(o->name, "steps") ? strdup(number) : record_text(v);
     if (!text) return CLI_FAILED;
@@ -157,7 +160,8 @@ static int apply(struct sample_args *a, const struct cli_usage *u, const brume_j
         fprintf(stderr, "brume: %s: brume %s knows no such option of drawings\n", brume_json_where(v), BRUME_VERSION);
         return CLI_FAILED;
     }
-    if (o->given || (!strcmp(o->name, "guidance") && cli_given(a->options, "guidance-w"))) return CLI_GO_ON; /* the command line wins */
+    /* the command line wins */
+    if (o->given || (!strcmp(o->name, "guidance") && cli_given(a->options, "guidance-w"))) return CLI_GO_ON;
     o->given = 1;
     if (set(a, u, o, v) == CLI_GO_ON) return CLI_GO_ON;
     fprintf(stderr, "brume: that is what %s asks for\n", brume_json_where(v));
@@ -183,7 +187,8 @@ static int choose_device(struct sample_args *a)
     }
     if (brume_device_list(&list, &n, NULL) != BRUME_OK) return cli_failed();
     for (int i = 0; i < n; i++)
-        if (list[i].usable && !strcmp(list[i].name, r->device_name) && !strcmp(list[i].platform, r->platform) && (best < 0 || !strcmp(list[i].spec, r->device)))
+        if (list[i].usable && !strcmp(list[i].name, r->device_name) && !strcmp(list[i].platform, r->platform) &&
+            (best < 0 || !strcmp(list[i].spec, r->device)))
             best = i;
     const char *spec = best >= 0 ? keep(a, strdup(list[best].spec)) : NULL;
     if (spec) a->device.spec = spec;
@@ -194,7 +199,8 @@ static int choose_device(struct sample_args *a)
 /* Where the picture goes: --out, or a name made of the old one; nowhere if other results are asked for. */
 static int place(struct sample_args *a, const struct cli_usage *u)
 {
-    const char *const others[] = { "save-tensors", "strip", "x0-strip", "forward-strip", "film", "trajectories", "field", "table" };
+    const char *const others[] = { "save-tensors", "strip", "x0-strip", "forward-strip", "film",
+                                   "trajectories", "field", "table" };
     const char *picture = a->record.picture;
     struct cli_option *o = cli_find(a->options, picture, strlen(picture));
     int asked = a->out != NULL;
@@ -224,7 +230,8 @@ int replay_apply(struct sample_args *a, const struct cli_usage *u, const char **
         fprintf(stderr, "brume: %s does not say how it was drawn: only PNGs of brume sample can be drawn again\n", a->replay);
         return CLI_FAILED;
     }
-    for (int64_t i = 0; status == CLI_GO_ON && i < brume_json_count(a->record.options); i++) status = apply(a, u, brume_json_at(a->record.options, i));
+    for (int64_t i = 0; status == CLI_GO_ON && i < brume_json_count(a->record.options); i++)
+        status = apply(a, u, brume_json_at(a->record.options, i));
     if (status == CLI_GO_ON) status = place(a, u);
     if (status == CLI_GO_ON) status = choose_device(a);
     if (status != CLI_GO_ON) return status;
@@ -232,7 +239,8 @@ int replay_apply(struct sample_args *a, const struct cli_usage *u, const char **
     if (*folder) return CLI_GO_ON;
     if (!(*folder = keep(a, record_text(a->record.model)))) return cli_no_memory(u);
     if (is_folder(*folder)) return CLI_GO_ON;
-    fprintf(stderr, "brume: the model '%s' that drew %s is not here; say where it is: brume sample MODEL --replay %s\n", *folder, a->replay, a->replay);
+    fprintf(stderr, "brume: the model '%s' that drew %s is not here; say where it is: brume sample MODEL --replay %s\n", *folder,
+            a->replay, a->replay);
     return CLI_FAILED;
 }
 
@@ -245,16 +253,22 @@ void replay_compare(const struct drawing *d)
     if (!r->json) return;
     brume_device_get_info(d->device, &info);
     if (strcmp(hex(d->fingerprint, text), r->weights))
-        fprintf(stderr, "warning: the weights of %s are not those that drew %s (fingerprint %s, then %s): the picture will differ\n", d->folder, d->a->replay, text, r->weights);
+        fprintf(stderr,
+                "warning: the weights of %s are not those that drew %s (fingerprint %s, then %s): the picture will differ\n",
+                d->folder, d->a->replay, text, r->weights);
     if (scheduler_fingerprint(d, &scheduler) == BRUME_OK && strcmp(hex(scheduler, text), r->scheduler))
-        fprintf(stderr, "warning: the scheduler of %s has other settings than when %s was drawn: the picture may differ\n", d->folder, d->a->replay);
+        fprintf(stderr, "warning: the scheduler of %s has other settings than when %s was drawn: the picture may differ\n",
+                d->folder, d->a->replay);
     for (int i = 0; i < INPUTS; i++) {
         const char *then = brume_json_string(brume_json_find(r->files, inputs[i]), NULL);
         if (then && path_of(d->a, inputs[i]) && strcmp(hex(fingerprint(d, i), text), then))
-            fprintf(stderr, "warning: --%s: %s is not what it was when %s was drawn: the picture will differ\n", inputs[i], path_of(d->a, inputs[i]), d->a->replay);
+            fprintf(stderr, "warning: --%s: %s is not what it was when %s was drawn: the picture will differ\n", inputs[i],
+                    path_of(d->a, inputs[i]), d->a->replay);
     }
     if (strcmp(info.name, r->device_name) || strcmp(info.platform, r->platform))
-        fprintf(stderr, "warning: %s was drawn on %s (%s), this is %s (%s): last bits may differ\n", d->a->replay, r->device_name, r->platform, info.name, info.platform);
+        fprintf(stderr, "warning: %s was drawn on %s (%s), this is %s (%s): last bits may differ\n", d->a->replay, r->device_name,
+                r->platform, info.name, info.platform);
     if (strcmp(r->version, BRUME_VERSION))
-        fprintf(stderr, "warning: %s was drawn by brume %s, this is %s: last bits may differ\n", d->a->replay, r->version, BRUME_VERSION);
+        fprintf(stderr, "warning: %s was drawn by brume %s, this is %s: last bits may differ\n", d->a->replay, r->version,
+                BRUME_VERSION);
 }

@@ -11,8 +11,8 @@ brume_status replay_record(const struct drawing *d, const char *picture, brume_i
 brume_status replay_write(const struct drawing *d, const char *picture, const char *path, brume_image *im);
 
 /*
- * Of --replay: every option that the command line does not give comes from the record; so does *folder unless it is given. The picture goes to --out,
- * else beside where the command runs. CLI_GO_ON, or the exit status after a message.
+ * Of --replay: every option that the command line does not give comes from the record; so does *folder unless it is given. The
+ * picture goes to --out, else beside where the command runs. CLI_GO_ON, or the exit status after a message.
  */
 int replay_apply(struct sample_args *a, const struct cli_usage *u, const char **folder);
 /* Warns of what differs from the time when the picture was drawn: weights, scheduler, files, device. */

@@ -10,7 +10,8 @@
 
 struct sample_args {
     struct cli_device device;
-    const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *trajectories, *field, *weights;
+    const char *out, *classes, *init_noise, *save_tensors, *strip, *x0_strip, *forward_strip, *film, *trajectories, *field,
+        *weights;
     const char *init_image, *mask, *interpolate, *classifier, *prompt, *negative_prompt;
     const char *guidance_interval, *steps_list, *samplers, *table;
     int quiet, storage, reproject, variance, spacing, sigmas, solver_type, final_sigma, clip;

@@ -55,7 +55,8 @@ static int parse(struct table *t, const struct cli_usage *u, const char *sampler
         char *end;
         const long long n = strtoll(p, &end, 10);
         if (end == p || n < 1 || n > 1000000 || (*end && *end != ',') || t->n_steps == MOST)
-            return cli_wrong(u, "--steps: expected at most %d numbers separated by commas, such as 5,10,20; got '%s'", MOST, steps);
+            return cli_wrong(u, "--steps: expected at most %d numbers separated by commas, such as 5,10,20; got '%s'", MOST,
+                             steps);
         t->steps[t->n_steps++] = n;
         p = *end ? end + 1 : end;
     }
@@ -80,11 +81,14 @@ static brume_status picture(struct table *t, const float *images)
     brume_image *grid = NULL;
     void *bytes = NULL;
     size_t n = 0;
-    const int32_t columns = (int32_t)ceil(sqrt((double)d->n)), scale = (int32_t)fmax(1, 96 / (double)d->view.width / (columns > 3 ? 2 : 1));
-    brume_status s = brume_image_grid(images, d->n, (int32_t)d->view.height, (int32_t)d->view.width, (int32_t)d->view.channels, columns, scale, &grid);
+    const int32_t columns = (int32_t)ceil(sqrt((double)d->n)),
+                  scale = (int32_t)fmax(1, 96 / (double)d->view.width / (columns > 3 ? 2 : 1));
+    brume_status s = brume_image_grid(images, d->n, (int32_t)d->view.height, (int32_t)d->view.width, (int32_t)d->view.channels,
+                                      columns, scale, &grid);
     if (s == BRUME_OK) s = brume_png_write_memory(grid, "table", &bytes, &n);
     if (s == BRUME_OK) {
-        fprintf(t->out, "<img alt=\"samples\" width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", grid->width, grid->height);
+        fprintf(t->out, "<img alt=\"samples\" width=\"%d\" height=\"%d\" src=\"data:image/png;base64,", grid->width,
+                grid->height);
         base64(t->out, bytes, n);
         fprintf(t->out, "\">");
     }
@@ -142,18 +146,28 @@ static void head(const struct table *t, int64_t reference)
 {
     brume_device_info device;
     brume_device_get_info(t->d->device, &device);
-    fprintf(t->out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n"
-                    "<title>Samplers side by side</title>\n<style>\n"
-                    ":root { color-scheme: light dark; }\nbody { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }\n"
-                    ".scroll { overflow-x: auto; }\ntable { border-collapse: collapse; }\n"
-                    "th, td { padding: 8px 10px; text-align: center; vertical-align: top; border-bottom: 1px solid #8884; font-size: 13px; }\n"
-                    "th { font-size: 15px; }\nth.row { text-align: left; max-width: 16em; vertical-align: middle; }\nth small { font-weight: normal; opacity: .75; display: block; }\n"
-                    "td.none { opacity: .6; max-width: 12em; }\nimg { image-rendering: pixelated; border-radius: 3px; max-width: none; }\n</style></head><body>\n"
-                    "<h1>Samplers side by side</h1>\n<p>%" PRId64 " images of the same seeds in every cell, on %s. Calls are evaluations of the network for one batch. ",
+    fprintf(t->out,
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+            "content=\"width=device-width\">\n"
+            "<title>Samplers side by side</title>\n<style>\n"
+            ":root { color-scheme: light dark; }\nbody { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: "
+            "90em; padding: 0 1em; }\n"
+            ".scroll { overflow-x: auto; }\ntable { border-collapse: collapse; }\n"
+            "th, td { padding: 8px 10px; text-align: center; vertical-align: top; border-bottom: 1px solid #8884; font-size: "
+            "13px; }\n"
+            "th { font-size: 15px; }\nth.row { text-align: left; max-width: 16em; vertical-align: middle; }\nth small { "
+            "font-weight: normal; opacity: .75; display: block; }\n"
+            "td.none { opacity: .6; max-width: 12em; }\nimg { image-rendering: pixelated; border-radius: 3px; max-width: none; "
+            "}\n</style></head><body>\n"
+            "<h1>Samplers side by side</h1>\n<p>%" PRId64
+            " images of the same seeds in every cell, on %s. Calls are evaluations of the network for one batch. ",
             t->d->n, device.name);
     if (t->reference)
-        fprintf(t->out, "Distance is the root mean square difference (of pixel values in [-1, 1]) to the probability-flow ODE from the same noise, solved with %" PRId64
-                        " DDIM steps; samplers that add noise draw other images, so theirs does not fall to zero.", reference);
+        fprintf(t->out,
+                "Distance is the root mean square difference (of pixel values in [-1, 1]) to the probability-flow ODE from the "
+                "same noise, solved with %" PRId64
+                " DDIM steps; samplers that add noise draw other images, so theirs does not fall to zero.",
+                reference);
     fprintf(t->out, "</p>\n<div class=\"scroll\"><table>\n<tr><th></th>");
     for (int k = 0; k < t->n_steps; k++) fprintf(t->out, "<th>%" PRId64 " steps</th>", t->steps[k]);
     fprintf(t->out, "</tr>\n");
@@ -188,7 +202,8 @@ static brume_status fill(struct table *t, int64_t reference)
     return s;
 }
 
-int sampler_table(struct drawing *d, const struct cli_usage *u, const char *samplers, const char *steps, int64_t reference, const char *path)
+int sampler_table(struct drawing *d, const struct cli_usage *u, const char *samplers, const char *steps, int64_t reference,
+                  const char *path)
 {
     struct table t = { .d = d };
     const int status = parse(&t, u, samplers, steps);

@@ -26,7 +26,8 @@ brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0
     for (; s->filled < s->columns && e->progress >= (double)s->filled / (double)(s->columns - 1) - 1e-9; s->filled++)
         for (int64_t r = 0; r < s->rows; r++) {
             float *cell = s->cells + (r * s->columns + s->filled) * pixels;
-            const brume_status st = brume_buffer_read(x0 ? e->x0 : e->x, (size_t)(r * pixels) * sizeof(float), cell, (size_t)pixels * sizeof(float));
+            const brume_status st =
+                brume_buffer_read(x0 ? e->x0 : e->x, (size_t)(r * pixels) * sizeof(float), cell, (size_t)pixels * sizeof(float));
             if (st != BRUME_OK) return st;
             for (int64_t p = 0; p < pixels; p++) cell[p] *= scale;
         }
@@ -38,8 +39,8 @@ brume_status strip_picture(const struct strip *s, brume_image **out)
     return view_grid(s->view, s->cells, s->rows * s->columns, s->columns, 0, out);
 }
 
-brume_status strip_forward(const brume_process *process, const struct view *v, const float *x0, const int64_t *seeds, int64_t n, int64_t columns,
-                           brume_image **out)
+brume_status strip_forward(const brume_process *process, const struct view *v, const float *x0, const int64_t *seeds, int64_t n,
+                           int64_t columns, brume_image **out)
 {
     struct strip s;
     const int64_t pixels = v->h * v->w * v->c;

@@ -22,8 +22,9 @@ brume_status strip_observe(struct strip *s, const brume_sampler_event *e, int x0
 brume_status strip_picture(const struct strip *s, brume_image **out);
 void strip_free(struct strip *s);
 
-/* x = a x0 + s eps of n states at `columns` levels from the image itself to the prior, the same eps in a row; shown with unit variance. */
-brume_status strip_forward(const brume_process *process, const struct view *v, const float *x0, const int64_t *seeds, int64_t n, int64_t columns,
-                           brume_image **out);
+/* x = a x0 + s eps of n states at `columns` levels from the image itself to the prior, the same eps in a row; shown with unit
+ * variance. */
+brume_status strip_forward(const brume_process *process, const struct view *v, const float *x0, const int64_t *seeds, int64_t n,
+                           int64_t columns, brume_image **out);
 
 #endif

@@ -10,8 +10,10 @@
 #include "options.h"
 
 enum train_option { /* numbers of options whose absence matters; see train_args.given */
-    TRAIN_OBJECTIVE, TRAIN_SCHEDULE, TRAIN_TIMESTEPS, TRAIN_BETA_START, TRAIN_BETA_END, TRAIN_SIGMA_MIN, TRAIN_SIGMA_MAX, TRAIN_SIGMA_DATA, TRAIN_BETA_MIN,
-    TRAIN_BETA_MAX, TRAIN_ZERO_SNR, TRAIN_VARIANCE, TRAIN_BOUND, TRAIN_WEIGHTING, TRAIN_LR, TRAIN_DECAY, TRAIN_BETA1, TRAIN_BETA2, TRAIN_ADAM_EPS,
+    TRAIN_OBJECTIVE, TRAIN_SCHEDULE, TRAIN_TIMESTEPS, TRAIN_BETA_START, TRAIN_BETA_END, TRAIN_SIGMA_MIN, TRAIN_SIGMA_MAX,
+    TRAIN_SIGMA_DATA, TRAIN_BETA_MIN,
+    TRAIN_BETA_MAX, TRAIN_ZERO_SNR, TRAIN_VARIANCE, TRAIN_BOUND, TRAIN_WEIGHTING, TRAIN_LR, TRAIN_DECAY, TRAIN_BETA1,
+    TRAIN_BETA2, TRAIN_ADAM_EPS,
     TRAIN_WARMUP, TRAIN_CLIP, TRAIN_EMA, TRAIN_DROP, TRAIN_DROPOUT, TRAIN_TIME_MEAN, TRAIN_LR_END, TRAIN_FLIP, TRAIN_OPTIONS
 };
 
@@ -22,11 +24,15 @@ enum train_cond { TRAIN_COND_AUTO, TRAIN_COND_NONE, TRAIN_COND_CLASS, TRAIN_COND
 struct train_args {
     struct cli_device device;
     struct cli_data data_options;
-    const char *config, *resume_from, *validation_data, *limit, *text_encoder, *vae, *data, *out, *preset, *model, *init, *schedule, *objective, *weighting, *times, *lr_schedule;
-    int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr, lora_targets, lora_format;
-    int64_t lora, steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, keep_every, sample_every, report_every, samples, validate_every, validation;
+    const char *config, *resume_from, *validation_data, *limit, *text_encoder, *vae, *data, *out, *preset, *model, *init,
+        *schedule, *objective, *weighting, *times, *lr_schedule;
+    int task, reconstruction, cond, optimizer, storage, recompute, resume, quiet, variance, bound, zero_snr, lora_targets,
+        lora_format;
+    int64_t lora, steps, batch, micro_batch, timesteps, warmup, seed, size, channels, count, save_every, keep_every, sample_every,
+        report_every, samples, validate_every, validation;
     uint64_t memory_limit;
-    double lora_alpha, kl_weight, lr, decay, beta1, beta2, eps, clip, drop, dropout, guidance, minutes, beta_start, beta_end, beta_min, beta_max;
+    double lora_alpha, kl_weight, lr, decay, beta1, beta2, eps, clip, drop, dropout, guidance, minutes, beta_start, beta_end,
+        beta_min, beta_max;
     double sigma_min, sigma_max, sigma_data, snr_gamma, p2_gamma, p2_k, time_mean, time_std, offset_noise, lr_end;
     struct cli_floats ema;
     double ema_write;
@@ -36,8 +42,8 @@ struct train_args {
 };
 
 /*
- * Parses the command line into a; what it does not say is said by --config, and with --resume by the run. Returns CLI_GO_ON or the exit status.
- * Free what it holds by train_args_clear(), either way.
+ * Parses the command line into a; what it does not say is said by --config, and with --resume by the run. Returns CLI_GO_ON or
+ * the exit status. Free what it holds by train_args_clear(), either way.
  */
 int train_args_parse(int argc, char **argv, struct train_args *a);
 void train_args_clear(struct train_args *a);
@@ -46,7 +52,9 @@ brume_status train_args_apply(const struct train_args *a, brume_train_config *c)
 /* The part of that for which the data are asked: noise levels by NCSNv2's rules, where none are given. */
 brume_status train_args_ladder(const struct train_args *a, brume_train_config *c, const brume_dataset *data);
 
-/* The run's options, and what they came to, for training/run.json; owned by a. NULL without memory: the run goes without. To be asked for once. */
-const char *train_args_run(const struct train_args *a, const brume_train_config *c, const brume_dataset *data, brume_device *d, int64_t parameters);
+/* The run's options, and what they came to, for training/run.json; owned by a. NULL without memory: the run goes without. To be
+ * asked for once. */
+const char *train_args_run(const struct train_args *a, const brume_train_config *c, const brume_dataset *data, brume_device *d,
+                           int64_t parameters);
 
 #endif

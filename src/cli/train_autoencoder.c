@@ -28,12 +28,14 @@ static void show_progress(void *ctx, int64_t step, int64_t steps, const brume_tr
 static void show_event(void *ctx, const char *text) { cli_progress_note(ctx, text); }
 
 /* text: of training/run.json */
-static brume_status run(brume_autoencoder_trainer *t, const struct train_args *a, int64_t steps, const char *text, const volatile sig_atomic_t *stop)
+static brume_status run(brume_autoencoder_trainer *t, const struct train_args *a, int64_t steps, const char *text,
+                        const volatile sig_atomic_t *stop)
 {
     struct cli_progress bar;
     const brume_run_options o = {
-        .folder = a->out, .config = text, .resume = a->resume, .save_every = a->save_every, .keep_every = a->keep_every, .sample_every = a->sample_every, .report_every = a->report_every,
-        .sample_count = (int32_t)a->samples, .max_seconds = 60 * a->minutes, .stop = stop, .progress = show_progress,
+        .folder = a->out, .config = text, .resume = a->resume, .save_every = a->save_every, .keep_every = a->keep_every,
+        .sample_every = a->sample_every, .report_every = a->report_every, .sample_count = (int32_t)a->samples,
+        .max_seconds = 60 * a->minutes, .stop = stop, .progress = show_progress,
         .event = a->quiet ? NULL : show_event, .ctx = &bar,
     };
     cli_progress_begin(&bar, "training", -1, steps, a->quiet);
@@ -52,12 +54,14 @@ static brume_status tell(const struct train_args *a)
     own_config(a, path);
     const brume_status s = brume_autoencoder_config_read(path, &made, NULL);
     if (s == BRUME_OK)
-        fprintf(stderr, "done: brume train --vae %s --data %s --out RUN learns its latents, times a scaling factor of %.5g\n", a->out, a->data, made.scaling_factor);
+        fprintf(stderr, "done: brume train --vae %s --data %s --out RUN learns its latents, times a scaling factor of %.5g\n",
+                a->out, a->data, made.scaling_factor);
     return s;
 }
 
 /* Of the run that goes on, else of --model or --init, else a small one. */
-static brume_status choose(const struct train_args *a, const brume_dataset *data, brume_autoencoder_config *ac, brume_autoencoder **init)
+static brume_status choose(const struct train_args *a, const brume_dataset *data, brume_autoencoder_config *ac,
+                           brume_autoencoder **init)
 {
     char own[4096];
     small(ac, brume_dataset_channels(data));
@@ -73,7 +77,8 @@ static brume_status choose(const struct train_args *a, const brume_dataset *data
 
 static brume_status train(const struct train_args *a, const volatile sig_atomic_t *stop)
 {
-    brume_dataset_options options = { .size = (int32_t)a->size, .channels = (int32_t)a->channels, .count = a->count, .seed = (uint64_t)a->seed };
+    brume_dataset_options options = { .size = (int32_t)a->size, .channels = (int32_t)a->channels, .count = a->count,
+                                      .seed = (uint64_t)a->seed };
     const brume_autoencoder_objective o = { (brume_reconstruction)a->reconstruction, a->kl_weight };
     brume_dataset *data = NULL;
     brume_device *d = NULL;
@@ -104,9 +109,10 @@ static brume_status train(const struct train_args *a, const volatile sig_atomic_
     if (s == BRUME_OK) s = cli_device_open(&a->device, a->quiet, &d);
     if (s == BRUME_OK) s = brume_autoencoder_trainer_new(d, &c, &ac, &o, data, init, &t);
     if (s == BRUME_OK && !a->quiet)
-        fprintf(stderr, "model   %lld parameters, latents of %d x %d x %d for images of %d x %d x %d\n", (long long)brume_autoencoder_param_count(&ac),
-                brume_dataset_height(data) / (int)brume_autoencoder_factor(&ac), brume_dataset_width(data) / (int)brume_autoencoder_factor(&ac),
-                ac.latent_channels, brume_dataset_height(data), brume_dataset_width(data), brume_dataset_channels(data));
+        fprintf(stderr, "model   %lld parameters, latents of %d x %d x %d for images of %d x %d x %d\n",
+                (long long)brume_autoencoder_param_count(&ac), brume_dataset_height(data) / (int)brume_autoencoder_factor(&ac),
+                brume_dataset_width(data) / (int)brume_autoencoder_factor(&ac), ac.latent_channels, brume_dataset_height(data),
+                brume_dataset_width(data), brume_dataset_channels(data));
     if (s == BRUME_OK) s = run(t, a, c.steps, train_args_run(a, &c, data, d, brume_autoencoder_param_count(&ac)), stop);
     if (s == BRUME_OK && !a->quiet) s = tell(a);
     brume_autoencoder_trainer_free(t);

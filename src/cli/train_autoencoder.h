@@ -7,7 +7,8 @@
 
 #include "train_args.h"
 
-/* Trains as the options say and writes the folder. stop: set by a signal; the steps so far are written then. Returns the exit status. */
+/* Trains as the options say and writes the folder. stop: set by a signal; the steps so far are written then. Returns the exit
+ * status. */
 int train_autoencoder(const struct train_args *a, const volatile sig_atomic_t *stop);
 
 #endif

@@ -10,7 +10,14 @@
 void view_begin(struct view *v, const brume_autoencoder *a, int64_t h, int64_t w, int64_t c)
 {
     const int64_t f = a ? brume_autoencoder_factor(&a->config) : 1;
-    *v = (struct view){ .h = h, .w = w, .c = c, .factor = f, .height = f * h, .width = f * w, .channels = a ? a->config.out_channels : c, .autoencoder = a };
+    *v = (struct view){ .h = h,
+                        .w = w,
+                        .c = c,
+                        .factor = f,
+                        .height = f * h,
+                        .width = f * w,
+                        .channels = a ? a->config.out_channels : c,
+                        .autoencoder = a };
 }
 
 brume_status view_open(struct view *v, brume_device *d, uint64_t limit)
@@ -36,7 +43,8 @@ brume_status view_grid(const struct view *v, const float *states, int64_t n, int
     float *pictures = NULL;
     brume_status s = v->coder ? view_pictures(v, states, n, &pictures) : BRUME_OK;
     if (s == BRUME_OK)
-        s = brume_image_grid(pictures ? pictures : states, n, (int32_t)v->height, (int32_t)v->width, (int32_t)v->channels, (int32_t)columns, (int32_t)scale, out);
+        s = brume_image_grid(pictures ? pictures : states, n, (int32_t)v->height, (int32_t)v->width, (int32_t)v->channels,
+                             (int32_t)columns, (int32_t)scale, out);
     free(pictures);
     return s;
 }
