@@ -35,15 +35,20 @@ static void half(struct brume_renaming *r, const brume_autoencoder_config *c, co
     char from[64], to[64];
 #define AT(into, ...) (snprintf(into, sizeof into, __VA_ARGS__), into)
     brume_rename(r, ends, name, name);
-    for (int k = 0; k < 2; k++) brume_rename(r, resnet, AT(from, "%s.mid.block_%d", name, k + 1), AT(to, "%s.mid_block.resnets.%d", name, k));
-    if (c->mid_block_add_attention) brume_rename(r, attention, AT(from, "%s.mid.attn_1", name), AT(to, "%s.mid_block.attentions.0", name));
+    for (int k = 0; k < 2; k++)
+        brume_rename(r, resnet, AT(from, "%s.mid.block_%d", name, k + 1), AT(to, "%s.mid_block.resnets.%d", name, k));
+    if (c->mid_block_add_attention)
+        brume_rename(r, attention, AT(from, "%s.mid.attn_1", name), AT(to, "%s.mid_block.attentions.0", name));
     for (int i = 0; i < c->levels; i++) {
-        const int level = down ? i : c->levels - 1 - i; /* theirs are counted from the full size on both ways, ours from the beginning */
+        /* theirs are counted from the full size on both ways, ours from the beginning */
+        const int level = down ? i : c->levels - 1 - i;
         const char *way = down ? "down" : "up";
         for (int j = 0; j < c->layers_per_block + !down; j++)
-            brume_rename(r, resnet, AT(from, "%s.%s.%d.block.%d", name, way, level, j), AT(to, "%s.%s_blocks.%d.resnets.%d", name, way, i, j));
+            brume_rename(r, resnet, AT(from, "%s.%s.%d.block.%d", name, way, level, j),
+                         AT(to, "%s.%s_blocks.%d.resnets.%d", name, way, i, j));
         if (i < c->levels - 1)
-            brume_rename(r, conv, AT(from, "%s.%s.%d.%ssample", name, way, level, way), AT(to, "%s.%s_blocks.%d.%ssamplers.0", name, way, i, way));
+            brume_rename(r, conv, AT(from, "%s.%s.%d.%ssample", name, way, level, way),
+                         AT(to, "%s.%s_blocks.%d.%ssamplers.0", name, way, i, way));
     }
 }
 
@@ -61,7 +66,8 @@ static void infer(struct brume_renaming *r, brume_autoencoder_config *c)
     c->levels = 0;
     /* Two tensors are asked for each time, so that a file without one of them has it named as missing. */
     while (c->levels < BRUME_AUTOENCODER_MAX_LEVELS && (brume_renaming_find(r, "decoder.up.%d.block.0.norm1.weight", c->levels) ||
-                                                        brume_renaming_find(r, "decoder.up.%d.block.0.conv1.weight", c->levels))) c->levels++;
+                                                        brume_renaming_find(r, "decoder.up.%d.block.0.conv1.weight", c->levels)))
+        c->levels++;
     if (!c->levels) {
         brume_renaming_fail(r, BRUME_E_FORMAT, "tensor '%sdecoder.up.0.block.0.norm1.weight' is missing", r->their_root);
         return;
@@ -78,8 +84,10 @@ static void infer(struct brume_renaming *r, brume_autoencoder_config *c)
     c->latent_channels = (int32_t)brume_renaming_size(r, "decoder.conv_in.weight", 1);
     c->use_quant_conv = brume_renaming_find(r, "quant_conv.weight") || brume_renaming_find(r, "quant_conv.bias");
     c->use_post_quant_conv = brume_renaming_find(r, "post_quant_conv.weight") || brume_renaming_find(r, "post_quant_conv.bias");
-    c->mid_block_add_attention = brume_renaming_find(r, "encoder.mid.attn_1.q.weight") || brume_renaming_find(r, "encoder.mid.attn_1.norm.weight");
-    if (r->status == BRUME_OK && brume_autoencoder_config_check(c) != BRUME_OK) brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "as AutoencoderKL: %s", brume_error());
+    c->mid_block_add_attention =
+        brume_renaming_find(r, "encoder.mid.attn_1.q.weight") || brume_renaming_find(r, "encoder.mid.attn_1.norm.weight");
+    if (r->status == BRUME_OK && brume_autoencoder_config_check(c) != BRUME_OK)
+        brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "as AutoencoderKL: %s", brume_error());
 }
 
 static void compare(struct brume_renaming *r, const brume_autoencoder_config *c)
@@ -101,7 +109,10 @@ void brume_convert_autoencoder(struct brume_renaming *r, brume_autoencoder_confi
 
 void brume_convert_autoencoder_back(struct brume_renaming *r, const brume_autoencoder_config *c)
 {
-    const char *key = c->act_fn != BRUME_ACT_SILU ? "act_fn" : c->norm_num_groups != 32 ? "norm_num_groups" : c->shift_factor != 0 ? "shift_factor" : NULL;
+    const char *key = c->act_fn != BRUME_ACT_SILU ? "act_fn"
+                      : c->norm_num_groups != 32  ? "norm_num_groups"
+                      : c->shift_factor != 0      ? "shift_factor"
+                                                  : NULL;
     if (key) brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "the autoencoder's %s has no counterpart there", key);
     if (r->status == BRUME_OK) compare(r, c);
     if (r->status == BRUME_OK) rename_all(r, c);

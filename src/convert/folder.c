@@ -65,8 +65,14 @@ static brume_status write_weights(const struct brume_renaming *r, const char *fo
     return s;
 }
 
-static brume_status write_unet(const struct brume_convert_pipeline *p, const char *path) { return brume_unet2d_config_write(path, p->unet); }
-static brume_status write_scheduler(const struct brume_convert_pipeline *p, const char *path) { return brume_scheduler_config_write(path, p->scheduler); }
+static brume_status write_unet(const struct brume_convert_pipeline *p, const char *path)
+{
+    return brume_unet2d_config_write(path, p->unet);
+}
+static brume_status write_scheduler(const struct brume_convert_pipeline *p, const char *path)
+{
+    return brume_scheduler_config_write(path, p->scheduler);
+}
 static brume_status write_autoencoder(const struct brume_convert_pipeline *p, const char *path)
 {
     return brume_autoencoder_config_write(path, p->autoencoder);

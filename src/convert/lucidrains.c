@@ -10,9 +10,10 @@
 #include "convert/schedule.h"
 
 /* Buffers of GaussianDiffusion beside the network, and of the moving average beside that. */
-static const char *const idle[] = { "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-                                    "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
-                                    "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2", "loss_weight", "initted", "step" };
+static const char *const idle[] = { "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
+                                    "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
+                                    "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",
+                                    "posterior_mean_coef1", "posterior_mean_coef2", "loss_weight", "initted", "step" };
 
 static bool begins(const char *name, const char *with) { return !strncmp(name, with, strlen(with)); }
 
@@ -26,7 +27,8 @@ static int32_t size(struct brume_renaming *r, int axis, const char *fmt, int i)
 /* Attention of a level: linear attention has a norm behind it. */
 static void infer_attention(struct brume_renaming *r, brume_unet2d_config *c, int i)
 {
-    const bool full = !brume_renaming_find(r, "downs.%d.2.to_out.1.g", i) && !brume_renaming_find(r, "downs.%d.2.to_out.0.weight", i);
+    const bool full =
+        !brume_renaming_find(r, "downs.%d.2.to_out.1.g", i) && !brume_renaming_find(r, "downs.%d.2.to_out.0.weight", i);
     c->full_attention[i] = full;
     c->level_attention_heads[i] = size(r, 1, "downs.%d.2.mem_kv", i);
     c->level_head_dim[i] = size(r, full ? 3 : 2, "downs.%d.2.mem_kv", i);
@@ -38,10 +40,14 @@ static void infer(struct brume_renaming *r, const brume_convert_options *o, brum
     c->architecture = BRUME_ARCHITECTURE_LUCIDRAINS;
     /* Two tensors are asked for, so that a file without one of them has it named as missing. */
     while (c->levels < BRUME_UNET2D_MAX_LEVELS && (brume_renaming_find(r, "downs.%d.0.block1.proj.weight", c->levels) ||
-                                                   brume_renaming_find(r, "downs.%d.0.block2.proj.weight", c->levels))) c->levels++;
+                                                   brume_renaming_find(r, "downs.%d.0.block2.proj.weight", c->levels)))
+        c->levels++;
     if (brume_renaming_find(r, "downs.0.0.block1.norm.weight") || brume_renaming_find(r, "downs.0.0.block1.block.0.weight")) {
-        brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "tensor '%sdowns.0.0.block1.%s' has no counterpart: this is an older release, with group norms; brume builds "
-                            "the Unet of 2.x", r->their_root, brume_renaming_find(r, "downs.0.0.block1.norm.weight") ? "norm.weight" : "block.0.weight");
+        brume_renaming_fail(
+            r, BRUME_E_UNSUPPORTED,
+            "tensor '%sdowns.0.0.block1.%s' has no counterpart: this is an older release, with group norms; brume builds "
+            "the Unet of 2.x",
+            r->their_root, brume_renaming_find(r, "downs.0.0.block1.norm.weight") ? "norm.weight" : "block.0.weight");
         return;
     }
     for (int i = 0; i < c->levels && r->status == BRUME_OK; i++) {
@@ -56,8 +62,10 @@ static void infer(struct brume_renaming *r, const brume_convert_options *o, brum
     const int32_t first = size(r, 0, "init_conv.weight", 0), channels = size(r, 1, "init_conv.weight", 0);
     if (first != c->dim) c->init_dim = first;
     c->out_channels = size(r, 0, "final_conv.weight", 0);
-    /* With its own estimate beside it the input has twice the channels; a result of as many or, with a learned variance, twice as many channels */
-    c->self_condition = channels % 2 == 0 && (c->out_channels == channels / 2 || (c->out_channels == channels && o->self_condition));
+    /* With its own estimate beside it the input has twice the channels; a result of as many or, with a learned variance, twice as
+     * many channels */
+    c->self_condition =
+        channels % 2 == 0 && (c->out_channels == channels / 2 || (c->out_channels == channels && o->self_condition));
     c->in_channels = c->self_condition ? channels / 2 : channels;
     c->sample_size[0] = c->sample_size[1] = o->image_size;
     if (r->status == BRUME_OK && brume_unet2d_config_check(c) != BRUME_OK)
@@ -88,8 +96,10 @@ static brume_status check_others(const brume_weights *w, const char *root)
         last = last ? last + 1 : name;
         for (size_t k = 0; k < sizeof idle / sizeof *idle && !known; k++) known = root[0] && !strcmp(last, idle[k]);
         if (!known)
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s, read as denoising-diffusion-pytorch: tensor '%s' is no part of '%s...', and brume does not know it",
-                              brume_weights_file(w, 0), name, root);
+            return brume_fail(
+                BRUME_E_UNSUPPORTED,
+                "%s, read as denoising-diffusion-pytorch: tensor '%s' is no part of '%s...', and brume does not know it",
+                brume_weights_file(w, 0), name, root);
     }
     return BRUME_OK;
 }
@@ -100,20 +110,24 @@ static const char *schedule_name(const char *name)
     return !name || !strcmp(name, "sigmoid") ? "sigmoid_alpha_bar" : !strcmp(name, "cosine") ? "squaredcos_cap_v2" : name;
 }
 
-static brume_status make_scheduler(const brume_weights *w, const char *root, const brume_unet2d_config *u, const brume_convert_options *o,
-                                   brume_scheduler_config *c)
+static brume_status make_scheduler(const brume_weights *w, const char *root, const brume_unet2d_config *u,
+                                   const brume_convert_options *o, brume_scheduler_config *c)
 {
     char text[256], betas[64];
     size_t used = strlen(root);
-    snprintf(text, sizeof text, "{\"_class_name\": \"DDPMScheduler\", \"beta_schedule\": \"%.40s\", \"prediction_type\": \"%.40s\", \"variance_type\": \"%s\"}",
-             schedule_name(o->schedule), o->prediction ? o->prediction : "v_prediction", u->out_channels == 2 * u->in_channels ? "learned_range" : "fixed_small");
+    snprintf(text, sizeof text,
+             "{\"_class_name\": \"DDPMScheduler\", \"beta_schedule\": \"%.40s\", \"prediction_type\": \"%.40s\", "
+             "\"variance_type\": \"%s\"}",
+             schedule_name(o->schedule), o->prediction ? o->prediction : "v_prediction",
+             u->out_channels == 2 * u->in_channels ? "learned_range" : "fixed_small");
     const brume_status s = brume_scheduler_config_parse(text, strlen(text), "scheduler", c, NULL);
     if (used >= 6 && !strcmp(root + used - 6, "model.")) used -= 6; /* of the network within GaussianDiffusion */
     snprintf(betas, sizeof betas, "%.*sbetas", (int)used, root);
     return s == BRUME_OK ? brume_convert_betas(w, betas, o->timesteps, o->schedule != NULL, c) : s;
 }
 
-brume_status brume_convert_lucidrains(const brume_weights *w, const char *root, const char *folder, const brume_convert_options *o, char note[512])
+brume_status brume_convert_lucidrains(const brume_weights *w, const char *root, const char *folder,
+                                      const brume_convert_options *o, char note[512])
 {
     struct brume_renaming r = { .keep_dtype = o->keep_dtype, .dtype = o->dtype, .below_root = true };
     brume_unet2d_config u;
@@ -129,12 +143,17 @@ brume_status brume_convert_lucidrains(const brume_weights *w, const char *root, 
         s = brume_convert_write_folder(&p, folder);
     }
     if (s == BRUME_OK)
-        snprintf(note, 512, "read as denoising-diffusion-pytorch: %d levels from %d, %d to %d channels%s%s; predicts %s%s, %s schedule of %d steps%s%s", u.levels,
-                 u.init_dim ? u.init_dim : u.dim, u.in_channels, u.out_channels, u.self_condition ? ", self-conditioned (brume gives it zeros)" : "",
+        snprintf(note, 512,
+                 "read as denoising-diffusion-pytorch: %d levels from %d, %d to %d channels%s%s; predicts %s%s, %s schedule of "
+                 "%d steps%s%s",
+                 u.levels, u.init_dim ? u.init_dim : u.dim, u.in_channels, u.out_channels,
+                 u.self_condition ? ", self-conditioned (brume gives it zeros)" : "",
                  u.learned_sinusoidal_dim ? ", learned frequencies of time" : "",
-                 scheduler.prediction_type == BRUME_PREDICT_V ? "v" : scheduler.prediction_type == BRUME_PREDICT_EPS ? "epsilon" : "x0",
-                 o->prediction ? "" : " (assumed)", scheduler.beta_schedule, scheduler.num_train_timesteps, o->schedule ? "" : " (found or assumed)",
-                 o->image_size ? "" : "; no --image-size given");
+                 scheduler.prediction_type == BRUME_PREDICT_V     ? "v"
+                 : scheduler.prediction_type == BRUME_PREDICT_EPS ? "epsilon"
+                                                                  : "x0",
+                 o->prediction ? "" : " (assumed)", scheduler.beta_schedule, scheduler.num_train_timesteps,
+                 o->schedule ? "" : " (found or assumed)", o->image_size ? "" : "; no --image-size given");
     brume_scheduler_config_clear(&scheduler);
     brume_renaming_free(&r);
     return s;

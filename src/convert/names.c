@@ -17,7 +17,8 @@ brume_status brume_renaming_begin(struct brume_renaming *r, const brume_weights 
     r->layout = layout;
     r->their_root = their_root;
     r->used = calloc((size_t)brume_weights_count(in) + 1, sizeof *r->used);
-    if (!r->used) r->status = brume_fail(BRUME_E_MEMORY, "no memory for a list of %lld tensors", (long long)brume_weights_count(in));
+    if (!r->used)
+        r->status = brume_fail(BRUME_E_MEMORY, "no memory for a list of %lld tensors", (long long)brume_weights_count(in));
     return r->status;
 }
 
@@ -38,7 +39,8 @@ void brume_renaming_fail(struct brume_renaming *r, brume_status s, const char *f
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    r->status = brume_fail(s, "%s, %s as %s: %s", brume_weights_file(r->in, 0), r->back ? "to be written" : "read", r->layout, text);
+    r->status =
+        brume_fail(s, "%s, %s as %s: %s", brume_weights_file(r->in, 0), r->back ? "to be written" : "read", r->layout, text);
 }
 
 /* NULL: a tensor of theirs that the input has not. */
@@ -93,7 +95,8 @@ static struct brume_renamed *append(struct brume_renaming *r, const char *name)
 static void shape_text(int ndim, const int64_t *shape, char text[128])
 {
     size_t used = (size_t)snprintf(text, 128, "(");
-    for (int i = 0; i < ndim && used < 100; i++) used += (size_t)snprintf(text + used, 128 - used, i ? ", %lld" : "%lld", (long long)shape[i]);
+    for (int i = 0; i < ndim && used < 100; i++)
+        used += (size_t)snprintf(text + used, 128 - used, i ? ", %lld" : "%lld", (long long)shape[i]);
     snprintf(text + used, 128 - used, ")");
 }
 
@@ -132,7 +135,9 @@ static const brume_st_tensor *average_of(struct brume_renaming *r, const brume_s
     const brume_st_tensor *average = brume_weights_find(r->in, name);
     bool same = average && average->ndim == t->ndim;
     for (int i = 0; same && i < t->ndim; i++) same = average->shape[i] == t->shape[i];
-    if (!same) brume_renaming_fail(r, BRUME_E_FORMAT, "tensor '%s', the moving average of '%s', %s", name, t->name, average ? "has another shape" : "is missing");
+    if (!same)
+        brume_renaming_fail(r, BRUME_E_FORMAT, "tensor '%s', the moving average of '%s', %s", name, t->name,
+                            average ? "has another shape" : "is missing");
     return same ? average : NULL;
 }
 
@@ -183,7 +188,8 @@ static void split(struct brume_renaming *r, const struct place *at)
     if (!t) return;
     const int64_t rows = t->ndim ? t->shape[0] : 1, block = r->stack_block ? r->stack_block : rows / 3;
     if (block < 1 || rows % (3 * block)) {
-        brume_renaming_fail(r, BRUME_E_FORMAT, "tensor '%s' has %lld rows, which cannot be cut into queries, keys and values of %lld", t->name,
+        brume_renaming_fail(r, BRUME_E_FORMAT,
+                            "tensor '%s' has %lld rows, which cannot be cut into queries, keys and values of %lld", t->name,
                             (long long)rows, (long long)block);
         return;
     }
@@ -213,7 +219,8 @@ static void join(struct brume_renaming *r, const struct place *at)
         bool same = parts[p]->ndim == parts[0]->ndim && parts[0]->ndim > 0 && parts[p]->dtype == parts[0]->dtype;
         for (int i = 0; same && i < parts[0]->ndim; i++) same = parts[p]->shape[i] == parts[0]->shape[i];
         if (!same) {
-            brume_renaming_fail(r, BRUME_E_FORMAT, "tensors '%s' and '%s', which become one, differ in shape or type", parts[0]->name, parts[p]->name);
+            brume_renaming_fail(r, BRUME_E_FORMAT, "tensors '%s' and '%s', which become one, differ in shape or type",
+                                parts[0]->name, parts[p]->name);
             return;
         }
         to->from[p] = parts[p];
@@ -238,13 +245,15 @@ static void rename_one(struct brume_renaming *r, const struct place *at)
     to->dtype = dtype_of(r, t);
 }
 
-static void rename_tensor(struct brume_renaming *r, const struct brume_rule *rule, const char *theirs, const char *ours, bool bias)
+static void rename_tensor(struct brume_renaming *r, const struct brume_rule *rule, const char *theirs, const char *ours,
+                          bool bias)
 {
     const char *leaf = bias ? "bias" : "weight", *dot = rule->flags & RULE_FLAT ? "_" : ".";
     const bool bare = rule->flags & RULE_BARE;
     struct place at = { .rule = rule, .ndim = bias ? 0 : rule->ndim };
     snprintf(at.theirs, NAME, "%s%s%s%s%s", theirs, theirs[0] ? "." : "", rule->theirs, bare ? "" : dot, bare ? "" : leaf);
-    for (int p = 0; p < 3 && rule->ours[p]; p++) snprintf(at.ours[p], NAME, "%s%s%s.%s", ours, ours[0] ? "." : "", rule->ours[p], leaf);
+    for (int p = 0; p < 3 && rule->ours[p]; p++)
+        snprintf(at.ours[p], NAME, "%s%s%s.%s", ours, ours[0] ? "." : "", rule->ours[p], leaf);
     if (!rule->ours[1]) rename_one(r, &at);
     else if (r->back) join(r, &at);
     else split(r, &at);
@@ -306,7 +315,8 @@ static void compare_one(struct brume_renaming *r, const brume_param_info *p, con
     shape_text(ndim, shape, a);
     shape_text(want.ndim, want.d, b);
     if (!same)
-        brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "tensor '%s' gives %s, but '%s' of the %s that the other tensors describe is %s", t->name, a, p->name,
+        brume_renaming_fail(r, BRUME_E_UNSUPPORTED,
+                            "tensor '%s' gives %s, but '%s' of the %s that the other tensors describe is %s", t->name, a, p->name,
                             class_name, b);
 }
 
@@ -314,7 +324,8 @@ void brume_renaming_compare(struct brume_renaming *r, brume_graph *g, brume_tens
 {
     if (!g) brume_renaming_fail(r, BRUME_E_MEMORY, "no memory for the network");
     else if (brume_graph_status(g) != BRUME_OK) brume_renaming_fail(r, brume_graph_status(g), "%s", brume_graph_error(g));
-    for (int i = 0; r->status == BRUME_OK && i < brume_param_count(g, slab); i++) compare_one(r, brume_param_at(g, slab, i), class_name);
+    for (int i = 0; r->status == BRUME_OK && i < brume_param_count(g, slab); i++)
+        compare_one(r, brume_param_at(g, slab, i), class_name);
     brume_graph_free(g);
 }
 

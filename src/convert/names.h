@@ -19,13 +19,14 @@ enum {
 /* A module with a weight and a bias: its name in their files and in diffusers'. Tables end with { 0 }. */
 struct brume_rule {
     const char *theirs, *ours[3]; /* three of ours: theirs stacks their rows */
-    int ndim;                     /* not 0: their weight is a linear layer written as a convolution of so many dimensions, 1 from the third on */
+    int ndim;                     /* not 0: their weight is a linear layer written as a convolution of so many dimensions, 1 from
+                                     the third on */
     unsigned flags;
 };
 
 /*
- * A tensor of the result. A stack's rows are blocks of `block` rows of part 0, 1, .. parts - 1, 0, ...: the result is part `part` of the stack
- * from[0], or (joined) the stack of from[0 .. parts - 1]. Or values of the host, from none.
+ * A tensor of the result. A stack's rows are blocks of `block` rows of part 0, 1, .. parts - 1, 0, ...: the result is part `part`
+ * of the stack from[0], or (joined) the stack of from[0 .. parts - 1]. Or values of the host, from none.
  */
 struct brume_renamed {
     char *name;
@@ -46,7 +47,8 @@ struct brume_renaming {
     const char *their_root; /* in front of all their names */
     bool back;              /* the input has our names, the result theirs */
     bool below_root;        /* tensors outside their_root are for others */
-    const char *averages;   /* NULL, or what stands in front of moving averages, to be taken instead: names behind the first dot, without dots */
+    const char *averages;   /* NULL, or what stands in front of moving averages, to be taken instead: names behind the first dot,
+                               without dots */
     int64_t stack_block;    /* rows of a stack that belong together; 0: a whole part */
     bool keep_dtype;
     brume_st_dtype dtype;   /* unless keep_dtype */
@@ -74,7 +76,8 @@ void brume_renaming_take(struct brume_renaming *r, const char *name);
 void brume_renaming_add(struct brume_renaming *r, const char *name, int64_t n, bool scalar, const float *values);
 /* Tensors under the root whose names begin with that are for nobody here. */
 void brume_renaming_ignore(struct brume_renaming *r, const char *prefix);
-/* Fails unless every parameter of a network, built in g, has its values in its shape. class_name: of the network. g is freed, NULL is a lack of memory. */
+/* Fails unless every parameter of a network, built in g, has its values in its shape. class_name: of the network. g is freed,
+ * NULL is a lack of memory. */
 void brume_renaming_compare(struct brume_renaming *r, brume_graph *g, brume_tensor slab, const char *class_name);
 /* The result of that name, or NULL. */
 const struct brume_renamed *brume_renaming_result(const struct brume_renaming *r, const char *name);

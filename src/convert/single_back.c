@@ -34,9 +34,12 @@ static brume_status rename_part(struct single *s, const char *folder, const brum
     char *dir = brume_path_join(folder, parts[k].sub), *path = dir ? brume_path_join(dir, "config.json") : NULL;
     brume_status status = path ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "%s: out of memory", folder);
     if (status == BRUME_OK && !brume_is_file(path))
-        status = brume_fail(BRUME_E_IO, "%s is not there; a single file is made of a folder with unet, vae and text_encoder", path);
-    if (status == BRUME_OK) status = k == UNET ? brume_unet2d_config_read(path, &s->unet, NULL) : k == VAE ? brume_autoencoder_config_read(path, &s->autoencoder, NULL)
-                                   : brume_text_encoder_config_read(path, &s->text, NULL);
+        status =
+            brume_fail(BRUME_E_IO, "%s is not there; a single file is made of a folder with unet, vae and text_encoder", path);
+    if (status == BRUME_OK)
+        status = k == UNET  ? brume_unet2d_config_read(path, &s->unet, NULL)
+                 : k == VAE ? brume_autoencoder_config_read(path, &s->autoencoder, NULL)
+                            : brume_text_encoder_config_read(path, &s->text, NULL);
     if (status == BRUME_OK) status = brume_weights_open(dir, parts[k].stem, o->variant, &s->w[k]);
     if (status == BRUME_OK) status = brume_renaming_begin(r, s->w[k], "a single file of Stable Diffusion", parts[k].root);
     if (status == BRUME_OK) {
@@ -63,7 +66,8 @@ static brume_status add_numbers(struct single *s, const char *folder)
     if (status == BRUME_OK && brume_is_file(path)) {
         status = brume_scheduler_config_read(path, &s->scheduler, NULL);
         if (status == BRUME_OK && s->scheduler.process != BRUME_PROCESS_DISCRETE)
-            status = brume_fail(BRUME_E_UNSUPPORTED, "%s: a %s has no counterpart in a single file of Stable Diffusion", path, s->scheduler.class_name);
+            status = brume_fail(BRUME_E_UNSUPPORTED, "%s: a %s has no counterpart in a single file of Stable Diffusion", path,
+                                s->scheduler.class_name);
         if (status == BRUME_OK) status = brume_schedule_new(&s->scheduler, &schedule);
         const size_t T = schedule ? (size_t)schedule->T : 0;
         s->betas = malloc((T + 1) * sizeof *s->betas);
@@ -95,8 +99,10 @@ brume_status brume_convert_to_single(const char *folder, const char *file, const
     if (status == BRUME_OK) status = add_numbers(&s, folder);
     if (status == BRUME_OK) status = brume_renaming_write(s.part, PARTS, file);
     if (status == BRUME_OK)
-        snprintf(note, 512, "written as Stable Diffusion %s; not in it, as no such file holds them: the tokenizer, the number of heads, what the network "
-                            "predicts and its image size", s.text.hidden_act == BRUME_ACT_GELU_ERF ? "2.x (OpenCLIP)" : "1.x (CLIP)");
+        snprintf(note, 512,
+                 "written as Stable Diffusion %s; not in it, as no such file holds them: the tokenizer, the number of heads, "
+                 "what the network predicts and its image size",
+                 s.text.hidden_act == BRUME_ACT_GELU_ERF ? "2.x (OpenCLIP)" : "1.x (CLIP)");
     for (int k = 0; k < PARTS; k++) {
         brume_renaming_free(&s.part[k]);
         brume_weights_close(s.w[k]);

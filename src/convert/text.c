@@ -17,11 +17,12 @@ struct names {
 
 #define SAME(name, f) { .theirs = name, .ours = { name }, .flags = f }
 static const struct brume_rule clip_ends[] = {
-    SAME("embeddings.token_embedding", RULE_NO_BIAS), SAME("embeddings.position_embedding", RULE_NO_BIAS), SAME("final_layer_norm", 0), { 0 },
+    SAME("embeddings.token_embedding", RULE_NO_BIAS), SAME("embeddings.position_embedding", RULE_NO_BIAS),
+    SAME("final_layer_norm", 0), { 0 },
 };
 static const struct brume_rule clip_layer[] = {
-    SAME("layer_norm1", 0), SAME("self_attn.q_proj", 0), SAME("self_attn.k_proj", 0), SAME("self_attn.v_proj", 0), SAME("self_attn.out_proj", 0),
-    SAME("layer_norm2", 0), SAME("mlp.fc1", 0), SAME("mlp.fc2", 0), { 0 },
+    SAME("layer_norm1", 0), SAME("self_attn.q_proj", 0), SAME("self_attn.k_proj", 0), SAME("self_attn.v_proj", 0),
+    SAME("self_attn.out_proj", 0), SAME("layer_norm2", 0), SAME("mlp.fc1", 0), SAME("mlp.fc2", 0), { 0 },
 };
 static const struct brume_rule open_ends[] = {
     { .theirs = "token_embedding", .ours = { "embeddings.token_embedding" }, .flags = RULE_NO_BIAS },
@@ -39,17 +40,20 @@ static const struct brume_rule open_layer[] = {
     { 0 },
 };
 static const struct names clip = { "transformer.text_model", "transformer.text_model.encoder.layers", clip_ends, clip_layer,
-                                   "embeddings.token_embedding.weight", "mlp.fc1.weight", "embeddings.position_embedding.weight" };
+                                   "embeddings.token_embedding.weight", "mlp.fc1.weight",
+                                   "embeddings.position_embedding.weight" };
 /* transformers 5 leaves the word text_model out */
-static const struct names flat_clip = { "transformer", "transformer.encoder.layers", clip_ends, clip_layer, "embeddings.token_embedding.weight",
-                                        "mlp.fc1.weight", "embeddings.position_embedding.weight" };
-static const struct names open_clip = { "model", "model.transformer.resblocks", open_ends, open_layer, "token_embedding.weight", "mlp.c_fc.weight",
-                                        "positional_embedding" };
+static const struct names flat_clip = { "transformer", "transformer.encoder.layers", clip_ends, clip_layer,
+                                        "embeddings.token_embedding.weight", "mlp.fc1.weight",
+                                        "embeddings.position_embedding.weight" };
+static const struct names open_clip = { "model", "model.transformer.resblocks", open_ends, open_layer,
+                                        "token_embedding.weight", "mlp.c_fc.weight", "positional_embedding" };
 
 /* By the token embedding or, where that is missing, a layer's first norm. */
 static bool is(const struct brume_renaming *r, const struct names *n)
 {
-    return brume_renaming_find(r, "%s.%s", n->root, n->hidden) || brume_renaming_find(r, "%s.0.%s.weight", n->layers, n->layer[0].theirs);
+    return brume_renaming_find(r, "%s.%s", n->root, n->hidden) ||
+           brume_renaming_find(r, "%s.0.%s.weight", n->layers, n->layer[0].theirs);
 }
 
 static void rename_all(struct brume_renaming *r, const struct names *n, int layers)
@@ -99,9 +103,10 @@ static void infer(struct brume_renaming *r, const struct names *n, const brume_c
     c->eos_token_id = c->vocab_size - 1;
     if (r->status != BRUME_OK) return;
     if (c->num_attention_heads < 1 || c->hidden_size % c->num_attention_heads)
-        brume_renaming_fail(r, BRUME_E_ARG, "a text encoder of width %d cannot be cut into %s; give --text-heads N", c->hidden_size,
-                            o->text_heads ? "so many heads" : "heads of 64");
-    else if (brume_text_encoder_config_check(c) != BRUME_OK) brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "as CLIPTextModel: %s", brume_error());
+        brume_renaming_fail(r, BRUME_E_ARG, "a text encoder of width %d cannot be cut into %s; give --text-heads N",
+                            c->hidden_size, o->text_heads ? "so many heads" : "heads of 64");
+    else if (brume_text_encoder_config_check(c) != BRUME_OK)
+        brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "as CLIPTextModel: %s", brume_error());
 }
 
 static void compare(struct brume_renaming *r, const brume_text_encoder_config *c)
@@ -114,8 +119,9 @@ static void compare(struct brume_renaming *r, const brume_text_encoder_config *c
 
 void brume_convert_text(struct brume_renaming *r, const brume_convert_options *o, brume_text_encoder_config *c)
 {
-    static const char *const idle[] = { "logit_scale", "text_projection", "transformer.text_projection", "transformer.logit_scale",
-                                        "transformer.text_model.embeddings.position_ids", "transformer.embeddings.position_ids", "model.logit_scale",
+    static const char *const idle[] = { "logit_scale", "text_projection", "transformer.text_projection",
+                                        "transformer.logit_scale", "transformer.text_model.embeddings.position_ids",
+                                        "transformer.embeddings.position_ids", "model.logit_scale",
                                         "model.text_projection", "model.attn_mask" };
     const struct names *const known[] = { &clip, &flat_clip, &open_clip };
     const struct names *n = NULL;
@@ -137,7 +143,8 @@ void brume_convert_text_back(struct brume_renaming *r, const brume_text_encoder_
     if (c->projection) brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "the text encoder's projection has no counterpart there");
     else if (c->hidden_act != BRUME_ACT_GELU_QUICK && c->hidden_act != BRUME_ACT_GELU_ERF)
         brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "the text encoder's hidden_act has no counterpart there");
-    else if (c->layer_norm_eps != 1e-5) brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "the text encoder's layer_norm_eps has no counterpart there");
+    else if (c->layer_norm_eps != 1e-5)
+        brume_renaming_fail(r, BRUME_E_UNSUPPORTED, "the text encoder's layer_norm_eps has no counterpart there");
     if (r->status == BRUME_OK) compare(r, c);
     if (r->status == BRUME_OK) rename_all(r, c->hidden_act == BRUME_ACT_GELU_ERF ? &open_clip : &clip, c->num_hidden_layers);
     brume_renaming_complete(r, r->layout);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The U-Net of improved-diffusion, guided-diffusion and latent-diffusion (Nichol & Dhariwal 2021; Dhariwal & Nichol 2021; Rombach et al. 2022)
- * and its modules in UNet2DModel or UNet2DConditionModel. */
+ * The U-Net of improved-diffusion, guided-diffusion and latent-diffusion (Nichol & Dhariwal 2021; Dhariwal & Nichol 2021; Rombach
+ * et al. 2022) and its modules in UNet2DModel or UNet2DConditionModel. */
 #include "convert/unet.h"
 
 #include <stdio.h>
@@ -35,9 +35,10 @@ static const struct brume_rule attention[] = {
 #define SAME(name, f) { .theirs = name, .ours = { name }, .flags = f }
 static const struct brume_rule transformer[] = { SAME("norm", 0), SAME("proj_in", 0), SAME("proj_out", 0), { 0 } };
 static const struct brume_rule transformer_block[] = {
-    SAME("norm1", 0), SAME("attn1.to_q", RULE_NO_BIAS), SAME("attn1.to_k", RULE_NO_BIAS), SAME("attn1.to_v", RULE_NO_BIAS), SAME("attn1.to_out.0", 0),
-    SAME("norm2", 0), SAME("attn2.to_q", RULE_NO_BIAS), SAME("attn2.to_k", RULE_NO_BIAS), SAME("attn2.to_v", RULE_NO_BIAS), SAME("attn2.to_out.0", 0),
-    SAME("norm3", 0), SAME("ff.net.0.proj", 0), SAME("ff.net.2", 0), { 0 },
+    SAME("norm1", 0), SAME("attn1.to_q", RULE_NO_BIAS), SAME("attn1.to_k", RULE_NO_BIAS), SAME("attn1.to_v", RULE_NO_BIAS),
+    SAME("attn1.to_out.0", 0), SAME("norm2", 0), SAME("attn2.to_q", RULE_NO_BIAS), SAME("attn2.to_k", RULE_NO_BIAS),
+    SAME("attn2.to_v", RULE_NO_BIAS), SAME("attn2.to_out.0", 0), SAME("norm3", 0), SAME("ff.net.0.proj", 0),
+    SAME("ff.net.2", 0), { 0 },
 };
 static const struct brume_rule downsample[] = { { .theirs = "op", .ours = { "conv" } }, { 0 } };
 static const struct brume_rule upsample[] = { { .theirs = "conv", .ours = { "conv" } }, { 0 } };
@@ -48,7 +49,8 @@ static void attend(struct brume_renaming *r, const brume_unet2d_config *c, int l
     const int last = c->levels - 1, at = level > last ? last : level;
     char from[96], to[96];
     if (c->architecture == BRUME_ARCHITECTURE_UNET) {
-        if (level > last ? c->add_attention : c->down_block_types[level] == BRUME_BLOCK_ATTENTION) brume_rename(r, attention, theirs, ours);
+        if (level > last ? c->add_attention : c->down_block_types[level] == BRUME_BLOCK_ATTENTION)
+            brume_rename(r, attention, theirs, ours);
         return;
     }
     if (level <= last && c->down_block_types[level] != BRUME_BLOCK_CROSS_ATTENTION) return;
@@ -62,7 +64,8 @@ static void attend(struct brume_renaming *r, const brume_unet2d_config *c, int l
 }
 
 /* A resnet and, where there is one, its attention: modules 0 and 1 of a block. */
-static void block(struct brume_renaming *r, const brume_unet2d_config *c, int level, const char *side, int at, const char *ours, int i, int j)
+static void block(struct brume_renaming *r, const brume_unet2d_config *c, int level, const char *side, int at, const char *ours,
+                  int i, int j)
 {
     char from[64], to[64];
     snprintf(from, sizeof from, "%s.%d.0", side, at);
@@ -76,7 +79,8 @@ static void block(struct brume_renaming *r, const brume_unet2d_config *c, int le
 static void rename_all(struct brume_renaming *r, const brume_unet2d_config *c)
 {
     const int L = c->levels, n = c->layers_per_block;
-    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION, by_resnet = !condition && c->downsample_type == BRUME_RESAMPLE_RESNET;
+    const bool condition = c->architecture == BRUME_ARCHITECTURE_CONDITION,
+               by_resnet = !condition && c->downsample_type == BRUME_RESAMPLE_RESNET;
     const bool mid = condition || c->add_attention;
     char from[64], to[64];
     brume_rename(r, ends, "", "");
@@ -94,7 +98,8 @@ static void rename_all(struct brume_renaming *r, const brume_unet2d_config *c)
         const brume_unet2d_block type = c->down_block_types[L - 1 - i];
         for (int j = 0; j <= n; j++) block(r, c, L - 1 - i, "output_blocks", i * (n + 1) + j, "up_blocks", i, j);
         if (i == L - 1) continue;
-        snprintf(from, sizeof from, "output_blocks.%d.%d", i * (n + 1) + n, type == BRUME_BLOCK_ATTENTION || type == BRUME_BLOCK_CROSS_ATTENTION ? 2 : 1);
+        snprintf(from, sizeof from, "output_blocks.%d.%d", i * (n + 1) + n,
+                 type == BRUME_BLOCK_ATTENTION || type == BRUME_BLOCK_CROSS_ATTENTION ? 2 : 1);
         snprintf(to, sizeof to, "up_blocks.%d.upsamplers.0", i);
         brume_rename(r, by_resnet ? resnet : upsample, from, to);
     }
@@ -128,13 +133,22 @@ static const char *inexpressible(const brume_unet2d_config *c)
         layers = layers && (!c->level_layers[i] || c->level_layers[i] == c->layers_per_block);
         crossed = crossed || c->only_cross_attention[i];
     }
-    return !even ? "up_block_types (not down_block_types backwards)" : !layers ? "layers_per_block (of several sizes)"
-        : !c->mid_block || !c->mid_cross_attention ? "mid_block_type" : crossed ? "only_cross_attention"
-        : c->conv_in_kernel != 3 ? "conv_in_kernel" : c->conv_out_kernel != 3 ? "conv_out_kernel"
-        : c->class_embed_type != BRUME_CLASS_NONE && c->class_embed_type != BRUME_CLASS_TABLE ? "class_embed_type"
-        : c->act_fn != BRUME_ACT_SILU ? "act_fn" : c->norm_num_groups != 32 ? "norm_num_groups" : c->norm_eps != 1e-5 ? "norm_eps"
-        : c->center_input_sample ? "center_input_sample" : c->downsample_padding != 1 ? "downsample_padding"
-        : c->mid_block_scale_factor != 1 ? "mid_block_scale_factor" : !c->flip_sin_to_cos ? "flip_sin_to_cos" : c->freq_shift != 0 ? "freq_shift" : NULL;
+    return !even                                      ? "up_block_types (not down_block_types backwards)"
+           : !layers                                  ? "layers_per_block (of several sizes)"
+           : !c->mid_block || !c->mid_cross_attention ? "mid_block_type"
+           : crossed                                  ? "only_cross_attention"
+           : c->conv_in_kernel != 3                   ? "conv_in_kernel"
+           : c->conv_out_kernel != 3                  ? "conv_out_kernel"
+           : c->class_embed_type != BRUME_CLASS_NONE && c->class_embed_type != BRUME_CLASS_TABLE ? "class_embed_type"
+           : c->act_fn != BRUME_ACT_SILU                                                         ? "act_fn"
+           : c->norm_num_groups != 32                                                            ? "norm_num_groups"
+           : c->norm_eps != 1e-5                                                                 ? "norm_eps"
+           : c->center_input_sample                                                              ? "center_input_sample"
+           : c->downsample_padding != 1                                                          ? "downsample_padding"
+           : c->mid_block_scale_factor != 1                                                      ? "mid_block_scale_factor"
+           : !c->flip_sin_to_cos                                                                 ? "flip_sin_to_cos"
+           : c->freq_shift != 0                                                                  ? "freq_shift"
+                                                                                                 : NULL;
 }
 
 void brume_convert_unet2d_back(struct brume_renaming *r, const brume_unet2d_config *c)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The U-Net of improved-diffusion, guided-diffusion and latent-diffusion: one layout (input_blocks, middle_block, output_blocks). */
+ * The U-Net of improved-diffusion, guided-diffusion and latent-diffusion: one layout (input_blocks, middle_block,
+ * output_blocks). */
 #ifndef BRUME_CONVERT_UNET_H
 #define BRUME_CONVERT_UNET_H
 
@@ -7,7 +8,8 @@
 #include "brume/unet2d.h"
 #include "convert/names.h"
 
-/* Infers a UNet2DModel, or with transformers a UNet2DConditionModel, from the tensors under r->their_root and renames them all. Errors stick to r. */
+/* Infers a UNet2DModel, or with transformers a UNet2DConditionModel, from the tensors under r->their_root and renames them all.
+ * Errors stick to r. */
 void brume_convert_unet2d(struct brume_renaming *r, const brume_convert_options *o, brume_unet2d_config *c);
 /* The way back, of a UNet2DConditionModel that the layout can express. */
 void brume_convert_unet2d_back(struct brume_renaming *r, const brume_unet2d_config *c);

@@ -12,12 +12,14 @@ static bool is_attention(const struct brume_renaming *r, const char *module)
 
 static bool is_transformer(const struct brume_renaming *r, const char *module)
 {
-    return brume_renaming_find(r, "%s.proj_in.weight", module) || brume_renaming_find(r, "%s.transformer_blocks.0.attn2.to_k.weight", module);
+    return brume_renaming_find(r, "%s.proj_in.weight", module) ||
+           brume_renaming_find(r, "%s.transformer_blocks.0.attn2.to_k.weight", module);
 }
 
 static bool is_resnet(const struct brume_renaming *r, const char *side, int i, int m)
 {
-    return brume_renaming_find(r, "%s.%d.%d.in_layers.0.weight", side, i, m) || brume_renaming_find(r, "%s.%d.%d.in_layers.2.weight", side, i, m);
+    return brume_renaming_find(r, "%s.%d.%d.in_layers.0.weight", side, i, m) ||
+           brume_renaming_find(r, "%s.%d.%d.in_layers.2.weight", side, i, m);
 }
 
 /* Upsampler of output block i: number of its module, or 0. A convolution of its own, or a resnet. */
@@ -55,8 +57,10 @@ static void infer_levels(struct brume_renaming *r, brume_unet2d_config *c, bool 
     const int inputs = 1 + c->levels * c->layers_per_block + c->levels - 1;
     for (int i = 1; i < inputs && r->status == BRUME_OK; i++)
         if (!is_resnet(r, "input_blocks", i, 0) && !brume_renaming_find(r, "input_blocks.%d.0.op.weight", i))
-            brume_renaming_fail(r, BRUME_E_FORMAT, "input block %d has no weights ('%sinput_blocks.%d.0.%s.weight'), but %d levels of %d layers need it", i,
-                                r->their_root, i, i % (c->layers_per_block + 1) ? "in_layers.0" : "op", c->levels, c->layers_per_block);
+            brume_renaming_fail(
+                r, BRUME_E_FORMAT,
+                "input block %d has no weights ('%sinput_blocks.%d.0.%s.weight'), but %d levels of %d layers need it", i,
+                r->their_root, i, i % (c->layers_per_block + 1) ? "in_layers.0" : "op", c->levels, c->layers_per_block);
 }
 
 static void infer_blocks(struct brume_renaming *r, brume_unet2d_config *c, bool by_resnet)
@@ -70,13 +74,18 @@ static void infer_blocks(struct brume_renaming *r, brume_unet2d_config *c, bool 
         c->block_out_channels[i] = (int32_t)brume_renaming_size(r, name, 0);
         snprintf(name, sizeof name, "input_blocks.%d.1", at);
         const bool attends = condition ? is_transformer(r, name) : is_attention(r, name);
-        c->down_block_types[i] = c->up_block_types[c->levels - 1 - i] = !attends ? plain : condition ? BRUME_BLOCK_CROSS_ATTENTION : BRUME_BLOCK_ATTENTION;
+        c->down_block_types[i] = c->up_block_types[c->levels - 1 - i] = !attends    ? plain
+                                                                        : condition ? BRUME_BLOCK_CROSS_ATTENTION
+                                                                                    : BRUME_BLOCK_ATTENTION;
     }
     c->downsample_type = c->upsample_type = by_resnet ? BRUME_RESAMPLE_RESNET : BRUME_RESAMPLE_CONV;
     c->add_attention = condition || is_attention(r, "middle_block.1");
-    c->resnet_time_scale_shift = brume_renaming_size(r, "input_blocks.1.0.emb_layers.1.weight", 0) == 2 * (int64_t)c->block_out_channels[0] ? BRUME_TIME_SCALE_SHIFT
-                                                                                                                     : BRUME_TIME_DEFAULT;
-    if (c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT && !condition) c->attn_norm_num_groups = 32; /* else diffusers leaves out the norm in the middle */
+    c->resnet_time_scale_shift =
+        brume_renaming_size(r, "input_blocks.1.0.emb_layers.1.weight", 0) == 2 * (int64_t)c->block_out_channels[0]
+            ? BRUME_TIME_SCALE_SHIFT
+            : BRUME_TIME_DEFAULT;
+    /* else diffusers leaves out the norm in the middle */
+    if (c->resnet_time_scale_shift == BRUME_TIME_SCALE_SHIFT && !condition) c->attn_norm_num_groups = 32;
 }
 
 /* Heads do not show in the tensors. UNet2DModel knows one width of head for all levels. */
@@ -90,18 +99,21 @@ static void infer_heads(struct brume_renaming *r, const brume_convert_options *o
         const int64_t here = c->block_out_channels[mid ? i - 1 : i];
         const int64_t unit = o->head_channels ? o->head_channels : o->heads ? o->heads : 1;
         if (here % unit)
-            brume_renaming_fail(r, BRUME_E_ARG, "attention over %lld channels cannot be cut by %lld", (long long)here, (long long)unit);
+            brume_renaming_fail(r, BRUME_E_ARG, "attention over %lld channels cannot be cut by %lld", (long long)here,
+                                (long long)unit);
         else if (place && !o->head_channels && here != width)
             brume_renaming_fail(r, BRUME_E_UNSUPPORTED,
-                                "%d heads at widths %lld and %lld have heads of two sizes, UNet2DModel has one attention_head_dim for all levels: no counterpart",
+                                "%d heads at widths %lld and %lld have heads of two sizes, UNet2DModel has one "
+                                "attention_head_dim for all levels: no counterpart",
                                 o->heads, (long long)width, (long long)here);
         place = "attention";
         width = here;
     }
     if (r->status != BRUME_OK || !place) return;
     if (!o->heads && !o->head_channels) {
-        brume_renaming_fail(r, BRUME_E_ARG, "the tensors do not tell the number of attention heads; give --heads N (improved-diffusion: 4) or "
-                                            "--head-channels N (guided-diffusion: 64)");
+        brume_renaming_fail(r, BRUME_E_ARG,
+                            "the tensors do not tell the number of attention heads; give --heads N (improved-diffusion: 4) or "
+                            "--head-channels N (guided-diffusion: 64)");
         return;
     }
     c->attention_head_dim = o->head_channels ? o->head_channels : (int32_t)(width / o->heads);
@@ -126,12 +138,14 @@ static void infer_level_heads(struct brume_renaming *r, const brume_convert_opti
         const int channels = c->block_out_channels[i], heads = width ? channels / width : c->attention_head_dim;
         if (c->down_block_types[i] != BRUME_BLOCK_CROSS_ATTENTION && i < c->levels - 1) continue;
         if (heads < 1 || channels % heads || (width && channels % width)) {
-            brume_renaming_fail(r, BRUME_E_ARG, "attention over %d channels cannot be cut into heads %s %d; give --heads N or --head-channels N", channels,
-                                width ? "of" : "by the number of", width ? width : heads);
+            brume_renaming_fail(r, BRUME_E_ARG,
+                                "attention over %d channels cannot be cut into heads %s %d; give --heads N or --head-channels N",
+                                channels, width ? "of" : "by the number of", width ? width : heads);
             return;
         }
     }
-    for (int i = 0; i < c->levels && width; i++) c->level_attention_heads[i] = c->block_out_channels[i] / width > 0 ? c->block_out_channels[i] / width : 1;
+    for (int i = 0; i < c->levels && width; i++)
+        c->level_attention_heads[i] = c->block_out_channels[i] / width > 0 ? c->block_out_channels[i] / width : 1;
 }
 
 static void infer_transformers(struct brume_renaming *r, const brume_convert_options *o, brume_unet2d_config *c)
@@ -161,11 +175,13 @@ void brume_convert_unet2d_infer(struct brume_renaming *r, const brume_convert_op
     infer_blocks(r, c, by_resnet);
     c->in_channels = (int32_t)brume_renaming_size(r, "input_blocks.0.0.weight", 1);
     c->out_channels = (int32_t)brume_renaming_size(r, "out.2.weight", 0);
-    const int64_t time = brume_renaming_size(r, "time_embed.0.weight", 1), first = brume_renaming_size(r, "input_blocks.0.0.weight", 0);
+    const int64_t time = brume_renaming_size(r, "time_embed.0.weight", 1),
+                  first = brume_renaming_size(r, "input_blocks.0.0.weight", 0);
     if (r->status == BRUME_OK && (time != c->block_out_channels[0] || first != c->block_out_channels[0])) {
         brume_renaming_fail(r, BRUME_E_UNSUPPORTED,
-                            "tensor 'time_embed.0.weight' takes %lld values and 'input_blocks.0.0.weight' gives %lld, but the first level has %d channels: "
-                            "%s has one number for all three", (long long)time, (long long)first, c->block_out_channels[0], brume_unet2d_class_name(c));
+                            "tensor 'time_embed.0.weight' takes %lld values and 'input_blocks.0.0.weight' gives %lld, but the "
+                            "first level has %d channels: %s has one number for all three",
+                            (long long)time, (long long)first, c->block_out_channels[0], brume_unet2d_class_name(c));
         return;
     }
     const int64_t width = brume_renaming_size(r, "time_embed.0.weight", 0);

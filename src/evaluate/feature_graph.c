@@ -19,12 +19,16 @@ struct network {
 
 struct layer { struct network *w; const brume_json *json; const char *name; brume_tensor in[MAX_IN]; int n_in; };
 
-static brume_tensor fail(const struct layer *l, const char *text) { return brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s: %s", brume_json_where(l->json), text); }
+static brume_tensor fail(const struct layer *l, const char *text)
+{
+    return brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s: %s", brume_json_where(l->json), text);
+}
 
 static int64_t integer(const struct layer *l, const char *key, int64_t fallback, int64_t lo, int64_t hi)
 {
     int64_t x = fallback;
-    if (brume_json_get_int(l->json, key, fallback, lo, hi, &x) != BRUME_OK) brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
+    if (brume_json_get_int(l->json, key, fallback, lo, hi, &x) != BRUME_OK)
+        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
     return x;
 }
 
@@ -33,7 +37,8 @@ static void pair(const struct layer *l, const char *key, int64_t fallback, int64
 {
     int n = 0;
     to[0] = to[1] = fallback;
-    if (brume_json_get_ints(l->json, key, 2, lo, 1024, to, &n) != BRUME_OK) brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
+    if (brume_json_get_ints(l->json, key, 2, lo, 1024, to, &n) != BRUME_OK)
+        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
     if (n == 0) to[0] = to[1] = fallback;
     if (n == 1) to[1] = to[0];
 }
@@ -41,14 +46,16 @@ static void pair(const struct layer *l, const char *key, int64_t fallback, int64
 static int flag(const struct layer *l, const char *key, int fallback)
 {
     int x = fallback;
-    if (brume_json_get_bool(l->json, key, fallback, &x) != BRUME_OK) brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
+    if (brume_json_get_bool(l->json, key, fallback, &x) != BRUME_OK)
+        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
     return x;
 }
 
 static double number(const struct layer *l, const char *key, double fallback, double lo, double hi)
 {
     double x = fallback;
-    if (brume_json_get_double(l->json, key, fallback, lo, hi, &x) != BRUME_OK) brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
+    if (brume_json_get_double(l->json, key, fallback, lo, hi, &x) != BRUME_OK)
+        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s", brume_error());
     return x;
 }
 
@@ -70,7 +77,8 @@ static int64_t channels(const struct layer *l)
 static brume_tensor conv(const struct layer *l)
 {
     int64_t kernel[2], pad[2];
-    const int64_t out = integer(l, "out", 0, 1, 1 << 20), stride = integer(l, "stride", 1, 1, 1024), groups = integer(l, "groups", 1, 1, 1 << 20);
+    const int64_t out = integer(l, "out", 0, 1, 1 << 20), stride = integer(l, "stride", 1, 1, 1024),
+                  groups = integer(l, "groups", 1, 1, 1 << 20);
     pair(l, "kernel", 0, 1, kernel);
     pair(l, "padding", 0, 0, pad);
     if (!out || !kernel[0]) return fail(l, "a conv needs \"out\" and \"kernel\"");
@@ -78,7 +86,8 @@ static brume_tensor conv(const struct layer *l)
     const brume_tensor w = param(l, "weight", BRUME_SHAPE(kernel[0], kernel[1], channels(l) / groups, out), BRUME_LAYOUT_CONV);
     const brume_tensor b = flag(l, "bias", 1) ? param(l, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME) : BRUME_NONE;
     const int32_t y = (int32_t)pad[0], x = (int32_t)pad[1];
-    return brume_conv2d(l->w->g, l->in[0], w, b, BRUME_NONE, &(brume_conv2d_params){ .stride = (int32_t)stride, .pad = { y, x, y, x }, .groups = (int32_t)groups });
+    return brume_conv2d(l->w->g, l->in[0], w, b, BRUME_NONE,
+                        &(brume_conv2d_params){ .stride = (int32_t)stride, .pad = { y, x, y, x }, .groups = (int32_t)groups });
 }
 
 /* Images of one pixel, or rows. */
@@ -87,7 +96,8 @@ static brume_tensor linear(const struct layer *l)
     const brume_shape s = brume_tensor_shape(l->w->g, l->in[0]);
     const int64_t out = integer(l, "out", 0, 1, 1 << 20);
     if (!out) return fail(l, "a linear layer needs \"out\"");
-    if (s.ndim == 4 && s.d[1] * s.d[2] > 1) return fail(l, "a linear layer reads one pixel; over an image it is a conv with a kernel of the image's size");
+    if (s.ndim == 4 && s.d[1] * s.d[2] > 1)
+        return fail(l, "a linear layer reads one pixel; over an image it is a conv with a kernel of the image's size");
     const brume_tensor x = brume_reshape(l->w->g, l->in[0], BRUME_SHAPE(s.d[0], channels(l)));
     const brume_tensor w = param(l, "weight", BRUME_SHAPE(channels(l), out), BRUME_LAYOUT_LINEAR);
     return brume_linear(l->w->g, x, w, flag(l, "bias", 1) ? param(l, "bias", BRUME_SHAPE(out), BRUME_LAYOUT_SAME) : BRUME_NONE);
@@ -95,7 +105,8 @@ static brume_tensor linear(const struct layer *l)
 
 static brume_tensor scale_shift(const struct layer *l)
 {
-    const brume_tensor w = param(l, "weight", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME), b = param(l, "bias", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME);
+    const brume_tensor w = param(l, "weight", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME),
+                       b = param(l, "bias", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME);
     return brume_add(l->w->g, brume_mul(l->w->g, l->in[0], w), b);
 }
 
@@ -114,8 +125,10 @@ static brume_tensor batch_norm(const struct layer *l)
 
 static brume_tensor group_norm(const struct layer *l)
 {
-    const brume_tensor w = param(l, "weight", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME), b = param(l, "bias", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME);
-    return brume_group_norm(l->w->g, l->in[0], w, b, (int)integer(l, "groups", 32, 1, 1 << 20), (float)number(l, "eps", 1e-5, 1e-12, 1), BRUME_ACT_NONE);
+    const brume_tensor w = param(l, "weight", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME),
+                       b = param(l, "bias", BRUME_SHAPE(channels(l)), BRUME_LAYOUT_SAME);
+    return brume_group_norm(l->w->g, l->in[0], w, b, (int)integer(l, "groups", 32, 1, 1 << 20),
+                            (float)number(l, "eps", 1e-5, 1e-12, 1), BRUME_ACT_NONE);
 }
 
 static brume_tensor pool(const struct layer *l, int max)
@@ -123,7 +136,8 @@ static brume_tensor pool(const struct layer *l, int max)
     int64_t kernel[2], pad[2];
     pair(l, "kernel", 2, 1, kernel);
     pair(l, "padding", 0, 0, pad);
-    const brume_pool2d_params p = { .kernel = { (int32_t)kernel[0], (int32_t)kernel[1] }, .stride = (int32_t)integer(l, "stride", kernel[0], 1, 1024),
+    const brume_pool2d_params p = { .kernel = { (int32_t)kernel[0], (int32_t)kernel[1] },
+                                    .stride = (int32_t)integer(l, "stride", kernel[0], 1, 1024),
                                     .pad = { (int32_t)pad[0], (int32_t)pad[1] }, .count_pad = flag(l, "count_include_pad", 1) };
     return max ? brume_max_pool2d(l->w->g, l->in[0], &p) : brume_mean_pool2d(l->w->g, l->in[0], &p);
 }
@@ -179,7 +193,8 @@ static const struct kind *kind_of(const struct layer *l)
         if (!strcmp(kinds[i].name, type)) return &kinds[i];
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", kinds[i].name);
     }
-    brume_graph_fail(l->w->g, BRUME_E_UNSUPPORTED, "%s: there is no layer of type '%s'; expected one of %s", brume_json_where(l->json), type, known);
+    brume_graph_fail(l->w->g, BRUME_E_UNSUPPORTED, "%s: there is no layer of type '%s'; expected one of %s",
+                     brume_json_where(l->json), type, known);
     return NULL;
 }
 
@@ -206,7 +221,8 @@ static void find_inputs(struct layer *l, const struct kind *k)
         return;
     }
     if (brume_json_typeof(from) != BRUME_JSON_ARRAY || brume_json_count(from) < 1 || brume_json_count(from) > k->most_in) {
-        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s: expected the name of a layer, or a list of 1 to %d", brume_json_where(from), k->most_in);
+        brume_graph_fail(l->w->g, BRUME_E_FORMAT, "%s: expected the name of a layer, or a list of 1 to %d",
+                         brume_json_where(from), k->most_in);
         return;
     }
     for (int64_t i = 0; i < brume_json_count(from); i++) read_from(l, brume_json_string(brume_json_at(from, i), ""));
@@ -235,7 +251,8 @@ brume_tensor brume_feature_graph(brume_graph *g, const brume_json *root, brume_t
     struct network w = { .g = g, .slab = slab, .name = { "input" }, .made = { x }, .n = 1 };
     const int64_t n = brume_json_count(layers);
     if (brume_json_typeof(layers) != BRUME_JSON_ARRAY || n < 1 || n >= MAX_LAYERS)
-        return brume_graph_fail(g, BRUME_E_FORMAT, "%s: expected \"layers\", a list of 1 to %d layers", brume_json_where(root), MAX_LAYERS - 1);
+        return brume_graph_fail(g, BRUME_E_FORMAT, "%s: expected \"layers\", a list of 1 to %d layers", brume_json_where(root),
+                                MAX_LAYERS - 1);
     for (int64_t i = 0; i < n && brume_graph_status(g) == BRUME_OK; i++) build(&w, brume_json_at(layers, i));
     const brume_shape s = brume_tensor_shape(g, w.made[w.n - 1]);
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;

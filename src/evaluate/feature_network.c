@@ -60,7 +60,7 @@ static brume_status name(brume_feature_network *f, const char *of, const char *w
     return BRUME_OK;
 }
 
-/* ---- a classifier of brume ---------------------------------------------------------------------------------------------------------- */
+/* ---- a classifier of brume ------------------------------------------------------------------------------------------------- */
 
 static brume_status open_classifier(brume_feature_network *f, brume_device *d, const char *folder, const char *variant)
 {
@@ -68,7 +68,10 @@ static brume_status open_classifier(brume_feature_network *f, brume_device *d, c
     brume_process *process = NULL;
     brume_status s = brume_model_load(folder, variant, &m);
     if (s == BRUME_OK && m->unet.architecture != BRUME_ARCHITECTURE_CLASSIFIER)
-        s = brume_fail(BRUME_E_ARG, "%s: neither a classifier (brume train --task classifier) nor a BrumeFeatureNetwork: features are what such networks see", folder);
+        s = brume_fail(BRUME_E_ARG,
+                       "%s: neither a classifier (brume train --task classifier) nor a BrumeFeatureNetwork: features are what "
+                       "such networks see",
+                       folder);
     if (s == BRUME_OK) s = brume_classifier_new(d, m, f->images, NULL, &f->judge);
     if (s == BRUME_OK) s = brume_process_new(&m->scheduler, &process);
     if (s == BRUME_OK) s = brume_buffer_new(d, (size_t)(f->images.d[0] * values(f)) * sizeof(float), &f->x);
@@ -85,7 +88,7 @@ static brume_status open_classifier(brume_feature_network *f, brume_device *d, c
     return s;
 }
 
-/* ---- a network described by a file --------------------------------------------------------------------------------------------------- */
+/* ---- a network described by a file ----------------------------------------------------------------------------------------- */
 
 static brume_status read_list(const brume_json *in, const char *key, double fallback, int64_t n, double *to)
 {
@@ -96,7 +99,8 @@ static brume_status read_list(const brume_json *in, const char *key, double fall
         return brume_fail(BRUME_E_FORMAT, "%s: expected a list of %lld numbers", brume_json_where(list), (long long)n);
     for (int64_t i = 0; i < n; i++) {
         to[i] = brume_json_number(brume_json_at(list, i), NAN);
-        if (!isfinite(to[i])) return brume_fail(BRUME_E_FORMAT, "%s: expected a number", brume_json_where(brume_json_at(list, i)));
+        if (!isfinite(to[i]))
+            return brume_fail(BRUME_E_FORMAT, "%s: expected a number", brume_json_where(brume_json_at(list, i)));
     }
     return BRUME_OK;
 }
@@ -121,7 +125,8 @@ static brume_status read_input(brume_feature_network *f, const brume_json *root)
     for (int64_t k = 0; k < to->c; k++)
         if (!(to->std[k] > 0)) return brume_fail(BRUME_E_FORMAT, "%s: \"std\" must be above 0", brume_json_where(in));
     if (to->c != f->images.d[3] && f->images.d[3] != 1)
-        return brume_fail(BRUME_E_SHAPE, "the feature network sees %lld channels, the images have %lld", (long long)to->c, (long long)f->images.d[3]);
+        return brume_fail(BRUME_E_SHAPE, "the feature network sees %lld channels, the images have %lld", (long long)to->c,
+                          (long long)f->images.d[3]);
     return BRUME_OK;
 }
 
@@ -142,7 +147,8 @@ static brume_status load_weights(brume_feature_network *f, brume_tensor slab, co
     return s;
 }
 
-static brume_status open_graph(brume_feature_network *f, brume_device *d, const char *folder, const char *variant, const char *config, const brume_json *root)
+static brume_status open_graph(brume_feature_network *f, brume_device *d, const char *folder, const char *variant,
+                               const char *config, const brume_json *root)
 {
     const int64_t n = f->images.d[0];
     brume_status s = read_input(f, root);
@@ -162,7 +168,8 @@ static brume_status open_graph(brume_feature_network *f, brume_device *d, const 
     return s == BRUME_OK ? name(f, "values of the feature network ", folder) : s;
 }
 
-/* Where bilinear interpolation finds pixel i of `out` among `in` (pixel centres at halves, no smoothing), as feature networks are commonly given images. */
+/* Where bilinear interpolation finds pixel i of `out` among `in` (pixel centres at halves, no smoothing), as feature networks are
+ * commonly given images. */
 static void between(int64_t i, int64_t out, int64_t in, int64_t *a, int64_t *b, double *t)
 {
     const double at = fmax(((double)i + 0.5) * (double)in / (double)out - 0.5, 0);
@@ -191,14 +198,15 @@ static void present(const brume_feature_network *f, const float *image, float *t
         }
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status open_folder(brume_feature_network *f, brume_device *d, const char *folder, const char *variant)
 {
     char *config = brume_path_join(folder, "config.json");
     brume_json *root = NULL;
     brume_status s = config ? BRUME_OK : no_memory();
-    if (s == BRUME_OK && !brume_is_folder(folder)) s = brume_fail(BRUME_E_ARG, "feature network '%s': expected a folder, or pixels", folder);
+    if (s == BRUME_OK && !brume_is_folder(folder))
+        s = brume_fail(BRUME_E_ARG, "feature network '%s': expected a folder, or pixels", folder);
     if (s == BRUME_OK && brume_is_file(config)) s = brume_json_load(config, &root);
     if (s == BRUME_OK && !strcmp(brume_json_string(brume_json_find(root, "_class_name"), ""), "BrumeFeatureNetwork"))
         s = open_graph(f, d, folder, variant, config, root);
@@ -208,10 +216,12 @@ static brume_status open_folder(brume_feature_network *f, brume_device *d, const
     return s;
 }
 
-brume_status brume_feature_network_open(brume_device *d, const char *what, const char *variant, brume_shape images, brume_feature_network **out)
+brume_status brume_feature_network_open(brume_device *d, const char *what, const char *variant, brume_shape images,
+                                        brume_feature_network **out)
 {
     *out = NULL;
-    if (images.ndim != 4 || brume_shape_numel(images) < 1) return brume_fail(BRUME_E_SHAPE, "a feature network's images must be (N, H, W, C)");
+    if (images.ndim != 4 || brume_shape_numel(images) < 1)
+        return brume_fail(BRUME_E_SHAPE, "a feature network's images must be (N, H, W, C)");
     brume_feature_network *f = calloc(1, sizeof *f);
     if (!f) return no_memory();
     brume_status s = BRUME_OK;
@@ -237,7 +247,8 @@ static brume_status run_batch(brume_feature_network *f, const float *images, int
     if (f->judge) {
         const brume_level clean = { .a = 1 };
         for (int64_t i = 0; i < batch && s == BRUME_OK; i++)
-            s = brume_buffer_write(f->x, (size_t)(i * each) * sizeof(float), images + (i < n ? i : n - 1) * each, (size_t)each * sizeof(float));
+            s = brume_buffer_write(f->x, (size_t)(i * each) * sizeof(float), images + (i < n ? i : n - 1) * each,
+                                   (size_t)each * sizeof(float));
         return s == BRUME_OK ? brume_classifier_features(f->judge, f->x, &clean, f->features) : s;
     }
     const int64_t given = f->input.h * f->input.w * f->input.c;
@@ -262,6 +273,7 @@ brume_status brume_feature_network_run(brume_feature_network *f, const float *im
     }
     for (int64_t i = 0; i < n * d && s == BRUME_OK; i++)
         if (!isfinite(features[i]))
-            return brume_fail(BRUME_E_NUMERIC, "image %lld: its features by %s are not finite%s%s", (long long)(i / d), f->name, f->note[0] ? "; " : "; is the image?", f->note);
+            return brume_fail(BRUME_E_NUMERIC, "image %lld: its features by %s are not finite%s%s", (long long)(i / d), f->name,
+                              f->note[0] ? "; " : "; is the image?", f->note);
     return s;
 }

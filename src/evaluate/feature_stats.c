@@ -11,7 +11,8 @@
 brume_status brume_feature_stats_new(int64_t dims, brume_feature_stats **out)
 {
     *out = NULL;
-    if (dims < 1 || dims > 65536) return brume_fail(BRUME_E_ARG, "statistics of features: expected 1 to 65536 values each, got %lld", (long long)dims);
+    if (dims < 1 || dims > 65536)
+        return brume_fail(BRUME_E_ARG, "statistics of features: expected 1 to 65536 values each, got %lld", (long long)dims);
     brume_feature_stats *s = calloc(1, sizeof *s);
     if (s) {
         s->dims = dims;
@@ -84,7 +85,8 @@ brume_status brume_feature_stats_add(brume_feature_stats *s, const float *featur
     if (st != BRUME_OK || n < 1) return st;
     double *room = malloc((size_t)((PART + 2) * s->dims) * sizeof *room);
     if (!room) return brume_fail(BRUME_E_MEMORY, "out of memory for statistics of features");
-    for (int64_t i = 0; st == BRUME_OK && i < n; i += PART) st = add_part(s, features + i * s->dims, n - i < PART ? n - i : PART, room);
+    for (int64_t i = 0; st == BRUME_OK && i < n; i += PART)
+        st = add_part(s, features + i * s->dims, n - i < PART ? n - i : PART, room);
     free(room);
     return st;
 }

@@ -18,15 +18,17 @@ static brume_status eigen(double *a, int64_t d, int vectors, double *values)
     const lapack_int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, vectors ? 'V' : 'N', 'U', (lapack_int)d, a, (lapack_int)d, values);
     if (info == LAPACK_WORK_MEMORY_ERROR || info == LAPACK_TRANSPOSE_MEMORY_ERROR)
         return brume_fail(BRUME_E_MEMORY, "out of memory for the eigenvalues of a covariance of %lld features", (long long)d);
-    if (info) return brume_fail(BRUME_E_NUMERIC, "LAPACK's dsyevd did not converge for a covariance of %lld features (info %d)", (long long)d, (int)info);
+    if (info)
+        return brume_fail(BRUME_E_NUMERIC, "LAPACK's dsyevd did not converge for a covariance of %lld features (info %d)",
+                          (long long)d, (int)info);
     return BRUME_OK;
 }
 #else
 static brume_status eigen(double *a, int64_t d, int vectors, double *values)
 {
     (void)a, (void)d, (void)vectors, (void)values;
-    return brume_fail(BRUME_E_UNSUPPORTED, "Frechet distances need LAPACK, which this build of brume has not: install liblapacke (Debian: liblapacke-dev) and build again "
-                                           "with -Dlapack=enabled; KID needs none");
+    return brume_fail(BRUME_E_UNSUPPORTED, "Frechet distances need LAPACK, which this build of brume has not: install liblapacke "
+                                           "(Debian: liblapacke-dev) and build again with -Dlapack=enabled; KID needs none");
 }
 #endif
 
@@ -97,7 +99,9 @@ brume_status brume_frechet_distance(const brume_feature_stats *a, const brume_fe
 {
     const int64_t d = a->dims;
     *out = (brume_frechet){ 0 };
-    if (b->dims != d) return brume_fail(BRUME_E_SHAPE, "Frechet distance: features of %lld and of %lld values", (long long)d, (long long)b->dims);
+    if (b->dims != d)
+        return brume_fail(BRUME_E_SHAPE, "Frechet distance: features of %lld and of %lld values", (long long)d,
+                          (long long)b->dims);
     double *s1 = malloc((size_t)(4 * d * d + d) * sizeof *s1), *s2 = s1 ? s1 + d * d : NULL;
     if (!s1) return brume_fail(BRUME_E_MEMORY, "out of memory for the Frechet distance of %lld features", (long long)d);
     brume_status s = brume_feature_stats_get(a, NULL, s1);

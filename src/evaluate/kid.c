@@ -44,19 +44,25 @@ static void choose(int64_t *index, int64_t n, int64_t size, uint64_t seed)
     }
 }
 
-static brume_status check(const float *x, int64_t n, const float *y, int64_t m, int64_t dims, const brume_kid_options *o, int64_t size)
+static brume_status check(const float *x, int64_t n, const float *y, int64_t m, int64_t dims, const brume_kid_options *o,
+                          int64_t size)
 {
     const int64_t least = n < m ? n : m;
-    if (dims < 1 || o->subsets < 0 || o->size < 0) return brume_fail(BRUME_E_ARG, "KID: expected features and subsets of positive size");
-    if (least < 2) return brume_fail(BRUME_E_ARG, "KID: expected at least 2 images on each side, got %lld and %lld", (long long)n, (long long)m);
-    if (size < 2 || size > least)
-        return brume_fail(BRUME_E_ARG, "KID: subsets of %lld images, but there are %lld and %lld; expected 2 or more, and no more than that", (long long)size, (long long)n,
+    if (dims < 1 || o->subsets < 0 || o->size < 0)
+        return brume_fail(BRUME_E_ARG, "KID: expected features and subsets of positive size");
+    if (least < 2)
+        return brume_fail(BRUME_E_ARG, "KID: expected at least 2 images on each side, got %lld and %lld", (long long)n,
                           (long long)m);
+    if (size < 2 || size > least)
+        return brume_fail(BRUME_E_ARG,
+                          "KID: subsets of %lld images, but there are %lld and %lld; expected 2 or more, and no more than that",
+                          (long long)size, (long long)n, (long long)m);
     const brume_status s = brume_rows_check(x, n, dims, "KID");
     return s == BRUME_OK ? brume_rows_check(y, m, dims, "KID") : s;
 }
 
-brume_status brume_kid_distance(const float *x, int64_t n, const float *y, int64_t m, int64_t dims, const brume_kid_options *options, brume_kid *out)
+brume_status brume_kid_distance(const float *x, int64_t n, const float *y, int64_t m, int64_t dims,
+                                const brume_kid_options *options, brume_kid *out)
 {
     const brume_kid_options o = options ? *options : (brume_kid_options){ 0 };
     const int64_t least = n < m ? n : m, size = o.size ? o.size : least < 1000 ? least : 1000;
@@ -76,7 +82,8 @@ brume_status brume_kid_distance(const float *x, int64_t n, const float *y, int64
         for (int64_t i = 0; i < size; i++) of_subset[k] += row[i];
         out->mean += of_subset[k] / out->subsets;
     }
-    for (int32_t k = 0; s == BRUME_OK && k < out->subsets; k++) out->std += (of_subset[k] - out->mean) * (of_subset[k] - out->mean) / out->subsets;
+    for (int32_t k = 0; s == BRUME_OK && k < out->subsets; k++)
+        out->std += (of_subset[k] - out->mean) * (of_subset[k] - out->mean) / out->subsets;
     out->std = sqrt(out->std);
     free(index);
     free(row);

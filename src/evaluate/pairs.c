@@ -10,7 +10,10 @@
 
 #define LANES 8
 
-static double total(const double *s, double rest) { return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest; }
+static double total(const double *s, double rest)
+{
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest;
+}
 
 double brume_pair_distance2(const float *a, const float *b, int64_t n)
 {
@@ -48,7 +51,7 @@ brume_status brume_rows_check(const float *rows, int64_t n, int64_t dims, const 
 {
     for (int64_t i = 0; i < n * dims; i++)
         if (!isfinite(rows[i]))
-            return brume_fail(BRUME_E_NUMERIC, "%s: value %lld of row %lld is %g; expected finite features", what, (long long)(i % dims), (long long)(i / dims),
-                              (double)rows[i]);
+            return brume_fail(BRUME_E_NUMERIC, "%s: value %lld of row %lld is %g; expected finite features", what,
+                              (long long)(i % dims), (long long)(i / dims), (double)rows[i]);
     return BRUME_OK;
 }

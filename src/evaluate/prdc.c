@@ -45,7 +45,8 @@ static void meet(void *ctx, int64_t i, int thread)
     }
 }
 
-static brume_status run(const float *real, int64_t n, const float *fake, int64_t m, int64_t dims, int32_t k, double *radii, int64_t *counts, brume_prdc *out)
+static brume_status run(const float *real, int64_t n, const float *fake, int64_t m, int64_t dims, int32_t k, double *radii,
+                        int64_t *counts, brume_prdc *out)
 {
     struct balls of_real = { real, n, dims, k, radii }, of_fake = { fake, m, dims, k, radii + n };
     struct meeting reals = { real, fake, m, dims, radii, radii + n, counts, counts + n };
@@ -69,19 +70,24 @@ static brume_status run(const float *real, int64_t n, const float *fake, int64_t
     return s;
 }
 
-brume_status brume_prdc_compute(const float *real, int64_t n, const float *fake, int64_t m, int64_t dims, int32_t k, brume_prdc *out)
+brume_status brume_prdc_compute(const float *real, int64_t n, const float *fake, int64_t m, int64_t dims, int32_t k,
+                                brume_prdc *out)
 {
     *out = (brume_prdc){ 0 };
-    if (k < 1 || k > MOST || dims < 1) return brume_fail(BRUME_E_ARG, "precision and recall: expected 1 to %d neighbours, got %d", MOST, (int)k);
+    if (k < 1 || k > MOST || dims < 1)
+        return brume_fail(BRUME_E_ARG, "precision and recall: expected 1 to %d neighbours, got %d", MOST, (int)k);
     if (n <= k || m <= k)
-        return brume_fail(BRUME_E_ARG, "precision and recall with %d neighbours need more than that many images on each side, got %lld and %lld", (int)k, (long long)n,
-                          (long long)m);
+        return brume_fail(
+            BRUME_E_ARG,
+            "precision and recall with %d neighbours need more than that many images on each side, got %lld and %lld", (int)k,
+            (long long)n, (long long)m);
     brume_status s = brume_rows_check(real, n, dims, "precision and recall");
     if (s == BRUME_OK) s = brume_rows_check(fake, m, dims, "precision and recall");
     if (s != BRUME_OK) return s;
     double *radii = malloc((size_t)(n + m) * sizeof *radii);
     int64_t *counts = malloc((size_t)(2 * (n + m)) * sizeof *counts);
-    s = radii && counts ? run(real, n, fake, m, dims, k, radii, counts, out) : brume_fail(BRUME_E_MEMORY, "out of memory for precision and recall");
+    s = radii && counts ? run(real, n, fake, m, dims, k, radii, counts, out)
+                        : brume_fail(BRUME_E_MEMORY, "out of memory for precision and recall");
     free(radii);
     free(counts);
     return s;

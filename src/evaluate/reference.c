@@ -53,7 +53,8 @@ static brume_status fingerprint(struct work *w)
 
 static void checksum(const brume_reference *r, char text[20])
 {
-    snprintf(text, 20, "%016" PRIx64, brume_hash_words(brume_fnv1a("features", 8), r->features, (size_t)(r->n * r->dims) * sizeof *r->features));
+    snprintf(text, 20, "%016" PRIx64,
+             brume_hash_words(brume_fnv1a("features", 8), r->features, (size_t)(r->n * r->dims) * sizeof *r->features));
 }
 
 static int says(const brume_safetensors *f, const char *key, const char *want)
@@ -79,11 +80,14 @@ static brume_status find(const struct work *w, int named)
     brume_safetensors *f = NULL;
     if (!w->r->path || !brume_is_file(w->r->path)) return BRUME_OK;
     const brume_status s = brume_safetensors_open(w->r->path, &f);
-    const int ours = s == BRUME_OK && says(f, "brume", "features"), same = ours && says(f, "data", w->data) && says(f, "network", w->network);
+    const int ours = s == BRUME_OK && says(f, "brume", "features"),
+              same = ours && says(f, "data", w->data) && says(f, "network", w->network);
     w->r->from = same && read_features(w, f) ? BRUME_REFERENCE_READ : BRUME_REFERENCE_MENDED;
     brume_safetensors_close(f);
     if (!named || same) return BRUME_OK;
-    return ours ? brume_fail(BRUME_E_ARG, "%s: holds the features of other images or by another network; name another file, or delete it", w->r->path)
+    return ours ? brume_fail(BRUME_E_ARG,
+                             "%s: holds the features of other images or by another network; name another file, or delete it",
+                             w->r->path)
                 : brume_fail(BRUME_E_ARG, "%s: is no file of features that brume wrote; name another file", w->r->path);
 }
 
@@ -104,7 +108,8 @@ static brume_status save(const struct work *w)
     const brume_st_item item = { "features", BRUME_ST_F32, 2, shape, w->r->features };
     char sum[20];
     checksum(w->r, sum);
-    const char *const metadata[] = { "brume", "features", "data", w->data, "network", w->network, "name", brume_feature_network_name(w->f), "checksum", sum, NULL };
+    const char *const metadata[] = { "brume", "features", "data", w->data, "network", w->network, "name",
+                                     brume_feature_network_name(w->f), "checksum", sum, NULL };
     return brume_safetensors_write(w->r->path, &item, 1, metadata);
 }
 
@@ -136,13 +141,15 @@ static brume_status fill(struct work *w, const char *file)
     return BRUME_OK;
 }
 
-brume_status brume_reference_new(brume_feature_network *f, const brume_dataset *ds, int64_t n, const char *file, void (*step)(void *ctx, int64_t done, int64_t n),
-                                 void *ctx, brume_reference **out)
+brume_status brume_reference_new(brume_feature_network *f, const brume_dataset *ds, int64_t n, const char *file,
+                                 void (*step)(void *ctx, int64_t done, int64_t n), void *ctx, brume_reference **out)
 {
     struct work w = { .f = f, .step = step, .ctx = ctx };
     const int64_t all = brume_dataset_count(ds);
     *out = NULL;
-    if (n < 0 || n > all) return brume_fail(BRUME_E_ARG, "features of a data set: expected 0 (all) to %lld images, got %lld", (long long)all, (long long)n);
+    if (n < 0 || n > all)
+        return brume_fail(BRUME_E_ARG, "features of a data set: expected 0 (all) to %lld images, got %lld", (long long)all,
+                          (long long)n);
     w.values = (int64_t)brume_dataset_height(ds) * brume_dataset_width(ds) * brume_dataset_channels(ds);
     brume_reference *r = w.r = calloc(1, sizeof *r);
     if (r) {
@@ -152,8 +159,9 @@ brume_status brume_reference_new(brume_feature_network *f, const brume_dataset *
         r->items = malloc((size_t)r->n * sizeof *r->items);
         w.images = malloc((size_t)(PART * w.values) * sizeof *w.images);
     }
-    brume_status s = r && r->features && r->items && w.images ? brume_loader_new(ds, 0, &w.loader)
-                                                              : brume_fail(BRUME_E_MEMORY, "out of memory for features of a data set");
+    brume_status s = r && r->features && r->items && w.images
+                         ? brume_loader_new(ds, 0, &w.loader)
+                         : brume_fail(BRUME_E_MEMORY, "out of memory for features of a data set");
     if (s == BRUME_OK) s = fill(&w, file);
     brume_loader_free(w.loader);
     free(w.images);

@@ -76,7 +76,8 @@ static int ticks(struct axis *a, int most, int widen, double out[3 * MOST_TICKS 
         a->lo = floor(a->lo / step + 1e-9) * step;
         a->hi = ceil(a->hi / step - 1e-9) * step;
     }
-    for (double v = ceil(a->lo / step - 1e-9) * step; v <= a->hi + 1e-9 * step && n < 3 * MOST_TICKS; v += step) out[n++] = fabs(v) < 1e-9 * step ? 0 : v;
+    for (double v = ceil(a->lo / step - 1e-9) * step; v <= a->hi + 1e-9 * step && n < 3 * MOST_TICKS; v += step)
+        out[n++] = fabs(v) < 1e-9 * step ? 0 : v;
     return n;
 }
 
@@ -110,8 +111,9 @@ static void axes(struct html *h, struct axis *x, struct axis *y)
     double at[3 * MOST_TICKS + 3];
     for (int i = 0, n = ticks(y, 5, 1, at); i < n; i++) {
         const double py = place(y, at[i], HEIGHT - BOTTOM, TOP);
-        html_add(h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT, WIDTH - RIGHT, py,
-                 py, LEFT - 6, py + 4);
+        html_add(
+            h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
+            LEFT, WIDTH - RIGHT, py, py, LEFT - 6, py + 4);
         number(h, at[i]);
         html_add(h, "</text>");
     }
@@ -122,12 +124,14 @@ static void axes(struct html *h, struct axis *x, struct axis *y)
     }
 }
 
-static void curve(struct html *h, const struct axis *x, const struct axis *y, const struct bucket *b, int n, int colour, const char *name)
+static void curve(struct html *h, const struct axis *x, const struct axis *y, const struct bucket *b, int n, int colour,
+                  const char *name)
 {
     html_add(h, "<path class=\"band c%d\" d=\"", colour);
     for (int i = 0; i < 2 * n; i++) { /* there along the top, back along the bottom */
         const struct bucket *k = &b[i < n ? i : 2 * n - 1 - i];
-        html_add(h, "%c%.1f %.1f", i ? 'L' : 'M', place(x, k->x, LEFT, WIDTH - RIGHT), place(y, i < n ? k->hi : k->lo, HEIGHT - BOTTOM, TOP));
+        html_add(h, "%c%.1f %.1f", i ? 'L' : 'M', place(x, k->x, LEFT, WIDTH - RIGHT),
+                 place(y, i < n ? k->hi : k->lo, HEIGHT - BOTTOM, TOP));
     }
     html_add(h, "Z\"/><path class=\"line c%d\" data-name=\"", colour);
     html_text(h, name);
@@ -135,12 +139,13 @@ static void curve(struct html *h, const struct axis *x, const struct axis *y, co
     for (int i = 0; i < n; i++) html_add(h, "%s%.0f %.4g", i ? "," : "", b[i].x, b[i].mean);
     html_add(h, "\" d=\"");
     for (int i = 0; i < n; i++)
-        html_add(h, "%c%.1f %.1f", i ? 'L' : 'M', place(x, b[i].x, LEFT, WIDTH - RIGHT), place(y, b[i].mean, HEIGHT - BOTTOM, TOP));
+        html_add(h, "%c%.1f %.1f", i ? 'L' : 'M', place(x, b[i].x, LEFT, WIDTH - RIGHT),
+                 place(y, b[i].mean, HEIGHT - BOTTOM, TOP));
     html_add(h, "\"/>");
     if (n < 60) /* few enough to be seen one by one */
         for (int i = 0; i < n; i++)
-            html_add(h, "<circle class=\"dot c%d\" r=\"2.5\" cx=\"%.1f\" cy=\"%.1f\"/>", colour, place(x, b[i].x, LEFT, WIDTH - RIGHT),
-                     place(y, b[i].mean, HEIGHT - BOTTOM, TOP));
+            html_add(h, "<circle class=\"dot c%d\" r=\"2.5\" cx=\"%.1f\" cy=\"%.1f\"/>", colour,
+                     place(x, b[i].x, LEFT, WIDTH - RIGHT), place(y, b[i].mean, HEIGHT - BOTTOM, TOP));
 }
 
 void chart_add(struct html *h, const char *title, const char *unit, enum chart_scale scale, const struct chart_line *lines, int n)
@@ -160,8 +165,8 @@ void chart_add(struct html *h, const char *title, const char *unit, enum chart_s
         free(b);
         return;
     }
-    html_add(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s over steps\" data-range=\"%.9g %.9g %d %d\">", WIDTH, HEIGHT, title,
-             x.lo, x.hi, LEFT, WIDTH - RIGHT);
+    html_add(h, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s over steps\" data-range=\"%.9g %.9g %d %d\">", WIDTH,
+             HEIGHT, title, x.lo, x.hi, LEFT, WIDTH - RIGHT);
     axes(h, &x, &y);
     for (int k = 0; k < n; k++) curve(h, &x, &y, b, buckets(lines[k].data, &y, b), k + 1, lines[k].name);
     html_add(h, "<line class=\"cursor\" y1=\"%d\" y2=\"%d\"/></svg><output></output></figure>\n", TOP, HEIGHT - BOTTOM);

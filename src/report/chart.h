@@ -14,6 +14,7 @@ struct chart_line {
 enum chart_scale { CHART_LINEAR, CHART_LOG };
 
 /* At most 4 lines, in the page's colours 1 to 4. A chart of no data says so. */
-void chart_add(struct html *h, const char *title, const char *unit, enum chart_scale scale, const struct chart_line *lines, int n);
+void chart_add(struct html *h, const char *title, const char *unit, enum chart_scale scale, const struct chart_line *lines,
+               int n);
 
 #endif

@@ -11,10 +11,11 @@
 
 enum { WIDTH = 1080, HEIGHT = 330, LEFT = 58, RIGHT = 16, TOP = 26, BOTTOM = 26, COLOURS = 4, WORST = 10, NAME_WIDTH = 150 };
 
-static const char style[] =
-    "<style>.fail{fill:#d22f3d;stroke:var(--card);stroke-width:1}.limit{stroke:#d22f3d;stroke-width:1.4}.part{stroke:var(--rule);stroke-dasharray:2 4}"
-    ".along{overflow-x:auto}.along svg{min-width:680px;width:100%;height:auto}.along circle:hover{stroke:var(--ink);stroke-width:2}b.bad{color:#d22f3d}"
-    ".along text{font-size:12px;fill:var(--quiet)}.along text.name{fill:var(--ink)}</style>\n";
+static const char style[] = "<style>.fail{fill:#d22f3d;stroke:var(--card);stroke-width:1}.limit{stroke:#d22f3d;stroke-width:1.4}."
+                            "part{stroke:var(--rule);stroke-dasharray:2 4}.along{overflow-x:auto}.along "
+                            "svg{min-width:680px;width:100%;height:auto}.along "
+                            "circle:hover{stroke:var(--ink);stroke-width:2}b.bad{color:#d22f3d}.along "
+                            "text{font-size:12px;fill:var(--quiet)}.along text.name{fill:var(--ink)}</style>\n";
 
 /* What a chart shows of a node. */
 static double share_of(const brume_compare_node *n) { return n->share; }
@@ -94,20 +95,27 @@ static int worst(const brume_device *d, int out[WORST])
 }
 
 /* limit: where the line of what is allowed lies; 0: nowhere. */
-static void chart(struct html *h, const brume_device *d, const char *title, const char *unit, double (*of)(const brume_compare_node *), double limit)
+static void chart(struct html *h, const brume_device *d, const char *title, const char *unit,
+                  double (*of)(const brume_compare_node *), double limit)
 {
     const int n = brume_compare_count(d);
     const struct axis y = axis_of(d, of, limit > 0 ? 3 * limit : 1e-6);
-    html_add(h, "<figure class=\"along\"><figcaption><b>%s</b> <span class=\"unit\">%s</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">",
+    html_add(h,
+             "<figure class=\"along\"><figcaption><b>%s</b> <span class=\"unit\">%s</span></figcaption>\n<svg viewBox=\"0 0 %d "
+             "%d\" role=\"img\" aria-label=\"%s\">",
              title, unit, WIDTH, HEIGHT, title);
     for (double p = y.lo; p <= y.hi + 0.5; p += y.hi - y.lo > 9 ? 2 : 1) {
         const double at = height(&y, pow(10, p));
-        html_add(h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4);
+        html_add(
+            h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
+            LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4);
         html_add(h, p == y.lo ? "0</text>" : "1e%g</text>", p);
     }
     if (limit > 0)
-        html_add(h, "<line class=\"limit\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">allowed</text>", LEFT, WIDTH - RIGHT,
-                 height(&y, limit), height(&y, limit), WIDTH - RIGHT, height(&y, limit) - 5);
+        html_add(h,
+                 "<line class=\"limit\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
+                 "text-anchor=\"end\">allowed</text>",
+                 LEFT, WIDTH - RIGHT, height(&y, limit), height(&y, limit), WIDTH - RIGHT, height(&y, limit) - 5);
     for (int pass = 0; pass < 2; pass++) { /* what fails lies on top */
         int colour = 0;
         for (int i = 0; i < n; i++) {
@@ -115,11 +123,15 @@ static void chart(struct html *h, const brume_device *d, const char *title, cons
             if (i == 0 || !same_part(x, brume_compare_get(d, i - 1))) {
                 colour = i ? colour % COLOURS + 1 : 1;
                 if (pass == 0)
-                    html_add(h, "<line class=\"part\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\">%.*s</text>", along(i, n), along(i, n), TOP - 12,
-                             HEIGHT - BOTTOM, along(i, n) + 4, TOP - 10, (int)part_length(x->phase), x->phase);
+                    html_add(
+                        h,
+                        "<line class=\"part\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\">%.*s</text>",
+                        along(i, n), along(i, n), TOP - 12, HEIGHT - BOTTOM, along(i, n) + 4, TOP - 10,
+                        (int)part_length(x->phase), x->phase);
             }
             if (x->failed != pass) continue;
-            html_add(h, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"", along(i, n), height(&y, of(x)), x->failed ? "5" : "3");
+            html_add(h, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" class=\"", along(i, n), height(&y, of(x)),
+                     x->failed ? "5" : "3");
             if (x->failed) html_add(h, "fail\">");
             else html_add(h, "dot c%d\">", colour);
             title_of(h, x, i);
@@ -135,11 +147,13 @@ static void chart(struct html *h, const brume_device *d, const char *title, cons
         if (fabs(at - taken) < NAME_WIDTH) continue; /* one name would lie on another */
         taken = at;
         shown++;
-        html_add(h, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at + (at > WIDTH / 2 ? -8 : 8), height(&y, of(x)) + -7, at > WIDTH / 2 ? "end" : "start");
+        html_add(h, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at + (at > WIDTH / 2 ? -8 : 8),
+                 height(&y, of(x)) + -7, at > WIDTH / 2 ? "end" : "start");
         html_text(h, x->failed && *x->culprit ? x->culprit : x->op);
         html_add(h, "</text>");
     }
-    html_add(h, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">nodes in order of execution, 1 to %d</text></svg></figure>\n", (LEFT + WIDTH) / 2, HEIGHT - 6, n);
+    html_add(h, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">nodes in order of execution, 1 to %d</text></svg></figure>\n",
+             (LEFT + WIDTH) / 2, HEIGHT - 6, n);
 }
 
 static void cell(struct html *h, const char *text)
@@ -161,14 +175,16 @@ static void worst_nodes(struct html *h, const brume_device *d)
     int list[WORST];
     const int n = worst(d, list);
     if (!n) return;
-    html_add(h, "<h2>Worst nodes</h2>\n<div class=\"box\"><table><tr><th>op</th><th>name</th><th>kernels A, B</th><th>relative</th><th>of allowed</th><th>where, A and B</th></tr>\n");
+    html_add(h, "<h2>Worst nodes</h2>\n<div class=\"box\"><table><tr><th>op</th><th>name</th><th>kernels A, "
+                "B</th><th>relative</th><th>of allowed</th><th>where, A and B</th></tr>\n");
     for (int k = 0; k < n; k++) {
         const brume_compare_node *x = brume_compare_get(d, list[k]);
         html_add(h, x->failed ? "<tr><td><b class=\"bad\">" : "<tr><td><b>");
         html_text(h, *x->culprit ? x->culprit : x->op);
         html_add(h, "</b></td><td>");
         html_text(h, x->name);
-        html_add(h, "<br><span class=\"unit\">%s, %s</span></td><td>%s, %s</td>", x->phase, x->shapes, x->kernel[0], x->kernel[1]);
+        html_add(h, "<br><span class=\"unit\">%s, %s</span></td><td>%s, %s</td>", x->phase, x->shapes, x->kernel[0],
+                 x->kernel[1]);
         value(h, x->relative);
         value(h, x->share);
         html_add(h, "<td>%s<br>%.9g, %.9g</td></tr>\n", x->place, x->a, x->b);
@@ -182,7 +198,8 @@ static brume_status by_kind(struct html *h, const brume_device *d)
     int n;
     const brume_status s = brume_compare_kinds(d, &kinds, &n);
     if (s != BRUME_OK) return s;
-    html_add(h, "<h2>By kind</h2>\n<div class=\"box\"><table><tr><th>op</th><th>nodes</th><th>worst relative</th><th>worst ulp</th><th>of allowed</th><th>allowed each side</th><th></th></tr>\n");
+    html_add(h, "<h2>By kind</h2>\n<div class=\"box\"><table><tr><th>op</th><th>nodes</th><th>worst relative</th><th>worst "
+                "ulp</th><th>of allowed</th><th>allowed each side</th><th></th></tr>\n");
     for (int i = 0; i < n; i++) {
         html_add(h, "<tr>");
         cell(h, kinds[i].op);
@@ -192,14 +209,18 @@ static brume_status by_kind(struct html *h, const brume_device *d)
         value(h, kinds[i].share);
         if (kinds[i].rel > 0) html_add(h, "<td>%.0e<br><span class=\"unit\">%s</span></td>", kinds[i].rel, kinds[i].reason);
         else html_add(h, "<td>equal<br><span class=\"unit\">%s</span></td>", kinds[i].reason);
-        html_add(h, kinds[i].failed ? "<td><b class=\"bad\">FAIL: %" PRId64 "</b></td></tr>\n" : "<td>ok</td></tr>\n", kinds[i].failed);
+        html_add(h, kinds[i].failed ? "<td><b class=\"bad\">FAIL: %" PRId64 "</b></td></tr>\n" : "<td>ok</td></tr>\n",
+                 kinds[i].failed);
     }
     html_add(h, "</table></div>\n");
     free(kinds);
     return BRUME_OK;
 }
 
-static void tile(struct html *h, const char *what, int64_t n) { html_add(h, "<div class=\"tile\"><span>%s</span><b>%" PRId64 "</b></div>", what, n); }
+static void tile(struct html *h, const char *what, int64_t n)
+{
+    html_add(h, "<div class=\"tile\"><span>%s</span><b>%" PRId64 "</b></div>", what, n);
+}
 
 brume_status brume_compare_write_page(const brume_device *d, const char *title, const char *path)
 {
@@ -224,7 +245,8 @@ brume_status brume_compare_write_page(const brume_device *d, const char *title, 
     html_add(&h, "</div>\n<h2>Along the network</h2>\n");
     chart(&h, d, "Error of each node", "as part of what is allowed; 0: same bits", share_of, 1);
     html_add(&h, "<br>");
-    chart(&h, d, "Relative error", "by the size of the value or the root mean square of its tensor, whichever is larger", relative_of, 0);
+    chart(&h, d, "Relative error", "by the size of the value or the root mean square of its tensor, whichever is larger",
+          relative_of, 0);
     worst_nodes(&h, d);
     const brume_status made = by_kind(&h, d);
     html_add(&h, "<footer>made by brume compare</footer>\n");

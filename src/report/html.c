@@ -62,13 +62,17 @@ static size_t sequence(const unsigned char *s)
     const size_t n = c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80) return 0;
-    if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] >= 0xa0) || (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90)) return 0;
+    if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] >= 0xa0) || (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90))
+        return 0;
     return n;
 }
 
 void html_text(struct html *h, const char *text)
 {
-    static const struct { char c; const char *entity; } special[] = { { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" } };
+    static const struct {
+        char c;
+        const char *entity;
+    } special[] = { { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" } };
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
         const char *entity = NULL;
         for (size_t i = 0; i < sizeof special / sizeof *special; i++)
@@ -104,7 +108,8 @@ void html_data(struct html *h, const char *type, const char *path)
 
 brume_status html_save(struct html *h, const char *path)
 {
-    const brume_status s = h->failed ? brume_fail(BRUME_E_MEMORY, "%s: out of memory for the page", path) : brume_file_write(path, h->text, h->used);
+    const brume_status s =
+        h->failed ? brume_fail(BRUME_E_MEMORY, "%s: out of memory for the page", path) : brume_file_write(path, h->text, h->used);
     free(h->text);
     *h = (struct html){ 0 };
     return s;

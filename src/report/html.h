@@ -21,7 +21,8 @@ void html_add(struct html *h, const char *fmt, ...)
     ;
 /* Text from anywhere: what means something in HTML is escaped; bytes that are no UTF-8 become U+FFFD. */
 void html_text(struct html *h, const char *text);
-/* A file as a data: address in quotes; the caller knows its type, such as "image/png". An empty one if the file cannot be read. */
+/* A file as a data: address in quotes; the caller knows its type, such as "image/png". An empty one if the file cannot be
+ * read. */
 void html_data(struct html *h, const char *type, const char *path);
 /* Writes the file, whole or not at all, and frees. */
 brume_status html_save(struct html *h, const char *path);

@@ -32,7 +32,10 @@ static char *inside(const struct page *p, const char *name)
     return path;
 }
 
-static brume_status no_memory(const struct page *p) { return brume_fail(BRUME_E_MEMORY, "%s: out of memory for the report", p->run); }
+static brume_status no_memory(const struct page *p)
+{
+    return brume_fail(BRUME_E_MEMORY, "%s: out of memory for the report", p->run);
+}
 
 static brume_status read_all(struct page *p)
 {
@@ -40,7 +43,8 @@ static brume_status read_all(struct page *p)
     char *log = inside(p, "log.jsonl"), *validation = inside(p, "validation.jsonl"), *config = inside(p, "run.json");
     brume_status s = log && validation && config ? BRUME_OK : no_memory(p);
     if (s == BRUME_OK && !brume_is_file(log))
-        s = brume_fail(BRUME_E_IO, "%s: there is no training/log.jsonl, so this is no folder of a run; brume train --out makes one", p->run);
+        s = brume_fail(BRUME_E_IO,
+                       "%s: there is no training/log.jsonl, so this is no folder of a run; brume train --out makes one", p->run);
     if (s == BRUME_OK) s = columns_read(log, log_keys, COLUMNS, p->log);
     if (s == BRUME_OK) s = columns_read(validation, validation_keys, 1, &p->validation);
     if (s == BRUME_OK && brume_is_file(config)) s = brume_json_load(config, &p->config);
@@ -50,7 +54,7 @@ static brume_status read_all(struct page *p)
     return s;
 }
 
-/* ---- the head ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------------------------------------------------- */
 
 static void tile(struct page *p, const char *what, const char *value)
 {
@@ -89,7 +93,8 @@ static void head(struct page *p)
 {
     char text[64];
     const struct column *loss = &p->log[LOSS];
-    const int64_t done = loss->n ? (int64_t)loss->step[loss->n - 1] : 0, steps = brume_json_integer(brume_json_find(p->config, "_steps"), 0);
+    const int64_t done = loss->n ? (int64_t)loss->step[loss->n - 1] : 0,
+                  steps = brume_json_integer(brume_json_find(p->config, "_steps"), 0);
     const int64_t params = brume_json_integer(brume_json_find(p->config, "_parameters"), 0);
     const char *device = brume_json_string(brume_json_find(p->config, "_device"), NULL);
     html_add(&p->h, "<h1>");
@@ -151,7 +156,9 @@ static void by_time(struct page *p)
         way[c.n] = 100 * ((double)k + 0.5) / (double)bins;
         loss[c.n++] = x;
     }
-    if (c.n) chart_add(&p->h, "Validation loss by time", "percent of the way from clean to noise", CHART_LOG, &(struct chart_line){ "loss", &c }, 1);
+    if (c.n)
+        chart_add(&p->h, "Validation loss by time", "percent of the way from clean to noise", CHART_LOG,
+                  &(struct chart_line){ "loss", &c }, 1);
     brume_json_free(root);
     free(bytes);
     free(path);
@@ -166,11 +173,12 @@ static void curves(struct page *p)
     chart_add(&p->h, "Gradient norm", "", CHART_LOG, &(struct chart_line){ "norm", &p->log[GRAD_NORM] }, 1);
     chart_add(&p->h, "Learning rate", "", CHART_LINEAR, &(struct chart_line){ "rate", &p->log[LR] }, 1);
     chart_add(&p->h, "Speed", "images per second", CHART_LINEAR, &(struct chart_line){ "images/s", &p->log[RATE] }, 1);
-    if (p->log[ACCURACY].n) chart_add(&p->h, "Accuracy", "part of the batch", CHART_LINEAR, &(struct chart_line){ "accuracy", &p->log[ACCURACY] }, 1);
+    if (p->log[ACCURACY].n)
+        chart_add(&p->h, "Accuracy", "part of the batch", CHART_LINEAR, &(struct chart_line){ "accuracy", &p->log[ACCURACY] }, 1);
     html_add(&p->h, "</div>\n");
 }
 
-/* ---- pictures ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------------------------------------- */
 
 static void picture(struct page *p, const char *path, const char *caption)
 {
@@ -209,7 +217,9 @@ static void samples(struct page *p)
     char **names;
     char *folder = inside(p, "samples");
     const int n = folder ? pictures_of(folder, &names) : 0, shown = n < MOST_PICTURES ? n : MOST_PICTURES;
-    if (n) html_add(&p->h, "<h2>Samples over time</h2>\n<p class=\"sub\">drawn from the averaged weights, always from the same noise</p>\n<div class=\"pictures\">\n");
+    if (n)
+        html_add(&p->h, "<h2>Samples over time</h2>\n<p class=\"sub\">drawn from the averaged weights, always from the same "
+                        "noise</p>\n<div class=\"pictures\">\n");
     for (int i = 0; i < shown; i++) {
         char *name = names[(int)((int64_t)(i + 1) * n / shown) - 1], *path = brume_path_join(folder, name), caption[64];
         long long step = -1;
@@ -244,7 +254,7 @@ static void strips(struct page *p)
     if (begun) html_add(&p->h, "</div>\n");
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------------------------------------- */
 
 static void value(struct html *h, const brume_json *v)
 {
@@ -253,7 +263,8 @@ static void value(struct html *h, const brume_json *v)
     case BRUME_JSON_STRING: html_text(h, brume_json_string(v, "")); return;
     case BRUME_JSON_INT: snprintf(text, sizeof text, "%" PRId64, brume_json_integer(v, 0)); break;
     case BRUME_JSON_REAL: snprintf(text, sizeof text, "%.6g", brume_json_number(v, 0)); break;
-    case BRUME_JSON_TRUE: case BRUME_JSON_FALSE: snprintf(text, sizeof text, "%s", brume_json_boolean(v, 0) ? "yes" : "no"); break;
+    case BRUME_JSON_TRUE:
+    case BRUME_JSON_FALSE: snprintf(text, sizeof text, "%s", brume_json_boolean(v, 0) ? "yes" : "no"); break;
     default: snprintf(text, sizeof text, "-"); break;
     }
     html_add(h, "%s", text);
@@ -265,7 +276,8 @@ static void members(struct page *p, const brume_json *object, int hidden)
     for (int64_t i = 0; i < brume_json_count(object); i++) {
         const brume_json *v = brume_json_at(object, i);
         const char *name = brume_json_key(v);
-        if ((name[0] == '_') != hidden || brume_json_typeof(v) == BRUME_JSON_ARRAY || brume_json_typeof(v) == BRUME_JSON_OBJECT) continue;
+        if ((name[0] == '_') != hidden || brume_json_typeof(v) == BRUME_JSON_ARRAY || brume_json_typeof(v) == BRUME_JSON_OBJECT)
+            continue;
         html_add(&p->h, "<tr><th>");
         html_text(&p->h, name + hidden);
         html_add(&p->h, "</th><td>");
@@ -319,7 +331,8 @@ brume_status brume_report_write(const char *run, const char *path, int refresh)
         strips(&p);
         evaluations(&p);
         configuration(&p);
-        html_add(&p.h, "<footer>written by brume%s</footer>\n", refresh > 0 ? "; the run goes on, and this page is loaded again by itself" : "");
+        html_add(&p.h, "<footer>written by brume%s</footer>\n",
+                 refresh > 0 ? "; the run goes on, and this page is loaded again by itself" : "");
         page_end(&p.h);
         s = html_save(&p.h, own);
     }

@@ -29,7 +29,8 @@ static brume_status put(struct column *c, double step, double value, const char 
     return BRUME_OK;
 }
 
-static brume_status read_line(const char *line, size_t length, const char *where, const char *const *keys, int n_keys, struct column *columns)
+static brume_status read_line(const char *line, size_t length, const char *where, const char *const *keys, int n_keys,
+                              struct column *columns)
 {
     brume_json *root = NULL;
     brume_status s = brume_json_parse(line, length, where, &root);

@@ -14,8 +14,8 @@ struct column {
 };
 
 /*
- * Reads keys of the file into columns (n_keys of each); a file that is not there gives empty ones. A last line that is not whole, as a killed
- * run leaves it, is passed over; BRUME_E_FORMAT: another line is no JSON. Free by columns_free().
+ * Reads keys of the file into columns (n_keys of each); a file that is not there gives empty ones. A last line that is not whole,
+ * as a killed run leaves it, is passed over; BRUME_E_FORMAT: another line is no JSON. Free by columns_free().
  */
 brume_status columns_read(const char *path, const char *const *keys, int n_keys, struct column *columns);
 void columns_free(struct column *columns, int n);
