@@ -18,10 +18,11 @@ static void mark_dependents(const brume_graph *g, int n_nodes, bool *depends)
 }
 
 /*
- * Appends the gradient of one node and adds what it gives to the gradients of its inputs. again: the node itself, or the one that computes
- * its values again. Returns false without memory.
+ * Appends the gradient of one node and adds what it gives to the gradients of its inputs. again: the node itself, or the one that
+ * computes its values again. Returns false without memory.
  */
-static bool backward_one(brume_graph *g, const struct brume_node *n, const struct brume_node *again, const bool *depends, brume_tensor *grads)
+static bool backward_one(brume_graph *g, const struct brume_node *n, const struct brume_node *again, const bool *depends,
+                         brume_tensor *grads)
 {
     brume_tensor dy[BRUME_MAX_OUT];
     bool any = false;
@@ -86,7 +87,8 @@ static bool again_new(const brume_graph *g, int n_nodes, int n_values, struct ag
     return true;
 }
 
-/* Appends the nodes of the segment that ends at node `last` once more. What the backward pass does not read, a plan leaves out. */
+/* Appends the nodes of the segment that ends at node `last` once more. What the backward pass does not read, a plan leaves
+ * out. */
 static void repeat_segment(brume_graph *g, int last, struct again *a)
 {
     int first = last;
@@ -176,14 +178,15 @@ static void differentiate(brume_graph *g, brume_tensor y, brume_tensor dy, const
     }
     if (dy == BRUME_NONE && brume_shape_numel(vy->shape) != 1) {
         char text[96];
-        brume_graph_fail(g, BRUME_E_SHAPE, "gradient of '%s': expected a scalar, got %s; give an upstream gradient for other shapes",
+        brume_graph_fail(g, BRUME_E_SHAPE,
+                         "gradient of '%s': expected a scalar, got %s; give an upstream gradient for other shapes",
                          brume_tensor_name(g, y), brume_shape_text(vy->shape, text));
         return;
     }
     if (dy != BRUME_NONE && !brume_shape_equal(vy->shape, brume_tensor_shape(g, dy))) {
         char a[96], b[96];
-        brume_graph_fail(g, BRUME_E_SHAPE, "gradient of '%s': the upstream gradient must have its shape %s, got %s", brume_tensor_name(g, y),
-                         brume_shape_text(vy->shape, a), brume_shape_text(brume_tensor_shape(g, dy), b));
+        brume_graph_fail(g, BRUME_E_SHAPE, "gradient of '%s': the upstream gradient must have its shape %s, got %s",
+                         brume_tensor_name(g, y), brume_shape_text(vy->shape, a), brume_shape_text(brume_tensor_shape(g, dy), b));
         return;
     }
     walk(g, y, dy, w);
@@ -203,7 +206,8 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
     int64_t *offsets = malloc((size_t)n * sizeof *offsets);
     if (wrt && d && offsets) {
         int m = 0, k = 0;
-        for (int i = 0; i < n; i++) wrt[i] = brume_param_at(g, slab, i)->trainable ? brume_param_at(g, slab, i)->tensor : BRUME_NONE;
+        for (int i = 0; i < n; i++)
+            wrt[i] = brume_param_at(g, slab, i)->trainable ? brume_param_at(g, slab, i)->tensor : BRUME_NONE;
         brume_grad(g, y, BRUME_NONE, n, wrt, d);
         for (; m < n; m++) {
             if (d[m] == BRUME_NONE) continue;
@@ -211,7 +215,8 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
             d[k++] = d[m];
         }
         result = k ? brume_pack(g, k, d, offsets, brume_tensor_shape(g, slab).d[0])
-                   : brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters", brume_tensor_name(g, y));
+                   : brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters",
+                                      brume_tensor_name(g, y));
     } else {
         brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
     }
@@ -221,13 +226,15 @@ brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab)
     return result;
 }
 
-brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name, brume_tensor keep)
+brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name,
+                                 brume_tensor keep)
 {
     const int n = brume_param_count(g, slab);
     const brume_tensor result = brume_slab(g, name);
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     if (n == 0) return brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: it has no parameters");
-    brume_tensor *wrt = malloc((size_t)n * sizeof *wrt), *d = malloc((size_t)n * sizeof *d), *sum = malloc((size_t)n * sizeof *sum);
+    brume_tensor *wrt = malloc((size_t)n * sizeof *wrt), *d = malloc((size_t)n * sizeof *d),
+                 *sum = malloc((size_t)n * sizeof *sum);
     if (wrt && d && sum) {
         int k = 0;
         for (int i = 0; i < n; i++) {
@@ -237,7 +244,9 @@ brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy
         }
         differentiate(g, y, dy, &(struct wanted){ .n = n, .wrt = wrt, .d = d, .sum = sum, .keep = keep });
         for (int i = 0; i < n; i++) k += d[i] != BRUME_NONE;
-        if (!k) brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters", brume_tensor_name(g, y));
+        if (!k)
+            brume_graph_fail(g, BRUME_E_ARG, "gradient by a slab: '%s' depends on none of its parameters",
+                             brume_tensor_name(g, y));
     } else {
         brume_graph_fail(g, BRUME_E_MEMORY, "gradient: out of memory");
     }

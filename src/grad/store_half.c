@@ -111,7 +111,8 @@ void brume_store_half(brume_graph *g, brume_tensor weights)
 {
     if (brume_graph_status(g) != BRUME_OK) return;
     const int n_values = g->n_values;
-    struct brume_node **readers = malloc(((size_t)g->n_nodes + 1) * sizeof(*readers)); /* of one value; casts read none that is yet to come */
+    /* of one value; casts read none that is yet to come */
+    struct brume_node **readers = malloc(((size_t)g->n_nodes + 1) * sizeof(*readers));
     if (!readers) {
         brume_graph_fail(g, BRUME_E_MEMORY, "storage in f16: out of memory");
         return;

@@ -9,7 +9,9 @@
 
 #include "base/hash.h"
 
-#define MAX_PARAMS (1 << 16) /* of one slab: Stable Diffusion XL has 1680. A config may ask for any number, and its graph is built before its weights are looked at */
+/* of one slab: Stable Diffusion XL has 1680. A config may ask for any number, and its graph is built before its weights are
+ * looked at */
+#define MAX_PARAMS (1 << 16)
 
 brume_graph *brume_graph_new(void) { return calloc(1, sizeof(brume_graph)); }
 
@@ -86,7 +88,8 @@ static int grow(void *array, int n, int *cap, size_t size)
     return 1;
 }
 
-static struct brume_value *value_new(brume_graph *g, enum brume_value_kind kind, brume_dtype dtype, brume_shape shape, const char *name)
+static struct brume_value *value_new(brume_graph *g, enum brume_value_kind kind, brume_dtype dtype, brume_shape shape,
+                                     const char *name)
 {
     struct brume_value *v = calloc(1, sizeof *v);
     char *copy = name ? strdup(name) : NULL;
@@ -122,8 +125,9 @@ static brume_tensor leaf(brume_graph *g, enum brume_value_kind kind, const char 
     if (!g || g->status != BRUME_OK) return BRUME_NONE;
     char text[96];
     if (!shape_ok(shape))
-        return brume_graph_fail(g, BRUME_E_SHAPE, "tensor '%s': every dimension must be at least 1, at most %d of them, got %s", name,
-                                BRUME_MAX_DIMS, shape.ndim < 0 || shape.ndim > BRUME_MAX_DIMS ? "too many" : brume_shape_text(shape, text));
+        return brume_graph_fail(g, BRUME_E_SHAPE, "tensor '%s': every dimension must be at least 1, at most %d of them, got %s",
+                                name, BRUME_MAX_DIMS,
+                                shape.ndim < 0 || shape.ndim > BRUME_MAX_DIMS ? "too many" : brume_shape_text(shape, text));
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i]->kind == kind && g->values[i]->name && !strcmp(g->values[i]->name, name))
             return brume_graph_fail(g, BRUME_E_ARG, "tensor '%s': the graph already has one of that name", name);
@@ -200,13 +204,17 @@ brume_tensor brume_param(brume_graph *g, brume_tensor slab, const brume_param_in
     if (!s) return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the tensor given is not a slab", info->name);
     if (!shape_ok(info->shape)) return brume_graph_fail(g, BRUME_E_SHAPE, "parameter '%s': a dimension is below 1", info->name);
     if (s->n == MAX_PARAMS)
-        return brume_graph_fail(g, BRUME_E_UNSUPPORTED, "parameter '%s': more than %d parameters; are all numbers of the model's config as they should be?", info->name,
-                                MAX_PARAMS);
+        return brume_graph_fail(
+            g, BRUME_E_UNSUPPORTED,
+            "parameter '%s': more than %d parameters; are all numbers of the model's config as they should be?", info->name,
+            MAX_PARAMS);
     if (!grow_slots(s)) return out_of_memory(g);
     const uint32_t slot = find_slot(s, info->name);
-    if (s->slots[slot] >= 0) return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the slab already has one of that name", info->name);
+    if (s->slots[slot] >= 0)
+        return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the slab already has one of that name", info->name);
     if (s->used_by)
-        return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': its slab was used by '%s' and cannot grow any more", info->name, s->used_by);
+        return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': its slab was used by '%s' and cannot grow any more", info->name,
+                                s->used_by);
     struct brume_value *v = value_new(g, BRUME_VALUE_PARAM, BRUME_F32, info->shape, info->name);
     if (!v || !grow(&s->params, s->n, &s->cap, sizeof *s->params)) return out_of_memory(g);
     struct brume_value *owner = g->values[slab];
@@ -356,7 +364,8 @@ static bool check_inputs(brume_graph *g, struct brume_node *n)
     return g->status == BRUME_OK;
 }
 
-brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in, const brume_tensor *in, const void *attrs, size_t attr_bytes)
+brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in, const brume_tensor *in, const void *attrs,
+                            size_t attr_bytes)
 {
     if (!g || g->status != BRUME_OK) return BRUME_NONE;
     struct brume_node *n = calloc(1, sizeof *n);
@@ -373,7 +382,8 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     n->in = malloc(((size_t)n_in + 1) * sizeof *n->in);
     n->in_v = malloc(((size_t)n_in + 1) * sizeof *n->in_v);
     if (attr_bytes) copy = malloc(attr_bytes);
-    if (!n->name || !n->in || !n->in_v || (attr_bytes && !copy) || !grow(&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes)) {
+    if (!n->name || !n->in || !n->in_v || (attr_bytes && !copy) ||
+        !grow(&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes)) {
         n->attrs = copy;
         node_free(n);
         return out_of_memory(g);
@@ -402,7 +412,8 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     }
     brume_status s = g->n_values == first + n->n_out ? op->shape(n) : BRUME_E_MEMORY;
     for (int k = 0; s == BRUME_OK && k < n->n_out; k++)
-        if (!shape_ok(n->out_v[k]->shape)) s = brume_node_fail(n, BRUME_E_SHAPE, "the result would have an empty or overflowing dimension");
+        if (!shape_ok(n->out_v[k]->shape))
+            s = brume_node_fail(n, BRUME_E_SHAPE, "the result would have an empty or overflowing dimension");
     shaping = NULL;
     if (s != BRUME_OK) {
         while (g->n_values > first) {

@@ -62,12 +62,13 @@ struct brume_caps {
     size_t local_bytes;          /* OpenCL local memory */
     size_t max_work_group;
     uint64_t max_alloc;          /* bytes in one buffer */
-    int row;                     /* not of the device: which row of the variant's `rows` is asked for, counted from 1; 0: its rule chooses */
+    int row;                     /* not of the device: which row of the variant's `rows` is asked for, counted from 1; 0: its rule
+                                    chooses */
 };
 
 /*
- * What one kernel can be compiled with (tile, results per work-item, vector width, work-group): a table with a row for each set, for
- * the class of device that the kernel was made for. Rows are counted from 1.
+ * What one kernel can be compiled with (tile, results per work-item, vector width, work-group): a table with a row for each set,
+ * for the class of device that the kernel was made for. Rows are counted from 1.
  */
 struct brume_rows {
     int n;
@@ -88,9 +89,9 @@ struct brume_cpu_call {
 
 /*
  * One way to compute an op. `fits` says that the result will be right there (NULL: always), `suits` that this device is what the
- * variant was made for (NULL: always). The plan takes the first that fits and suits, else the first that fits; the last of a list,
- * "any", always fits. Tests run all that fit. At least one of cpu and cl must be set; a variant without cpu never fits the cpu
- * backend, one without cl never fits OpenCL.
+ * variant was made for (NULL: always). The plan takes the first that fits and suits, else the first that fits; the last of a
+ * list, "any", always fits. Tests run all that fit. At least one of cpu and cl must be set; a variant without cpu never fits the
+ * cpu backend, one without cl never fits OpenCL.
  */
 struct brume_variant {
     const char *name;
@@ -103,10 +104,11 @@ struct brume_variant {
     /* A copy of input `pack_input` in a layout of the variant's own (packed weights). The plan makes it once where the input is
      * constant (a parameter that no node updates), else before every call. pack_bytes NULL or returning 0: none. */
     int pack_input;
-    bool half;                   /* input pack_input is the result of a cast, which must be from f16 (see fits): what was cast is read instead */
+    bool half;                   /* input pack_input is the result of a cast, which must be from f16 (see fits): what was cast is
+                                    read instead */
     size_t (*pack_bytes)(const struct brume_node *n, const struct brume_caps *c);
-    /* true: packing costs so little beside the rest that even a constant input is packed before every call, which saves the memory of a
-     * lasting copy. NULL: never. */
+    /* true: packing costs so little beside the rest that even a constant input is packed before every call, which saves the
+     * memory of a lasting copy. NULL: never. */
     bool (*pack_cheap)(const struct brume_node *n, const struct brume_caps *c);
     void (*cpu_pack)(const struct brume_cpu_call *c, void *packed);   /* only in[pack_input] is valid */
     void (*cl_pack)(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l);
@@ -123,8 +125,10 @@ struct brume_ew {
 
 enum brume_op_flags {
     BRUME_OP_ALIAS = 1,          /* output 0 is input 0 under another shape: no kernel, no memory (reshape) */
-    BRUME_OP_PACK = 2,           /* inputs may be written in place inside output 0 at attrs' offsets (see struct brume_pack_attrs) */
-    BRUME_OP_TERMS = 8,          /* every result is a sum of products of inputs: the op of their magnitudes is the sum of |terms| */
+    BRUME_OP_PACK = 2,           /* inputs may be written in place inside output 0 at attrs' offsets (see struct
+                                    brume_pack_attrs) */
+    BRUME_OP_TERMS = 8,          /* every result is a sum of products of inputs: the op of their magnitudes is the sum of
+                                    |terms| */
     BRUME_OP_INPLACE0 = 4        /* output 0 may lie on input 0 if that dies here; elementwise ops are always so */
 };
 
@@ -144,18 +148,19 @@ struct brume_op {
     const struct brume_ew *ew;
     void (*ew_params)(const struct brume_node *n, float p[BRUME_EW_MAX_PARAM]);
     double (*flops)(const struct brume_node *n); /* NULL: one per output element */
-    /* What of the attributes may decide which kernel is fastest, as text ("" for nothing): a part of the keys of tuned choices (raw
-     * attributes have padding). NULL: an op with attributes is not tuned. */
+    /* What of the attributes may decide which kernel is fastest, as text ("" for nothing): a part of the keys of tuned choices
+     * (raw attributes have padding). NULL: an op with attributes is not tuned. */
     void (*key)(const struct brume_node *n, char *text, size_t size);
 };
 
 struct brume_pack_attrs { const int64_t *offsets; int64_t size; }; /* attrs of the pack op; offsets in elements */
 
 /**
- * Appends a node. in: n_in tensors; attrs: attr_bytes bytes, copied. Returns output 0 (output k is that + k), BRUME_NONE on error or
- * for an op without outputs. A BRUME_NONE input that is not optional is an error unless the graph already holds one.
+ * Appends a node. in: n_in tensors; attrs: attr_bytes bytes, copied. Returns output 0 (output k is that + k), BRUME_NONE on error
+ * or for an op without outputs. A BRUME_NONE input that is not optional is an error unless the graph already holds one.
  */
-brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in, const brume_tensor *in, const void *attrs, size_t attr_bytes);
+brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in, const brume_tensor *in, const void *attrs,
+                            size_t attr_bytes);
 
 /** true after brume_graph_recompute(). */
 bool brume_graph_recomputes(const brume_graph *g);

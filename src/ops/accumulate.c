@@ -46,7 +46,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "accumulate", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 3, .n_in_max = 3, .updates = 1u << SUM, .shape = shape, .kernels = kernels,
+    .name = "accumulate", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 3, .n_in_max = 3, .updates = 1u << SUM,
+    .shape = shape, .kernels = kernels,
 };
 
 void brume_accumulate(brume_graph *g, brume_tensor sum, brume_tensor x, brume_tensor keep)

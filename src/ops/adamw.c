@@ -59,8 +59,8 @@ static double flops(const struct brume_node *n) { return 15.0 * (double)brume_sh
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "adamw", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 6, .n_in_max = 6, .optional = 1u << SCALE, .updates = 1u << PARAM | 1u << M | 1u << V,
-    .shape = shape, .kernels = kernels, .flops = flops,
+    .name = "adamw", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 6, .n_in_max = 6, .optional = 1u << SCALE,
+    .updates = 1u << PARAM | 1u << M | 1u << V, .shape = shape, .kernels = kernels, .flops = flops,
 };
 
 void brume_adamw_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor v, brume_tensor grad, brume_tensor hyper,

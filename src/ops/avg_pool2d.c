@@ -15,7 +15,9 @@ static brume_status shape(struct brume_node *n)
     const brume_status s = brume_want(n, 0, "x", BRUME_F32, 4);
     if (s) return s;
     const int64_t *d = n->in_v[0]->shape.d;
-    if (d[1] < 2 || d[2] < 2) return brume_node_fail(n, BRUME_E_SHAPE, "the image must be at least 2x2, got %lldx%lld", (long long)d[1], (long long)d[2]);
+    if (d[1] < 2 || d[2] < 2)
+        return brume_node_fail(n, BRUME_E_SHAPE, "the image must be at least 2x2, got %lldx%lld", (long long)d[1],
+                               (long long)d[2]);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(d[0], d[1] / 2, d[2] / 2, d[3]);
     return BRUME_OK;
@@ -59,7 +61,7 @@ static void cl_forward(const struct brume_node *n, const struct brume_caps *c, s
     launch(c, l, "avg_pool2d", n->in_v[0]->shape, n->out_v[0]->shape);
 }
 
-/* ---- gradient ---------------------------------------------------------------------------------------------------------------- */
+/* ---- gradient -------------------------------------------------------------------------------------------------------------- */
 
 struct grad_attrs { int64_t h, w; };
 
@@ -103,7 +105,8 @@ static void cl_backward(const struct brume_node *n, const struct brume_caps *c, 
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "avg_pool2d_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels,
+    .name = "avg_pool2d_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = grad_shape, .kernels = grad_kernels,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -116,7 +119,8 @@ static double flops(const struct brume_node *n) { return 4.0 * (double)brume_sha
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "avg_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "avg_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_avg_pool2d(brume_graph *g, brume_tensor x) { return brume_node_add(g, &op, 1, &x, NULL, 0); }

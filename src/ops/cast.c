@@ -51,7 +51,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 }
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
-static const struct brume_op op = { .name = "cast", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels };
+static const struct brume_op op = { .name = "cast", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1,
+                                    .shape = shape, .kernels = kernels };
 
 brume_tensor brume_cast(brume_graph *g, brume_tensor x, brume_dtype to)
 {

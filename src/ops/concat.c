@@ -72,7 +72,8 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_concat = {
-    .name = "concat", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = MAX_PARTS, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "concat", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = MAX_PARTS, .n_out = 1, .shape = shape,
+    .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_concat(brume_graph *g, int n, const brume_tensor *xs, int axis)
@@ -80,7 +81,8 @@ brume_tensor brume_concat(brume_graph *g, int n, const brume_tensor *xs, int axi
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     if (n < 1 || n > MAX_PARTS) return brume_graph_fail(g, BRUME_E_ARG, "concat: expected 1 to %d tensors, got %d", MAX_PARTS, n);
     const struct concat at = { brume_axis(brume_tensor_shape(g, xs[0]), axis) };
-    if (at.axis < 0 && brume_value_of(g, xs[0])) return brume_graph_fail(g, BRUME_E_ARG, "concat: axis %d is outside the tensor", axis);
+    if (at.axis < 0 && brume_value_of(g, xs[0]))
+        return brume_graph_fail(g, BRUME_E_ARG, "concat: axis %d is outside the tensor", axis);
     if (n == 1 && brume_value_of(g, xs[0])) return xs[0];
     return brume_node_add(g, &brume_op_concat, n, xs, &at, sizeof at);
 }

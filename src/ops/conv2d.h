@@ -6,7 +6,8 @@
 #include "graph/op.h"
 #include "simd/conv.h"
 
-/* pad: top, left, bottom, right. The gradients know the sizes that their inputs do not give: h, w of x for conv2d_dx, kh, kw for conv2d_dw. */
+/* pad: top, left, bottom, right. The gradients know the sizes that their inputs do not give: h, w of x for conv2d_dx, kh, kw for
+ * conv2d_dw. */
 struct brume_conv2d_attrs { int32_t stride, pad[4]; int64_t h, w, kh, kw; };
 
 /** Sizes of the convolution that the three ops stand for; the shapes are those of x, the weight and y. */

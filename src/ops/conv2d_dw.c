@@ -22,7 +22,8 @@ static brume_status shape(struct brume_node *n)
     const int64_t ho = brume_conv2d_extent(x.d[1], a->pad[0], a->pad[2], a->kh, a->stride);
     const int64_t wo = brume_conv2d_extent(x.d[2], a->pad[1], a->pad[3], a->kw, a->stride);
     if (dy.d[0] != x.d[0] || dy.d[1] != ho || dy.d[2] != wo)
-        return brume_node_fail(n, BRUME_E_SHAPE, "dy expects %lld images of %lldx%lld", (long long)x.d[0], (long long)ho, (long long)wo);
+        return brume_node_fail(n, BRUME_E_SHAPE, "dy expects %lld images of %lldx%lld", (long long)x.d[0], (long long)ho,
+                               (long long)wo);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(a->kh, a->kw, x.d[3], dy.d[3]);
     return BRUME_OK;
@@ -102,7 +103,8 @@ static void cl_clblast(const struct brume_node *n, const struct brume_caps *caps
 {
     const struct brume_conv c = brume_conv2d_dw_sizes_of(n);
     const struct brume_product p = { .m = c.i, .n = c.o, .k = c.n * c.ho * c.wo, .batch = 1, .trans_a = true, .a = brume_at_in(X),
-                                     .b = brume_at_in(DY), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+                                     .b = brume_at_in(DY), .bias = brume_at_in(-1), .res = brume_at_in(-1),
+                                     .y = brume_at_out(0) };
     brume_product_clblast(&p, caps, l);
 }
 
@@ -158,19 +160,23 @@ static void cpu_winograd(const struct brume_cpu_call *call)
 }
 
 static const struct brume_variant kernels[] = {
-    { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .cpu = cpu_winograd },
+    { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd,
+      .work_bytes = winograd_work_bytes, .cpu = cpu_winograd },
     { .name = "simd", .work_bytes = work_bytes, .cpu = cpu_simd },
-    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .cl = cl_winograd },
-    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .work_bytes = tile_work_bytes, .cl = cl_tile },
+    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd,
+      .work_bytes = cl_winograd_work_bytes, .cl = cl_winograd },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu,
+      .work_bytes = tile_work_bytes, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .work_bytes = local_work_bytes, .cl = cl_local },
+    { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu,
+      .work_bytes = local_work_bytes, .cl = cl_local },
     { .name = "any", .work_bytes = any_work_bytes, .cl = cl_any },
     { 0 },
 };
 
 static const struct brume_op op_conv2d_dw = {
-    .name = "conv2d_dw", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
-    .key = brume_conv2d_key,
+    .name = "conv2d_dw", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = brume_conv2d_key,
 };
 
 brume_tensor brume_conv2d_dw(brume_graph *g, brume_tensor x, brume_tensor dy, const struct brume_conv2d_attrs *a)

@@ -22,13 +22,15 @@ static brume_status shape(struct brume_node *n)
     const int64_t ho = brume_conv2d_extent(a->h, a->pad[0], a->pad[2], w.d[0], a->stride);
     const int64_t wo = brume_conv2d_extent(a->w, a->pad[1], a->pad[3], w.d[1], a->stride);
     if (dy.d[1] != ho || dy.d[2] != wo || dy.d[3] != w.d[3])
-        return brume_node_fail(n, BRUME_E_SHAPE, "dy expects %lldx%lld pixels of %lld channels", (long long)ho, (long long)wo, (long long)w.d[3]);
+        return brume_node_fail(n, BRUME_E_SHAPE, "dy expects %lldx%lld pixels of %lld channels", (long long)ho, (long long)wo,
+                               (long long)w.d[3]);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(dy.d[0], a->h, a->w, w.d[2]);
     return BRUME_OK;
 }
 
-/* dx is linear in dy and in w: the derivative by dy is the convolution itself, by w the weight gradient with dx's gradient as image. */
+/* dx is linear in dy and in w: the derivative by dy is the convolution itself, by w the weight gradient with dx's gradient as
+ * image. */
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
     struct brume_conv2d_attrs a = *(const struct brume_conv2d_attrs *)n->attrs;
@@ -170,8 +172,9 @@ static bool fits_clblast(const struct brume_node *n, const struct brume_caps *ca
 static void cl_clblast(const struct brume_node *n, const struct brume_caps *caps, struct brume_cl_list *l)
 {
     const struct brume_conv c = brume_conv2d_dx_sizes_of(n);
-    const struct brume_product p = { .m = c.n * c.ho * c.wo, .n = c.i, .k = c.o, .batch = 1, .trans_b = true, .a = brume_at_in(DY),
-                                     .b = brume_at_in(W), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+    const struct brume_product p = { .m = c.n * c.ho * c.wo, .n = c.i, .k = c.o, .batch = 1,
+                                     .trans_b = true, .a = brume_at_in(DY), .b = brume_at_in(W), .bias = brume_at_in(-1),
+                                     .res = brume_at_in(-1), .y = brume_at_out(0) };
     brume_product_clblast(&p, caps, l);
 }
 
@@ -190,11 +193,13 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *caps, st
 static const struct brume_variant kernels[] = {
     { .name = "winograd", .fits = fits_winograd, .suits = suits_winograd, .work_bytes = winograd_work_bytes, .pack_input = W,
       .pack_bytes = winograd_pack_bytes, .cpu_pack = winograd_pack, .cpu = cpu_winograd },
-    { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd, .work_bytes = cl_winograd_work_bytes, .pack_input = W,
-      .pack_bytes = cl_winograd_pack_bytes, .cl_pack = cl_winograd_pack, .cl = cl_winograd },
-    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes,
-      .cl_pack = tile_pack, .cl = cl_tile },
+    { .name = "simd", .work_bytes = work_bytes, .pack_input = W, .pack_bytes = pack_bytes,
+      .cpu_pack = cpu_pack, .cpu = cpu_simd },
+    { .name = "winograd", .fits = fits_cl_winograd, .suits = suits_cl_winograd,
+      .work_bytes = cl_winograd_work_bytes, .pack_input = W, .pack_bytes = cl_winograd_pack_bytes,
+      .cl_pack = cl_winograd_pack, .cl = cl_winograd },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W,
+      .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
     { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
@@ -202,8 +207,8 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op_conv2d_dx = {
-    .name = "conv2d_dx", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
-    .key = brume_conv2d_key,
+    .name = "conv2d_dx", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = brume_conv2d_key,
 };
 
 brume_tensor brume_conv2d_dx(brume_graph *g, brume_tensor dy, brume_tensor w, const struct brume_conv2d_attrs *a)

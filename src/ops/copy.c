@@ -25,7 +25,8 @@ static void copy_task(void *ctx, int64_t task, int thread)
     for (int64_t r = r0; r < r1; r++) memcpy(c->y + r * c->y_stride + c0, c->x + r * c->x_stride + c0, (size_t)n * sizeof(float));
 }
 
-void brume_cpu_copy_rows(struct brume_pool *pool, int64_t rows, int64_t cols, const float *x, int64_t x_stride, float *y, int64_t y_stride)
+void brume_cpu_copy_rows(struct brume_pool *pool, int64_t rows, int64_t cols, const float *x, int64_t x_stride, float *y,
+                         int64_t y_stride)
 {
     struct rows c = { .rows = rows, .cols = cols, .x_stride = x_stride, .y_stride = y_stride, .x = x, .y = y };
     c.cols_per_task = cols < TASK ? cols : TASK;
@@ -34,8 +35,8 @@ void brume_cpu_copy_rows(struct brume_pool *pool, int64_t rows, int64_t cols, co
     brume_pool_run(pool, (rows + c.rows_per_task - 1) / c.rows_per_task * c.cuts, copy_task, &c);
 }
 
-void brume_cl_copy_rows(struct brume_cl_list *l, const struct brume_caps *c, int in, int64_t rows, int64_t cols, int64_t x_off, int64_t x_stride,
-                        int64_t y_off, int64_t y_stride)
+void brume_cl_copy_rows(struct brume_cl_list *l, const struct brume_caps *c, int in, int64_t rows, int64_t cols, int64_t x_off,
+                        int64_t x_stride, int64_t y_off, int64_t y_stride)
 {
     /* Vectors may start anywhere (vloadn needs the alignment of a float), so only the length of a row counts. */
     const int vec = brume_cl_vec(c, cols), run = brume_cl_run(c);

@@ -86,7 +86,7 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_mean(l, s.d[0], (float)s.d[0], vw);
 }
 
-/* ---- gradient: (softmax(x) - onehot(label)) dy / rows ------------------------------------------------------------------------ */
+/* ---- gradient: (softmax(x) - onehot(label)) dy / rows ---------------------------------------------------------------------- */
 
 static void grad_task(void *ctx, int64_t r, int thread)
 {
@@ -120,7 +120,8 @@ static void cl_grad(const struct brume_node *n, const struct brume_caps *c, stru
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_grad, .cl = cl_grad }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "cross_entropy_grad", .tolerance = BRUME_TOL_CROSS_ENTROPY, .n_in_min = 3, .n_in_max = 3, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels,
+    .name = "cross_entropy_grad", .tolerance = BRUME_TOL_CROSS_ENTROPY, .n_in_min = 3, .n_in_max = 3, .n_out = 1,
+    .shape = grad_shape, .kernels = grad_kernels,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -128,9 +129,11 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
     if (need[0]) dx[0] = brume_node_add(g, &op_grad, 3, (brume_tensor[]){ n->in[0], n->in[1], dy[0] }, NULL, 0);
 }
 
-static const struct brume_variant kernels[] = { { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any, .cl = cl_any }, { 0 } };
+static const struct brume_variant kernels[] = { { .name = "any", .work_bytes = work_bytes, .cpu = cpu_any,
+                                                  .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "cross_entropy", .tolerance = BRUME_TOL_CROSS_ENTROPY, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "cross_entropy", .tolerance = BRUME_TOL_CROSS_ENTROPY, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape,
+    .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_cross_entropy(brume_graph *g, brume_tensor x, brume_tensor labels)

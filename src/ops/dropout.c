@@ -21,7 +21,8 @@ static brume_status shape(struct brume_node *n)
     if (!s) s = brume_want(n, 1, "seeds", BRUME_I64, 1);
     if (!s) s = brume_want(n, 2, "step", BRUME_I32, -1);
     if (s) return s;
-    if (!(a->p >= 0 && a->p < 1)) return brume_node_fail(n, BRUME_E_ARG, "p must be at least 0 and below 1, got %g", (double)a->p);
+    if (!(a->p >= 0 && a->p < 1))
+        return brume_node_fail(n, BRUME_E_ARG, "p must be at least 0 and below 1, got %g", (double)a->p);
     const brume_shape x = n->in_v[0]->shape;
     if (x.ndim < 1 || x.d[0] != n->in_v[1]->shape.d[0])
         return brume_node_fail(n, BRUME_E_SHAPE, "x must begin with the number of samples, %lld seeds were given",
@@ -82,7 +83,10 @@ static void launch(const struct brume_node *n, struct brume_cl_list *l, int lane
 }
 
 static void cl_any(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, 1); }
-static void cl_lanes(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, brume_cl_lanes(c)); }
+static void cl_lanes(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, l, brume_cl_lanes(c));
+}
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
@@ -97,7 +101,8 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op = {
-    .name = "dropout", .tolerance = BRUME_TOL_EXACT, .n_in_min = 3, .n_in_max = 3, .n_out = 1, .flags = BRUME_OP_INPLACE0, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "dropout", .tolerance = BRUME_TOL_EXACT, .n_in_min = 3, .n_in_max = 3, .n_out = 1, .flags = BRUME_OP_INPLACE0,
+    .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_dropout(brume_graph *g, brume_tensor x, float p, brume_tensor seeds, brume_tensor step, uint32_t stream)

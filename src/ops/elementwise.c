@@ -152,7 +152,8 @@ static const struct brume_ew rows[] = {
 
 const struct brume_op brume_ew_ops[EW_COUNT] = {
 #define EW(f, inputs, parameters, text) OP(f, inputs, SPECIAL_##f)
-#define EW1(f, parameters, y, dydx) OP(f, 1, ELEMENTWISE, .shape = shape, .grad = grad1) OP(f##_grad, 2, ELEMENTWISE, .shape = shape)
+#define EW1(f, parameters, y, dydx) \
+    OP(f, 1, ELEMENTWISE, .shape = shape, .grad = grad1) OP(f##_grad, 2, ELEMENTWISE, .shape = shape)
 #define EW1X(f, parameters, y, dx) EW1(f, parameters, y, dx)
 #include "ops/ew.def"
 };
@@ -222,7 +223,8 @@ brume_tensor brume_affine(brume_graph *g, brume_tensor x, float scale, float shi
 
 brume_tensor brume_clamp(brume_graph *g, brume_tensor x, float lo, float hi)
 {
-    if (!(lo <= hi)) return brume_graph_fail(g, BRUME_E_ARG, "clamp: lower limit %g is above the upper limit %g", (double)lo, (double)hi);
+    if (!(lo <= hi))
+        return brume_graph_fail(g, BRUME_E_ARG, "clamp: lower limit %g is above the upper limit %g", (double)lo, (double)hi);
     return brume_ew1(g, EW_clamp, x, (const float[]){ lo, hi });
 }
 

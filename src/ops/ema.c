@@ -45,7 +45,8 @@ static double flops(const struct brume_node *n) { return 3.0 * (double)brume_sha
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "ema", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 3, .n_in_max = 3, .updates = 1u << EMA, .shape = shape, .kernels = kernels, .flops = flops,
+    .name = "ema", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 3, .n_in_max = 3, .updates = 1u << EMA, .shape = shape,
+    .kernels = kernels, .flops = flops,
 };
 
 void brume_ema_update(brume_graph *g, brume_tensor ema, brume_tensor param, brume_tensor decay)

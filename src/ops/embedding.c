@@ -22,7 +22,8 @@ static brume_status shape(struct brume_node *n)
     if (s) return s;
     const brume_shape table = n->in_v[0]->shape, ids = n->in_v[1]->shape;
     if (table.ndim < 1) return brume_node_fail(n, BRUME_E_SHAPE, "the table must have at least one dimension");
-    if (ids.ndim + table.ndim - 1 > BRUME_MAX_DIMS) return brume_node_fail(n, BRUME_E_SHAPE, "the result would have more than %d dimensions", BRUME_MAX_DIMS);
+    if (ids.ndim + table.ndim - 1 > BRUME_MAX_DIMS)
+        return brume_node_fail(n, BRUME_E_SHAPE, "the result would have more than %d dimensions", BRUME_MAX_DIMS);
     brume_shape *y = &n->out_v[0]->shape;
     *y = ids;
     for (int i = 1; i < table.ndim; i++) y->d[y->ndim++] = table.d[i];
@@ -32,7 +33,13 @@ static brume_status shape(struct brume_node *n)
 
 #define ROWS 64 /* ids of one task */
 
-struct job { const struct brume_simd_misc *misc; const float *from; const int32_t *ids; float *to; int64_t rows, n_ids, width, per_task; };
+struct job {
+    const struct brume_simd_misc *misc;
+    const float *from;
+    const int32_t *ids;
+    float *to;
+    int64_t rows, n_ids, width, per_task;
+};
 
 static void gather_task(void *ctx, int64_t t, int thread)
 {
@@ -50,7 +57,8 @@ static void gather_task(void *ctx, int64_t t, int thread)
 static void cpu_gather(const struct brume_cpu_call *c)
 {
     const brume_shape table = c->node->in_v[0]->shape;
-    struct job j = { c->simd->misc, c->in[0], c->in[1], c->out[0], table.d[0], brume_shape_numel(c->node->in_v[1]->shape), width(table), 0 };
+    struct job j = { c->simd->misc, c->in[0], c->in[1], c->out[0], table.d[0],
+                     brume_shape_numel(c->node->in_v[1]->shape), width(table), 0 };
     brume_pool_run(c->pool, brume_ceil_div(j.n_ids, ROWS), gather_task, &j);
 }
 
@@ -100,8 +108,8 @@ static void cpu_scatter(const struct brume_cpu_call *c)
 {
     const struct grad_attrs *a = c->node->attrs;
     const int64_t rows = a->table.d[0];
-    struct job j = { c->simd->misc, c->in[0], c->in[1], c->out[0], rows, brume_shape_numel(c->node->in_v[1]->shape), width(a->table),
-                     brume_ceil_div(rows, 64) };
+    struct job j = { c->simd->misc, c->in[0], c->in[1], c->out[0], rows,
+                     brume_shape_numel(c->node->in_v[1]->shape), width(a->table), brume_ceil_div(rows, 64) };
     brume_pool_run(c->pool, brume_ceil_div(rows, j.per_task), scatter_task, &j);
 }
 
@@ -122,7 +130,8 @@ static void cl_scatter(const struct brume_node *n, const struct brume_caps *c, s
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_scatter, .cl = cl_scatter }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "embedding_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels,
+    .name = "embedding_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = grad_shape, .kernels = grad_kernels,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -133,13 +142,15 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_gather, .cl = cl_gather }, { 0 } };
 static const struct brume_op op = {
-    .name = "embedding", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "embedding", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape,
+    .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_embedding(brume_graph *g, brume_tensor table, brume_tensor ids)
 {
     if (brume_graph_status(g) == BRUME_OK && brume_tensor_shape(g, table).ndim != 2)
-        return brume_graph_fail(g, BRUME_E_SHAPE, "embedding: the table expects 2 dimensions, got %d", brume_tensor_shape(g, table).ndim);
+        return brume_graph_fail(g, BRUME_E_SHAPE, "embedding: the table expects 2 dimensions, got %d",
+                                brume_tensor_shape(g, table).ndim);
     return brume_node_add(g, &op, 2, (brume_tensor[]){ table, ids }, NULL, 0);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * FIR resampling by 2 with [1, 3, 3, 1] along both axes and zeros outside (Song et al. 2021, NCSN++).
- *   down: y[o] = sum_i k[i] x[2 o - 1 + i],  i = 0..3;   up, its transpose: y[p] = sum over i and o with 2 o - 1 + i = p of k[i] x[o].
+ *   down: y[o] = sum_i k[i] x[2 o - 1 + i],  i = 0..3;   up, its transpose: y[p] = sum over i and o with 2 o - 1 + i = p of k[i]
+ *   x[o].
  * Each is the gradient of the other, so both take a gain: weights are gain k k^T / 64. */
 #include "base/pool.h"
 #include "brume/ops.h"
@@ -43,14 +44,16 @@ static void launch(const struct brume_node *n, const struct brume_caps *c, struc
 static brume_tensor down_with(brume_graph *g, brume_tensor x, float gain);
 static brume_tensor up_with(brume_graph *g, brume_tensor x, float gain, int64_t h, int64_t w);
 
-/* ---- down --------------------------------------------------------------------------------------------------------------------- */
+/* ---- down ------------------------------------------------------------------------------------------------------------------ */
 
 static brume_status down_shape(struct brume_node *n)
 {
     const brume_status s = brume_want(n, 0, "x", BRUME_F32, 4);
     if (s) return s;
     const int64_t *d = n->in_v[0]->shape.d;
-    if (d[1] < 2 || d[2] < 2) return brume_node_fail(n, BRUME_E_SHAPE, "the image must be at least 2x2, got %lldx%lld", (long long)d[1], (long long)d[2]);
+    if (d[1] < 2 || d[2] < 2)
+        return brume_node_fail(n, BRUME_E_SHAPE, "the image must be at least 2x2, got %lldx%lld", (long long)d[1],
+                               (long long)d[2]);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(d[0], d[1] / 2, d[2] / 2, d[3]);
     return BRUME_OK;
@@ -83,7 +86,10 @@ static void cpu_down(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, c->node->out_v[0]->shape.d[0] * j.out_h, down_task, &j);
 }
 
-static void cl_down(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "fir_down"); }
+static void cl_down(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, c, l, "fir_down");
+}
 
 static void down_grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
 {
@@ -95,8 +101,8 @@ static double down_flops(const struct brume_node *n) { return 32.0 * (double)bru
 
 static const struct brume_variant down_kernels[] = { { .name = "any", .cpu = cpu_down, .cl = cl_down }, { 0 } };
 static const struct brume_op op_down = {
-    .name = "fir_downsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = down_shape, .grad = down_grad, .kernels = down_kernels,
-    .flops = down_flops,
+    .name = "fir_downsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = down_shape, .grad = down_grad, .kernels = down_kernels, .flops = down_flops,
 };
 
 static brume_tensor down_with(brume_graph *g, brume_tensor x, float gain)
@@ -107,7 +113,7 @@ static brume_tensor down_with(brume_graph *g, brume_tensor x, float gain)
 
 brume_tensor brume_fir_downsample2(brume_graph *g, brume_tensor x) { return down_with(g, x, 1); }
 
-/* ---- up ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- up -------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status up_shape(struct brume_node *n)
 {
@@ -120,7 +126,8 @@ static brume_status up_shape(struct brume_node *n)
     return BRUME_OK;
 }
 
-/* The (at most two) inputs that output p reads along an axis of `size` inputs, with their taps; returns their number, at least 1. */
+/* The (at most two) inputs that output p reads along an axis of `size` inputs, with their taps; returns their number, at least
+ * 1. */
 static int up_taps(int64_t p, int64_t size, int64_t at[2], float w[2])
 {
     const int64_t o = p / 2, other = p % 2 ? o + 1 : o - 1; /* p = 2 o - 1 + i: i = 1 or 2 for o, 3 or 0 for its neighbour */
@@ -176,7 +183,8 @@ static double up_flops(const struct brume_node *n) { return 8.0 * (double)brume_
 
 static const struct brume_variant up_kernels[] = { { .name = "any", .cpu = cpu_up, .cl = cl_up }, { 0 } };
 static const struct brume_op op_up = {
-    .name = "fir_upsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = up_shape, .grad = up_grad, .kernels = up_kernels, .flops = up_flops,
+    .name = "fir_upsample2", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = up_shape, .grad = up_grad, .kernels = up_kernels, .flops = up_flops,
 };
 
 static brume_tensor up_with(brume_graph *g, brume_tensor x, float gain, int64_t h, int64_t w)

@@ -28,8 +28,8 @@ static struct job job_of(const struct brume_cpu_call *c)
 {
     const brume_shape x = c->node->in_v[0]->shape;
     const int64_t width = x.d[x.ndim - 1] / 2;
-    return (struct job){ c->simd, c->in[0], c->node->n_in > 1 ? c->in[1] : NULL, c->out[0], brume_shape_numel(x) / (2 * width), width,
-                         brume_ceil_div(BRUME_CHUNK, 2 * width) };
+    return (struct job){ c->simd, c->in[0], c->node->n_in > 1 ? c->in[1] : NULL, c->out[0],
+                         brume_shape_numel(x) / (2 * width), width, brume_ceil_div(BRUME_CHUNK, 2 * width) };
 }
 
 static void forward_task(void *ctx, int64_t t, int thread)
@@ -63,9 +63,12 @@ static void launch(const struct brume_node *n, const struct brume_caps *c, struc
     brume_cl_size1(k, (size_t)(rows * brume_ceil_div(width, vw)), 64);
 }
 
-static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "geglu"); }
+static void cl_forward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, c, l, "geglu");
+}
 
-/* ---- gradient: inputs x, dy -------------------------------------------------------------------------------------------------- */
+/* ---- gradient: inputs x, dy ------------------------------------------------------------------------------------------------ */
 
 static brume_status grad_shape(struct brume_node *n)
 {
@@ -101,13 +104,17 @@ static void cpu_backward(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, brume_ceil_div(j.rows, j.per_task), backward_task, &j);
 }
 
-static void cl_backward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, c, l, "geglu_grad"); }
+static void cl_backward(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, c, l, "geglu_grad");
+}
 
 static double flops(const struct brume_node *n) { return 20.0 * (double)brume_shape_numel(n->in_v[0]->shape); }
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "geglu_grad", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = grad_kernels, .flops = flops,
+    .name = "geglu_grad", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape,
+    .kernels = grad_kernels, .flops = flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -117,7 +124,8 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "geglu", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "geglu", .tolerance = BRUME_TOL_ELEMENTWISE, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad,
+    .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_geglu(brume_graph *g, brume_tensor x) { return brume_node_add(g, &op, 1, &x, NULL, 0); }

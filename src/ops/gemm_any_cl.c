@@ -29,7 +29,8 @@ static void geometry(struct brume_cl_launch *k, const struct brume_conv *g)
 }
 
 void brume_conv_any(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
-                    struct brume_cl_arg w, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+                    struct brume_cl_arg w, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res,
+                    struct brume_cl_arg y)
 {
     struct brume_cl_launch *k = brume_cl_add(l, "gemm_any.cl", "conv_any", "%s", "");
     brume_cl_size1(k, (size_t)(g->n * g->ho * g->wo * g->o), brume_cl_group(c));

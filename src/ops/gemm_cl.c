@@ -49,12 +49,17 @@ static bool small(const struct brume_node *n)
 }
 
 bool brume_fits_tile(const struct brume_node *n, const struct brume_caps *c) { return c->opencl && small(n); }
-bool brume_fits_local(const struct brume_node *n, const struct brume_caps *c) { return c->opencl && brume_local_runs(c) && small(n); }
+bool brume_fits_local(const struct brume_node *n, const struct brume_caps *c)
+{
+    return c->opencl && brume_local_runs(c) && small(n);
+}
 bool brume_fits_clblast(const struct brume_node *n, const struct brume_caps *c) { return c->clblast && small(n); }
 
 bool brume_product_as_dw(const struct brume_product *p, struct brume_conv *g)
 {
     if (!p->trans_a || p->trans_b || p->batch > 1 || p->k < 256) return false;
-    *g = (struct brume_conv){ .n = 1, .h = p->k, .w = 1, .i = p->m, .ho = p->k, .wo = 1, .o = p->n, .kh = 1, .kw = 1, .stride = 1 };
+    *g = (struct brume_conv){
+        .n = 1, .h = p->k, .w = 1, .i = p->m, .ho = p->k, .wo = 1, .o = p->n, .kh = 1, .kw = 1, .stride = 1
+    };
     return true;
 }

@@ -2,11 +2,12 @@
  * Launches of cl/gemm_local.cl: products and convolutions on GPUs. */
 #include "ops/gemm_cl.h"
 
-/* Tile (bm, bn) of a work-group, terms per turn, results per work-item (tm, tn), floats per vector; how near a large tile comes to the
- * peak, a guess from the ratio of multiply-adds to local memory reads. Rate 0: only tuning takes it. */
+/* Tile (bm, bn) of a work-group, terms per turn, results per work-item (tm, tn), floats per vector; how near a large tile comes
+ * to the peak, a guess from the ratio of multiply-adds to local memory reads. Rate 0: only tuning takes it. */
 struct block { const char *name; int bm, bn, bk, tm, tn, vw; double rate; };
 
-/* Parameters for GPUs, large tiles first. Work-groups have at most 256 work-items, local memory is at most 16 KiB: what every GPU has. */
+/* Parameters for GPUs, large tiles first. Work-groups have at most 256 work-items, local memory is at most 16 KiB: what every GPU
+ * has. */
 static const struct block blocks[] = {
     { "128x128x8", 128, 128, 8, 8, 8, 4, 1.0 },
     { "128x64x16", 128, 64, 16, 8, 8, 4, 0 },
@@ -23,7 +24,8 @@ static int threads(const struct block *b) { return b->bm / b->tm * (b->bn / b->t
 
 static bool runs(const struct block *b, const struct brume_caps *c)
 {
-    return (size_t)threads(b) <= c->max_work_group && (size_t)b->bk * (size_t)(b->bm + b->bn + 8) * sizeof(float) <= c->local_bytes;
+    return (size_t)threads(b) <= c->max_work_group &&
+           (size_t)b->bk * (size_t)(b->bm + b->bn + 8) * sizeof(float) <= c->local_bytes;
 }
 
 static const char *row_name(int row) { return blocks[row - 1].name; }
@@ -33,8 +35,8 @@ const struct brume_rows brume_local_rows = { N_BLOCKS, row_name, row_fits };
 
 bool brume_local_runs(const struct brume_caps *c) { return runs(&blocks[N_BLOCKS - 1], c); }
 
-/* The block that is asked for, else the one that promises most for m x n results computed `times` times: useful part of its tiles x its
- * rate x devices kept busy. */
+/* The block that is asked for, else the one that promises most for m x n results computed `times` times: useful part of its tiles
+ * x its rate x devices kept busy. */
 static const struct block *choose(const struct brume_caps *c, int64_t m, int64_t n, int64_t times)
 {
     const struct block *best = &blocks[c->row ? c->row - 1 : N_BLOCKS - 1];
@@ -54,11 +56,11 @@ static const struct block *choose(const struct brume_caps *c, int64_t m, int64_t
     return best;
 }
 
-static struct brume_cl_launch *add(struct brume_cl_list *l, const struct block *b, const char *kernel, const char *more, int64_t m,
-                                   int64_t n, int64_t times)
+static struct brume_cl_launch *add(struct brume_cl_list *l, const struct block *b, const char *kernel, const char *more,
+                                   int64_t m, int64_t n, int64_t times)
 {
-    struct brume_cl_launch *k = brume_cl_add(l, "gemm_local.cl", kernel, "-DBM=%d -DBN=%d -DBK=%d -DTM=%d -DTN=%d -DVW=%d%s", b->bm,
-                                             b->bn, b->bk, b->tm, b->tn, b->vw, more);
+    struct brume_cl_launch *k = brume_cl_add(l, "gemm_local.cl", kernel, "-DBM=%d -DBN=%d -DBK=%d -DTM=%d -DTN=%d -DVW=%d%s",
+                                             b->bm, b->bn, b->bk, b->tm, b->tn, b->vw, more);
     const size_t tx = (size_t)(b->bn / b->tn), ty = (size_t)(b->bm / b->tm);
     brume_cl_size3(k, (size_t)ceil_div(n, b->bn) * tx, (size_t)ceil_div(m, b->bm) * ty, (size_t)times, tx, ty, 1);
     return k;
@@ -79,7 +81,8 @@ void brume_product_local(const struct brume_product *p, const struct brume_caps 
 }
 
 void brume_conv_local(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
-                      struct brume_cl_arg w, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+                      struct brume_cl_arg w, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res,
+                      struct brume_cl_arg y)
 {
     const int64_t pixels = g->n * g->ho * g->wo;
     struct brume_cl_launch *k = add(l, choose(c, pixels, g->o, 1), "conv_local", "", pixels, g->o, 1);
@@ -138,7 +141,8 @@ void brume_conv_local_dw(const struct brume_conv *g, const struct brume_caps *c,
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
     brume_cl_operand(k, splits > 1 ? work : dw);
-    const int64_t v[] = { g->h, g->w, g->i, g->ho, g->wo, g->o, g->kw, taps, g->stride, g->top, g->left, pixels, ceil_div(pixels, splits) };
+    const int64_t v[] = { g->h, g->w, g->i, g->ho, g->wo, g->o, g->kw, taps, g->stride, g->top, g->left, pixels,
+                          ceil_div(pixels, splits) };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
     if (splits > 1) brume_cl_sum_splits(l, c, work, dw, taps * g->i * g->o, splits);
 }

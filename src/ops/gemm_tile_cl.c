@@ -2,8 +2,8 @@
  * Launches of cl/gemm_tile.cl: products and convolutions on OpenCL devices of CPU type. */
 #include "ops/gemm_cl.h"
 
-/* Parameters for devices of CPU type: rows of the tile, vectors in a row. 16 vector registers hold the first three (accumulators, a row of
- * vectors, one scalar), 32 registers also the others. */
+/* Parameters for devices of CPU type: rows of the tile, vectors in a row. 16 vector registers hold the first three (accumulators,
+ * a row of vectors, one scalar), 32 registers also the others. */
 static const struct { const char *name; int mr, nv; } tiles[] = {
     { "6x2", 6, 2 },
     { "4x3", 4, 3 },
@@ -27,7 +27,8 @@ struct brume_tile brume_tile_of(const struct brume_caps *c)
     return (struct brume_tile){ vw, tiles[row - 1].mr, tiles[row - 1].nv, tiles[row - 1].nv * vw };
 }
 
-struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel, const char *more)
+struct brume_cl_launch *brume_tile_add(struct brume_cl_list *l, const struct brume_caps *c, const char *file, const char *kernel,
+                                       const char *more)
 {
     const struct brume_tile t = brume_tile_of(c);
     return brume_cl_add(l, file, kernel, "-DVW=%d -DMR=%d -DNV=%d%s", t.vw, t.mr, t.nv, more);
@@ -44,7 +45,8 @@ static size_t pack_bytes(const struct pack *p, const struct brume_caps *c)
     return (size_t)(p->batch * ceil_div(p->n, t.nr) * p->taps * p->k * t.nr + p->k) * sizeof(float);
 }
 
-static void pack(const struct pack *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg b, struct brume_cl_arg packed)
+static void pack(const struct pack *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg b,
+                 struct brume_cl_arg packed)
 {
     struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "gemm_tile_pack", "");
     brume_cl_size3(k, (size_t)(p->taps * p->k), (size_t)ceil_div(p->n, brume_tile_of(c).nr) + 1, (size_t)p->batch, 16, 1, 1);
@@ -70,13 +72,15 @@ size_t brume_product_tile_pack_bytes(const struct brume_product *p, const struct
     return pack_bytes(&s, c);
 }
 
-void brume_product_tile_pack(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
+void brume_product_tile_pack(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l,
+                             struct brume_cl_arg packed)
 {
     const struct pack s = product_pack(p);
     pack(&s, c, l, p->b, packed);
 }
 
-void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg packed)
+void brume_product_tile(const struct brume_product *p, const struct brume_caps *c, struct brume_cl_list *l,
+                        struct brume_cl_arg packed)
 {
     const struct brume_tile t = brume_tile_of(c);
     struct brume_cl_launch *k = brume_tile_add(l, c, "gemm_tile.cl", "gemm_tile", "");
@@ -124,25 +128,28 @@ size_t brume_conv_tile_dx_pack_bytes(const struct brume_conv *g, const struct br
     return pack_bytes(&s, c);
 }
 
-void brume_conv_tile_dx_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg w,
-                             struct brume_cl_arg packed)
+void brume_conv_tile_dx_pack(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l,
+                             struct brume_cl_arg w, struct brume_cl_arg packed)
 {
     const struct pack s = conv_dx_pack(g);
     pack(&s, c, l, w, packed);
 }
 
 /* A 1x1 convolution: panels of one tap are those of a product, whose rows need no search for their pixels. */
-static struct brume_product conv_product(int64_t m, int64_t n, int64_t k, struct brume_cl_arg a, struct brume_cl_arg bias, int64_t bias_rows,
-                                         struct brume_cl_arg res, struct brume_cl_arg y)
+static struct brume_product conv_product(int64_t m, int64_t n, int64_t k, struct brume_cl_arg a, struct brume_cl_arg bias,
+                                         int64_t bias_rows, struct brume_cl_arg res, struct brume_cl_arg y)
 {
-    return (struct brume_product){ .batch = 1, .m = m, .n = n, .k = k, .a = a, .bias = bias, .bias_rows = bias_rows, .res = res, .y = y };
+    return (struct brume_product){ .batch = 1, .m = m, .n = n, .k = k, .a = a, .bias = bias,
+                                   .bias_rows = bias_rows, .res = res, .y = y };
 }
 
 void brume_conv_tile(const struct brume_conv *g, const struct brume_caps *c, struct brume_cl_list *l, struct brume_cl_arg x,
-                     struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+                     struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res,
+                     struct brume_cl_arg y)
 {
     if (brume_conv_is_product(g)) {
-        const struct brume_product p = conv_product(g->n * g->ho * g->wo, g->o, g->i, x, bias, per_sample ? g->ho * g->wo : 0, res, y);
+        const struct brume_product p =
+            conv_product(g->n * g->ho * g->wo, g->o, g->i, x, bias, per_sample ? g->ho * g->wo : 0, res, y);
         brume_product_tile(&p, c, l, packed);
         return;
     }
@@ -191,8 +198,8 @@ static struct cut cut_of(const struct brume_conv *g, const struct brume_caps *c)
         s.q = s.w = 64;
         s.lines = s.p = s.h = ceil_div(s.total, s.q);
     }
-    /* A split's pixels of both operands stay in the second-level cache (256 KiB) while all tiles run over them, but every split costs
-     * one partial result, so it should not have less than 256 pixels. A block's lines stay in the first-level cache. */
+    /* A split's pixels of both operands stay in the second-level cache (256 KiB) while all tiles run over them, but every split
+     * costs one partial result, so it should not have less than 256 pixels. A block's lines stay in the first-level cache. */
     const int64_t fit = 65536 / (g->i + g->o), pixels = fit > 256 ? fit : 256;
     s.splits = ceil_div(s.lines, ceil_div(pixels, s.q));
     s.per_split = ceil_div(s.lines, s.splits);
@@ -223,8 +230,8 @@ void brume_conv_tile_dw(const struct brume_conv *g, const struct brume_caps *c, 
     brume_cl_operand(k, x);
     brume_cl_operand(k, dy);
     brume_cl_operand(k, work);
-    const int64_t v[] = { s.lines, s.h, s.w, g->i, s.p, s.q, g->o, g->kh, g->kw, g->stride, g->top, g->left, s.total, s.per_split, s.per_block,
-                          s.swap };
+    const int64_t v[] = { s.lines, s.h, s.w, g->i, s.p, s.q, g->o, g->kh, g->kw, g->stride, g->top, g->left, s.total,
+                          s.per_split, s.per_block, s.swap };
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
     k = brume_tile_add(l, c, "conv_tile_dw.cl", "conv_tile_dw_sum", "");
     brume_cl_size1(k, (size_t)(s.tiles * taps * t.mr), 16);

@@ -15,7 +15,7 @@
 #include "simd/norm.h"
 #include "simd/simd.h"
 
-/* ---- cpu -------------------------------------------------------------------------------------------------------------------- */
+/* ---- cpu ------------------------------------------------------------------------------------------------------------------- */
 
 #define COLS 1024 /* columns handled at a time; their arrays lie on the stack */
 
@@ -33,7 +33,8 @@ struct job {
     const float *rstd;   /* (N, G) */
     float *y, *mean_out, *rstd_out, *dx, *dw, *db;
     struct moments *parts; /* forward: (N, chunks, G) */
-    float *sums;         /* backward: (N, chunks, 2, C): sum dz, sum dz t; afterwards chunk 0 holds sum dz, sum dz xhat of the sample */
+    float *sums;         /* backward: (N, chunks, 2, C): sum dz, sum dz t; afterwards chunk 0 holds sum dz, sum dz xhat of the
+                            sample */
     float *group_means;  /* backward: (N, G, 2): means of dxhat and dxhat xhat */
     void (*first)(const struct job *, int64_t n, int64_t chunk);
     void (*middle)(const struct job *, int64_t n);
@@ -156,7 +157,8 @@ static void coefficients(const struct block *k, int64_t n, float *shift, float *
 {
     const struct job *j = k->j;
     const int64_t len = j->d.c / j->d.groups;
-    const bool single = j->d.rows * len == 1; /* one value is its own mean: dx is 0, not the rounding error of a difference times rstd */
+    /* one value is its own mean: dx is 0, not the rounding error of a difference times rstd */
+    const bool single = j->d.rows * len == 1;
     for (int64_t c = 0; c < k->cw;) {
         const int64_t g = (k->c0 + c) / len, end = (g + 1) * len - k->c0 < k->cw ? (g + 1) * len - k->c0 : k->cw;
         const int64_t at = n * j->d.groups + g;
@@ -302,8 +304,9 @@ static void run_job(const struct job *j)
 static struct job job_of(const struct brume_cpu_call *call)
 {
     const struct brume_group_norm_attrs *at = call->node->attrs;
-    struct job j = { .simd = call->simd->norm, .pool = call->pool, .d = brume_group_norm_dims_of(call->node), .norm_eps = at->norm_eps,
-                     .silu = at->act == BRUME_ACT_SILU, .x = call->in[0], .w = call->in[1], .b = call->in[2] };
+    struct job j = { .simd = call->simd->norm, .pool = call->pool, .d = brume_group_norm_dims_of(call->node),
+                     .norm_eps = at->norm_eps, .silu = at->act == BRUME_ACT_SILU, .x = call->in[0],
+                     .w = call->in[1], .b = call->in[2] };
     j.fold = fold_of(j.d.c, j.simd->vector_width);
     return j;
 }
@@ -361,7 +364,8 @@ static size_t backward_work(const struct brume_node *node, const struct brume_ca
 }
 
 static const struct brume_variant forward_kernels[] = {
-    { .name = "sample", .suits = brume_group_norm_sample_suits, .work_bytes = brume_group_norm_sample_work, .cl = brume_group_norm_sample },
+    { .name = "sample", .suits = brume_group_norm_sample_suits, .work_bytes = brume_group_norm_sample_work,
+      .cl = brume_group_norm_sample },
     { .name = "vector", .suits = brume_suits_cpu, .work_bytes = brume_group_norm_vector_work, .cl = brume_group_norm_vector },
     { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = brume_group_norm_local_work,
       .cl = brume_group_norm_local },
@@ -379,7 +383,7 @@ static const struct brume_variant backward_kernels[] = {
     { 0 },
 };
 
-/* ---- op --------------------------------------------------------------------------------------------------------------------- */
+/* ---- op -------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status check(struct brume_node *n)
 {
@@ -450,8 +454,8 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 const struct brume_op brume_op_group_norm_grad = {
-    .name = "group_norm_grad", .tolerance = BRUME_TOL_NORM, .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels,
-    .flops = grad_flops, .key = key,
+    .name = "group_norm_grad", .tolerance = BRUME_TOL_NORM, .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3,
+    .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops, .key = key,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -464,11 +468,12 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_group_norm = {
-    .name = "group_norm", .tolerance = BRUME_TOL_NORM, .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape, .grad = grad, .kernels = forward_kernels,
-    .flops = flops, .key = key,
+    .name = "group_norm", .tolerance = BRUME_TOL_NORM, .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape,
+    .grad = grad, .kernels = forward_kernels, .flops = flops, .key = key,
 };
 
-brume_tensor brume_group_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, int groups, float norm_eps, brume_act act)
+brume_tensor brume_group_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, int groups, float norm_eps,
+                              brume_act act)
 {
     const struct brume_group_norm_attrs at = { groups, norm_eps, act };
     const brume_tensor in[3] = { x, w, b };

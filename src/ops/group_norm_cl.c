@@ -31,8 +31,8 @@ static struct way way_any(const struct brume_node *node, const struct brume_caps
     return (struct way){ 1, 1, 32, false };
 }
 
-/* Workspace: parts of chunks, coefficients of channels ("sample" only), then (backward) sums per sample and means per group; each at a
- * multiple of 256 bytes. */
+/* Workspace: parts of chunks, coefficients of channels ("sample" only), then (backward) sums per sample and means per group; each
+ * at a multiple of 256 bytes. */
 struct layout { struct brume_group_norm_dims d; int64_t coef, sums, means, end; };
 
 static int64_t round256(int64_t bytes) { return (bytes + 255) / 256 * 256; }
@@ -49,7 +49,8 @@ static struct layout layout_of(const struct brume_node *node, const struct way *
     return l;
 }
 
-static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_node *node, const struct way *w, const char *kernel)
+static struct brume_cl_launch *add(struct brume_cl_list *l, const struct brume_node *node, const struct way *w,
+                                   const char *kernel)
 {
     const struct brume_group_norm_attrs *at = node->attrs;
     return brume_cl_add(l, w->sample ? "group_norm_sample.cl" : "group_norm.cl", kernel, "-DVW=%d -DSILU=%d -DLOCAL=%d%s", w->vw,
@@ -88,8 +89,10 @@ bool brume_group_norm_sample_suits(const struct brume_node *node, const struct b
     return caps->cpu_type && (d.n * (d.c / span_of(&d, &w)) >= 2 * caps->compute_units || d.n * d.rows * d.c <= 8192);
 }
 
-/* All channels of a sample at once where there are enough samples: its rows are contiguous then. Returns the width of a work-item. */
-static int64_t grid_samples(struct brume_cl_launch *k, const struct brume_group_norm_dims *d, const struct way *w, const struct brume_caps *caps)
+/* All channels of a sample at once where there are enough samples: its rows are contiguous then. Returns the width of a
+ * work-item. */
+static int64_t grid_samples(struct brume_cl_launch *k, const struct brume_group_norm_dims *d, const struct way *w,
+                            const struct brume_caps *caps)
 {
     const int64_t span = span_of(d, w), spans = d->c / span, wanted = (4 * caps->compute_units + d->n - 1) / d->n;
     const int64_t parts = wanted < 1 ? 1 : wanted > spans ? spans : wanted, width = (spans + parts - 1) / parts * span;

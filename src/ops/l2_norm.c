@@ -14,7 +14,8 @@ static brume_status shape(struct brume_node *n)
 static double flops(const struct brume_node *n) { return 2.0 * (double)brume_shape_numel(n->in_v[0]->shape); }
 
 static const struct brume_op brume_op_l2_norm = {
-    .name = "l2_norm", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = brume_reduction_kernels, .flops = flops,
+    .name = "l2_norm", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape,
+    .kernels = brume_reduction_kernels, .flops = flops,
 };
 
 brume_tensor brume_l2_norm(brume_graph *g, brume_tensor x)

@@ -28,7 +28,7 @@ static struct dims dims_of(const struct brume_node *n)
     return d;
 }
 
-/* ---- cpu -------------------------------------------------------------------------------------------------------------------- */
+/* ---- cpu ------------------------------------------------------------------------------------------------------------------- */
 
 struct job {
     const struct brume_simd_norm *simd;
@@ -61,14 +61,15 @@ static void backward_task(void *ctx, int64_t task, int thread)
     (void)thread;
     memset(dw, 0, (size_t)(2 * d) * sizeof *dw);
     for (int64_t i = begin; i < end; i++)
-        j->simd->row_norm_grad(d, j->x + i * d, j->dy + i * d, j->mean_in + 2 * i, j->rstd_in[i], j->w, j->dx + i * d, dw, dw + d);
+        j->simd->row_norm_grad(d, j->x + i * d, j->dy + i * d, j->mean_in + 2 * i, j->rstd_in[i], j->w, j->dx + i * d, dw,
+                               dw + d);
 }
 
 static struct job job_of(const struct brume_cpu_call *call)
 {
     const struct brume_layer_norm_attrs *at = call->node->attrs;
-    return (struct job){ .simd = call->simd->norm, .d = dims_of(call->node), .norm_eps = at->norm_eps, .x = call->in[0], .w = call->in[1],
-                         .b = call->in[2] };
+    return (struct job){ .simd = call->simd->norm, .d = dims_of(call->node), .norm_eps = at->norm_eps,
+                         .x = call->in[0], .w = call->in[1], .b = call->in[2] };
 }
 
 static void cpu_forward(const struct brume_cpu_call *call)
@@ -107,7 +108,7 @@ static size_t backward_work(const struct brume_node *n, const struct brume_caps 
     return (size_t)(d.chunks * 2 * d.d) * sizeof(float);
 }
 
-/* ---- OpenCL: cl/layer_norm.cl ------------------------------------------------------------------------------------------------ */
+/* ---- OpenCL: cl/layer_norm.cl ---------------------------------------------------------------------------------------------- */
 
 /* vw floats per vector; `share` work-items to a row. */
 static void cl_forward(const struct brume_node *n, struct brume_cl_list *l, int vw, int share)
@@ -176,12 +177,13 @@ static const struct brume_variant forward_kernels[] = {
 };
 static const struct brume_variant backward_kernels[] = {
     { .name = "vector", .suits = brume_suits_cpu, .work_bytes = backward_work, .cl = cl_backward_vector },
-    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = backward_work, .cl = cl_backward_local },
+    { .name = "local", .fits = brume_fits_group64, .suits = brume_suits_gpu, .work_bytes = backward_work,
+      .cl = cl_backward_local },
     { .name = "any", .work_bytes = backward_work, .cpu = cpu_backward, .cl = cl_backward_any },
     { 0 },
 };
 
-/* ---- op --------------------------------------------------------------------------------------------------------------------- */
+/* ---- op -------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status check(struct brume_node *n)
 {
@@ -195,8 +197,8 @@ static brume_status check(struct brume_node *n)
         const char *what = i == 1 ? "weight" : "bias";
         if ((s = brume_want(n, i, what, BRUME_F32, 1))) return s;
         if (n->in_v[i]->shape.d[0] != x.d[x.ndim - 1])
-            return brume_node_fail(n, BRUME_E_SHAPE, "%s expects %lld values, as x's last axis has, got %lld", what, (long long)x.d[x.ndim - 1],
-                                   (long long)n->in_v[i]->shape.d[0]);
+            return brume_node_fail(n, BRUME_E_SHAPE, "%s expects %lld values, as x's last axis has, got %lld", what,
+                                   (long long)x.d[x.ndim - 1], (long long)n->in_v[i]->shape.d[0]);
     }
     if (!(at->norm_eps > 0)) return brume_node_fail(n, BRUME_E_ARG, "norm_eps must be above 0, got %g", (double)at->norm_eps);
     return BRUME_OK;
@@ -238,8 +240,8 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 const struct brume_op brume_op_layer_norm_grad = {
-    .name = "layer_norm_grad", .tolerance = BRUME_TOL_NORM, .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3, .shape = grad_shape, .kernels = backward_kernels,
-    .flops = grad_flops, .key = key,
+    .name = "layer_norm_grad", .tolerance = BRUME_TOL_NORM, .n_in_min = 6, .n_in_max = 6, .optional = 6, .n_out = 3,
+    .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops, .key = key,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -252,8 +254,8 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_layer_norm = {
-    .name = "layer_norm", .tolerance = BRUME_TOL_NORM, .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape, .grad = grad, .kernels = forward_kernels,
-    .flops = flops, .key = key,
+    .name = "layer_norm", .tolerance = BRUME_TOL_NORM, .n_in_min = 3, .n_in_max = 3, .optional = 6, .n_out = 3, .shape = shape,
+    .grad = grad, .kernels = forward_kernels, .flops = flops, .key = key,
 };
 
 brume_tensor brume_layer_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, float norm_eps)

@@ -21,7 +21,8 @@ static brume_status shape(struct brume_node *n)
     if (st != BRUME_OK) return st;
     const brume_shape c = n->in_v[0]->shape, x = n->in_v[1]->shape;
     for (int j = 1; j < terms; j++)
-        if (!brume_shape_equal(n->in_v[1 + j]->shape, x)) return brume_node_fail(n, BRUME_E_SHAPE, "x %d has another shape than x 0", j);
+        if (!brume_shape_equal(n->in_v[1 + j]->shape, x))
+            return brume_node_fail(n, BRUME_E_SHAPE, "x %d has another shape than x 0", j);
     const bool shared = c.ndim == 1 && c.d[0] == terms, own = c.ndim == 2 && x.ndim >= 1 && c.d[0] == x.d[0] && c.d[1] == terms;
     if (!shared && !own)
         return brume_node_fail(n, BRUME_E_SHAPE, "coef expects shape (%d), or (N, %d) for x's first axis N", terms, terms);
@@ -53,7 +54,8 @@ static void task(void *ctx, int64_t t, int thread)
     (void)thread;
     const struct job *k = ctx;
     const struct brume_simd_vec *v = k->c->simd->vec;
-    const int64_t row = t / k->cuts, begin = t % k->cuts * TASK, n = k->cols - begin < TASK ? k->cols - begin : TASK, at = row * k->cols + begin;
+    const int64_t row = t / k->cuts, begin = t % k->cuts * TASK, n = k->cols - begin < TASK ? k->cols - begin : TASK,
+                  at = row * k->cols + begin;
     const float *coef = (const float *)k->c->in[0] + row * k->terms;
     float *y = (float *)k->c->out[0] + at;
     bool first = true;
@@ -94,13 +96,15 @@ static double flops(const struct brume_node *n) { return 2.0 * (n->n_in - 1) * (
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_lincomb = {
-    .name = "lincomb", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 1 + MAX_TERMS, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "lincomb", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 1 + MAX_TERMS, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_lincomb(brume_graph *g, int n, const brume_tensor *xs, brume_tensor coef)
 {
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
-    if (n < 1 || n > MAX_TERMS) return brume_graph_fail(g, BRUME_E_ARG, "lincomb: expected 1 to %d tensors, got %d", MAX_TERMS, n);
+    if (n < 1 || n > MAX_TERMS)
+        return brume_graph_fail(g, BRUME_E_ARG, "lincomb: expected 1 to %d tensors, got %d", MAX_TERMS, n);
     brume_tensor in[1 + MAX_TERMS] = { coef };
     memcpy(in + 1, xs, (size_t)n * sizeof *xs);
     return brume_node_add(g, &brume_op_lincomb, 1 + n, in, NULL, 0);

@@ -24,7 +24,8 @@ static brume_status shape(struct brume_node *n)
     const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
     if (x.ndim < 1) return brume_node_fail(n, BRUME_E_SHAPE, "x needs at least one axis, it is a scalar");
     if (x.d[x.ndim - 1] != w.d[0])
-        return brume_node_fail(n, BRUME_E_SHAPE, "weight expects %lld input channels, x has %lld", (long long)w.d[0], (long long)x.d[x.ndim - 1]);
+        return brume_node_fail(n, BRUME_E_SHAPE, "weight expects %lld input channels, x has %lld", (long long)w.d[0],
+                               (long long)x.d[x.ndim - 1]);
     if (n->in_v[BIAS] && n->in_v[BIAS]->shape.d[0] != w.d[1])
         return brume_node_fail(n, BRUME_E_SHAPE, "bias expects %lld channels as weight gives, it has %lld", (long long)w.d[1],
                                (long long)n->in_v[BIAS]->shape.d[0]);
@@ -64,8 +65,8 @@ static void cpu_pack(const struct brume_cpu_call *c, void *packed)
 static void cpu_simd(const struct brume_cpu_call *c)
 {
     const brume_shape x = c->node->in_v[X]->shape, w = c->node->in_v[W]->shape;
-    const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0], .a_col = 1, .b = c->packed,
-                                  .c = c->out[0], .ldc = w.d[1], .bias = c->in[BIAS], .alpha = 1.0f };
+    const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0],
+                                  .a_col = 1, .b = c->packed, .c = c->out[0], .ldc = w.d[1], .bias = c->in[BIAS], .alpha = 1.0f };
     c->simd->gemm->run(&g, 1, 0, 0, 0, c->pool);
 }
 
@@ -86,25 +87,28 @@ static void half_pack(const struct brume_cpu_call *c, void *packed)
 static void cpu_half(const struct brume_cpu_call *c)
 {
     const brume_shape x = c->node->in_v[X]->shape, w = c->node->in_v[W]->shape;
-    const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0], .a_col = 1, .b_half = c->packed,
-                                  .c = c->out[0], .ldc = w.d[1], .bias = c->in[BIAS], .alpha = 1.0f };
+    const struct brume_gemm g = { .m = rows_of(x), .n = w.d[1], .k = w.d[0], .a = c->in[X], .a_row = w.d[0],
+                                  .a_col = 1, .b_half = c->packed, .c = c->out[0], .ldc = w.d[1],
+                                  .bias = c->in[BIAS], .alpha = 1.0f };
     c->simd->gemm->run(&g, 1, 0, 0, 0, c->pool);
 }
 
 static struct brume_product product_of(const struct brume_node *n)
 {
     const brume_shape x = n->in_v[X]->shape, w = n->in_v[W]->shape;
-    return (struct brume_product){ .m = rows_of(x), .n = w.d[1], .k = w.d[0], .batch = 1, .a = brume_at_in(X), .b = brume_at_in(W),
-                                   .bias = brume_at_in(n->in_v[BIAS] ? BIAS : -1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+    return (struct brume_product){ .m = rows_of(x), .n = w.d[1], .k = w.d[0], .batch = 1,
+                                   .a = brume_at_in(X), .b = brume_at_in(W), .bias = brume_at_in(n->in_v[BIAS] ? BIAS : -1),
+                                   .res = brume_at_in(-1), .y = brume_at_out(0) };
 }
 
 BRUME_PRODUCT_LAUNCHES(product_of)
 
 static const struct brume_variant kernels[] = {
-    { .name = "half", .fits = fits_half, .half = true, .pack_input = W, .pack_bytes = half_pack_bytes, .cpu_pack = half_pack, .cpu = cpu_half },
+    { .name = "half", .fits = fits_half, .half = true, .pack_input = W, .pack_bytes = half_pack_bytes,
+      .cpu_pack = half_pack, .cpu = cpu_half },
     { .name = "simd", .pack_input = W, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W, .pack_bytes = tile_pack_bytes,
-      .cl_pack = tile_pack, .cl = cl_tile },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = W,
+      .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
     { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
@@ -112,8 +116,8 @@ static const struct brume_variant kernels[] = {
 };
 
 static const struct brume_op op_linear = {
-    .name = "linear", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 3, .optional = 1u << BIAS, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels,
-    .flops = flops,
+    .name = "linear", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 3, .optional = 1u << BIAS, .n_out = 1,
+    .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_linear(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor bias)

@@ -38,12 +38,13 @@ static brume_status shape(struct brume_node *n)
     if (a.ndim != b.ndim) return brume_node_fail(n, BRUME_E_SHAPE, "a has %d axes, b has %d: they must agree", a.ndim, b.ndim);
     for (int i = 0; i + 2 < a.ndim; i++)
         if (a.d[i] != b.d[i])
-            return brume_node_fail(n, BRUME_E_SHAPE, "leading axis %d is %lld in a and %lld in b: they must agree", i, (long long)a.d[i], (long long)b.d[i]);
+            return brume_node_fail(n, BRUME_E_SHAPE, "leading axis %d is %lld in a and %lld in b: they must agree", i,
+                                   (long long)a.d[i], (long long)b.d[i]);
     const struct sizes k = sizes_of(n);
     const int64_t kb = b.d[b.ndim - (t->trans_b ? 1 : 2)];
     if (kb != k.k)
-        return brume_node_fail(n, BRUME_E_SHAPE, "b expects %lld columns of op(a), a has %lld (trans_a %d, trans_b %d)", (long long)kb,
-                               (long long)k.k, t->trans_a, t->trans_b);
+        return brume_node_fail(n, BRUME_E_SHAPE, "b expects %lld columns of op(a), a has %lld (trans_a %d, trans_b %d)",
+                               (long long)kb, (long long)k.k, t->trans_a, t->trans_b);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = a;
     n->out_v[0]->shape.d[a.ndim - 2] = k.m;
@@ -92,7 +93,8 @@ static struct brume_product product_of(const struct brume_node *n)
     const struct attrs *const t = n->attrs;
     const struct sizes s = sizes_of(n);
     return (struct brume_product){ .m = s.m, .n = s.n, .k = s.k, .batch = s.batch, .trans_a = t->trans_a, .trans_b = t->trans_b,
-                                   .a = brume_at_in(A), .b = brume_at_in(B), .bias = brume_at_in(-1), .res = brume_at_in(-1), .y = brume_at_out(0) };
+                                   .a = brume_at_in(A), .b = brume_at_in(B), .bias = brume_at_in(-1), .res = brume_at_in(-1),
+                                   .y = brume_at_out(0) };
 }
 
 /* The weight gradient of a linear layer: long sums, split. */
@@ -173,12 +175,13 @@ BRUME_PRODUCT_LAUNCHES(product_of)
 static const struct brume_variant kernels[] = {
     { .name = "simd_dw", .fits = fits_dw, .suits = suits_dw, .work_bytes = dw_work_bytes, .cpu = cpu_dw },
     { .name = "simd", .pack_input = B, .pack_bytes = pack_bytes, .cpu_pack = cpu_pack, .cpu = cpu_simd },
-    { .name = "tile_dw", .rows = &brume_tile_rows, .fits = fits_tile_dw, .suits = brume_suits_cpu, .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
-    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B, .pack_bytes = tile_pack_bytes,
-      .cl_pack = tile_pack, .cl = cl_tile },
+    { .name = "tile_dw", .rows = &brume_tile_rows, .fits = fits_tile_dw, .suits = brume_suits_cpu,
+      .work_bytes = tile_dw_work_bytes, .cl = cl_tile_dw },
+    { .name = "tile", .rows = &brume_tile_rows, .fits = brume_fits_tile, .suits = brume_suits_cpu, .pack_input = B,
+      .pack_bytes = tile_pack_bytes, .cl_pack = tile_pack, .cl = cl_tile },
     { .name = "clblast", .fits = brume_fits_clblast, .suits = brume_suits_gpu, .cl = cl_clblast },
-    { .name = "local_dw", .rows = &brume_local_rows, .fits = fits_local_dw, .suits = brume_suits_gpu, .work_bytes = local_dw_work_bytes,
-      .cl = cl_local_dw },
+    { .name = "local_dw", .rows = &brume_local_rows, .fits = fits_local_dw, .suits = brume_suits_gpu,
+      .work_bytes = local_dw_work_bytes, .cl = cl_local_dw },
     { .name = "local", .rows = &brume_local_rows, .fits = brume_fits_local, .suits = brume_suits_gpu, .cl = cl_local },
     { .name = "any", .cl = cl_any },
     { 0 },
@@ -191,7 +194,8 @@ static void key(const struct brume_node *n, char *text, size_t size)
 }
 
 static const struct brume_op op_matmul = {
-    .name = "matmul", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = key,
+    .name = "matmul", .tolerance = BRUME_TOL_PRODUCT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .flags = BRUME_OP_TERMS,
+    .shape = shape, .grad = grad, .kernels = kernels, .flops = flops, .key = key,
 };
 
 brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int trans_a, int trans_b)

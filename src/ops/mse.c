@@ -15,7 +15,8 @@ static brume_status shape(struct brume_node *n)
     brume_status s = brume_want(n, 0, "x", BRUME_F32, -1);
     if (!s) s = brume_want(n, 1, "target", BRUME_F32, -1);
     if (s) return s;
-    if (!brume_shape_equal(n->in_v[0]->shape, n->in_v[1]->shape)) return brume_node_fail(n, BRUME_E_SHAPE, "x and target must have one shape");
+    if (!brume_shape_equal(n->in_v[0]->shape, n->in_v[1]->shape))
+        return brume_node_fail(n, BRUME_E_SHAPE, "x and target must have one shape");
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SCALAR;
     return BRUME_OK;
@@ -89,7 +90,8 @@ static const struct brume_variant kernels[] = {
     { 0 },
 };
 static const struct brume_op op = {
-    .name = "mse", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels, .flops = flops,
+    .name = "mse", .tolerance = BRUME_TOL_SUM, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .grad = grad,
+    .kernels = kernels, .flops = flops,
 };
 
 brume_tensor brume_mse(brume_graph *g, brume_tensor x, brume_tensor target)

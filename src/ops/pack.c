@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Joins tensors, flattened, into one vector at given offsets. Where the plan let a producer write its part in place, the part's address
- * is already the destination and nothing is copied. */
+ * Joins tensors, flattened, into one vector at given offsets. Where the plan let a producer write its part in place, the part's
+ * address is already the destination and nothing is copied. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static brume_status shape(struct brume_node *n)
         end = at->offsets[i] + brume_shape_numel(n->in_v[i]->shape);
     }
     if (end > at->size)
-        return brume_node_fail(n, BRUME_E_SHAPE, "the parts end at %lld, beyond the size %lld", (long long)end, (long long)at->size);
+        return brume_node_fail(n, BRUME_E_SHAPE, "the parts end at %lld, beyond the size %lld", (long long)end,
+                               (long long)at->size);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(at->size);
     return BRUME_OK;
@@ -65,7 +66,8 @@ static void task(void *ctx, int64_t t, int thread)
             begin = at->offsets[i] > first ? at->offsets[i] : first;
             end = at->offsets[i] + brume_shape_numel(n->in_v[i]->shape);
             if (end > last) end = last;
-            if (begin < end) memcpy(y + begin, (const float *)c->in[i] + (begin - at->offsets[i]), (size_t)(end - begin) * sizeof *y);
+            if (begin < end)
+                memcpy(y + begin, (const float *)c->in[i] + (begin - at->offsets[i]), (size_t)(end - begin) * sizeof *y);
         }
         end = gap_after(n, i, &begin);
         end += begin;
@@ -81,7 +83,8 @@ static void cpu(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, (at->size + TASK - 1) / TASK, task, (void *)c);
 }
 
-/* Launches take PER_LAUNCH parts each; a part is followed by its gap, so that the first launch also has the gap in front of all. */
+/* Launches take PER_LAUNCH parts each; a part is followed by its gap, so that the first launch also has the gap in front of
+ * all. */
 static void cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
 {
     (void)c;
@@ -116,7 +119,8 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_pack = {
-    .name = "pack", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = INT_MAX, .n_out = 1, .flags = BRUME_OP_PACK, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "pack", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = INT_MAX, .n_out = 1, .flags = BRUME_OP_PACK,
+    .shape = shape, .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_pack(brume_graph *g, int n, const brume_tensor *xs, const int64_t *offsets, int64_t size)

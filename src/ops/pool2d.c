@@ -12,9 +12,12 @@ static brume_status check(struct brume_node *n, const brume_pool2d_params *p, co
     for (int i = 0; i < 2; i++) {
         if (p->kernel[i] < 1 || p->stride < 1 || p->pad[i] < 0)
             return brume_node_fail(n, BRUME_E_ARG, "expected a kernel and stride of at least 1 and no negative padding");
-        if (p->pad[i] >= p->kernel[i]) return brume_node_fail(n, BRUME_E_ARG, "padding %d must be below the kernel's %d", p->pad[i], p->kernel[i]);
+        if (p->pad[i] >= p->kernel[i])
+            return brume_node_fail(n, BRUME_E_ARG, "padding %d must be below the kernel's %d", p->pad[i], p->kernel[i]);
         if (d[1 + i] + 2 * (int64_t)p->pad[i] < p->kernel[i])
-            return brume_node_fail(n, BRUME_E_SHAPE, "the image must be at least as large as the kernel (%dx%d), padding included", p->kernel[0], p->kernel[1]);
+            return brume_node_fail(n, BRUME_E_SHAPE,
+                                   "the image must be at least as large as the kernel (%dx%d), padding included", p->kernel[0],
+                                   p->kernel[1]);
     }
     return BRUME_OK;
 }
@@ -27,7 +30,8 @@ static brume_status shape(struct brume_node *n)
     const int64_t *d = n->in_v[0]->shape.d;
     if ((s = check(n, p, d))) return s;
     n->out_v[0]->dtype = BRUME_F32;
-    n->out_v[0]->shape = BRUME_SHAPE(d[0], (d[1] + 2 * p->pad[0] - p->kernel[0]) / p->stride + 1, (d[2] + 2 * p->pad[1] - p->kernel[1]) / p->stride + 1, d[3]);
+    n->out_v[0]->shape = BRUME_SHAPE(d[0], (d[1] + 2 * p->pad[0] - p->kernel[0]) / p->stride + 1,
+                                     (d[2] + 2 * p->pad[1] - p->kernel[1]) / p->stride + 1, d[3]);
     return BRUME_OK;
 }
 
@@ -52,13 +56,15 @@ static void task(void *ctx, int64_t t, int thread)
 {
     (void)thread;
     const struct job *j = ctx;
-    const int64_t n = t / j->oh, top = t % j->oh * j->p.stride - j->p.pad[0], y0 = most(top, 0), y1 = least(top + j->p.kernel[0], j->h);
+    const int64_t n = t / j->oh, top = t % j->oh * j->p.stride - j->p.pad[0], y0 = most(top, 0),
+                  y1 = least(top + j->p.kernel[0], j->h);
     for (int64_t ox = 0; ox < j->ow; ox++) {
         const int64_t left = ox * j->p.stride - j->p.pad[1], x0 = most(left, 0), x1 = least(left + j->p.kernel[1], j->w);
         float *y = j->y + (t * j->ow + ox) * j->c;
         for (int64_t k = 0; k < j->c; k++) y[k] = j->max ? -INFINITY : 0;
         for (int64_t iy = y0; iy < y1; iy++)
-            for (int64_t ix = x0; ix < x1; ix++) (j->max ? take_max : take_sum)(j->c, j->x + ((n * j->h + iy) * j->w + ix) * j->c, y);
+            for (int64_t ix = x0; ix < x1; ix++)
+                (j->max ? take_max : take_sum)(j->c, j->x + ((n * j->h + iy) * j->w + ix) * j->c, y);
         const float count = (float)(j->p.count_pad ? (int64_t)j->p.kernel[0] * j->p.kernel[1] : (y1 - y0) * (x1 - x0));
         for (int64_t k = 0; !j->max && k < j->c; k++) y[k] /= count;
     }
@@ -69,7 +75,8 @@ static const struct brume_op op_max, op_mean;
 static void cpu(const struct brume_cpu_call *c)
 {
     const int64_t *x = c->node->in_v[0]->shape.d, *y = c->node->out_v[0]->shape.d;
-    struct job j = { *(const brume_pool2d_params *)c->node->attrs, c->in[0], c->out[0], x[1], x[2], x[3], y[1], y[2], c->node->op == &op_max };
+    struct job j = { *(const brume_pool2d_params *)c->node->attrs, c->in[0], c->out[0], x[1], x[2], x[3], y[1], y[2],
+                     c->node->op == &op_max };
     brume_pool_run(c->pool, y[0] * y[1], task, &j);
 }
 
@@ -99,8 +106,17 @@ static double flops(const struct brume_node *n)
 }
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
-static const struct brume_op op_max = { .name = "max_pool2d", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels, .flops = flops };
-static const struct brume_op op_mean = { .name = "mean_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .kernels = kernels, .flops = flops };
+static const struct brume_op op_max = { .name = "max_pool2d", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1,
+                                        .n_out = 1, .shape = shape, .kernels = kernels, .flops = flops };
+static const struct brume_op op_mean = { .name = "mean_pool2d", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1,
+                                         .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape,
+                                         .kernels = kernels, .flops = flops };
 
-brume_tensor brume_max_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p) { return brume_node_add(g, &op_max, 1, &x, p, sizeof *p); }
-brume_tensor brume_mean_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p) { return brume_node_add(g, &op_mean, 1, &x, p, sizeof *p); }
+brume_tensor brume_max_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p)
+{
+    return brume_node_add(g, &op_max, 1, &x, p, sizeof *p);
+}
+brume_tensor brume_mean_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p)
+{
+    return brume_node_add(g, &op_mean, 1, &x, p, sizeof *p);
+}

@@ -48,7 +48,8 @@ static void run(const struct brume_cpu_call *c, void (*row)(int64_t n, const str
 {
     const struct attrs *a = c->node->attrs;
     const int64_t samples = a->shape.d[0], len = brume_shape_numel(a->shape) / samples;
-    struct job j = { row, c->in[0], c->out[0], len, brume_ceil_div(len, BRUME_CHUNK), a->stream, (uint32_t)*(const int32_t *)c->in[1] };
+    struct job j = { row, c->in[0], c->out[0], len, brume_ceil_div(len, BRUME_CHUNK), a->stream,
+                     (uint32_t)*(const int32_t *)c->in[1] };
     brume_pool_run(c->pool, samples * j.per_sample, task, &j);
 }
 
@@ -68,10 +69,24 @@ static void launch(const struct brume_node *n, struct brume_cl_list *l, const ch
     brume_cl_size2(k, (size_t)brume_ceil_div(len, 4 * lanes), (size_t)samples, 64, 1);
 }
 
-static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_normal", 1); }
-static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { (void)c; launch(n, l, "noise_uniform", 1); }
-static void lanes_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, "noise_normal", brume_cl_lanes(c)); }
-static void lanes_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { launch(n, l, "noise_uniform", brume_cl_lanes(c)); }
+static void cl_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    (void)c;
+    launch(n, l, "noise_normal", 1);
+}
+static void cl_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    (void)c;
+    launch(n, l, "noise_uniform", 1);
+}
+static void lanes_normal(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, l, "noise_normal", brume_cl_lanes(c));
+}
+static void lanes_uniform(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    launch(n, l, "noise_uniform", brume_cl_lanes(c));
+}
 
 static const struct brume_variant normal_kernels[] = {
     { .name = "lanes", .suits = brume_suits_cpu, .cl = lanes_normal },
@@ -85,10 +100,12 @@ static const struct brume_variant uniform_kernels[] = {
 };
 
 static const struct brume_op op_normal = {
-    .name = "normal", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = normal_kernels,
+    .name = "normal", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape,
+    .kernels = normal_kernels,
 };
 static const struct brume_op op_uniform = {
-    .name = "uniform", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape, .kernels = uniform_kernels,
+    .name = "uniform", .tolerance = BRUME_TOL_EXACT, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = shape,
+    .kernels = uniform_kernels,
 };
 
 brume_tensor brume_normal(brume_graph *g, brume_tensor seeds, brume_tensor step, uint32_t stream, brume_shape s)

@@ -26,7 +26,8 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 static double flops(const struct brume_node *n) { return (double)brume_shape_numel(n->in_v[0]->shape); }
 
 static const struct brume_op brume_op_sum = {
-    .name = "sum", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape, .grad = grad, .kernels = brume_reduction_kernels, .flops = flops,
+    .name = "sum", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = shape,
+    .grad = grad, .kernels = brume_reduction_kernels, .flops = flops,
 };
 
 static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims, bool mean)
@@ -34,7 +35,8 @@ static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int ke
     if (brume_graph_status(g) != BRUME_OK) return BRUME_NONE;
     const brume_shape s = brume_tensor_shape(g, x);
     if (axes >> s.ndim)
-        return brume_graph_fail(g, BRUME_E_ARG, "%s: axes 0x%x name an axis beyond the tensor's %d", mean ? "mean" : "sum", (unsigned)axes, (int)s.ndim);
+        return brume_graph_fail(g, BRUME_E_ARG, "%s: axes 0x%x name an axis beyond the tensor's %d", mean ? "mean" : "sum",
+                                (unsigned)axes, (int)s.ndim);
     struct reduce at = { .how = brume_reduction_of(s, axes), .kept = s };
     int64_t count = 1;
     for (int i = 0; i < s.ndim; i++) {
@@ -50,8 +52,14 @@ static brume_tensor reduce(brume_graph *g, brume_tensor x, uint32_t axes, int ke
     return brume_node_add(g, &brume_op_sum, 1, &x, &at, sizeof at);
 }
 
-brume_tensor brume_sum(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims) { return reduce(g, x, axes, keepdims, false); }
-brume_tensor brume_mean(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims) { return reduce(g, x, axes, keepdims, true); }
+brume_tensor brume_sum(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims)
+{
+    return reduce(g, x, axes, keepdims, false);
+}
+brume_tensor brume_mean(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims)
+{
+    return reduce(g, x, axes, keepdims, true);
+}
 
 brume_tensor brume_sum_to(brume_graph *g, brume_tensor x, brume_shape target)
 {
@@ -60,8 +68,8 @@ brume_tensor brume_sum_to(brume_graph *g, brume_tensor x, brume_shape target)
     brume_shape both;
     if (!brume_shape_broadcast(target, s, &both) || !brume_shape_equal(both, s)) {
         char a[96], b[96];
-        return brume_graph_fail(g, BRUME_E_SHAPE, "sum_to: %s does not broadcast to the tensor's shape %s", brume_shape_text(target, a),
-                                brume_shape_text(s, b));
+        return brume_graph_fail(g, BRUME_E_SHAPE, "sum_to: %s does not broadcast to the tensor's shape %s",
+                                brume_shape_text(target, a), brume_shape_text(s, b));
     }
     struct reduce at = { .out = target, .kept = s };
     uint32_t axes = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Reductions on the cpu; see reduction.h. Two shapes of work: rows of summed elements (r[2] > 1), each summed along memory; and rows of
- * kept elements (r[2] = 1), which are added up. Both are cut into tasks by shape; where several tasks share a result, a second pass
- * adds their parts in order. */
+ * Reductions on the cpu; see reduction.h. Two shapes of work: rows of summed elements (r[2] > 1), each summed along memory; and
+ * rows of kept elements (r[2] = 1), which are added up. Both are cut into tasks by shape; where several tasks share a result, a
+ * second pass adds their parts in order. */
 #include "ops/reduction.h"
 
 #include <math.h>
@@ -34,9 +34,11 @@ static int64_t cut(int64_t n, int64_t part) { return (n + part - 1) / part; }
 
 /* ---- rows of summed elements ---- */
 
-/* A result is the sum of r0 r1 segments of r2 elements, cut into pieces of at most TASK. A task takes pieces_per_task pieces of one result,
- * or all pieces of results_per_task results. */
-struct along { int64_t results, segments, pieces_per_segment, pieces, pieces_per_task, tasks_per_result, results_per_task, tasks; };
+/* A result is the sum of r0 r1 segments of r2 elements, cut into pieces of at most TASK. A task takes pieces_per_task pieces of
+ * one result, or all pieces of results_per_task results. */
+struct along {
+    int64_t results, segments, pieces_per_segment, pieces, pieces_per_task, tasks_per_result, results_per_task, tasks;
+};
 
 static struct along along_of(const struct brume_reduction *d)
 {
@@ -65,7 +67,10 @@ struct job {
     int64_t chunk, chunks, width, widths; /* across: rows per task, tasks along rows, columns per task, tasks along columns */
 };
 
-static float finish(const struct brume_reduction *d, double sum) { return (float)((d->square ? sqrt(sum) : sum) * (double)d->scale); }
+static float finish(const struct brume_reduction *d, double sum)
+{
+    return (float)((d->square ? sqrt(sum) : sum) * (double)d->scale);
+}
 
 static double sum_pieces(const struct job *j, int64_t result, int64_t first, int64_t last)
 {
@@ -112,7 +117,8 @@ static void across_task(void *ctx, int64_t task, int thread)
     (void)thread;
     const struct job *j = ctx;
     const struct brume_reduction *d = j->d;
-    const int64_t column = task % j->widths * j->width, part = task / j->widths, chunk = part % j->chunks, result = part / j->chunks;
+    const int64_t column = task % j->widths * j->width, part = task / j->widths, chunk = part % j->chunks,
+                  result = part / j->chunks;
     const int64_t n = d->k[2] - column < j->width ? d->k[2] - column : j->width, rows = d->r[0] * d->r[1];
     const int64_t k1 = result % d->k[1], k0 = result / d->k[1];
     float *y = (j->chunks > 1 ? j->rows + part * d->k[2] : j->y + result * d->k[2]) + column;
@@ -179,4 +185,5 @@ static size_t work(const struct brume_node *n, const struct brume_caps *c)
     return c->opencl ? brume_reduction_cl_work(n->attrs, c) : cpu_work(n->attrs);
 }
 
-const struct brume_variant brume_reduction_kernels[] = { { .name = "any", .work_bytes = work, .cpu = cpu, .cl = brume_reduction_cl }, { 0 } };
+const struct brume_variant brume_reduction_kernels[] = { { .name = "any", .work_bytes = work, .cpu = cpu,
+                                                           .cl = brume_reduction_cl }, { 0 } };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Sums over some axes of a tensor, on the cpu and on OpenCL: the work of sum, mean, sum_to and l2_norm. Order of summation: by shape only. */
+ * Sums over some axes of a tensor, on the cpu and on OpenCL: the work of sum, mean, sum_to and l2_norm. Order of summation: by
+ * shape only. */
 #ifndef BRUME_OPS_REDUCTION_H
 #define BRUME_OPS_REDUCTION_H
 
 #include "graph/cl_launch.h"
 #include "graph/op.h"
 
-/* Kept and summed axes alternate: the tensor is (k[0], r[0], k[1], r[1], k[2], r[2]), the result (k[0], k[1], k[2]) = scale sum over r. */
+/* Kept and summed axes alternate: the tensor is (k[0], r[0], k[1], r[1], k[2], r[2]), the result (k[0], k[1], k[2]) = scale sum
+ * over r. */
 struct brume_reduction {
     int64_t k[3], r[3];
     float scale;

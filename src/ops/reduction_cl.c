@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Reductions on OpenCL; see reduction.h and cl/reduce.cl. Passes shrink the number of terms until one remains; partial sums lie in the
- * workspace, those of even and odd passes in two halves. */
+ * Reductions on OpenCL; see reduction.h and cl/reduce.cl. Passes shrink the number of terms until one remains; partial sums lie
+ * in the workspace, those of even and odd passes in two halves. */
 #include "ops/axes.h"
 #include "ops/reduction.h"
 
@@ -30,8 +30,8 @@ static void begin(struct brume_cl_launch *k, int64_t from)
 }
 
 /* One pass of the plan: from d's terms to `parts` partial sums for each result. l NULL: only counts. */
-static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c, struct brume_cl_list *l, int64_t from, int64_t to, int64_t parts,
-                    int64_t per_part, bool square, bool root)
+static int64_t pass(const struct brume_reduction *d, const struct brume_caps *c, struct brume_cl_list *l, int64_t from,
+                    int64_t to, int64_t parts, int64_t per_part, bool square, bool root)
 {
     const int64_t terms = d->r[0] * d->r[1] * d->r[2];
     if (!l) return 0;
@@ -96,7 +96,8 @@ static size_t passes(const struct brume_reduction *first, const struct brume_cap
             struct brume_reduction wide = d;
             wide.r[1] /= FOLD;
             wide.k[2] *= FOLD;
-            const int64_t wide_terms = wide.r[0] * wide.r[1], per_part = wide_terms <= SERIAL ? wide_terms : ROWS, parts = cut(wide_terms, per_part);
+            const int64_t wide_terms = wide.r[0] * wide.r[1], per_part = wide_terms <= SERIAL ? wide_terms : ROWS,
+                          parts = cut(wide_terms, per_part);
             pass(&wide, c, l, from, free_at, parts, per_part, false, false);
             from = free_at;
             free_at += cut(results * FOLD * parts * 4, 256) * 256;
@@ -116,4 +117,7 @@ static size_t passes(const struct brume_reduction *first, const struct brume_cap
 }
 
 size_t brume_reduction_cl_work(const struct brume_reduction *d, const struct brume_caps *c) { return passes(d, c, NULL); }
-void brume_reduction_cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l) { passes(n->attrs, c, l); }
+void brume_reduction_cl(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l)
+{
+    passes(n->attrs, c, l);
+}

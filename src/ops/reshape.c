@@ -11,8 +11,8 @@ static brume_status shape(struct brume_node *n)
     const struct brume_value *x = n->in_v[0];
     if (brume_shape_numel(x->shape) != brume_shape_numel(at->shape)) {
         char text[96];
-        return brume_node_fail(n, BRUME_E_SHAPE, "expected a shape of %lld elements, got %s", (long long)brume_shape_numel(x->shape),
-                               brume_shape_text(at->shape, text));
+        return brume_node_fail(n, BRUME_E_SHAPE, "expected a shape of %lld elements, got %s",
+                               (long long)brume_shape_numel(x->shape), brume_shape_text(at->shape, text));
     }
     n->out_v[0]->dtype = x->dtype;
     n->out_v[0]->shape = at->shape;

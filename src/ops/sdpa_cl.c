@@ -23,7 +23,7 @@ static void sizes(struct brume_cl_launch *k, const struct brume_node *n, const s
     brume_cl_float(k, at->scale);
 }
 
-/* ---- tile: cl/sdpa_tile.cl --------------------------------------------------------------------------------------------------- */
+/* ---- tile: cl/sdpa_tile.cl ------------------------------------------------------------------------------------------------- */
 
 struct tile { int vw, mr, nr, rows; };
 
@@ -40,7 +40,10 @@ static struct brume_cl_launch *add_tile(struct brume_cl_list *l, const struct br
     return brume_cl_add(l, "sdpa_tile.cl", kernel, "-DVW=%d -DMR=%d -DNV=2", t.vw, t.mr);
 }
 
-static int64_t cols_floats(const struct brume_sdpa_dims *d, const struct tile *t, int64_t s) { return d->b * d->heads * ceil_div(s, t->nr) * t->nr * d->d; }
+static int64_t cols_floats(const struct brume_sdpa_dims *d, const struct tile *t, int64_t s)
+{
+    return d->b * d->heads * ceil_div(s, t->nr) * t->nr * d->d;
+}
 
 /* Panels of rows are needed only where NR does not divide D: their floats, or 0. */
 static int64_t rows_floats(const struct brume_sdpa_dims *d, const struct tile *t, int64_t s)
@@ -48,8 +51,8 @@ static int64_t rows_floats(const struct brume_sdpa_dims *d, const struct tile *t
     return d->d % t->nr ? d->b * d->heads * s * ceil_div(d->d, t->nr) * t->nr : 0;
 }
 
-static void pack(struct brume_cl_list *l, const struct brume_caps *c, const struct brume_sdpa_dims *d, const char *kernel, int input, int64_t s,
-                 int64_t to)
+static void pack(struct brume_cl_list *l, const struct brume_caps *c, const struct brume_sdpa_dims *d, const char *kernel,
+                 int input, int64_t s, int64_t to)
 {
     const struct tile t = tile_of(c);
     const bool cols = kernel[sizeof "sdpa_pack_" - 1] == 'c';
@@ -183,9 +186,10 @@ void brume_sdpa_tile_grad(const struct brume_node *n, const struct brume_caps *c
     steps(k, &d, &t, d.sq);
 }
 
-/* ---- local: cl/sdpa_local.cl; row: cl/sdpa.cl -------------------------------------------------------------------------------- */
+/* ---- local: cl/sdpa_local.cl; row: cl/sdpa.cl ------------------------------------------------------------------------------ */
 
-static struct brume_cl_launch *add_rows(struct brume_cl_list *l, const struct brume_sdpa_dims *d, bool local, const char *kernel, int64_t s)
+static struct brume_cl_launch *add_rows(struct brume_cl_list *l, const struct brume_sdpa_dims *d, bool local, const char *kernel,
+                                        int64_t s)
 {
     struct brume_cl_launch *k;
     if (local) {

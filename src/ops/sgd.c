@@ -49,11 +49,12 @@ static double flops(const struct brume_node *n) { return 7.0 * (double)brume_sha
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
 static const struct brume_op op = {
-    .name = "sgd", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 5, .n_in_max = 5, .optional = 1u << SCALE, .updates = 1u << PARAM | 1u << M,
-    .shape = shape, .kernels = kernels, .flops = flops,
+    .name = "sgd", .tolerance = BRUME_TOL_UPDATE, .n_in_min = 5, .n_in_max = 5, .optional = 1u << SCALE,
+    .updates = 1u << PARAM | 1u << M, .shape = shape, .kernels = kernels, .flops = flops,
 };
 
-void brume_sgd_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor grad, brume_tensor hyper, brume_tensor scale)
+void brume_sgd_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor grad, brume_tensor hyper,
+                      brume_tensor scale)
 {
     brume_node_add(g, &op, 5, (brume_tensor[]){ param, m, grad, hyper, scale }, NULL, 0);
 }

@@ -56,7 +56,8 @@ static void cl(const struct brume_node *n, const struct brume_caps *c, struct br
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu, .cl = cl }, { 0 } };
 
 static const struct brume_op brume_op_slice = {
-    .name = "slice", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "slice", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape,
+    .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_slice(brume_graph *g, brume_tensor x, int axis, int64_t start, int64_t length)

@@ -21,7 +21,7 @@ static struct dims dims_of(const struct brume_node *n)
     return d;
 }
 
-/* ---- cpu -------------------------------------------------------------------------------------------------------------------- */
+/* ---- cpu ------------------------------------------------------------------------------------------------------------------- */
 
 struct job { const struct brume_simd_norm *simd; struct dims d; const float *x, *dy; float *y; };
 
@@ -53,7 +53,7 @@ static void cpu_backward(const struct brume_cpu_call *call)
     brume_pool_run(call->pool, j.d.chunks, backward_task, &j);
 }
 
-/* ---- OpenCL: cl/softmax.cl --------------------------------------------------------------------------------------------------- */
+/* ---- OpenCL: cl/softmax.cl ------------------------------------------------------------------------------------------------- */
 
 /* vw floats per vector; `share` work-items to a row. */
 static void cl_rows(const struct brume_node *n, struct brume_cl_list *l, const char *kernel, int vw, int share)
@@ -97,7 +97,7 @@ static const struct brume_variant backward_kernels[] = {
     { 0 },
 };
 
-/* ---- op --------------------------------------------------------------------------------------------------------------------- */
+/* ---- op -------------------------------------------------------------------------------------------------------------------- */
 
 static brume_status shape(struct brume_node *n)
 {
@@ -113,7 +113,8 @@ static brume_status grad_shape(struct brume_node *n)
 {
     const brume_status s = shape(n);
     if (s) return s;
-    if (!brume_shape_equal(n->in_v[0]->shape, n->in_v[1]->shape)) return brume_node_fail(n, BRUME_E_SHAPE, "dy must have the shape of y");
+    if (!brume_shape_equal(n->in_v[0]->shape, n->in_v[1]->shape))
+        return brume_node_fail(n, BRUME_E_SHAPE, "dy must have the shape of y");
     return BRUME_OK;
 }
 
@@ -121,7 +122,8 @@ static double flops(const struct brume_node *n) { return 12.0 * (double)brume_sh
 static double grad_flops(const struct brume_node *n) { return 4.0 * (double)brume_shape_numel(n->in_v[0]->shape); }
 
 const struct brume_op brume_op_softmax_grad = {
-    .name = "softmax_grad", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape, .kernels = backward_kernels, .flops = grad_flops,
+    .name = "softmax_grad", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = grad_shape,
+    .kernels = backward_kernels, .flops = grad_flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -131,7 +133,8 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 }
 
 const struct brume_op brume_op_softmax = {
-    .name = "softmax", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = forward_kernels, .flops = flops,
+    .name = "softmax", .tolerance = BRUME_TOL_ATTENTION, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad,
+    .kernels = forward_kernels, .flops = flops,
 };
 
 brume_tensor brume_softmax(brume_graph *g, brume_tensor x) { return brume_node_add(g, &brume_op_softmax, 1, &x, NULL, 0); }

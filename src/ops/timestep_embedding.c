@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Embeddings of the time: sinusoids of fixed frequencies (Vaswani et al. 2017; Ho et al. 2020), or of a table's (Song et al. 2021). */
+ * Embeddings of the time: sinusoids of fixed frequencies (Vaswani et al. 2017; Ho et al. 2020), or of a table's (Song et al.
+ * 2021). */
 #include "base/pool.h"
 #include "brume/ops.h"
 #include "graph/cl_launch.h"
@@ -19,7 +20,8 @@ static brume_status shape(struct brume_node *n)
     if (s) return s;
     if (a->dim < 2) return brume_node_fail(n, BRUME_E_SHAPE, "dim must be at least 2, got %lld", (long long)a->dim);
     if (!((double)(a->dim / 2) - (double)a->freq_shift > 0))
-        return brume_node_fail(n, BRUME_E_ARG, "dim / 2 = %lld must exceed freq_shift = %g", (long long)(a->dim / 2), (double)a->freq_shift);
+        return brume_node_fail(n, BRUME_E_ARG, "dim / 2 = %lld must exceed freq_shift = %g", (long long)(a->dim / 2),
+                               (double)a->freq_shift);
     n->out_v[0]->dtype = BRUME_F32;
     n->out_v[0]->shape = BRUME_SHAPE(n->in_v[0]->shape.d[0], a->dim);
     return BRUME_OK;
@@ -38,8 +40,8 @@ static void sinusoid_task(void *ctx, int64_t i, int thread)
     const struct job *j = ctx;
     const int64_t half = j->a->dim / 2;
     float *y = j->y + i * j->a->dim, *first = j->a->flip ? y + half : y, *second = j->a->flip ? y : y + half;
-    /* Single precision up to the phase, rounded as in diffusers: at t = 999 its phases are off by up to 1e-4, and the networks learned
-     * with those; the first steps of a sampler magnify what the network sees otherwise a hundredfold. */
+    /* Single precision up to the phase, rounded as in diffusers: at t = 999 its phases are off by up to 1e-4, and the networks
+     * learned with those; the first steps of a sampler magnify what the network sees otherwise a hundredfold. */
     for (int64_t k = 0; k < half; k++) {
         const float phase = j->t[i] * expf(MINUS_LOG_10000 * (float)k / reach(j->a));
         first[k] = (float)sin((double)phase);
@@ -70,7 +72,8 @@ static void cl_any(const struct brume_node *n, const struct brume_caps *c, struc
 }
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_any, .cl = cl_any }, { 0 } };
-static const struct brume_op op = { .name = "timestep_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels };
+static const struct brume_op op = { .name = "timestep_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 1, .n_in_max = 1,
+                                    .n_out = 1, .shape = shape, .kernels = kernels };
 
 brume_tensor brume_timestep_embedding(brume_graph *g, brume_tensor t, int64_t dim, int flip_sin_to_cos, float freq_shift)
 {
@@ -78,7 +81,7 @@ brume_tensor brume_timestep_embedding(brume_graph *g, brume_tensor t, int64_t di
     return brume_node_add(g, &op, 1, &t, &a, sizeof a);
 }
 
-/* ---- Fourier features of ln t ------------------------------------------------------------------------------------------------ */
+/* ---- Fourier features of ln t ---------------------------------------------------------------------------------------------- */
 
 static brume_status fourier_shape(struct brume_node *n)
 {
@@ -124,7 +127,8 @@ static void cl_fourier(const struct brume_node *n, const struct brume_caps *c, s
 
 static const struct brume_variant fourier_kernels[] = { { .name = "any", .cpu = cpu_fourier, .cl = cl_fourier }, { 0 } };
 static const struct brume_op fourier_op = {
-    .name = "fourier_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = fourier_shape, .kernels = fourier_kernels,
+    .name = "fourier_embedding", .tolerance = BRUME_TOL_PHASE, .n_in_min = 2, .n_in_max = 2, .n_out = 1, .shape = fourier_shape,
+    .kernels = fourier_kernels,
 };
 
 brume_tensor brume_fourier_embedding(brume_graph *g, brume_tensor t, brume_tensor w)

@@ -13,6 +13,7 @@ brume_status brume_hyper_want(const struct brume_node *n, int input);
 /** A scalar of f32, or absent. */
 brume_status brume_scale_want(const struct brume_node *n, int input);
 /** A launch of a kernel of update.cl over all elements of input 0; arguments are the caller's. */
-struct brume_cl_launch *brume_update_launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l, const char *kernel);
+struct brume_cl_launch *brume_update_launch(const struct brume_node *n, const struct brume_caps *c, struct brume_cl_list *l,
+                                            const char *kernel);
 
 #endif

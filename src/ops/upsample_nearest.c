@@ -19,7 +19,9 @@ static brume_status shape(struct brume_node *n)
     const struct attrs *a = n->attrs;
     const brume_status s = brume_want(n, 0, "x", BRUME_F32, 4);
     if (s) return s;
-    if (a->h < 1 || a->w < 1) return brume_node_fail(n, BRUME_E_SHAPE, "the result must be at least 1x1, got %lldx%lld", (long long)a->h, (long long)a->w);
+    if (a->h < 1 || a->w < 1)
+        return brume_node_fail(n, BRUME_E_SHAPE, "the result must be at least 1x1, got %lldx%lld", (long long)a->h,
+                               (long long)a->w);
     const int64_t *d = n->in_v[0]->shape.d;
     if (a->h > MAX_SIDE || a->w > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE)
         return brume_node_fail(n, BRUME_E_SHAPE, "an image side may have up to %d pixels", MAX_SIDE);
@@ -53,7 +55,8 @@ static void cpu_forward(const struct brume_cpu_call *c)
     brume_pool_run(c->pool, y.d[0] * y.d[1], forward_task, &j);
 }
 
-static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape y, brume_shape result)
+static void launch(const struct brume_caps *c, struct brume_cl_list *l, const char *kernel, brume_shape x, brume_shape y,
+                   brume_shape result)
 {
     const int vw = brume_cl_width(c);
     const int64_t span = brume_cl_span(c, y.d[3]);
@@ -73,7 +76,7 @@ static void cl_forward(const struct brume_node *n, const struct brume_caps *c, s
     launch(c, l, "upsample_nearest", x, y, y);
 }
 
-/* ---- gradient: every input pixel sums the outputs that read it --------------------------------------------------------------- */
+/* ---- gradient: every input pixel sums the outputs that read it ------------------------------------------------------------- */
 
 static brume_status grad_shape(struct brume_node *n)
 {
@@ -119,7 +122,8 @@ static double grad_flops(const struct brume_node *n) { return (double)brume_shap
 
 static const struct brume_variant grad_kernels[] = { { .name = "any", .cpu = cpu_backward, .cl = cl_backward }, { 0 } };
 static const struct brume_op op_grad = {
-    .name = "upsample_nearest_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels, .flops = grad_flops,
+    .name = "upsample_nearest_grad", .tolerance = BRUME_TOL_SUM, .n_in_min = 1, .n_in_max = 1, .n_out = 1,
+    .flags = BRUME_OP_TERMS, .shape = grad_shape, .kernels = grad_kernels, .flops = grad_flops,
 };
 
 static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor *dy, brume_tensor *dx, const bool *need)
@@ -130,7 +134,8 @@ static void grad(brume_graph *g, const struct brume_node *n, const brume_tensor 
 
 static const struct brume_variant kernels[] = { { .name = "any", .cpu = cpu_forward, .cl = cl_forward }, { 0 } };
 static const struct brume_op op = {
-    .name = "upsample_nearest", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels,
+    .name = "upsample_nearest", .tolerance = BRUME_TOL_EXACT, .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape,
+    .grad = grad, .kernels = kernels,
 };
 
 brume_tensor brume_upsample_nearest(brume_graph *g, brume_tensor x, int64_t out_h, int64_t out_w)

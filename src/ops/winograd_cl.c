@@ -4,8 +4,8 @@
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* 3x3 with one row of zeros around. An error is relative to all terms of a tile: with more padding some results, and in images below
- * 4x4 or with few tiles some weights, would have too few of them. */
+/* 3x3 with one row of zeros around. An error is relative to all terms of a tile: with more padding some results, and in images
+ * below 4x4 or with few tiles some weights, would have too few of them. */
 static bool same(const struct brume_conv *g)
 {
     return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->top == 1 && g->left == 1 && g->ho == g->h && g->wo == g->w;
@@ -19,7 +19,8 @@ static bool fits(const struct brume_conv *g, int64_t c, const struct brume_caps 
 bool brume_conv_winograd_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->i, caps); }
 bool brume_conv_winograd_dx_fits(const struct brume_conv *g, const struct brume_caps *caps) { return fits(g, g->o, caps); }
 
-/* Worth its transforms: enough channels on both sides, tiles that are mostly image, and enough of them for weights that grow fourfold. */
+/* Worth its transforms: enough channels on both sides, tiles that are mostly image, and enough of them for weights that grow
+ * fourfold. */
 static bool pays(const struct brume_conv *g, int64_t least)
 {
     const int64_t tiles = ceil_div(g->h, 4) * ceil_div(g->w, 4);
@@ -35,11 +36,17 @@ static size_t pack_bytes(int64_t c, int64_t o, const struct brume_caps *caps)
     return (size_t)(ceil_div(o, t.nr) * 36 * c * t.nr + c) * sizeof(float);
 }
 
-size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps) { return pack_bytes(g->i, g->o, caps); }
-size_t brume_conv_winograd_dx_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps) { return pack_bytes(g->o, g->i, caps); }
+size_t brume_conv_winograd_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    return pack_bytes(g->i, g->o, caps);
+}
+size_t brume_conv_winograd_dx_pack_bytes(const struct brume_conv *g, const struct brume_caps *caps)
+{
+    return pack_bytes(g->o, g->i, caps);
+}
 
-static void pack(int64_t c, int64_t o, int64_t stride_k, int64_t stride_n, bool flip, const struct brume_caps *caps, struct brume_cl_list *l,
-                 struct brume_cl_arg w, struct brume_cl_arg packed)
+static void pack(int64_t c, int64_t o, int64_t stride_k, int64_t stride_n, bool flip, const struct brume_caps *caps,
+                 struct brume_cl_list *l, struct brume_cl_arg w, struct brume_cl_arg packed)
 {
     struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd.cl", "winograd_pack", "");
     brume_cl_size2(k, (size_t)c, (size_t)ceil_div(o, brume_tile_of(caps).nr), 8, 1);
@@ -53,14 +60,14 @@ static void pack(int64_t c, int64_t o, int64_t stride_k, int64_t stride_n, bool 
     brume_cl_int(k, flip);
 }
 
-void brume_conv_winograd_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg w,
-                              struct brume_cl_arg packed)
+void brume_conv_winograd_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l,
+                              struct brume_cl_arg w, struct brume_cl_arg packed)
 {
     pack(g->i, g->o, g->o, 1, false, caps, l, w, packed);
 }
 
-void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg w,
-                                 struct brume_cl_arg packed)
+void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l,
+                                 struct brume_cl_arg w, struct brume_cl_arg packed)
 {
     pack(g->o, g->i, 1, g->o, true, caps, l, w, packed);
 }
@@ -68,7 +75,8 @@ void brume_conv_winograd_dx_pack(const struct brume_conv *g, const struct brume_
 /* x (h, w, c) to y (h, w, o). */
 struct pass { int64_t n, h, w, c, o; bool per_sample; };
 
-/* How the tiles are cut: blocks of `block` tiles, handed in turn to `items` work-items; in floats, sources and (sources and products) of a block. */
+/* How the tiles are cut: blocks of `block` tiles, handed in turn to `items` work-items; in floats, sources and (sources and
+ * products) of a block. */
 struct cut { int64_t tiles, block, items, source, size; bool staged; };
 
 static struct cut cut_of(const struct pass *s, const struct brume_caps *caps)
@@ -76,7 +84,8 @@ static struct cut cut_of(const struct pass *s, const struct brume_caps *caps)
     const struct brume_tile t = brume_tile_of(caps);
     const int64_t units = caps->compute_units > 0 ? caps->compute_units : 1, columns = ceil_div(s->o, t.nr) * t.nr;
     struct cut k = { .tiles = s->n * ceil_div(s->h, 4) * ceil_div(s->w, 4), .items = 2 * units };
-    /* Sources and products of a block stay in the second-level cache (and some of the third); few tiles are one block, cut otherwise. */
+    /* Sources and products of a block stay in the second-level cache (and some of the third); few tiles are one block, cut
+     * otherwise. */
     const int64_t fit = 768 * 1024 / (36 * (s->c + columns) * (int64_t)sizeof(float)), least = 4 * t.mr, most = 8 * t.mr;
     const int64_t limit = fit < least ? least : fit > most ? most : fit;
     k.staged = k.tiles <= 48 * units;
@@ -131,14 +140,18 @@ static void run_stages(const struct pass *s, const struct cut *k, const struct b
     brume_cl_ints(q, 5, (const int64_t[]){ k->tiles, s->h, s->w, s->o, s->per_sample });
 }
 
-static void run(const struct pass *s, const struct brume_caps *caps, struct brume_cl_list *l, const struct brume_cl_arg operands[5])
+static void run(const struct pass *s, const struct brume_caps *caps, struct brume_cl_list *l,
+                const struct brume_cl_arg operands[5])
 {
     const struct cut k = cut_of(s, caps);
     if (k.staged) run_stages(s, &k, caps, l, operands);
     else run_blocks(s, &k, caps, l, operands);
 }
 
-static struct pass forward(const struct brume_conv *g, bool per_sample) { return (struct pass){ g->n, g->h, g->w, g->i, g->o, per_sample }; }
+static struct pass forward(const struct brume_conv *g, bool per_sample)
+{
+    return (struct pass){ g->n, g->h, g->w, g->i, g->o, per_sample };
+}
 static struct pass backward(const struct brume_conv *g) { return (struct pass){ g->n, g->h, g->w, g->o, g->i, false }; }
 
 size_t brume_conv_winograd_work(const struct brume_conv *g, const struct brume_caps *caps)
@@ -153,27 +166,30 @@ size_t brume_conv_winograd_dx_work(const struct brume_conv *g, const struct brum
     return work_bytes(&s, caps);
 }
 
-void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
-                         struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample, struct brume_cl_arg res, struct brume_cl_arg y)
+void brume_conv_winograd(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l,
+                         struct brume_cl_arg x, struct brume_cl_arg packed, struct brume_cl_arg bias, bool per_sample,
+                         struct brume_cl_arg res, struct brume_cl_arg y)
 {
     const struct pass s = forward(g, per_sample);
     run(&s, caps, l, (const struct brume_cl_arg[]){ x, packed, bias, res, y });
 }
 
-void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg dy,
-                            struct brume_cl_arg packed, struct brume_cl_arg dx)
+void brume_conv_winograd_dx(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l,
+                            struct brume_cl_arg dy, struct brume_cl_arg packed, struct brume_cl_arg dx)
 {
     const struct pass s = backward(g);
     run(&s, caps, l, (const struct brume_cl_arg[]){ dy, packed, brume_at_in(-1), brume_at_in(-1), dx });
 }
 
-/* A weight gradient: tiles in chunks of t, whose transforms (floats each, then the sums) lie one after another in the workspace. */
+/* A weight gradient: tiles in chunks of t, whose transforms (floats each, then the sums) lie one after another in the
+ * workspace. */
 struct dw { int64_t tiles_y, tiles_x, tiles, t, chunks, source, result, sums, panels, rows; };
 
 static struct dw dw_of(const struct brume_conv *g, const struct brume_caps *caps)
 {
     const struct brume_tile t = brume_tile_of(caps);
-    struct dw s = { .tiles_y = ceil_div(g->ho, 4), .tiles_x = ceil_div(g->wo, 4), .rows = t.vw == 16 ? 8 : 4, .panels = ceil_div(g->o, t.nr) };
+    struct dw s = { .tiles_y = ceil_div(g->ho, 4), .tiles_x = ceil_div(g->wo, 4), .rows = t.vw == 16 ? 8 : 4,
+                    .panels = ceil_div(g->o, t.nr) };
     s.tiles = g->n * s.tiles_y * s.tiles_x;
     /* One of the 36 products should find its operands in the second-level cache (256 KiB); not too many launches. */
     s.t = 65536 / (g->i + g->o);
@@ -190,7 +206,8 @@ static struct dw dw_of(const struct brume_conv *g, const struct brume_caps *caps
 bool brume_conv_winograd_dw_fits(const struct brume_conv *g, const struct brume_caps *caps)
 {
     const struct brume_tile t = brume_tile_of(caps);
-    return same(g) && g->h >= 4 && g->w >= 4 && g->n * ceil_div(g->h, 4) * ceil_div(g->w, 4) >= 8 && g->i % t.vw == 0 && g->o % t.vw == 0;
+    return same(g) && g->h >= 4 && g->w >= 4 && g->n * ceil_div(g->h, 4) * ceil_div(g->w, 4) >= 8 && g->i % t.vw == 0 &&
+           g->o % t.vw == 0;
 }
 
 bool brume_conv_winograd_dw_pays(const struct brume_conv *g) { return pays(g, 24); }
@@ -201,8 +218,8 @@ size_t brume_conv_winograd_dw_work(const struct brume_conv *g, const struct brum
     return (size_t)(s.source + s.result + s.sums) * sizeof(float);
 }
 
-static void transform(const struct dw *s, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg from, int64_t h, int64_t w,
-                      int64_t c, int64_t top, int64_t left, bool grad, int64_t first, int64_t count)
+static void transform(const struct dw *s, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg from,
+                      int64_t h, int64_t w, int64_t c, int64_t top, int64_t left, bool grad, int64_t first, int64_t count)
 {
     struct brume_cl_launch *k = brume_tile_add(l, caps, "winograd_dw.cl", "winograd_dw_transform", "");
     brume_cl_size1(k, (size_t)count, 1);
@@ -212,8 +229,8 @@ static void transform(const struct dw *s, const struct brume_caps *caps, struct 
     brume_cl_ints(k, (int)(sizeof v / sizeof *v), v);
 }
 
-void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l, struct brume_cl_arg x,
-                            struct brume_cl_arg dy, struct brume_cl_arg dw)
+void brume_conv_winograd_dw(const struct brume_conv *g, const struct brume_caps *caps, struct brume_cl_list *l,
+                            struct brume_cl_arg x, struct brume_cl_arg dy, struct brume_cl_arg dw)
 {
     const struct dw s = dw_of(g, caps);
     const int64_t result = s.source * (int64_t)sizeof(float), sums = result + s.result * (int64_t)sizeof(float);
