@@ -118,8 +118,8 @@ static void *page_in(void *block) { return (unsigned char *)block + (PAGE - (uin
 static brume_status cpu_buffer_new(struct brume_device *d, size_t bytes, brume_buffer **out)
 {
     struct cpu_buffer *b = malloc(sizeof *b);
-    /* Page aligned; the tail lets whole vectors be loaded at the end of the last tensor. calloc() gives large blocks as the system does,
-     * of zeros that take no time (nor memory) before they are touched. */
+    /* Page aligned; the tail lets whole vectors be loaded at the end of the last tensor. calloc() gives large blocks as the
+     * system does, of zeros that take no time (nor memory) before they are touched. */
     unsigned char *block = bytes < SIZE_MAX - PAGE - TAIL ? calloc(1, bytes + PAGE + TAIL) : NULL;
     if (!b || !block) {
         free(b);
@@ -218,10 +218,12 @@ static size_t scratch_floats(const struct brume_step *steps, int n)
 
 static uint64_t cpu_scratch_bytes(const struct brume_device *d, const struct brume_step *steps, int n)
 {
-    return (uint64_t)scratch_floats(steps, n) * (uint64_t)brume_pool_threads(((const struct cpu_device *)d)->pool) * sizeof(float);
+    return (uint64_t)scratch_floats(steps, n) * (uint64_t)brume_pool_threads(((const struct cpu_device *)d)->pool) *
+           sizeof(float);
 }
 
-static brume_status cpu_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out)
+static brume_status cpu_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots,
+                                struct brume_exec **out)
 {
     (void)n_slots;
     struct cpu_device *c = (struct cpu_device *)d;
@@ -235,7 +237,8 @@ static brume_status cpu_prepare(struct brume_device *d, const struct brume_step 
     for (int i = 0; i < n; i++)
         if ((size_t)steps[i].n_in > most) most = (size_t)steps[i].n_in;
     e->in = malloc(most * sizeof *e->in);
-    if (e->scratch_stride) e->scratch_block = malloc(e->scratch_stride * (size_t)brume_pool_threads(c->pool) * sizeof(float) + PAGE);
+    if (e->scratch_stride)
+        e->scratch_block = malloc(e->scratch_stride * (size_t)brume_pool_threads(c->pool) * sizeof(float) + PAGE);
     if (!e->in || (e->scratch_stride && !e->scratch_block)) {
         cpu_exec_free(e);
         return brume_fail(BRUME_E_MEMORY, "cpu: out of memory preparing a plan");
@@ -254,14 +257,16 @@ static struct brume_cpu_call call_of(struct brume_exec *e, const struct brume_st
 {
     for (int j = 0; j < s->n_in; j++) e->in[j] = at(slots, s->in[j]);
     for (int k = 0; k < s->n_out; k++) out[k] = at(slots, s->out[k]);
-    return (struct brume_cpu_call){ s->node, e->in, out, at(slots, s->work), at(slots, s->packed), e->device->simd, e->device->pool };
+    return (struct brume_cpu_call){ s->node, e->in, out, at(slots, s->work), at(slots, s->packed),
+                                    e->device->simd, e->device->pool };
 }
 
 /* The pages that lie wholly within hold nothing from now on, and take no memory until they are written again. */
 static void give_back(unsigned char *begin, size_t bytes)
 {
 #ifdef __linux__
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)begin + page - 1) / page * page, end = ((uintptr_t)begin + bytes) / page * page;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)begin + page - 1) / page * page,
+                    end = ((uintptr_t)begin + bytes) / page * page;
     if (first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED);
 #else
     (void)begin, (void)bytes;
@@ -278,7 +283,8 @@ static brume_status cpu_pack(struct brume_exec *e, brume_buffer *const *slots)
         s->variant->cpu_pack(&c, at(slots, s->packed));
         const int j = s->variant->pack_input;
         const brume_dtype type = s->variant->half ? BRUME_F16 : s->node->in_v[j]->dtype;
-        if (s->drop) give_back(at(slots, s->in[j]), (size_t)(brume_shape_numel(s->node->in_v[j]->shape) * brume_dtype_bytes(type)));
+        if (s->drop)
+            give_back(at(slots, s->in[j]), (size_t)(brume_shape_numel(s->node->in_v[j]->shape) * brume_dtype_bytes(type)));
     }
     return BRUME_OK;
 }
@@ -325,8 +331,9 @@ static brume_status cpu_measure_peak(struct brume_device *d, double *gflops)
 }
 
 static const struct brume_backend backend = {
-    .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new, .buffer_free = cpu_buffer_free, .write = cpu_write, .host = cpu_host,
-    .read = cpu_read, .fill = cpu_fill, .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
+    .kind = "cpu", .drops = true, .zeroed = true, .close = cpu_close, .info = cpu_info, .buffer_new = cpu_buffer_new,
+    .buffer_free = cpu_buffer_free, .write = cpu_write, .host = cpu_host, .read = cpu_read, .fill = cpu_fill,
+    .finish = cpu_finish, .prepare = cpu_prepare, .exec_free = cpu_exec_free, .pack = cpu_pack, .run = cpu_run,
     .scratch_bytes = cpu_scratch_bytes, .measure_peak = cpu_measure_peak,
 };
 
@@ -335,7 +342,9 @@ brume_status brume_cpu_open(const brume_device_options *options, brume_device **
     const char *isa = options ? options->isa : NULL;
     const struct brume_simd *simd = brume_simd_choose(isa);
     *out = NULL;
-    if (!simd) return brume_fail(BRUME_E_UNSUPPORTED, "cpu: this build or this processor has no instruction set '%s'; leave the choice to brume", isa);
+    if (!simd)
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "cpu: this build or this processor has no instruction set '%s'; leave the choice to brume", isa);
     struct cpu_device *c = calloc(1, sizeof *c);
     if (!c) return brume_fail(BRUME_E_MEMORY, "cpu: out of memory");
     brume_status s = brume_pool_new(options ? options->threads : 0, &c->pool);
@@ -345,7 +354,8 @@ brume_status brume_cpu_open(const brume_device_options *options, brume_device **
     }
     c->simd = simd;
     c->base.backend = &backend;
-    c->base.caps = (struct brume_caps){ .cpu_type = true, .vector_width = simd->vector_width, .compute_units = brume_pool_threads(c->pool) };
+    c->base.caps = (struct brume_caps){ .cpu_type = true, .vector_width = simd->vector_width,
+                                        .compute_units = brume_pool_threads(c->pool) };
     *out = &c->base;
     return BRUME_OK;
 }

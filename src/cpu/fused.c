@@ -33,7 +33,8 @@ static int64_t plane_offset(const struct brume_fused *f, int k, int64_t plane)
 }
 
 /* The block's elements of input k as one contiguous run: in place if they are, else copied to `copy`. */
-static const float *gather(const struct chain *c, int k, int64_t plane, int64_t r0, int64_t rows, int64_t c0, int64_t cols, float *copy)
+static const float *gather(const struct chain *c, int k, int64_t plane, int64_t r0, int64_t rows, int64_t c0, int64_t cols,
+                           float *copy)
 {
     const struct brume_fused *f = c->f;
     const int64_t s1 = f->stride[k][f->ndim - 1], s0 = f->ndim > 1 ? f->stride[k][f->ndim - 2] : 0;
@@ -82,8 +83,8 @@ static void run_task(void *ctx, int64_t task, int thread)
     for (int64_t b = first; b < last; b++) run_block(c, b, c->scratch + (size_t)thread * c->stride);
 }
 
-void brume_cpu_fused_run(const struct brume_fused *f, const struct brume_simd *simd, struct brume_pool *pool, const float *const *in, float *out,
-                         float *scratch, size_t stride)
+void brume_cpu_fused_run(const struct brume_fused *f, const struct brume_simd *simd, struct brume_pool *pool,
+                         const float *const *in, float *out, float *scratch, size_t stride)
 {
     struct chain c = { .f = f, .simd = simd, .in = in, .out = out, .scratch = scratch, .stride = stride, .planes = 1, .rows = 1 };
     c.row = f->dims[f->ndim - 1];

@@ -8,8 +8,11 @@ brume_status brume_parallel_open(brume_parallel **out)
     *out = NULL;
     const int ranks = brume_parallel_started();
     if (ranks == 1) return BRUME_OK;
-    return brume_fail(BRUME_E_UNSUPPORTED, "started with %d ranks, but this build knows no MPI: configure it with meson setup --reconfigure BUILD -Dmpi=enabled, "
-                      "or start it without mpirun", ranks);
+    return brume_fail(
+        BRUME_E_UNSUPPORTED,
+        "started with %d ranks, but this build knows no MPI: configure it with meson setup --reconfigure BUILD -Dmpi=enabled, "
+        "or start it without mpirun",
+        ranks);
 }
 
 void brume_parallel_close(brume_parallel *p, int status)

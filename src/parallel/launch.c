@@ -6,7 +6,8 @@
 
 int brume_parallel_started(void)
 {
-    /* Open MPI; MPICH, Intel MPI and srun --mpi=pmi2; MVAPICH2; srun --mpi=pmix, whose number of tasks a batch script sees, too. */
+    /* Open MPI; MPICH, Intel MPI and srun --mpi=pmi2; MVAPICH2; srun --mpi=pmix, whose number of tasks a batch script sees,
+     * too. */
     static const struct { const char *ranks, *only_with; } launchers[] = {
         { "OMPI_COMM_WORLD_SIZE", NULL }, { "PMI_SIZE", NULL }, { "MV2_COMM_WORLD_SIZE", NULL }, { "SLURM_NTASKS", "PMIX_RANK" },
     };

@@ -19,15 +19,18 @@ brume_status brume_mpi_check(int code, const char *what)
 }
 
 #ifdef __linux__
-/* Launchers may bind ranks to cores, each to its own or several to the same: cores that this one may use, over the ranks that may use just these. */
+/* Launchers may bind ranks to cores, each to its own or several to the same: cores that this one may use, over the ranks that may
+ * use just these. */
 static brume_status share_cores(MPI_Comm local, int ranks, int *threads)
 {
     cpu_set_t own, *all = malloc((size_t)ranks * sizeof *all);
     int same = 0;
     if (!all) return brume_fail(BRUME_E_MEMORY, "MPI: out of memory");
     CPU_ZERO(&own);
-    if (sched_getaffinity(0, sizeof own, &own)) CPU_SET(0, &own); /* more cores than a set holds: one thread, unless --threads says more */
-    const brume_status s = brume_mpi_check(MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, local), "asking which cores the others have");
+    /* more cores than a set holds: one thread, unless --threads says more */
+    if (sched_getaffinity(0, sizeof own, &own)) CPU_SET(0, &own);
+    const brume_status s = brume_mpi_check(MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, local),
+                                           "asking which cores the others have");
     for (int i = 0; s == BRUME_OK && i < ranks; i++) same += CPU_EQUAL(&own, &all[i]) ? 1 : 0;
     free(all);
     *threads = same ? CPU_COUNT(&own) / same : 1;
@@ -50,9 +53,12 @@ static brume_status look_around(struct brume_parallel *p)
     MPI_Comm_rank(MPI_COMM_WORLD, &p->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &p->size);
     if (p->size != brume_parallel_started())
-        return brume_fail(BRUME_E_UNSUPPORTED, "started with %d ranks, but the MPI library sees %d: mpirun belongs to another MPI than the one that brume was built with",
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "started with %d ranks, but the MPI library sees %d: mpirun belongs to another MPI than the one that "
+                          "brume was built with",
                           brume_parallel_started(), p->size);
-    brume_status s = brume_mpi_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local), "finding the ranks of this machine");
+    brume_status s = brume_mpi_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local),
+                                     "finding the ranks of this machine");
     if (s != BRUME_OK) return s;
     MPI_Comm_rank(local, &p->local_rank);
     MPI_Comm_size(local, &ranks);
@@ -69,7 +75,8 @@ brume_status brume_parallel_open(brume_parallel **out)
     struct brume_parallel *p = calloc(1, sizeof *p);
     if (!p) return brume_fail(BRUME_E_MEMORY, "MPI: out of memory");
     brume_status s = brume_mpi_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &p->level), "MPI_Init");
-    if (s == BRUME_OK && p->level < MPI_THREAD_FUNNELED) s = brume_fail(BRUME_E_UNSUPPORTED, "MPI: this library cannot be used by programs with threads");
+    if (s == BRUME_OK && p->level < MPI_THREAD_FUNNELED)
+        s = brume_fail(BRUME_E_UNSUPPORTED, "MPI: this library cannot be used by programs with threads");
     if (s == BRUME_OK) s = look_around(p);
     if (s == BRUME_OK) *out = p;
     else free(p);
@@ -94,13 +101,16 @@ brume_status brume_parallel_sum(brume_parallel *p, float *x, int64_t n)
     const int64_t piece = (int64_t)1 << 28; /* counts are int */
     brume_status s = BRUME_OK;
     for (int64_t at = 0; p && s == BRUME_OK && at < n; at += piece)
-        s = brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x + at, (int)(n - at < piece ? n - at : piece), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD), "summing over ranks");
+        s = brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x + at, (int)(n - at < piece ? n - at : piece), MPI_FLOAT, MPI_SUM,
+                                          MPI_COMM_WORLD),
+                            "summing over ranks");
     return s;
 }
 
 brume_status brume_parallel_sum_f64(brume_parallel *p, double *x, int n)
 {
-    return p ? brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD), "summing over ranks") : BRUME_OK;
+    return p ? brume_mpi_check(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD), "summing over ranks")
+             : BRUME_OK;
 }
 
 brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size_t bytes)
@@ -108,6 +118,8 @@ brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size
     const size_t piece = (size_t)1 << 28; /* counts are int */
     brume_status s = BRUME_OK;
     for (size_t at = 0; p && s == BRUME_OK && at < bytes; at += piece)
-        s = brume_mpi_check(MPI_Bcast((char *)x + at, (int)(bytes - at < piece ? bytes - at : piece), MPI_BYTE, root, MPI_COMM_WORLD), "sending to all ranks");
+        s = brume_mpi_check(MPI_Bcast((char *)x + at, (int)(bytes - at < piece ? bytes - at : piece), MPI_BYTE, root,
+                                      MPI_COMM_WORLD),
+                            "sending to all ranks");
     return s;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Sums over MPI that go on beside other work. MPI libraries move data only when they are called, so a thread of our own calls them. */
+ * Sums over MPI that go on beside other work. MPI libraries move data only when they are called, so a thread of our own calls
+ * them. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -9,7 +10,8 @@
 #include "base/fail.h"
 #include "parallel/mpi.h"
 
-#define NAP 50000 /* nanoseconds between two looks, as long as nobody waits: some 1 % of a core, and little against what a bucket takes */
+/* nanoseconds between two looks, as long as nobody waits: some 1 % of a core, and little against what a bucket takes */
+#define NAP 50000
 
 struct sum { float *x; int n, code; MPI_Request request; bool done; };
 
@@ -27,7 +29,10 @@ struct brume_parallel_sums {
     pthread_cond_t work, news;
 };
 
-static int begin(struct sum *m) { return MPI_Iallreduce(MPI_IN_PLACE, m->x, m->n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &m->request); }
+static int begin(struct sum *m)
+{
+    return MPI_Iallreduce(MPI_IN_PLACE, m->x, m->n, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &m->request);
+}
 
 static void end(struct brume_parallel_sums *s, struct sum *m, int code)
 {
@@ -123,7 +128,8 @@ void brume_parallel_sums_free(brume_parallel_sums *s)
 brume_status brume_parallel_sums_start(brume_parallel_sums *s, float *x, int64_t n)
 {
     if (!s) return BRUME_OK;
-    if (n < 0 || n > INT32_MAX) return brume_fail(BRUME_E_ARG, "MPI: a sum may have %d values, got %lld", INT32_MAX, (long long)n);
+    if (n < 0 || n > INT32_MAX)
+        return brume_fail(BRUME_E_ARG, "MPI: a sum may have %d values, got %lld", INT32_MAX, (long long)n);
     pthread_mutex_lock(&s->lock);
     const bool room = s->started < s->most;
     if (room) {

@@ -67,7 +67,8 @@ brume_status brume_auto_choose(const brume_device_options *options, char spec[32
     if (best.step_ms && next.step_ms) {
         char name[160] = "the cpu";
         if (other.is_opencl) snprintf(name, sizeof name, "%s (%.100s)", other.spec, other.name);
-        snprintf(why, 256, "%.1fx the speed of %s in a probe%s", next.step_ms / best.step_ms, name, best.cached && next.cached ? " (cached)" : "");
+        snprintf(why, 256, "%.1fx the speed of %s in a probe%s", next.step_ms / best.step_ms, name,
+                 best.cached && next.cached ? " (cached)" : "");
     } else if (best.step_ms) {
         snprintf(why, 256, "the only one whose probe worked");
     }

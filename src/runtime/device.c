@@ -56,7 +56,8 @@ static const char *nearest(const char *spec)
 {
     static const char *const forms[] = { "auto", "cpu", "opencl" };
     static const struct { const char *said, *meant; } others[] = { { "gpu", "opencl" }, { "cl", "opencl" }, { "cuda", "opencl" },
-                                                                   { "rocm", "opencl" }, { "metal", "opencl" }, { "ocl", "opencl" },
+                                                                   { "rocm", "opencl" },
+                                                                   { "metal", "opencl" }, { "ocl", "opencl" },
                                                                    { "host", "cpu" }, { "", "auto" } };
     char word[16];
     size_t n = strcspn(spec, ":,. ");
@@ -103,7 +104,8 @@ static brume_status open_by(const char *spec, const brume_device_options *option
     if (!out) return brume_fail(BRUME_E_ARG, "brume_device_open: out is NULL");
     *out = NULL;
     if (!spec) return brume_fail(BRUME_E_ARG, "brume_device_open: spec is NULL; " FORMS);
-    if (options && options->threads < 0) return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) or more, got %d", options->threads);
+    if (options && options->threads < 0)
+        return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) or more, got %d", options->threads);
     if (options && options->nice_ms > 0) brume_priority_lower(); /* before a backend makes its threads */
     if (!strcmp(spec, "cpu")) return brume_backends_open(spec, options, out);
     if (!strcmp(spec, "auto")) {
@@ -116,19 +118,24 @@ static brume_status open_by(const char *spec, const brume_device_options *option
         if (s == BRUME_OK) memcpy((*out)->choice, note, sizeof note);
         return s;
     }
-    const bool prefix = !strncmp(spec, "opencl", 6), numbered = prefix && spec[6] == ':' && parse_numbers(spec + 7, &platform, &device);
+    const bool prefix = !strncmp(spec, "opencl", 6),
+               numbered = prefix && spec[6] == ':' && parse_numbers(spec + 7, &platform, &device);
     if (!prefix || (spec[6] && !numbered))
-        return brume_fail(BRUME_E_ARG, "unknown device '%.40s', did you mean '%s'? " FORMS, spec, prefix ? "opencl:0.0" : nearest(spec));
+        return brume_fail(BRUME_E_ARG, "unknown device '%.40s', did you mean '%s'? " FORMS, spec,
+                          prefix ? "opencl:0.0" : nearest(spec));
     if (!brume_backends_have_opencl())
-        return brume_fail(BRUME_E_UNSUPPORTED, "device '%s': this build has no OpenCL backend; install the OpenCL headers and configure with "
-                          "-Dopencl=enabled, or use cpu", spec);
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "device '%s': this build has no OpenCL backend; install the OpenCL headers and configure with "
+                          "-Dopencl=enabled, or use cpu",
+                          spec);
     if (numbered) {
         snprintf(found, sizeof found, "opencl:%d.%d", platform, device);
         return brume_backends_open(found, options, out);
     }
     s = best_opencl(found, note);
     if (s) return s;
-    if (!found[0]) return brume_fail(BRUME_E_DEVICE, "device 'opencl': no usable OpenCL device%s%s; or use cpu", note[0] ? ": " : "", note);
+    if (!found[0])
+        return brume_fail(BRUME_E_DEVICE, "device 'opencl': no usable OpenCL device%s%s; or use cpu", note[0] ? ": " : "", note);
     return brume_backends_open(found, options, out);
 }
 

@@ -45,11 +45,16 @@ static brume_graph *build(enum part part, int64_t size, brume_tensor *x, brume_t
     } else {
         const bool product = part == PRODUCT;
         *slab = brume_slab(g, "weights");
-        const brume_tensor w = brume_param(g, *slab, &(brume_param_info){ .name = "w", .shape = product ? BRUME_SHAPE(size, size) : BRUME_SHAPE(3, 3, 64, 64),
-                                                                          .layout = product ? BRUME_LAYOUT_LINEAR : BRUME_LAYOUT_CONV });
+        const brume_tensor w =
+            brume_param(g, *slab,
+                        &(brume_param_info){ .name = "w",
+                                             .shape = product ? BRUME_SHAPE(size, size) : BRUME_SHAPE(3, 3, 64, 64),
+                                             .layout = product ? BRUME_LAYOUT_LINEAR : BRUME_LAYOUT_CONV });
         *weight = product ? 1.0f / (float)size : 1.0f / (9 * 64);
         *x = brume_input(g, "x", BRUME_F32, product ? BRUME_SHAPE(size, size) : BRUME_SHAPE(size, 32, 32, 64));
-        *y = product ? brume_linear(g, *x, w, BRUME_NONE) : brume_conv2d(g, *x, w, BRUME_NONE, BRUME_NONE, &(brume_conv2d_params){ .stride = 1, .pad = { 1, 1, 1, 1 } });
+        *y = product
+                 ? brume_linear(g, *x, w, BRUME_NONE)
+                 : brume_conv2d(g, *x, w, BRUME_NONE, BRUME_NONE, &(brume_conv2d_params){ .stride = 1, .pad = { 1, 1, 1, 1 } });
     }
     brume_output(g, *y, "y");
     return g;
@@ -68,8 +73,13 @@ static brume_status check(enum part part, const float *y, int64_t n, const char 
         const int64_t column = i / 64 % 32, row = i / (64 * 32) % 32;
         if (part == CONVOLUTION && (column == 0 || column == 31 || row == 0 || row == 31)) continue;
         if (!(fabsf(y[i] - 1.0f) <= TOLERANCE)) /* NaN fails, too */
-            return brume_fail(BRUME_E_DEVICE, "%s: a probe's %s is wrong: value %lld: got %.7g, expected 1; `brume devices --check` tests all kernels", spec,
-                              part == PRODUCT ? "matrix product" : part == CONVOLUTION ? "convolution" : "elementwise op", (long long)i, (double)y[i]);
+            return brume_fail(
+                BRUME_E_DEVICE,
+                "%s: a probe's %s is wrong: value %lld: got %.7g, expected 1; `brume devices --check` tests all kernels", spec,
+                part == PRODUCT       ? "matrix product"
+                : part == CONVOLUTION ? "convolution"
+                                      : "elementwise op",
+                (long long)i, (double)y[i]);
     }
     return BRUME_OK;
 }
@@ -93,7 +103,8 @@ static brume_status measure(brume_device *d, const char *spec, enum part part, i
     brume_plan *p = NULL;
     brume_graph *g = build(part, size, &x, &slab, &y, &weight);
     brume_status s = g ? brume_graph_status(g) : BRUME_E_MEMORY;
-    const int64_t n_x = g ? brume_shape_numel(brume_tensor_shape(g, x)) : 0, n_y = g ? brume_shape_numel(brume_tensor_shape(g, y)) : 0;
+    const int64_t n_x = g ? brume_shape_numel(brume_tensor_shape(g, x)) : 0,
+                  n_y = g ? brume_shape_numel(brume_tensor_shape(g, y)) : 0;
     const int64_t n_w = part == PRODUCT ? size * size : part == CONVOLUTION ? 9 * 64 * 64 : 0;
     const int64_t most = n_x > n_w ? n_x : n_w;
     float *space = malloc((size_t)(most > n_y ? most : n_y) * sizeof *space + 1);
@@ -145,7 +156,8 @@ brume_status brume_probe_run(const char *spec, const brume_device_options *optio
     double ms = 0, flops;
     if (!out) return brume_fail(BRUME_E_ARG, "brume_probe_run: out is NULL");
     *out = (brume_probe){ .cached = 0 };
-    if (!spec || !strcmp(spec, "auto")) return brume_fail(BRUME_E_ARG, "brume_probe_run: expected cpu, opencl or opencl:P.D, got '%.40s'", spec ? spec : "NULL");
+    if (!spec || !strcmp(spec, "auto"))
+        return brume_fail(BRUME_E_ARG, "brume_probe_run: expected cpu, opencl or opencl:P.D, got '%.40s'", spec ? spec : "NULL");
     brume_probe p = { .cached = 0 };
     /* Figures are of the device at its best: what is kept for it must not depend on the run that happened to measure it. */
     brume_device_options o = options ? *options : (brume_device_options){ .clblast = -1 };

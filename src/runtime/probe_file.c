@@ -17,8 +17,12 @@
 static void identify(const brume_device_info *i, char line[LINE])
 {
     const char *kind = getenv("BRUME_OPENCL_KIND");
-    snprintf(line, LINE, "brume probe 1; %s; %s; %s; %s; %d units; %s %s; %s %016" PRIx64, i->name, i->platform, i->driver, i->version, i->compute_units,
-             i->is_cpu_type ? "cpu" : i->is_gpu_type ? "gpu" : "other", i->is_opencl && kind ? kind : "", brume_version(), brume_backends_kernels());
+    snprintf(line, LINE, "brume probe 1; %s; %s; %s; %s; %d units; %s %s; %s %016" PRIx64, i->name, i->platform, i->driver,
+             i->version, i->compute_units,
+             i->is_cpu_type   ? "cpu"
+             : i->is_gpu_type ? "gpu"
+                              : "other",
+             i->is_opencl && kind ? kind : "", brume_version(), brume_backends_kernels());
     brume_sealed_owner(line);
 }
 
@@ -35,8 +39,8 @@ int brume_probe_find(const brume_device_info *info, brume_probe *out)
     *out = (brume_probe){ .cached = 0 };
     identify(info, line);
     char *path = path_of(line), *text = path ? brume_sealed_read(path, line, MOST_BYTES) : NULL;
-    if (text && sscanf(text, "%lf %lf %lf", &p.matmul_gflops, &p.conv_gflops, &p.launch_us) == 3 && p.matmul_gflops > 0 && p.conv_gflops > 0 &&
-        p.launch_us > 0) {
+    if (text && sscanf(text, "%lf %lf %lf", &p.matmul_gflops, &p.conv_gflops, &p.launch_us) == 3 && p.matmul_gflops > 0 &&
+        p.conv_gflops > 0 && p.launch_us > 0) {
         brume_probe_rate(&p);
         if (isfinite(p.step_ms) && p.step_ms > 0) *out = p;
     }

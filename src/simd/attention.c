@@ -97,7 +97,8 @@ static void tile(const struct product *r, int mr, int64_t i0, const float *b, in
         }
 }
 
-/* A panel of B stays in the first-level cache while all rows of A pass; rows are split evenly, not into full tiles and a thin rest. */
+/* A panel of B stays in the first-level cache while all rows of A pass; rows are split evenly, not into full tiles and a thin
+ * rest. */
 static void product(const struct product *r)
 {
     const float *b = r->b;
@@ -161,8 +162,18 @@ static void forward(const struct brume_attention_head *h, int64_t i0, int64_t n)
     for (int64_t j0 = 0; j0 < sk; j0 += KEYS) {
         const int64_t nk = sk - j0 < KEYS ? sk - j0 : KEYS;
         const bool last = j0 + nk == sk;
-        product(&(struct product){ .m = n, .n = nk, .k = h->d, .a = h->q + i0 * h->ld, .rs = h->ld, .cs = 1, .b = h->k_cols + j0 * h->d,
-                                   .panel = h->d * NR, .c = s, .ldc = KEYS, .mode = STORE, .alpha = h->scale });
+        product(&(struct product){ .m = n,
+                                   .n = nk,
+                                   .k = h->d,
+                                   .a = h->q + i0 * h->ld,
+                                   .rs = h->ld,
+                                   .cs = 1,
+                                   .b = h->k_cols + j0 * h->d,
+                                   .panel = h->d * NR,
+                                   .c = s,
+                                   .ldc = KEYS,
+                                   .mode = STORE,
+                                   .alpha = h->scale });
         for (int64_t i = 0; i < n; i++) {
             float *x = s + i * KEYS;
             const int64_t valid = seen(h, i0 + i, j0, nk);
@@ -173,21 +184,53 @@ static void forward(const struct brume_attention_head *h, int64_t i0, int64_t n)
             top[i] = new_top;
             g[i] = last ? 1.0f / sum[i] : 1.0f;
         }
-        product(&(struct product){ .m = n, .n = h->d, .k = nk, .a = s, .rs = KEYS, .cs = 1, .b = h->v_rows + j0 * NR, .panel = h->sk * NR,
-                                   .c = h->o + i0 * h->ld, .ldc = h->ld, .mode = RESCALE, .f = f, .g = g, .first = j0 == 0 });
+        product(&(struct product){ .m = n,
+                                   .n = h->d,
+                                   .k = nk,
+                                   .a = s,
+                                   .rs = KEYS,
+                                   .cs = 1,
+                                   .b = h->v_rows + j0 * NR,
+                                   .panel = h->sk * NR,
+                                   .c = h->o + i0 * h->ld,
+                                   .ldc = h->ld,
+                                   .mode = RESCALE,
+                                   .f = f,
+                                   .g = g,
+                                   .first = j0 == 0 });
     }
     for (int64_t i = 0; i < n; i++) h->lse[i0 + i] = top[i] + logf(sum[i]);
 }
 
-static void backward(const struct brume_attention_head *h, int64_t i0, int64_t n, int64_t j0, int64_t nk, bool do_dq, bool do_dkv, bool first_dq,
-                     bool first_dkv)
+static void backward(const struct brume_attention_head *h, int64_t i0, int64_t n, int64_t j0, int64_t nk, bool do_dq, bool do_dkv,
+                     bool first_dq, bool first_dkv)
 {
     float p[ROWS * KEYS] __attribute__((aligned(64)));
     float ds[ROWS * KEYS] __attribute__((aligned(64)));
-    product(&(struct product){ .m = n, .n = nk, .k = h->d, .a = h->q + i0 * h->ld, .rs = h->ld, .cs = 1, .b = h->k_cols + j0 * h->d,
-                               .panel = h->d * NR, .c = p, .ldc = KEYS, .mode = STORE, .alpha = h->scale });
-    product(&(struct product){ .m = n, .n = nk, .k = h->d, .a = h->dout + i0 * h->ld, .rs = h->ld, .cs = 1, .b = h->v_cols + j0 * h->d,
-                               .panel = h->d * NR, .c = ds, .ldc = KEYS, .mode = STORE, .alpha = 1.0f });
+    product(&(struct product){ .m = n,
+                               .n = nk,
+                               .k = h->d,
+                               .a = h->q + i0 * h->ld,
+                               .rs = h->ld,
+                               .cs = 1,
+                               .b = h->k_cols + j0 * h->d,
+                               .panel = h->d * NR,
+                               .c = p,
+                               .ldc = KEYS,
+                               .mode = STORE,
+                               .alpha = h->scale });
+    product(&(struct product){ .m = n,
+                               .n = nk,
+                               .k = h->d,
+                               .a = h->dout + i0 * h->ld,
+                               .rs = h->ld,
+                               .cs = 1,
+                               .b = h->v_cols + j0 * h->d,
+                               .panel = h->d * NR,
+                               .c = ds,
+                               .ldc = KEYS,
+                               .mode = STORE,
+                               .alpha = 1.0f });
     for (int64_t i = 0; i < n; i++) {
         float *pi = p + i * KEYS, *di = ds + i * KEYS;
         const int64_t valid = seen(h, i0 + i, j0, nk);
@@ -199,13 +242,43 @@ static void backward(const struct brume_attention_head *h, int64_t i0, int64_t n
         for (; j < nk; j++) di[j] = 0;
     }
     if (do_dq)
-        product(&(struct product){ .m = n, .n = h->d, .k = nk, .a = ds, .rs = KEYS, .cs = 1, .b = h->k_rows + j0 * NR, .panel = h->sk * NR,
-                                   .c = h->dq + i0 * h->ld, .ldc = h->ld, .mode = first_dq ? STORE : ADD, .alpha = 1.0f });
+        product(&(struct product){ .m = n,
+                                   .n = h->d,
+                                   .k = nk,
+                                   .a = ds,
+                                   .rs = KEYS,
+                                   .cs = 1,
+                                   .b = h->k_rows + j0 * NR,
+                                   .panel = h->sk * NR,
+                                   .c = h->dq + i0 * h->ld,
+                                   .ldc = h->ld,
+                                   .mode = first_dq ? STORE : ADD,
+                                   .alpha = 1.0f });
     if (do_dkv) {
-        product(&(struct product){ .m = nk, .n = h->d, .k = n, .a = p, .rs = 1, .cs = KEYS, .b = h->dout_rows + i0 * NR, .panel = h->sq * NR,
-                                   .c = h->dv + j0 * h->ld, .ldc = h->ld, .mode = first_dkv ? STORE : ADD, .alpha = 1.0f });
-        product(&(struct product){ .m = nk, .n = h->d, .k = n, .a = ds, .rs = 1, .cs = KEYS, .b = h->q_rows + i0 * NR, .panel = h->sq * NR,
-                                   .c = h->dk + j0 * h->ld, .ldc = h->ld, .mode = first_dkv ? STORE : ADD, .alpha = 1.0f });
+        product(&(struct product){ .m = nk,
+                                   .n = h->d,
+                                   .k = n,
+                                   .a = p,
+                                   .rs = 1,
+                                   .cs = KEYS,
+                                   .b = h->dout_rows + i0 * NR,
+                                   .panel = h->sq * NR,
+                                   .c = h->dv + j0 * h->ld,
+                                   .ldc = h->ld,
+                                   .mode = first_dkv ? STORE : ADD,
+                                   .alpha = 1.0f });
+        product(&(struct product){ .m = nk,
+                                   .n = h->d,
+                                   .k = n,
+                                   .a = ds,
+                                   .rs = 1,
+                                   .cs = KEYS,
+                                   .b = h->q_rows + i0 * NR,
+                                   .panel = h->sq * NR,
+                                   .c = h->dk + j0 * h->ld,
+                                   .ldc = h->ld,
+                                   .mode = first_dkv ? STORE : ADD,
+                                   .alpha = 1.0f });
     }
 }
 

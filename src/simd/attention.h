@@ -34,7 +34,8 @@ struct brume_simd_attention {
     void (*forward)(const struct brume_attention_head *h, int64_t i0, int64_t n);
     /* Gradients from query rows i0 .. and keys j0 ..: dq += (do_dq) and dk, dv += (do_dkv). first_q, first_k: the sum starts
      * here. Needs k_cols, v_cols, k_rows for dq, q_rows and dout_rows for dk, dv. */
-    void (*backward)(const struct brume_attention_head *h, int64_t i0, int64_t n, int64_t j0, int64_t nk, bool do_dq, bool do_dkv, bool first_dq,
+    void (*backward)(const struct brume_attention_head *h, int64_t i0, int64_t n, int64_t j0, int64_t nk, bool do_dq,
+                     bool do_dkv, bool first_dq,
                      bool first_dkv);
     /* delta[i] = sum over d of a * b */
     void (*dots)(int64_t s, int64_t d, const float *a, const float *b, int64_t ld, float *delta);

@@ -87,7 +87,8 @@ static void locate(const struct gather *g, int64_t tile, struct tile_at *t)
     }
 }
 
-/* Pointers of taps tap0 .. tap1 - 1 that at least one row of the tile meets, which are counted from tap0; returns their number. */
+/* Pointers of taps tap0 .. tap1 - 1 that at least one row of the tile meets, which are counted from tap0; returns their
+ * number. */
 static int aim(const struct gather *g, const struct tile_at *t, int tap0, int tap1, const float **a, int32_t *tap)
 {
     int count = 0;
@@ -144,10 +145,12 @@ static void gather_task(void *ctx, int64_t task, int thread)
                 const int64_t depth = min64(slice, g->c - c0), first_row = (p * taps + tap0) * tap_step + c0 * NR;
                 const float *b = g->half ? wide : g->packed + first_row;
                 if (g->half) /* some taps of all channels, or one tap: adjacent */
-                    for (int64_t i = 0; i < depth * NR * min64(group, taps - tap0); i += VW) vstore(wide + i, vwiden(g->half + first_row + i));
+                    for (int64_t i = 0; i < depth * NR * min64(group, taps - tap0); i += VW)
+                        vstore(wide + i, vwiden(g->half + first_row + i));
                 for (int t = 0; t < tiles; t++) {
                     vf acc[MR * 2];
-                    tile_pointer[at[t].rows - 1][columns <= VW](a + t * group * MR, tap + t * group, count[t], c0, depth, b, tap_step, acc);
+                    tile_pointer[at[t].rows - 1][columns <= VW](a + t * group * MR, tap + t * group, count[t], c0, depth, b,
+                                                                tap_step, acc);
                     tile_store(&o, at[t].rows, columns, at[t].row, at[t].bias_row, acc);
                 }
             }
@@ -171,7 +174,8 @@ static void gather(struct gather *g, struct brume_pool *pool)
     g->panels = div_up(g->o, NR);
     g->tiles = 0;
     for (int64_t py = 0; py < min64(g->phase, g->oh); py++)
-        for (int64_t px = 0; px < min64(g->phase, g->ow); px++) g->tiles += phase_tiles(g, phase_rows(g, py), phase_columns(g, px));
+        for (int64_t px = 0; px < min64(g->phase, g->ow); px++)
+            g->tiles += phase_tiles(g, phase_rows(g, py), phase_columns(g, px));
     const int64_t group = max64(1, min64(min64(taps, GROUP_TAPS), KC / g->c));
     g->block_tiles = min64(BLOCK_TILES, BLOCK_ENTRIES / group);
     const double work = (double)g->tiles * MR * (double)g->c * taps * (double)(g->panels * NR);
@@ -215,12 +219,13 @@ static void backward_table(int32_t *at, int64_t in, int32_t k, int32_t stride, i
         }
 }
 
-static void forward_any(const struct brume_conv *c, const float *x, const float *packed, const uint16_t *half, const float *bias, int64_t bias_step,
-                        const float *residual, float *y, void *work, struct brume_pool *pool)
+static void forward_any(const struct brume_conv *c, const float *x, const float *packed, const uint16_t *half, const float *bias,
+                        int64_t bias_step, const float *residual, float *y, void *work, struct brume_pool *pool)
 {
     if (is_product(c) && (!bias || !bias_step || c->n == 1)) {
-        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->o, .k = c->i, .a = x, .a_row = c->i, .a_col = 1, .b = packed, .b_half = half,
-                                      .c = y, .ldc = c->o, .bias = bias, .residual = residual, .alpha = 1.0f };
+        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->o, .k = c->i, .a = x, .a_row = c->i, .a_col = 1,
+                                      .b = packed, .b_half = half, .c = y, .ldc = c->o, .bias = bias,
+                                      .residual = residual, .alpha = 1.0f };
         ISA(brume_simd_gemm).run(&g, 1, 0, 0, 0, pool);
         return;
     }
@@ -228,8 +233,8 @@ static void forward_any(const struct brume_conv *c, const float *x, const float 
     forward_table(rows, c->ho, c->kh, c->stride, c->top, c->h);
     forward_table(columns, c->wo, c->kw, c->stride, c->left, c->w);
     struct gather g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o, .kh = c->kh, .kw = c->kw,
-                        .phase = 1, .src = x, .packed = packed, .half = half, .bias = bias, .residual = residual, .zeros = zero_row(work, c->i),
-                        .bias_step = bias_step, .dst = y, .row_of = rows, .column_of = columns };
+                        .phase = 1, .src = x, .packed = packed, .half = half, .bias = bias, .residual = residual,
+                        .zeros = zero_row(work, c->i), .bias_step = bias_step, .dst = y, .row_of = rows, .column_of = columns };
     gather(&g, pool);
 }
 
@@ -249,8 +254,8 @@ static void data_gradient(const struct brume_conv *c, const float *dy, const flo
                           struct brume_pool *pool)
 {
     if (is_product(c)) {
-        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->i, .k = c->o, .a = dy, .a_row = c->o, .a_col = 1, .b = packed,
-                                      .c = dx, .ldc = c->i, .alpha = 1.0f };
+        const struct brume_gemm g = { .m = c->n * c->h * c->w, .n = c->i, .k = c->o, .a = dy, .a_row = c->o,
+                                      .a_col = 1, .b = packed, .c = dx, .ldc = c->i, .alpha = 1.0f };
         ISA(brume_simd_gemm).run(&g, 1, 0, 0, 0, pool);
         return;
     }
@@ -329,7 +334,8 @@ typedef void forward_fn(const struct brume_conv *c, const float *x, const float 
 typedef void pack_half_fn(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool);
 typedef void fused_fn(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
                       const float *residual, float *y, void *work, struct brume_pool *pool);
-typedef void gradient_fn(const struct brume_conv *c, const float *dy, const float *other, float *out, void *work, struct brume_pool *pool);
+typedef void gradient_fn(const struct brume_conv *c, const float *dy, const float *other, float *out, void *work,
+                         struct brume_pool *pool);
 extern gradient_fn ISA(brume_conv_weight_gradient), ISA(brume_winograd_data_gradient), ISA(brume_winograd_weight_gradient);
 extern forward_fn ISA(brume_winograd_forward);
 extern pack_fn ISA(brume_winograd_pack), ISA(brume_winograd_pack_dx);
@@ -338,7 +344,9 @@ extern fused_fn ISA(brume_winograd_fused);
 
 extern const struct brume_simd_conv ISA(brume_simd_conv);
 const struct brume_simd_conv ISA(brume_simd_conv) = {
-    .pack = pack, .pack_dx = pack_dx, .forward = forward, .pack_half = pack_half, .forward_half = forward_half, .dx = data_gradient, .dw = ISA(brume_conv_weight_gradient),
-    .winograd_pack = ISA(brume_winograd_pack), .winograd_pack_dx = ISA(brume_winograd_pack_dx), .winograd = ISA(brume_winograd_forward),
-    .winograd_pack_half = ISA(brume_winograd_pack_half), .winograd_fused = ISA(brume_winograd_fused), .winograd_dx = ISA(brume_winograd_data_gradient), .winograd_dw = ISA(brume_winograd_weight_gradient),
+    .pack = pack, .pack_dx = pack_dx, .forward = forward, .pack_half = pack_half, .forward_half = forward_half,
+    .dx = data_gradient, .dw = ISA(brume_conv_weight_gradient), .winograd_pack = ISA(brume_winograd_pack),
+    .winograd_pack_dx = ISA(brume_winograd_pack_dx), .winograd = ISA(brume_winograd_forward),
+    .winograd_pack_half = ISA(brume_winograd_pack_half), .winograd_fused = ISA(brume_winograd_fused),
+    .winograd_dx = ISA(brume_winograd_data_gradient), .winograd_dw = ISA(brume_winograd_weight_gradient),
 };

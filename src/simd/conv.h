@@ -38,10 +38,13 @@ struct brume_simd_conv {
                      const float *residual, float *y, void *work, struct brume_pool *pool);
     void (*winograd_pack_half)(const struct brume_conv *c, const uint16_t *w, float *packed, struct brume_pool *pool);
     /* The same where brume_winograd_fused(): weights as they are, of f32 or f16, are transformed in the cache, part by part. */
-    void (*winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
+    void (*winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half,
+                           const float *bias, int64_t bias_step,
                            const float *residual, float *y, void *work, struct brume_pool *pool);
-    void (*winograd_dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work, struct brume_pool *pool);
-    void (*winograd_dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work, struct brume_pool *pool);
+    void (*winograd_dx)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work,
+                        struct brume_pool *pool);
+    void (*winograd_dw)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work,
+                        struct brume_pool *pool);
 };
 
 /* Sizes depend on shape and vector width only, so that the plan knows them. vector_width as in struct brume_simd. */
@@ -54,9 +57,9 @@ size_t brume_conv_work(const struct brume_conv *c);
 size_t brume_conv_work_dx(const struct brume_conv *c);
 size_t brume_conv_work_dw(const struct brume_conv *c, int vector_width, int threads);
 
-/* How a weight gradient is cut. A chunk is either `images` whole images or `rows` output rows of one image; its pixels are the depth
- * of one pass. Chunks are dealt to `splits` partial sums, which are added up in order; a task is (split, group of input channels,
- * group of output channels). All by shape only: results do not depend on the number of threads. */
+/* How a weight gradient is cut. A chunk is either `images` whole images or `rows` output rows of one image; its pixels are the
+ * depth of one pass. Chunks are dealt to `splits` partial sums, which are added up in order; a task is (split, group of input
+ * channels, group of output channels). All by shape only: results do not depend on the number of threads. */
 struct brume_conv_dw_cut {
     int64_t images, rows, chunks_per_image, chunks;
     int64_t pixels, source_pixels;    /* most output pixels and source pixels of a chunk */
@@ -69,8 +72,10 @@ struct brume_conv_dw_cut brume_conv_dw_cut(const struct brume_conv *c, int vecto
 struct brume_winograd_cut {
     int64_t rows, columns, tiles;       /* of one image; of all */
     int64_t block, blocks;              /* tiles of one task */
-    bool staged;                        /* few tiles: all in one block, every stage on all threads, so that the weights are read once */
-    int64_t ld, plane, products;        /* floats: channels of a source row, rounded up; one of 36 planes of sources, of products */
+    bool staged;                        /* few tiles: all in one block, every stage on all threads, so that the weights are read
+                                           once */
+    int64_t ld, plane, products;        /* floats: channels of a source row, rounded up; one of 36 planes of sources, of
+                                           products */
     size_t thread_bytes;
 };
 /** A convolution of n images of channels c to oh x ow pixels of o channels. */
@@ -88,7 +93,8 @@ size_t brume_winograd_fused_work(const struct brume_conv *c, int vector_width, i
 #define BRUME_WINOGRAD_PANELS 2  /* panels of a task: 16 columns of f16 are half a cache line */
 /** Floats of one of the 36 planes of a part: one cache line more than a power of two, because they are written together. */
 static inline int64_t brume_winograd_part(int64_t nr) { return BRUME_WINOGRAD_DEPTH * nr + 16; }
-/** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written together. */
+/** Floats of one of the 36 planes of weights, [ceil(o / nr)][c][nr]: one cache line more than that, because they are written
+ * together. */
 static inline int64_t brume_winograd_plane(int64_t c, int64_t o, int64_t nr) { return (o + nr - 1) / nr * nr * c + 16; }
 /** Floats of the transformed weights; bytes of work memory. */
 int64_t brume_winograd_packed(const struct brume_conv *c, int vector_width);
@@ -96,7 +102,8 @@ int64_t brume_winograd_packed_dx(const struct brume_conv *c, int vector_width);
 size_t brume_winograd_work(const struct brume_conv *c, int vector_width, int threads);
 size_t brume_winograd_work_dx(const struct brume_conv *c, int vector_width, int threads);
 
-/* The weight gradient by the same means, F(3x3, 4x4): the depth of the 36 products are the tiles. Tasks and partial sums as above. */
+/* The weight gradient by the same means, F(3x3, 4x4): the depth of the 36 products are the tiles. Tasks and partial sums as
+ * above. */
 struct brume_winograd_dw_cut {
     int64_t rows, columns, tiles;
     int64_t block, blocks;              /* tiles of one pass */

@@ -125,8 +125,8 @@ static void grad_task(void *ctx, int64_t task, int thread)
                     int64_t row[MR];
                     for (int r = 0; r < rows; r++) row[r] = (tap * c->i + i + r) * c->o;
                     vf t[MR * 2];
-                    tile_packed[rows - 1][columns <= VW](xs + (i - i0) * g->k.source_pixels, ys + (p - p0) * g->k.pixels * NR, ka, kb,
-                                                         depth, t);
+                    tile_packed[rows - 1][columns <= VW](xs + (i - i0) * g->k.source_pixels, ys + (p - p0) * g->k.pixels * NR, ka,
+                                                         kb, depth, t);
                     tile_store(&o, rows, columns, row, row, t);
                 }
             }

@@ -33,8 +33,8 @@ static void block_rows(const struct brume_gemm *g, int64_t i0, int64_t i1, int64
                 for (int64_t i = 0; i < depth * NR; i += VW) vstore(wide + i, vwiden(g->b_half + panel + i));
             const float *const b = g->b_half ? wide : g->b + panel;
             const int columns = (int)min64(NR, g->n - j0);
-            const struct tile_out o = { g->c + j0, k0 || !g->bias ? NULL : g->bias + j0, k0 || !g->residual ? NULL : g->residual + j0,
-                                        g->alpha, g->add || k0 > 0 };
+            const struct tile_out o = { g->c + j0, k0 || !g->bias ? NULL : g->bias + j0,
+                                        k0 || !g->residual ? NULL : g->residual + j0, g->alpha, g->add || k0 > 0 };
             static const int64_t no_rows[MR];
             for (int64_t i = i0; i < i1; i += MR) {
                 const int rows = (int)min64(MR, i1 - i);
@@ -117,10 +117,12 @@ static void run_task(void *ctx, int64_t task, int thread)
     else g.b_half += j * r->step_b;
     g.c += j * r->step_c;
     if (g.residual) g.residual += j * r->step_c;
-    block(&g, it * r->rows_each, min64(g.m, (it + 1) * r->rows_each), pt * r->panels_each, min64(r->panels, (pt + 1) * r->panels_each));
+    block(&g, it * r->rows_each, min64(g.m, (it + 1) * r->rows_each), pt * r->panels_each,
+          min64(r->panels, (pt + 1) * r->panels_each));
 }
 
-static void run(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool)
+static void run(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c,
+                struct brume_pool *pool)
 {
     struct run r = { .g = g, .step_a = step_a, .step_b = step_b, .step_c = step_c };
     r.rows_each = ROW_BLOCK;

@@ -26,7 +26,8 @@ struct brume_gemm {
 
 struct brume_simd_gemm {
     /* batch products of one size, operand b of product j at offset j * step_b. Cut into tasks by shape only. */
-    void (*run)(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c, struct brume_pool *pool);
+    void (*run)(const struct brume_gemm *g, int64_t batch, int64_t step_a, int64_t step_b, int64_t step_c,
+                struct brume_pool *pool);
     /* B[k][n] at b[k * b_row + n * b_col] into panels; batch matrices, step_b apart */
     void (*pack)(int64_t k, int64_t n, const float *b, int64_t b_row, int64_t b_col, int64_t batch, int64_t step_b, float *packed,
                  struct brume_pool *pool);

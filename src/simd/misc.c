@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inner loops of optimizer updates, losses and resampling: plain loops that the compiler vectorises, vector type where sums need it. */
+ * Inner loops of optimizer updates, losses and resampling: plain loops that the compiler vectorises, vector type where sums need
+ * it. */
 #include "simd/isa.h"
 #include "simd/misc.h"
 

@@ -6,7 +6,8 @@
 
 const struct brume_simd_norm ISA(brume_simd_norm);
 
-/* Columns are taken in strips of NV registers that accumulate over all rows, the remainder one register, then one value at a time. */
+/* Columns are taken in strips of NV registers that accumulate over all rows, the remainder one register, then one value at a
+ * time. */
 #define NV 4
 
 #define COLUMN_STRIPS(strip, one, ...)                       \
@@ -80,8 +81,8 @@ static inline vf grad_z(vf t, vf dy, vf a, vf s, bool silu)
     return dy * (g * (1.0f + z * (1.0f - g)));
 }
 
-static inline void apply_rows(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, const float *a, const float *s,
-                              bool silu, float *y)
+static inline void apply_rows(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, const float *a,
+                              const float *s, bool silu, float *y)
 {
     for (int64_t i = 0; i < rows; i++, x += ld, y += ld) {
         int64_t j = 0;
@@ -89,19 +90,23 @@ static inline void apply_rows(int64_t rows, int64_t w, int64_t ld, const float *
             vstore(y + j, apply(vload(x + j), vload(shift + j), vload(a + j), vload(s + j), silu));
         if (j < w) {
             const int64_t n = w - j;
-            vstore_part(y + j, apply(vload_part(x + j, n, 0), vload_part(shift + j, n, 0), vload_part(a + j, n, 0), vload_part(s + j, n, 0), silu), n);
+            vstore_part(y + j,
+                        apply(vload_part(x + j, n, 0), vload_part(shift + j, n, 0), vload_part(a + j, n, 0),
+                              vload_part(s + j, n, 0), silu),
+                        n);
         }
     }
 }
 
-static void col_apply(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, const float *a, const float *s, bool silu, float *y)
+static void col_apply(int64_t rows, int64_t w, int64_t ld, const float *x, const float *shift, const float *a, const float *s,
+                      bool silu, float *y)
 {
     if (silu) apply_rows(rows, w, ld, x, shift, a, s, true, y);
     else apply_rows(rows, w, ld, x, shift, a, s, false, y);
 }
 
-static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                             const float *s, bool silu, float *dz_out, float *s1, float *s2)
+static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift,
+                             const float *a, const float *s, bool silu, float *dz_out, float *s1, float *s2)
 {
 #define STRIP(nv, u)                                                                               \
     {                                                                                              \
@@ -139,8 +144,8 @@ static inline void grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x
 #undef ONE
 }
 
-static void col_grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift, const float *a,
-                          const float *s, bool silu, float *dz, float *s1, float *s2)
+static void col_grad_sums(int64_t rows, int64_t w, int64_t ld, const float *x, const float *dy, const float *shift,
+                          const float *a, const float *s, bool silu, float *dz, float *s1, float *s2)
 {
     if (silu) grad_sums(rows, w, ld, x, dy, shift, a, s, true, dz, s1, s2);
     else grad_sums(rows, w, ld, x, dy, shift, a, s, false, dz, s1, s2);
@@ -212,8 +217,8 @@ static void row_norm(int64_t n, const float *x, const float m[2], float rstd, co
     }
 }
 
-static void row_norm_grad(int64_t n, const float *x, const float *dy, const float m[2], float rstd, const float *w, float *dx, float *dw,
-                          float *db)
+static void row_norm_grad(int64_t n, const float *x, const float *dy, const float m[2], float rstd, const float *w, float *dx,
+                          float *dw, float *db)
 {
     const float hi = m[0], lo = m[1];
     vf a1 = { 0 }, a2 = { 0 };

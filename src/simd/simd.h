@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Inner loops of the cpu backend. Every file of this folder is compiled once per instruction set (ISA(name) gives each copy its own
- * names) and chosen at run time; ops call them through struct brume_simd. */
+ * Inner loops of the cpu backend. Every file of this folder is compiled once per instruction set (ISA(name) gives each copy its
+ * own names) and chosen at run time; ops call them through struct brume_simd. */
 #ifndef BRUME_SIMD_SIMD_H
 #define BRUME_SIMD_SIMD_H
 
@@ -35,7 +35,8 @@ struct brume_simd {
     const struct brume_simd_noise *noise;      /* random numbers, the same bits in every ISA: simd/misc.h */
 };
 
-/** The inner loops for isa: NULL or "auto" = the best that this processor runs; else by name. NULL if this build or processor lacks it. */
+/** The inner loops for isa: NULL or "auto" = the best that this processor runs; else by name. NULL if this build or processor
+ * lacks it. */
 const struct brume_simd *brume_simd_choose(const char *isa);
 /** The i-th ISA that this processor runs, best first; NULL past the end. Tests run all. */
 const struct brume_simd *brume_simd_nth(int i);

@@ -2,7 +2,8 @@
  * Register tiles of the matrix products: MR rows x NR columns of accumulators, for files compiled once per instruction set.
  *
  * Accumulators are named one by one through macros: with arrays, gcc 12 keeps them in memory and the loop runs at a third of
- * its speed. MR x 2 accumulators, 2 vectors of B and one broadcast of A fill the registers (16; 32 with AVX-512 and on AArch64). */
+ * its speed. MR x 2 accumulators, 2 vectors of B and one broadcast of A fill the registers (16; 32 with AVX-512 and on
+ * AArch64). */
 #ifndef BRUME_SIMD_TILE_H
 #define BRUME_SIMD_TILE_H
 
@@ -127,7 +128,8 @@ struct tile_out {
     bool add;
 };
 
-static inline void tile_store(const struct tile_out *o, int rows, int columns, const int64_t *row, const int64_t *bias_row, const vf *t)
+static inline void tile_store(const struct tile_out *o, int rows, int columns, const int64_t *row, const int64_t *bias_row,
+                              const vf *t)
 {
     if (columns == NR) {
         for (int r = 0; r < rows; r++) {

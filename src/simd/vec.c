@@ -69,7 +69,8 @@ static void axpy(int64_t n, float a, const float *x, float *y)
     int64_t i = 0;
     for (; i + VW <= n; i += VW) vstore(y + i, vload(y + i) + va * vload(x + i));
     for (; i < n; i++) {
-        const float xi = x[i], yi = y[i]; /* loads first: nothing stands between * and +, so that they contract as in the vectors above */
+        /* loads first: nothing stands between * and +, so that they contract as in the vectors above */
+        const float xi = x[i], yi = y[i];
         y[i] = yi + a * xi;
     }
 }

@@ -183,18 +183,19 @@ static void run(struct wino *g, void *work, struct brume_pool *pool)
 
 extern void ISA(brume_winograd_forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias,
                                         int64_t bias_step, const float *residual, float *y, void *work, struct brume_pool *pool);
-void ISA(brume_winograd_forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias, int64_t bias_step,
-                                 const float *residual, float *y, void *work, struct brume_pool *pool)
+void ISA(brume_winograd_forward)(const struct brume_conv *c, const float *x, const float *packed, const float *bias,
+                                 int64_t bias_step, const float *residual, float *y, void *work, struct brume_pool *pool)
 {
-    struct wino g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o, .top = c->top, .left = c->left,
-                      .src = x, .packed = packed, .bias = bias, .residual = residual, .bias_step = bias_step, .dst = y,
-                      .k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, VW) };
+    struct wino g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o,
+                      .top = c->top, .left = c->left, .src = x, .packed = packed, .bias = bias, .residual = residual,
+                      .bias_step = bias_step, .dst = y, .k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, VW) };
     run(&g, work, pool);
 }
 
-/* dx[s] = sum over t of dy[s + top - t] w[t] = sum over t' of dy[s - (2 - top) + t'] w[2 - t']: a convolution with turned weights. */
-extern void ISA(brume_winograd_data_gradient)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work,
-                                              struct brume_pool *pool);
+/* dx[s] = sum over t of dy[s + top - t] w[t] = sum over t' of dy[s - (2 - top) + t'] w[2 - t']: a convolution with turned
+ * weights. */
+extern void ISA(brume_winograd_data_gradient)(const struct brume_conv *c, const float *dy, const float *packed, float *dx,
+                                              void *work, struct brume_pool *pool);
 void ISA(brume_winograd_data_gradient)(const struct brume_conv *c, const float *dy, const float *packed, float *dx, void *work,
                                        struct brume_pool *pool)
 {
@@ -227,7 +228,9 @@ static inline void transform_weights(const struct pack *k, int64_t p, int64_t c,
         const int64_t j = p * NR + v * VW, count = min64(VW, k->columns - j);
         vf g[3], half[18], u[6];
         UNROLL(3) for (int x = 0; x < 3; x++) {
-            UNROLL(3) for (int y = 0; y < 3; y++) g[y] = load_weights(k, (y * 3 + x) * k->tap_step + c * k->row_step + j * k->column_step, count);
+            UNROLL(3)
+            for (int y = 0; y < 3; y++) g[y] =
+                load_weights(k, (y * 3 + x) * k->tap_step + c * k->row_step + j * k->column_step, count);
             wino_weight(g, half + x, 3);
         }
         UNROLL(6) for (int i = 0; i < 6; i++) {
@@ -244,7 +247,8 @@ static void pack_task(void *ctx, int64_t task, int thread)
     const struct pack *const k = ctx;
     const int64_t parts = (k->depth + 15) / 16, p = task / parts, c0 = task % parts * 16;
     const int64_t plane = brume_winograd_plane(k->depth, k->columns, NR);
-    for (int64_t c = c0; c < min64(k->depth, c0 + 16); c++) transform_weights(k, p, c, k->packed + (p * k->depth + c) * NR, plane);
+    for (int64_t c = c0; c < min64(k->depth, c0 + 16); c++)
+        transform_weights(k, p, c, k->packed + (p * k->depth + c) * NR, plane);
 }
 
 static void pack(struct pack *k, struct brume_pool *pool)
@@ -321,7 +325,8 @@ static void fused_task(void *ctx, int64_t task, int thread)
 {
     const struct fused *const f = ctx;
     const struct wino *const g = &f->g;
-    float *const part = (float *)(g->scratch + (size_t)thread * f->thread_bytes), *const products = part + 36 * brume_winograd_part(NR);
+    float *const part = (float *)(g->scratch + (size_t)thread * f->thread_bytes), *const products =
+                                                                                      part + 36 * brume_winograd_part(NR);
     const int64_t p0 = task * PANELS, p1 = min64((g->o + NR - 1) / NR, p0 + PANELS);
     for (int64_t c0 = 0; c0 < g->c; c0 += DEPTH) {
         const int64_t depth = min64(DEPTH, g->c - c0);
@@ -338,14 +343,14 @@ static void fused_task(void *ctx, int64_t task, int thread)
         }
 }
 
-extern void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
-                                      const float *residual, float *y, void *work, struct brume_pool *pool);
-void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias, int64_t bias_step,
-                               const float *residual, float *y, void *work, struct brume_pool *pool)
+extern void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias,
+                                      int64_t bias_step, const float *residual, float *y, void *work, struct brume_pool *pool);
+void ISA(brume_winograd_fused)(const struct brume_conv *c, const float *x, const void *w, bool half, const float *bias,
+                               int64_t bias_step, const float *residual, float *y, void *work, struct brume_pool *pool)
 {
-    struct fused f = { .g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o, .top = c->top, .left = c->left,
-                              .src = x, .bias = bias, .residual = residual, .bias_step = bias_step, .dst = y,
-                              .k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, VW) },
+    struct fused f = { .g = { .n = c->n, .h = c->h, .w = c->w, .c = c->i, .oh = c->ho, .ow = c->wo, .o = c->o,
+                              .top = c->top, .left = c->left, .src = x, .bias = bias, .residual = residual,
+                              .bias_step = bias_step, .dst = y, .k = brume_winograd_cut(c->n, c->i, c->ho, c->wo, c->o, VW) },
                        .weights = { half ? NULL : w, half ? w : NULL, NULL, c->i, c->o, c->o, 1, c->i * c->o } };
     struct brume_winograd_cut *const k = &f.g.k;
     float *const zeros = work;

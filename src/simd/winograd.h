@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The one-dimensional transforms of Winograd's F(4, 3), for files compiled once per instruction set.
  *
- * Cook-Toom with the points 0, +-3/4, +-3/2 and infinity (Lavin & Gray 2016, section 4; points as in Barabasz et al. 2018): with them the error
- * is about a quarter of that with 0, +-1, +-2, and stays below 3e-7 of the sum of |terms|. a = 3/4, b = 3/2; N_p is the product of the
- * differences of p from the other points: N_0 = a^2 b^2, N_a = 2 a^2 (a^2 - b^2), N_b = 2 b^2 (b^2 - a^2). */
+ * Cook-Toom with the points 0, +-3/4, +-3/2 and infinity (Lavin & Gray 2016, section 4; points as in Barabasz et al. 2018): with
+ * them the error is about a quarter of that with 0, +-1, +-2, and stays below 3e-7 of the sum of |terms|. a = 3/4, b = 3/2; N_p
+ * is the product of the differences of p from the other points: N_0 = a^2 b^2, N_a = 2 a^2 (a^2 - b^2), N_b = 2 b^2 (b^2 -
+ * a^2). */
 #ifndef BRUME_SIMD_WINOGRAD_H
 #define BRUME_SIMD_WINOGRAD_H
 

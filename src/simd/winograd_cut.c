@@ -32,19 +32,20 @@ struct brume_winograd_cut brume_winograd_cut(int64_t n, int64_t c, int64_t oh, i
 /* With two rows of padding a corner is one tap of nine, but its error is that of all nine: outside the tolerance. */
 bool brume_winograd_fits(const struct brume_conv *c)
 {
-    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->top == 1 && c->left == 1 && c->ho == c->h && c->wo == c->w && c->h >= 4 &&
-           c->w >= 4 && c->i >= 8 && c->o >= 8;
+    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->top == 1 && c->left == 1 && c->ho == c->h && c->wo == c->w &&
+           c->h >= 4 && c->w >= 4 && c->i >= 8 && c->o >= 8;
 }
 
-/* 36 products per tile instead of 9 per pixel; with few tiles reading (and packing) the four times larger weights costs more than that
- * saves. */
+/* 36 products per tile instead of 9 per pixel; with few tiles reading (and packing) the four times larger weights costs more than
+ * that saves. */
 static bool suits(const struct brume_conv *c, int64_t least)
 {
     const int64_t tiles = div_up(c->ho, 4) * div_up(c->wo, 4);
     return c->i >= 16 && c->o >= 16 && tiles * c->n >= least && tiles * 36 * 2 <= c->ho * c->wo * 9;
 }
 
-/* An image of one tile needs a third fewer taps than its size says: fewer are saved, for copies of weights that take as much memory. */
+/* An image of one tile needs a third fewer taps than its size says: fewer are saved, for copies of weights that take as much
+ * memory. */
 bool brume_winograd_suits(const struct brume_conv *c) { return suits(c, c->ho <= 4 && c->wo <= 4 ? 32 : 16); }
 bool brume_winograd_suits_gradient(const struct brume_conv *c) { return suits(c, 32); }
 
@@ -128,5 +129,6 @@ struct brume_winograd_dw_cut brume_winograd_dw_cut(const struct brume_conv *c, i
 size_t brume_winograd_work_dw(const struct brume_conv *c, int vector_width, int threads)
 {
     const struct brume_winograd_dw_cut k = brume_winograd_dw_cut(c, vector_width);
-    return round64((size_t)max64(c->i, c->o) * 4) + k.sum_bytes + k.thread_bytes * (size_t)min64(threads, k.splits * k.i_groups * k.panel_groups);
+    return round64((size_t)max64(c->i, c->o) * 4) + k.sum_bytes +
+           k.thread_bytes * (size_t)min64(threads, k.splits * k.i_groups * k.panel_groups);
 }

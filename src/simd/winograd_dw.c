@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Weight gradient of 3x3 convolutions of stride 1 by Winograd's minimal filtering F(3x3, 4x4): the transformed 6x6 source tiles and
- * the transformed 4x4 tiles of the output gradient are multiplied in 36 products whose depth are the tiles; their sums become the weights. */
+ * Weight gradient of 3x3 convolutions of stride 1 by Winograd's minimal filtering F(3x3, 4x4): the transformed 6x6 source tiles
+ * and the transformed 4x4 tiles of the output gradient are multiplied in 36 products whose depth are the tiles; their sums become
+ * the weights. */
 #include "simd/winograd.h"
 
 #include "base/pool.h"
@@ -103,7 +104,8 @@ static void grad_task(void *ctx, int64_t task, int thread)
     const struct grad *const g = ctx;
     const struct part p = part_of(g, task / g->k.splits);
     const int64_t split = task % g->k.splits, each = (g->k.blocks + g->k.splits - 1) / g->k.splits, ldc = g->k.panel_group * NR;
-    float *const sources = (float *)(g->scratch + (size_t)thread * g->k.thread_bytes), *const gradients = sources + 36 * g->k.source;
+    float *const sources = (float *)(g->scratch + (size_t)thread * g->k.thread_bytes), *const gradients =
+                                                                                           sources + 36 * g->k.source;
     int32_t *const ka = (int32_t *)(gradients + 36 * g->k.gradient), *const kb = ka + g->k.block;
     float *const sum = g->sums + task * g->k.sum * 36;
     for (int64_t t = 0; t < g->k.block; t++) ka[t] = (int32_t)(t * g->k.ld), kb[t] = (int32_t)(t * NR);
@@ -165,8 +167,8 @@ static void weight_task(void *ctx, int64_t task, int thread)
     }
 }
 
-extern void ISA(brume_winograd_weight_gradient)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work,
-                                                struct brume_pool *pool);
+extern void ISA(brume_winograd_weight_gradient)(const struct brume_conv *c, const float *x, const float *dy, float *dw,
+                                                void *work, struct brume_pool *pool);
 void ISA(brume_winograd_weight_gradient)(const struct brume_conv *c, const float *x, const float *dy, float *dw, void *work,
                                          struct brume_pool *pool)
 {

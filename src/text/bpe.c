@@ -64,8 +64,14 @@ brume_status brume_bpe_add_merge(struct brume_bpe *b, const char *left, size_t n
                                    brume_vocab_find(&b->vocab, joined, n_left + n_right), b->n_merges };
     brume_status s = BRUME_OK;
     if (m.left < 0 || m.right < 0 || m.result < 0)
-        s = brume_fail(BRUME_E_FORMAT, "merge \"%.*s %.*s\": \"%.*s\" is not in the vocabulary", (int)n_left, left, (int)n_right, right,
-                       m.left < 0 ? (int)n_left : m.right < 0 ? (int)n_right : 60, m.left < 0 ? left : m.right < 0 ? right : joined);
+        s = brume_fail(BRUME_E_FORMAT, "merge \"%.*s %.*s\": \"%.*s\" is not in the vocabulary", (int)n_left, left, (int)n_right,
+                       right,
+                       m.left < 0    ? (int)n_left
+                       : m.right < 0 ? (int)n_right
+                                     : 60,
+                       m.left < 0    ? left
+                       : m.right < 0 ? right
+                                     : joined);
     free(joined);
     if (s != BRUME_OK) return s;
     if ((uint32_t)b->n_merges == b->cap_merges) {
@@ -126,7 +132,10 @@ struct heap {
     int64_t n;
 };
 
-static int sooner(const struct chance *a, const struct chance *b) { return a->rank != b->rank ? a->rank < b->rank : a->at < b->at; }
+static int sooner(const struct chance *a, const struct chance *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+}
 
 static void push(struct heap *h, struct chance c)
 {
@@ -163,7 +172,8 @@ brume_status brume_bpe_encode(const struct brume_bpe *b, const unsigned char *pi
     struct heap h = { malloc(3 * n * sizeof *h.at), 0 }; /* n - 1 pairs at first, and two more a merge */
     brume_status s = BRUME_OK;
     if (l && h.at) {
-        for (int64_t i = 0; i <= last; i++) l[i] = (struct link){ i < last ? b->byte[piece[i]] : b->byte_end[piece[i]], i - 1, i < last ? i + 1 : -1 };
+        for (int64_t i = 0; i <= last; i++)
+            l[i] = (struct link){ i < last ? b->byte[piece[i]] : b->byte_end[piece[i]], i - 1, i < last ? i + 1 : -1 };
         for (int64_t i = 0; i < last; i++) push_pair(b, &h, l, i);
         while (h.n) {
             const struct chance c = pop(&h);

@@ -80,7 +80,8 @@ static const struct brume_special *special_at(const struct brume_tokenizer *t, c
     const struct brume_special *best = NULL;
     for (int32_t i = 0; i < t->n_specials; i++) {
         const struct brume_special *p = &t->specials[i];
-        if (p->normalised == normalised && p->text.n <= n && !memcmp(p->text.at, r, p->text.n * sizeof *r) && (!best || p->text.n > best->text.n))
+        if (p->normalised == normalised && p->text.n <= n && !memcmp(p->text.at, r, p->text.n * sizeof *r) &&
+            (!best || p->text.n > best->text.n))
             best = p;
     }
     return best;

@@ -68,7 +68,8 @@ static brume_status add_merge(struct brume_tokenizer *t, const char *line)
     struct brume_vocab *v = &t->bpe.vocab;
     const char *space = strchr(line, ' ');
     if (!space || space == line || !space[1] || strchr(space + 1, ' '))
-        return brume_fail(BRUME_E_ARG, "merge %d is \"%.60s\", expected two symbols with one space between", t->bpe.n_merges, line);
+        return brume_fail(BRUME_E_ARG, "merge %d is \"%.60s\", expected two symbols with one space between", t->bpe.n_merges,
+                          line);
     const size_t n = (size_t)(space - line);
     char *joined = malloc(strlen(line));
     if (!joined) return brume_fail(BRUME_E_MEMORY, "no memory for a merge");
@@ -81,7 +82,8 @@ static brume_status add_merge(struct brume_tokenizer *t, const char *line)
     return s;
 }
 
-brume_status brume_tokenizer_new(const char *const *merges, int64_t n_merges, int32_t max_length, const char *pad, brume_tokenizer **out)
+brume_status brume_tokenizer_new(const char *const *merges, int64_t n_merges, int32_t max_length, const char *pad,
+                                 brume_tokenizer **out)
 {
     *out = NULL;
     if (max_length < 2) return brume_fail(BRUME_E_ARG, "a tokenizer's max_length is %d, expected 2 or more", max_length);

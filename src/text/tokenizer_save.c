@@ -47,7 +47,8 @@ static brume_status save_merges(const struct brume_tokenizer *t, const char *fol
     if (s != BRUME_OK) return s;
     s = brume_atomic_write(file, version, strlen(version));
     for (int32_t i = 0; i < t->bpe.n_merges && s == BRUME_OK; i++) {
-        const char *parts[] = { brume_tokenizer_symbol(t, t->bpe.list[i].left), " ", brume_tokenizer_symbol(t, t->bpe.list[i].right), "\n" };
+        const char *parts[] = { brume_tokenizer_symbol(t, t->bpe.list[i].left), " ",
+                                brume_tokenizer_symbol(t, t->bpe.list[i].right), "\n" };
         for (int k = 0; k < 4 && s == BRUME_OK; k++) s = brume_atomic_write(file, parts[k], strlen(parts[k]));
     }
     if (s == BRUME_OK) return brume_atomic_commit(file);
@@ -111,7 +112,8 @@ brume_status brume_tokenizer_save(const brume_tokenizer *t, const char *folder)
     if (s == BRUME_OK) s = save_specials(t, folder);
     char *stale = s == BRUME_OK ? brume_path_join(folder, "tokenizer.json") : NULL;
     if (s == BRUME_OK && (!stale || (remove(stale) && errno != ENOENT)))
-        s = brume_fail(BRUME_E_IO, "%s/tokenizer.json: cannot remove it, and it would win over what was written: %s", folder, strerror(errno));
+        s = brume_fail(BRUME_E_IO, "%s/tokenizer.json: cannot remove it, and it would win over what was written: %s", folder,
+                       strerror(errno));
     free(stale);
     return s;
 }

@@ -13,7 +13,8 @@ struct entry {
 };
 
 struct corpus {
-    struct brume_vocab words, symbols; /* the words' texts by index of their entries; symbols as brume_tokenizer_new() will number them */
+    struct brume_vocab words, symbols; /* the words' texts by index of their entries; symbols as brume_tokenizer_new() will number
+                                          them */
     struct entry *entries;
     int64_t cap;
 };
@@ -76,7 +77,8 @@ static struct pair most_frequent(const struct corpus *c, struct pair *pairs)
     size_t n = 0;
     for (int32_t w = 0; w < c->words.size; w++)
         for (int64_t i = 0; i + 1 < c->entries[w].n; i++)
-            pairs[n++] = (struct pair){ (uint64_t)c->entries[w].ids[i] << 32 | (uint32_t)c->entries[w].ids[i + 1], c->entries[w].count };
+            pairs[n++] =
+                (struct pair){ (uint64_t)c->entries[w].ids[i] << 32 | (uint32_t)c->entries[w].ids[i + 1], c->entries[w].count };
     qsort(pairs, n, sizeof *pairs, by_pair);
     struct pair best = { 0, 0 };
     for (size_t i = 0; i < n;) {
@@ -128,10 +130,12 @@ static brume_status learn(struct corpus *c, struct pair *pairs, char **line)
     return s;
 }
 
-brume_status brume_tokenizer_train(const char *const *captions, int64_t n, int64_t max_merges, int32_t max_length, brume_tokenizer **out)
+brume_status brume_tokenizer_train(const char *const *captions, int64_t n, int64_t max_merges, int32_t max_length,
+                                   brume_tokenizer **out)
 {
     *out = NULL;
-    if (max_merges < 0 || max_merges > 1 << 20) return brume_fail(BRUME_E_ARG, "%lld merges, expected 0 to 1048576", (long long)max_merges);
+    if (max_merges < 0 || max_merges > 1 << 20)
+        return brume_fail(BRUME_E_ARG, "%lld merges, expected 0 to 1048576", (long long)max_merges);
     struct corpus c = { 0 };
     brume_tokenizer *bytes;
     brume_status s = brume_tokenizer_new(NULL, 0, max_length, NULL, &bytes);

@@ -104,8 +104,11 @@ enum brume_rune_class brume_rune_class(uint32_t rune)
     if ((rune >= 9 && rune <= 13) || rune == 0x85) return BRUME_RUNE_SPACE;
     switch (utf8proc_category((utf8proc_int32_t)rune)) {
     case UTF8PROC_CATEGORY_ZS: case UTF8PROC_CATEGORY_ZL: case UTF8PROC_CATEGORY_ZP: return BRUME_RUNE_SPACE;
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM: case UTF8PROC_CATEGORY_LO:
-        return BRUME_RUNE_LETTER;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO: return BRUME_RUNE_LETTER;
     case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_NO: return BRUME_RUNE_NUMBER;
     default: return BRUME_RUNE_OTHER;
     }
@@ -118,7 +121,8 @@ brume_status brume_runes_normalise(const uint32_t *runes, size_t n, struct brume
     (void)runes;
     (void)n;
     *out = (struct brume_runes){ 0 };
-    return brume_fail(BRUME_E_UNSUPPORTED, "this brume was built without libutf8proc, which tokenizers need: install libutf8proc-dev (Debian's name) "
+    return brume_fail(BRUME_E_UNSUPPORTED,
+                      "this brume was built without libutf8proc, which tokenizers need: install libutf8proc-dev (Debian's name) "
                       "and build again with -Dtext=enabled");
 }
 

@@ -19,7 +19,10 @@ static uint32_t probe(const struct brume_vocab *v, const char *text, size_t n)
     return i;
 }
 
-int32_t brume_vocab_find(const struct brume_vocab *v, const char *text, size_t n) { return v->slot ? v->slot[probe(v, text, n)] : -1; }
+int32_t brume_vocab_find(const struct brume_vocab *v, const char *text, size_t n)
+{
+    return v->slot ? v->slot[probe(v, text, n)] : -1;
+}
 
 static int grow_slots(struct brume_vocab *v)
 {
@@ -50,14 +53,17 @@ brume_status brume_vocab_add(struct brume_vocab *v, const char *text, int64_t id
 {
     const size_t n = strlen(text);
     if (id < 0 || id > BRUME_VOCAB_MAX_ID)
-        return brume_fail(BRUME_E_FORMAT, "symbol \"%.60s\" has id %lld, expected 0 to %d", text, (long long)id, BRUME_VOCAB_MAX_ID);
+        return brume_fail(BRUME_E_FORMAT, "symbol \"%.60s\" has id %lld, expected 0 to %d", text, (long long)id,
+                          BRUME_VOCAB_MAX_ID);
     const int32_t have = brume_vocab_find(v, text, n);
     if (have == id) return BRUME_OK;
     if (have >= 0) return brume_fail(BRUME_E_FORMAT, "symbol \"%.60s\" has two ids, %d and %lld", text, have, (long long)id);
     if (id < v->size && v->text[id])
-        return brume_fail(BRUME_E_FORMAT, "id %lld belongs to two symbols, \"%.60s\" and \"%.60s\"", (long long)id, v->text[id], text);
+        return brume_fail(BRUME_E_FORMAT, "id %lld belongs to two symbols, \"%.60s\" and \"%.60s\"", (long long)id, v->text[id],
+                          text);
     /* Half of the slots stay empty. */
-    if ((2 * (v->n + 1) > v->mask && !grow_slots(v)) || (id >= v->cap && !grow_ids(v, (int32_t)id)) || !(v->text[id] = strdup(text)))
+    if ((2 * (v->n + 1) > v->mask && !grow_slots(v)) || (id >= v->cap && !grow_ids(v, (int32_t)id)) ||
+        !(v->text[id] = strdup(text)))
         return brume_fail(BRUME_E_MEMORY, "no memory for a vocabulary of %u symbols", v->n);
     if (id >= v->size) v->size = (int32_t)id + 1;
     v->slot[probe(v, text, n)] = (int32_t)id;

@@ -17,7 +17,8 @@ struct brume_vocab {
     uint32_t n, mask;  /* symbols; slots - 1, or 0 before the first */
 };
 
-/** Adds a symbol. The same symbol with the same id again is fine; another symbol for an id, or another id for a symbol, is BRUME_E_FORMAT. */
+/** Adds a symbol. The same symbol with the same id again is fine; another symbol for an id, or another id for a symbol, is
+ * BRUME_E_FORMAT. */
 brume_status brume_vocab_add(struct brume_vocab *v, const char *text, int64_t id);
 /** Id of the symbol made of n bytes, or -1. */
 int32_t brume_vocab_find(const struct brume_vocab *v, const char *text, size_t n);
