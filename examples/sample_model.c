@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Loads a diffusers folder and draws from it with a sampler of your choice: sample_model FOLDER SAMPLER OUT.png [STEPS [DEVICE]]
  *
- * FOLDER holds a UNet2DModel without classes or with a table of them, say google/ddpm-cifar10-32 or what train_shapes wrote; its pictures are
- * asked for in turn. Without arguments the samplers are listed. Exit status: 0 done, 1 failed, 2 wrong usage.
+ * FOLDER holds a UNet2DModel without classes or with a table of them, say google/ddpm-cifar10-32 or what train_shapes wrote; its
+ * pictures are asked for in turn. Without arguments the samplers are listed. Exit status: 0 done, 1 failed, 2 wrong usage.
  *
  * cc sample_model.c $(pkg-config --cflags --libs brume) */
 #include <stdio.h>
@@ -24,10 +24,11 @@ static brume_status tell(void *ctx, const brume_sampler_event *e)
 }
 
 /*
- * How the sampler goes about a model: the keys of scheduler_config.json that describe the model stay, those that describe another sampler
- * give way to this one's. Free config by brume_scheduler_config_clear().
+ * How the sampler goes about a model: the keys of scheduler_config.json that describe the model stay, those that describe another
+ * sampler give way to this one's. Free config by brume_scheduler_config_clear().
  */
-static brume_status configure(const brume_model *m, const char *name, int32_t steps, brume_scheduler_config *config, brume_sampler_options *o)
+static brume_status configure(const brume_model *m, const char *name, int32_t steps, brume_scheduler_config *config,
+                              brume_sampler_options *o)
 {
     brume_sampler_options_default(o);
     o->name = name;
@@ -60,8 +61,9 @@ static brume_status sample(brume_device *d, const brume_model *m, const char *na
         seeds[i] = 1000 + i;
         labels[i] = classes > 1 ? i % (classes - 1) : 0;
     }
-    const brume_unet2d_denoiser_options how = { .prediction_type = m->scheduler.prediction_type, .labels = classes ? labels : NULL,
-                                                .null_label = classes - 1, .guidance = { .scale = classes > 1 ? 2 : 1 } };
+    const brume_unet2d_denoiser_options how = { .prediction_type = m->scheduler.prediction_type,
+                                                .labels = classes ? labels : NULL, .null_label = classes - 1,
+                                                .guidance = { .scale = classes > 1 ? 2 : 1 } };
     brume_status s = brume_unet2d_denoiser_new(d, &m->unet, m->params, shape, &how, &network);
     if (s == BRUME_OK) s = configure(m, name, steps, &config, &o);
     if (s == BRUME_OK) s = brume_sampler_new(d, &o, shape, &sampler);
@@ -88,7 +90,8 @@ static brume_status sample(brume_device *d, const brume_model *m, const char *na
 static int usage(void)
 {
     fprintf(stderr, "usage: sample_model FOLDER SAMPLER OUT.png [STEPS [DEVICE]]\nsamplers:\n");
-    for (int i = 0; brume_sampler_row(i); i++) fprintf(stderr, "  %-20s %s\n", brume_sampler_row(i)->name, brume_sampler_row(i)->paper);
+    for (int i = 0; brume_sampler_row(i); i++)
+        fprintf(stderr, "  %-20s %s\n", brume_sampler_row(i)->name, brume_sampler_row(i)->paper);
     return 2;
 }
 
@@ -100,7 +103,8 @@ int main(int argc, char **argv)
     brume_model *m = NULL;
     brume_status s = brume_model_load(argv[1], NULL, &m);
     if (s == BRUME_OK && m->note[0]) fprintf(stderr, "%s\n", m->note);
-    if (s == BRUME_OK && (m->autoencoder || m->text_encoder || !m->unet.sample_size[0] || m->unet.in_channels != m->unet.out_channels)) {
+    if (s == BRUME_OK &&
+        (m->autoencoder || m->text_encoder || !m->unet.sample_size[0] || m->unet.in_channels != m->unet.out_channels)) {
         fprintf(stderr, "sample_model: this example draws with U-Nets of pixels that know their size; brume sample knows more\n");
         brume_model_free(m);
         return 1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Trains a tiny diffusion model on brume's own pictures of shapes, keeps it and draws from it: train_shapes FOLDER [STEPS [DEVICE]]
+ * Trains a tiny diffusion model on brume's own pictures of shapes, keeps it and draws from it: train_shapes FOLDER [STEPS
+ * [DEVICE]]
  *
- * FOLDER becomes a pipeline that brume and diffusers load; FOLDER/samples.png shows what it draws. The default, 200 steps, takes some
- * seconds on two cores of a processor and learns backgrounds and blobs of colour; 3000 make shapes of them.
+ * FOLDER becomes a pipeline that brume and diffusers load; FOLDER/samples.png shows what it draws. The default, 200 steps, takes
+ * some seconds on two cores of a processor and learns backgrounds and blobs of colour; 3000 make shapes of them.
  * Exit status: 0 done, 1 failed, 2 wrong usage.
  *
  * cc train_shapes.c $(pkg-config --cflags --libs brume) */
@@ -45,7 +46,8 @@ static brume_status train(brume_device *d, const char *folder, int64_t steps)
     brume_trainer *trainer = NULL;
     describe(&c, steps);
     brume_status s = brume_dataset_open("shapes", &pictures, &data); /* or a folder of pictures, MNIST, CIFAR-10, .npy */
-    if (s == BRUME_OK) s = brume_train_config_fit(&c, data, 0);      /* channels and size of the network follow the data; 1: its classes, too */
+    /* channels and size of the network follow the data; 1: its classes, too */
+    if (s == BRUME_OK) s = brume_train_config_fit(&c, data, 0);
     if (s == BRUME_OK) s = brume_trainer_new(d, &c, data, &trainer);
     if (s == BRUME_OK) printf("%lld parameters\n", (long long)brume_trainer_param_count(trainer));
     for (int64_t k = 0; s == BRUME_OK && k < steps; k++) {

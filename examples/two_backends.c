@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Builds a graph, asks for its gradient, runs both on two devices and compares: two_backends [DEVICE [DEVICE]]
  *
- * Without arguments: the processor and the first OpenCL device; where there is none, the processor's best instructions and plain C.
- * Exit status: 0 the devices agree, 1 they do not or something failed.
+ * Without arguments: the processor and the first OpenCL device; where there is none, the processor's best instructions and plain
+ * C. Exit status: 0 the devices agree, 1 they do not or something failed.
  *
  * cc two_backends.c $(pkg-config --cflags --libs brume) -lm */
 #include <math.h>
@@ -21,21 +21,31 @@ enum { IMAGES = N * SIZE * SIZE * IN, MOST_PARAMETERS = 4096 };
 struct result { float loss, gradient[MOST_PARAMETERS]; };
 
 /* A named part of the slab: its shape, how fresh values are drawn, and how it would lie in a file. */
-static brume_tensor parameter(brume_graph *g, brume_tensor slab, const char *name, brume_shape shape, brume_layout layout, brume_init init, int64_t fan_in)
+static brume_tensor parameter(brume_graph *g, brume_tensor slab, const char *name, brume_shape shape, brume_layout layout,
+                              brume_init init, int64_t fan_in)
 {
-    return brume_param(g, slab, &(brume_param_info){ .name = name, .shape = shape, .layout = layout, .init = init, .fan_in = fan_in, .init_scale = 1, .trainable = 1 });
+    return brume_param(g, slab,
+                       &(brume_param_info){ .name = name,
+                                            .shape = shape,
+                                            .layout = layout,
+                                            .init = init,
+                                            .fan_in = fan_in,
+                                            .init_scale = 1,
+                                            .trainable = 1 });
 }
 
 /*
- * loss = mean((silu(group_norm(conv(x))) - 1)^2), and d loss / d parameters as one vector. No call is checked here: the first error
- * stays in the graph, every later call does nothing, and brume_graph_status() tells in the end.
+ * loss = mean((silu(group_norm(conv(x))) - 1)^2), and d loss / d parameters as one vector. No call is checked here: the first
+ * error stays in the graph, every later call does nothing, and brume_graph_status() tells in the end.
  */
 static void build(brume_graph *g, brume_tensor *x, brume_tensor *slab, brume_tensor *loss, brume_tensor *gradient)
 {
     *x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, SIZE, SIZE, IN)); /* images are (N, H, W, C) */
     *slab = brume_slab(g, "weights");
-    const brume_tensor w = parameter(g, *slab, "conv.weight", BRUME_SHAPE(3, 3, IN, OUT), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, 9 * IN);
-    const brume_tensor b = parameter(g, *slab, "conv.bias", BRUME_SHAPE(OUT), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, 9 * IN);
+    const brume_tensor w =
+        parameter(g, *slab, "conv.weight", BRUME_SHAPE(3, 3, IN, OUT), BRUME_LAYOUT_CONV, BRUME_INIT_UNIFORM_FAN_IN, 9 * IN);
+    const brume_tensor b =
+        parameter(g, *slab, "conv.bias", BRUME_SHAPE(OUT), BRUME_LAYOUT_SAME, BRUME_INIT_UNIFORM_FAN_IN, 9 * IN);
     const brume_tensor scale = parameter(g, *slab, "norm.weight", BRUME_SHAPE(OUT), BRUME_LAYOUT_SAME, BRUME_INIT_ONE, 0);
     const brume_tensor shift = parameter(g, *slab, "norm.bias", BRUME_SHAPE(OUT), BRUME_LAYOUT_SAME, BRUME_INIT_ZERO, 0);
     const brume_conv2d_params same = { .stride = 1, .pad = { 1, 1, 1, 1 } };
@@ -109,7 +119,8 @@ int main(int argc, char **argv)
         largest = fmax(largest, fabs((double)a.gradient[i]));
         if (isnan(a.gradient[i]) || isnan(b.gradient[i])) worst = INFINITY; /* which fmax() would pass over */
     }
-    printf("loss %.7g and %.7g\n%lld gradients of up to %.3g differ by %.3g at most\n", (double)a.loss, (double)b.loss, (long long)n, largest, worst);
+    printf("loss %.7g and %.7g\n%lld gradients of up to %.3g differ by %.3g at most\n", (double)a.loss, (double)b.loss,
+           (long long)n, largest, worst);
     /* Sums of N H W terms in another order: some roundings of 6e-8 of the largest gradient. */
     const int agree = fabs((double)a.loss - (double)b.loss) <= 1e-5 * fabs((double)a.loss) && worst <= 1e-5 * largest;
     printf("%s\n", agree ? "the devices agree" : "the devices DISAGREE");

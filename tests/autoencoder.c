@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * AutoencoderKL: parameter counts of published models, one layout for graphs of either half, every option differentiated, odd sizes, the
- * helpers of its distribution, folders written and read back, damaged configs. */
+ * AutoencoderKL: parameter counts of published models, one layout for graphs of either half, every option differentiated, odd
+ * sizes, the helpers of its distribution, folders written and read back, damaged configs. */
 #include <unistd.h>
 
 #include "base/file.h"
@@ -40,10 +40,13 @@ static void test_counts(void)
     brume_autoencoder_config c;
     char note[512];
     /* stable-diffusion-v1-5's vae/config.json; diffusers counts 83,653,863 parameters */
-    CHECK_OK(parse("{\"_class_name\": \"AutoencoderKL\", \"_diffusers_version\": \"0.6.0\", \"act_fn\": \"silu\", \"block_out_channels\": [128, 256, 512, 512],"
-                   "\"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],"
-                   "\"in_channels\": 3, \"latent_channels\": 4, \"layers_per_block\": 2, \"norm_num_groups\": 32, \"out_channels\": 3, \"sample_size\": 512,"
-                   "\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\"], \"pace\": 1}", &c, note));
+    CHECK_OK(parse(
+        "{\"_class_name\": \"AutoencoderKL\", \"_diffusers_version\": \"0.6.0\", \"act_fn\": \"silu\", \"block_out_channels\": "
+        "[128, 256, 512, 512],\"down_block_types\": [\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\", "
+        "\"DownEncoderBlock2D\"],\"in_channels\": 3, \"latent_channels\": 4, \"layers_per_block\": 2, \"norm_num_groups\": 32, "
+        "\"out_channels\": 3, \"sample_size\": 512,\"up_block_types\": [\"UpDecoderBlock2D\", \"UpDecoderBlock2D\", "
+        "\"UpDecoderBlock2D\", \"UpDecoderBlock2D\"], \"pace\": 1}",
+        &c, note));
     CHECK_INT(brume_autoencoder_param_count(&c), 83653863);
     CHECK_INT(brume_autoencoder_factor(&c), 8);
     CHECK_STR(note, "keys ignored in the model's config: pace");
@@ -74,7 +77,8 @@ static void test_damaged_configs(void)
         { "{\"latents_mean\": [0, 0, 0, 0]}", "latents_mean must be null", BRUME_E_UNSUPPORTED },
     };
     brume_autoencoder_config c;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) CHECK_FAILS(parse(rows[i].text, &c, NULL), rows[i].status, rows[i].says);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        CHECK_FAILS(parse(rows[i].text, &c, NULL), rows[i].status, rows[i].says);
     c = tiny();
     c.levels = 0;
     CHECK_FAILS(brume_autoencoder_config_check(&c), BRUME_E_ARG, "block_out_channels");
@@ -99,7 +103,8 @@ static void test_layout(void)
     for (int i = 0; i < 3; i++) {
         g[i] = brume_graph_new();
         slab[i] = brume_slab(g[i], "params");
-        const brume_tensor x = brume_input(g[i], "x", BRUME_F32, BRUME_SHAPE(2, 9, 12, 2)), z = brume_input(g[i], "z", BRUME_F32, BRUME_SHAPE(2, 2, 3, 3));
+        const brume_tensor x = brume_input(g[i], "x", BRUME_F32, BRUME_SHAPE(2, 9, 12, 2)),
+                           z = brume_input(g[i], "z", BRUME_F32, BRUME_SHAPE(2, 2, 3, 3));
         if (i != 1) {
             const brume_tensor moments = brume_autoencoder_encode(g[i], &c, slab[i], x);
             CHECK(brume_shape_equal(brume_tensor_shape(g[i], moments), BRUME_SHAPE(2, 2, 3, 6)));
@@ -107,7 +112,9 @@ static void test_layout(void)
         if (i != 0) {
             const brume_tensor y = brume_autoencoder_decode(g[i], &c, slab[i], z);
             CHECK(brume_shape_equal(brume_tensor_shape(g[i], y), BRUME_SHAPE(2, 8, 12, 1)));
-            CHECK(brume_shape_equal(brume_tensor_shape(g[i], brume_autoencoder_decode(g[i], &c, slab[i], z)), BRUME_SHAPE(2, 8, 12, 1))); /* again */
+            /* again */
+            CHECK(brume_shape_equal(brume_tensor_shape(g[i], brume_autoencoder_decode(g[i], &c, slab[i], z)),
+                                    BRUME_SHAPE(2, 8, 12, 1)));
         }
         CHECK_STR(brume_graph_error(g[i]), "");
         CHECK_INT(brume_params_numel(g[i], slab[i]), brume_autoencoder_param_count(&c));
@@ -122,12 +129,14 @@ static void test_inputs(void)
     const brume_autoencoder_config c = tiny();
     const struct { int encode; brume_shape s; const char *says; } rows[] = {
         { 1, BRUME_SHAPE(1, 8, 8, 3), "x must be f32 (N, H, W, 2)" }, { 1, BRUME_SHAPE(8, 8, 2), "x must be" },
-        { 1, BRUME_SHAPE(1, 8, 3, 2), "at least 4, got 8 x 3" },      { 0, BRUME_SHAPE(1, 8, 8, 4), "z must be f32 (N, H, W, 3)" },
+        { 1, BRUME_SHAPE(1, 8, 3, 2), "at least 4, got 8 x 3" },      { 0, BRUME_SHAPE(1, 8, 8, 4),
+                                                                        "z must be f32 (N, H, W, 3)" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         brume_graph *g = brume_graph_new();
         const brume_tensor slab = brume_slab(g, "params"), x = brume_input(g, "x", BRUME_F32, rows[i].s);
-        CHECK_INT(rows[i].encode ? brume_autoencoder_encode(g, &c, slab, x) : brume_autoencoder_decode(g, &c, slab, x), BRUME_NONE);
+        CHECK_INT(rows[i].encode ? brume_autoencoder_encode(g, &c, slab, x) : brume_autoencoder_decode(g, &c, slab, x),
+                  BRUME_NONE);
         CHECK_INT(brume_graph_status(g), BRUME_E_SHAPE);
         CHECK(strstr(brume_graph_error(g), rows[i].says));
         brume_graph_free(g);
@@ -146,7 +155,8 @@ static void test_distribution(void)
     float m[N * P * 2 * Z], e[N * P * Z], z[N * P * Z], kl[N];
     double want_kl[N] = { 0 };
     brume_graph *g = brume_graph_new();
-    const brume_tensor moments = brume_input(g, "m", BRUME_F32, BRUME_SHAPE(N, P, 1, 2 * Z)), eps = brume_input(g, "e", BRUME_F32, BRUME_SHAPE(N, P, 1, Z));
+    const brume_tensor moments = brume_input(g, "m", BRUME_F32, BRUME_SHAPE(N, P, 1, 2 * Z)),
+    eps = brume_input(g, "e", BRUME_F32, BRUME_SHAPE(N, P, 1, Z));
     const brume_tensor tz = brume_autoencoder_sample(g, moments, eps), tkl = brume_autoencoder_kl(g, moments);
     brume_output(g, tz, "z");
     brume_output(g, tkl, "kl");
@@ -159,8 +169,9 @@ static void test_distribution(void)
             const double v = fmin(fmax(logvar[i], -30.0), 20.0);
             want_kl[i / P] += 0.5 * ((double)mean[k] * mean[k] + expm1(v) - v);
         }
-    if (CHECK_OK(brume_plan_new(cpu, g, NULL, &p)) && CHECK_OK(brume_plan_write(p, moments, m, sizeof m)) && CHECK_OK(brume_plan_write(p, eps, e, sizeof e)) &&
-        CHECK_OK(brume_plan_run(p)) && CHECK_OK(brume_plan_read(p, tz, z, sizeof z)) && CHECK_OK(brume_plan_read(p, tkl, kl, sizeof kl))) {
+    if (CHECK_OK(brume_plan_new(cpu, g, NULL, &p)) && CHECK_OK(brume_plan_write(p, moments, m, sizeof m)) &&
+        CHECK_OK(brume_plan_write(p, eps, e, sizeof e)) && CHECK_OK(brume_plan_run(p)) &&
+        CHECK_OK(brume_plan_read(p, tz, z, sizeof z)) && CHECK_OK(brume_plan_read(p, tkl, kl, sizeof kl))) {
         for (int i = 0; i < N * P * Z; i++) {
             const double want = mean[i % Z] + exp(0.5 * fmin(fmax(logvar[i / Z], -30.0), 20.0)) * e[i];
             CHECK_NEAR(z[i], want, 1e-6 * (1 + fabs(want)));
@@ -179,10 +190,12 @@ static void layers(brume_autoencoder_config *c) { c->layers_per_block = 2; }
 static void one_level(brume_autoencoder_config *c) { c->levels = 1; }
 static void plain(brume_autoencoder_config *c) { (void)c; }
 
-/* The slope of the loss along its gradient, by a central difference, is the gradient's squared norm: for every option, both halves at once. */
+/* The slope of the loss along its gradient, by a central difference, is the gradient's squared norm: for every option, both
+ * halves at once. */
 static void test_options(void)
 {
-    static void (*const options[])(brume_autoencoder_config *) = { plain, no_quant, no_post_quant, no_attention, mish, layers, one_level };
+    static void (*const options[])(brume_autoencoder_config *) = { plain, no_quant, no_post_quant, no_attention,
+                                                                   mish, layers, one_level };
     for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
         brume_autoencoder_config c = tiny();
         brume_autoencoder *a = NULL;
@@ -192,8 +205,10 @@ static void test_options(void)
         float *x = malloc((size_t)(2 * H * W * 2) * 4);
         brume_graph *g = brume_graph_new();
         const brume_tensor slab = brume_slab(g, "params"), tx = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, H, W, 2));
-        const brume_tensor moments = brume_autoencoder_encode(g, &c, slab, tx), y = brume_autoencoder_decode(g, &c, slab, brume_autoencoder_mean(g, moments));
-        const brume_tensor loss = brume_add(g, brume_mean(g, brume_square(g, y), 15, 0), brume_affine(g, brume_mean(g, brume_autoencoder_kl(g, moments), 1, 0), 0.1f, 0));
+        const brume_tensor moments = brume_autoencoder_encode(g, &c, slab, tx),
+                           y = brume_autoencoder_decode(g, &c, slab, brume_autoencoder_mean(g, moments));
+        const brume_tensor loss = brume_add(g, brume_mean(g, brume_square(g, y), 15, 0),
+                                            brume_affine(g, brume_mean(g, brume_autoencoder_kl(g, moments), 1, 0), 0.1f, 0));
         const brume_tensor grad = brume_grad_slab(g, loss, slab);
         brume_output(g, loss, "loss");
         brume_output(g, grad, "grad");
@@ -216,7 +231,8 @@ static void test_options(void)
                 CHECK_OK(brume_plan_read(p, loss, &at[s], 4));
             }
             const double slope = ((double)at[1] - at[0]) / (2 * h);
-            CHECK_NEAR(slope / sqrt(norm), 1, 2e-3); /* the loss changes by 4e-3, of which f32 leaves 1e-7 / 4e-3 unsure; curvature of third order is measured at 4e-4 */
+            /* the loss changes by 4e-3, of which f32 leaves 1e-7 / 4e-3 unsure; curvature of third order is measured at 4e-4 */
+            CHECK_NEAR(slope / sqrt(norm), 1, 2e-3);
             free(moved);
             free(d);
         }
@@ -260,12 +276,14 @@ static void test_component(void)
     const brume_autoencoder_config c = tiny();
     brume_model *m = NULL, *back = NULL;
     brume_json *index = NULL;
-    char *folder = brume_path_join(dir, "pipeline"), *path = brume_path_join(folder, "model_index.json"), *vae = brume_path_join(folder, "vae");
+    char *folder = brume_path_join(dir, "pipeline"), *path = brume_path_join(folder, "model_index.json"),
+    *vae = brume_path_join(folder, "vae");
     brume_unet2d_config_default(&u);
     u.levels = 1;
     u.in_channels = u.out_channels = c.latent_channels;
     u.block_out_channels[0] = 32;
-    if (CHECK_OK(brume_model_new(&u, NULL, 1, &m)) && CHECK_OK(brume_autoencoder_new(&c, 2, &m->autoencoder)) && CHECK_OK(brume_model_save(m, folder))) {
+    if (CHECK_OK(brume_model_new(&u, NULL, 1, &m)) && CHECK_OK(brume_autoencoder_new(&c, 2, &m->autoencoder)) &&
+        CHECK_OK(brume_model_save(m, folder))) {
         CHECK_OK(brume_json_load(path, &index));
         CHECK_STR(brume_json_string(brume_json_find(index, "_class_name"), ""), "BrumePipeline");
         CHECK_STR(brume_json_string(brume_json_at(brume_json_find(index, "vae"), 1), ""), "AutoencoderKL");
@@ -276,7 +294,8 @@ static void test_component(void)
             CHECK(!memcmp(back->autoencoder->params, m->autoencoder->params, (size_t)m->autoencoder->n_params * 4));
         }
         brume_model_free(back);
-        const char *damaged = "{\"block_out_channels\": 0}", *index_text = "{\"unet\": [\"diffusers\", \"UNet2DModel\"], \"vae\": [null, null]}";
+        const char *damaged = "{\"block_out_channels\": 0}",
+                   *index_text = "{\"unet\": [\"diffusers\", \"UNet2DModel\"], \"vae\": [null, null]}";
         char *config = brume_path_join(vae, "config.json");
         CHECK_OK(brume_file_write(config, damaged, strlen(damaged)));
         CHECK_FAILS(brume_model_load(folder, NULL, &back), BRUME_E_FORMAT, "block_out_channels");
@@ -303,7 +322,8 @@ static void test_component(void)
     free(folder);
 }
 
-/* Root of the mean square difference of two images over that of the first, in the rows and columns whose distance from the lines given is >= away. */
+/* Root of the mean square difference of two images over that of the first, in the rows and columns whose distance from the lines
+ * given is >= away. */
 static double difference(const float *a, const float *b, int64_t size, const int64_t *seams, int n_seams, int64_t away)
 {
     double d = 0, all = 0;
@@ -323,15 +343,16 @@ static void test_tiles(void)
     const int64_t f = 4, out = SIDE * f * SIDE * f, in = SIDE * SIDE * 3;
     const brume_autoencoder_config c = tiny();
     brume_autoencoder *a = NULL;
-    float *z = malloc((size_t)(N * in) * 4), *whole = malloc((size_t)(N * out) * 4), *y = malloc((size_t)(N * out) * 4), *again = malloc((size_t)(N * out) * 4);
+    float *z = malloc((size_t)(N * in) * 4), *whole = malloc((size_t)(N * out) * 4), *y = malloc((size_t)(N * out) * 4),
+    *again = malloc((size_t)(N * out) * 4);
     char note[256];
     const brume_shape shape = BRUME_SHAPE(N, SIDE, SIDE, 3);
     brume_fill_normal(7, 0, 0, 0, N * in, z);
     if (CHECK_OK(brume_autoencoder_new(&c, 3, &a)) && CHECK_OK(brume_latents_decode(cpu, a, z, shape, NULL, whole, note))) {
         CHECK_STR(note, "");
-        /* Two tiles a side of 24 that share 8: latent rows 16 to 24, pixels 64 to 96. Independent latents decorrelate within a pixel, so that a tile a
-         * pixel out of place is wrong by 1 and more; the statistics of a tile's norms, of 576 latent pixels in groups of 2 to
-         * 4 channels, are those of the whole within a few percent (0.06 measured). */
+        /* Two tiles a side of 24 that share 8: latent rows 16 to 24, pixels 64 to 96. Independent latents decorrelate within a
+         * pixel, so that a tile a pixel out of place is wrong by 1 and more; the statistics of a tile's norms, of 576 latent
+         * pixels in groups of 2 to 4 channels, are those of the whole within a few percent (0.06 measured). */
         const int64_t seams[] = { 64, 96 };
         const brume_latent_options by_hand = { .tile = 24 };
         memset(y, 255, (size_t)(N * out) * 4);
@@ -348,10 +369,13 @@ static void test_tiles(void)
         CHECK_OK(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .memory_limit = 1 << 30 }, y, note));
         CHECK_STR(note, "");
         const brume_latent_options small = { .memory_limit = 1200000, .overlap = 4 };
-        if (CHECK_OK(brume_latents_decode(cpu, a, z, shape, &small, y, note))) CHECK(strstr(note, "tiles of") && strstr(note, "MiB"));
+        if (CHECK_OK(brume_latents_decode(cpu, a, z, shape, &small, y, note)))
+            CHECK(strstr(note, "tiles of") && strstr(note, "MiB"));
         CHECK_NEAR(difference(whole, y, SIDE * f, seams, 0, 0), 0, 0.25);
-        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .memory_limit = 1000 }, y, note), BRUME_E_MEMORY, "allowed");
-        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .tile = 16 }, y, note), BRUME_E_ARG, "2 overlaps");
+        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .memory_limit = 1000 }, y, note),
+                    BRUME_E_MEMORY, "allowed");
+        CHECK_FAILS(brume_latents_decode(cpu, a, z, shape, &(brume_latent_options){ .tile = 16 }, y, note), BRUME_E_ARG,
+                    "2 overlaps");
         CHECK_FAILS(brume_latents_decode(cpu, a, z, BRUME_SHAPE(N, SIDE, SIDE, 4), NULL, y, note), BRUME_E_SHAPE, "(N, h, w, 3)");
     }
     brume_autoencoder_free(a);
@@ -361,7 +385,8 @@ static void test_tiles(void)
     free(again);
 }
 
-/* Scaling and shifting: latents of a scaled autoencoder are those of a plain one, (z - shift) scale, and decode to the same image. */
+/* Scaling and shifting: latents of a scaled autoencoder are those of a plain one, (z - shift) scale, and decode to the same
+ * image. */
 static void test_scaling(void)
 {
     enum { H = 2, W = 3, N = 2, Z = 3, LATENT = H * W * Z, IN = 8 * 12 * 2, OUT = 8 * 12 };

@@ -86,8 +86,10 @@ static void wino_pack(const struct job *j) { simd->conv->winograd_pack(&j->c, j-
 
 static void bench_gemm(int64_t m, int64_t n, int64_t k)
 {
-    struct job j = { .x = numbers(m * k), .y = numbers(m * n), .w = numbers(k * n), .packed = numbers(brume_gemm_packed(k, n, simd->vector_width)) };
-    j.gemm = (struct brume_gemm){ .m = m, .n = n, .k = k, .a = j.x, .a_row = k, .a_col = 1, .b = j.packed, .c = j.y, .ldc = n, .alpha = 1 };
+    struct job j = { .x = numbers(m * k), .y = numbers(m * n), .w = numbers(k * n),
+                     .packed = numbers(brume_gemm_packed(k, n, simd->vector_width)) };
+    j.gemm = (struct brume_gemm){ .m = m, .n = n, .k = k, .a = j.x, .a_row = k, .a_col = 1, .b = j.packed, .c = j.y,
+                                  .ldc = n, .alpha = 1 };
     simd->gemm->pack(k, n, j.w, n, 1, 1, 0, j.packed, pool);
     printf("product %lldx%lldx%lld\n", (long long)m, (long long)n, (long long)k);
     report("A B", 2.0 * (double)(m * n * k), run_gemm, &j);
@@ -110,13 +112,14 @@ static void bench_conv(int64_t n, int64_t h, int64_t i, int64_t o, int32_t k, in
     size_t work = brume_conv_work(c) + brume_conv_work_dx(c) + brume_conv_work_dw(c, vw, threads);
     if (winograd) {
         packed = most(brume_winograd_packed(c, vw), brume_winograd_packed_dx(c, vw));
-        work += brume_winograd_work(c, vw, threads) + brume_winograd_work_dx(c, vw, threads) + brume_winograd_work_dw(c, vw, threads);
+        work +=
+            brume_winograd_work(c, vw, threads) + brume_winograd_work_dx(c, vw, threads) + brume_winograd_work_dw(c, vw, threads);
     }
     j.x = numbers(n * h * h * i), j.y = numbers(n * ho * ho * o), j.w = numbers(k * k * i * o);
     j.packed = numbers(packed), j.work = numbers((int64_t)(work / 4));
     const double flops = 2.0 * (double)(n * ho * ho) * (double)(k * k * i * o);
-    printf("conv %dx%d stride %d, %lld images of %lldx%lld, %lld to %lld channels\n", k, k, stride, (long long)n, (long long)h, (long long)h,
-           (long long)i, (long long)o);
+    printf("conv %dx%d stride %d, %lld images of %lldx%lld, %lld to %lld channels\n", k, k, stride, (long long)n, (long long)h,
+           (long long)h, (long long)i, (long long)o);
     report("pack", 0, pack, &j);
     report("forward", flops, forward, &j);
     simd->conv->pack_dx(c, j.w, j.packed, pool);
@@ -153,11 +156,13 @@ int main(int argc, char **argv)
     bench_gemm(3136, 128, 128);
     bench_gemm(1, 512, 128);
     static const int convs[][6] = { /* images, height, input and output channels, kernel, stride */
-        { 64, 28, 32, 32, 3, 1 }, { 64, 28, 96, 32, 3, 1 }, { 64, 14, 64, 64, 3, 1 }, { 64, 7, 128, 128, 3, 1 }, { 64, 28, 32, 32, 3, 2 },
-        { 64, 28, 1, 32, 3, 1 }, { 64, 28, 32, 1, 3, 1 }, { 64, 14, 128, 64, 1, 1 }, { 16, 32, 128, 128, 3, 1 }, { 16, 16, 256, 256, 3, 1 },
-        { 16, 4, 512, 256, 3, 1 }, { 1, 28, 32, 32, 3, 1 }, { 1, 14, 64, 64, 3, 1 }, { 1, 7, 128, 128, 3, 1 },
+        { 64, 28, 32, 32, 3, 1 }, { 64, 28, 96, 32, 3, 1 }, { 64, 14, 64, 64, 3, 1 }, { 64, 7, 128, 128, 3, 1 },
+        { 64, 28, 32, 32, 3, 2 }, { 64, 28, 1, 32, 3, 1 }, { 64, 28, 32, 1, 3, 1 }, { 64, 14, 128, 64, 1, 1 },
+        { 16, 32, 128, 128, 3, 1 }, { 16, 16, 256, 256, 3, 1 }, { 16, 4, 512, 256, 3, 1 }, { 1, 28, 32, 32, 3, 1 },
+        { 1, 14, 64, 64, 3, 1 }, { 1, 7, 128, 128, 3, 1 },
     };
-    for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) bench_conv(convs[i][0], convs[i][1], convs[i][2], convs[i][3], convs[i][4], convs[i][5]);
+    for (size_t i = 0; i < sizeof convs / sizeof *convs; i++)
+        bench_conv(convs[i][0], convs[i][1], convs[i][2], convs[i][3], convs[i][4], convs[i][5]);
     brume_pool_free(pool);
     return 0;
 }

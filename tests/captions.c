@@ -24,8 +24,8 @@ static void put(const char *name, const char *text) { CHECK_OK(brume_file_write(
 static const char *const colours[] = { "red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink" };
 static const char *const shapes[] = { "circle", "square", "triangle", "cross", "ring" };
 /* As the header says. */
-static const char *const held_out[] = { "red circle", "blue circle", "blue square", "yellow square", "yellow triangle", "pink triangle", "pink cross", "cyan cross",
-                                        "cyan ring", "orange ring" };
+static const char *const held_out[] = { "red circle", "blue circle", "blue square", "yellow square", "yellow triangle",
+                                        "pink triangle", "pink cross", "cyan cross", "cyan ring", "orange ring" };
 
 static int is_held_out(const char *pair)
 {
@@ -49,7 +49,8 @@ static void count_pairs(const brume_dataset *ds, int64_t n, int seen[8][5], int 
             }
         CHECK(figures == 1 || figures == 2);
         *two += figures == 2;
-        CHECK((figures == 2) == (strstr(text, " left of ") || strstr(text, " right of ") || strstr(text, " above ") || strstr(text, " below ")));
+        CHECK((figures == 2) ==
+              (strstr(text, " left of ") || strstr(text, " right of ") || strstr(text, " above ") || strstr(text, " below ")));
         CHECK(!strstr(text, "a orange") && !strstr(text, "  "));
     }
 }
@@ -123,12 +124,14 @@ static void test_metadata(void)
         { "{\"file_name\": \"a.png\", \"text\": \" \"}\n", "metadata.jsonl:1: \"text\" must be a text" },
         { "{\"file_name\": \"c.png\", \"text\": \"x\"}\n", "metadata.jsonl:1: there is no picture 'c.png'" },
         { "{\"file_name\": \"a.txt\", \"text\": \"x\"}\n", "metadata.jsonl:1: 'a.txt' is not among the pictures" },
-        { "{\"file_name\": \"a.png\", \"text\": \"x\"}\n{\"file_name\": \"a.png\", \"text\": \"y\"}\n", "metadata.jsonl:2: 'a.png' has a caption already" },
+        { "{\"file_name\": \"a.png\", \"text\": \"x\"}\n{\"file_name\": \"a.png\", \"text\": \"y\"}\n",
+          "metadata.jsonl:2: 'a.png' has a caption already" },
         { "{\"file_name\": \"a.png\", \"text\": \"x\\u0000y\"}\n", "metadata.jsonl:1: " },
         { "{\"file_name\": \"a.png\", \"text\": \"x\"", "metadata.jsonl:1: not valid JSON" },
     };
     brume_dataset *ds;
-    put("metadata.jsonl", "{\"file_name\": \"./b.png\", \"text\": \"two \\u00e9\\\"\", \"more\": [1]}\r\n\n{\"text\": \"one\", \"file_name\": \"a.png\"}");
+    put("metadata.jsonl", "{\"file_name\": \"./b.png\", \"text\": \"two \\u00e9\\\"\", \"more\": [1]}\r\n\n{\"text\": \"one\", "
+                          "\"file_name\": \"a.png\"}");
     if (CHECK_OK(brume_dataset_open(dir, NULL, &ds))) {
         check_caption(ds, 0, "one"); /* not that of a.txt */
         check_caption(ds, 1, "two \xc3\xa9\"");
@@ -142,7 +145,8 @@ static void test_metadata(void)
     put("metadata.jsonl", "");
     unlink(in_dir("a.txt"));
     unlink(in_dir("b.txt"));
-    if (CHECK_OK(brume_dataset_open(dir, NULL, &ds))) CHECK_FAILS(brume_dataset_check_captions(ds), BRUME_E_FORMAT, "2 of 2 pictures");
+    if (CHECK_OK(brume_dataset_open(dir, NULL, &ds)))
+        CHECK_FAILS(brume_dataset_check_captions(ds), BRUME_E_FORMAT, "2 of 2 pictures");
     brume_dataset_free(ds);
     /* Sub-folders: names of classes serve as captions where there are no others; paths of metadata.jsonl begin at its folder. */
     CHECK_OK(brume_make_folders(in_dir("sub")));

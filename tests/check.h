@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Assertions for unit tests: they count, print what differed and where, and go on. A test's main() ends with return check_report().
+ * Assertions for unit tests: they count, print what differed and where, and go on. A test's main() ends with return
+ * check_report().
  *
  * Exit status: 0 all passed, 1 something failed, 77 nothing failed but everything that could run was skipped (meson's "skip"). */
 #ifndef BRUME_TESTS_CHECK_H
@@ -49,12 +50,13 @@ static inline int check_str(const char *got, const char *want, const char *file,
     return ok;
 }
 
-static inline int check_status(brume_status got, brume_status want, const char *says, const char *file, int line, const char *what)
+static inline int check_status(brume_status got, brume_status want, const char *says, const char *file, int line,
+                               const char *what)
 {
     const int ok = check_result(got == want && (!says || strstr(brume_error(), says)), file, line, what);
     if (!ok)
-        fprintf(stderr, "    got %s \"%s\", expected %s%s%s\n", brume_status_name(got), got ? brume_error() : "", brume_status_name(want),
-                says ? " saying " : "", says ? says : "");
+        fprintf(stderr, "    got %s \"%s\", expected %s%s%s\n", brume_status_name(got), got ? brume_error() : "",
+                brume_status_name(want), says ? " saying " : "", says ? says : "");
     return ok;
 }
 

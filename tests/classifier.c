@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Classifiers of noisy images: gradients against differences at the levels of any process, training that raises the accuracy, folders. */
+ * Classifiers of noisy images: gradients against differences at the levels of any process, training that raises the accuracy,
+ * folders. */
 #include <unistd.h>
 
 #include "brume/classifier.h"
@@ -72,7 +73,8 @@ static void check_gradient(const struct test_device *d, brume_classifier *c, con
             size += (double)gradient[i] * (double)gradient[i];
         }
         /* f32 roundings of ln p, divided by the step, and the curvature that differences of h leave */
-        if (!CHECK_NEAR(along, want, 0.02 * sqrt(size) + 3e-6 / step)) fprintf(stderr, "    on %s, sigma %g\n", d->where, l->s / l->a);
+        if (!CHECK_NEAR(along, want, 0.02 * sqrt(size) + 3e-6 / step))
+            fprintf(stderr, "    on %s, sigma %g\n", d->where, l->s / l->a);
         CHECK(size > 0);
     }
     brume_buffer_free(bx);
@@ -115,7 +117,8 @@ static void test_gradient(const struct test_device *d)
     CHECK_FAILS(brume_classifier_new(d->device, m, BRUME_SHAPE(N, SIDE, SIDE, 2), NULL, &judge), BRUME_E_SHAPE, "(N, H, W, 1)");
     brume_unet2d_denoiser *draws = NULL;
     const brume_unet2d_denoiser_options o = { .guidance.scale = 1 };
-    CHECK_FAILS(brume_unet2d_denoiser_new(d->device, &m->unet, m->params, BRUME_SHAPE(N, SIDE, SIDE, 1), &o, &draws), BRUME_E_ARG, "--classifier");
+    CHECK_FAILS(brume_unet2d_denoiser_new(d->device, &m->unet, m->params, BRUME_SHAPE(N, SIDE, SIDE, 1), &o, &draws), BRUME_E_ARG,
+                "--classifier");
     brume_process_free(vp);
     brume_model_free(m);
     brume_train_config u;
@@ -131,7 +134,8 @@ static void test_gradient(const struct test_device *d)
 
 /* ---- training ---- */
 
-static brume_status steps(const brume_train_config *c, const brume_dataset *data, int resume, int n, int save, float *params, double *first, double *last)
+static brume_status steps(const brume_train_config *c, const brume_dataset *data, int resume, int n, int save, float *params,
+                          double *first, double *last)
 {
     brume_device *d = NULL;
     brume_trainer *t = NULL;

@@ -21,9 +21,9 @@ static int parse(const char *line, const char **args, int *n)
     for (char *w = strtok(words, " "); w && argc < 20; w = strtok(NULL, " ")) argv[argc++] = strcmp(w, "EMPTY") ? w : (char *)"";
     flag = 0, colour = 1, steps = 50, lr = 0.001, out = NULL, with.n = 0;
     struct cli_option options[] = {
-        OPT_FLAG("quiet", &flag, "says nothing"), OPT_INT("steps", &steps, 1, 1000, "N", "steps"), OPT_FLOAT("lr", &lr, 0, 1, "X", "learning rate"),
-        OPT_STRING("out", &out, "FILE", "where to"), OPT_CHOICE("colour", &colour, colours, "paint"),
-        OPT_LIST("with", &with, "FILE", "any number"), { 0 },
+        OPT_FLAG("quiet", &flag, "says nothing"), OPT_INT("steps", &steps, 1, 1000, "N", "steps"),
+        OPT_FLOAT("lr", &lr, 0, 1, "X", "learning rate"), OPT_STRING("out", &out, "FILE", "where to"),
+        OPT_CHOICE("colour", &colour, colours, "paint"), OPT_LIST("with", &with, "FILE", "any number"), { 0 },
     };
     const struct cli_usage u = { "test", "MODEL", "A test.", NULL, 1, 2, NULL };
     return cli_parse(&u, options, argc, argv, args, n);
@@ -49,9 +49,10 @@ int main(void)
     CHECK_INT(parse("--help", args, &n), CLI_DONE);
     CHECK_INT(parse("--nonsense -h", args, &n), CLI_DONE);
     static const char *const wrong[] = {
-        "", "a b c", "a --stesp 5", "a --steps", "a --steps --quiet", "a --steps x", "a --steps 0", "a --steps 1001", "a --steps 5.5", "a --steps= ",
-        "a --steps EMPTY", "a --steps 99999999999999999999", "a --lr nan", "a --lr inf", "a --lr 2", "a --lr 0.1x", "a --colour mauve", "a --colour bleu", "a --quiet=1",
-        "a --no-steps", "a -x", "a --=", "a --steps=0x10",
+        "", "a b c", "a --stesp 5", "a --steps", "a --steps --quiet", "a --steps x", "a --steps 0", "a --steps 1001",
+        "a --steps 5.5", "a --steps= ", "a --steps EMPTY", "a --steps 99999999999999999999", "a --lr nan", "a --lr inf",
+        "a --lr 2", "a --lr 0.1x", "a --colour mauve", "a --colour bleu", "a --quiet=1", "a --no-steps", "a -x",
+        "a --=", "a --steps=0x10",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (!CHECK_INT(parse(wrong[i], args, &n), CLI_USAGE)) fprintf(stderr, "    line '%s'\n", wrong[i]);

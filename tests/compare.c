@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Comparing two devices: what is equal passes, and an error planted into any op is found and named, alone and inside a fused chain.
+ * Comparing two devices: what is equal passes, and an error planted into any op is found and named, alone and inside a fused
+ * chain.
  * usage: test_compare OP...   the ops that there are; without -Dplant=true nothing is planted */
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +53,9 @@ static void compare_all(brume_device *a, brume_device *b, const char *name, cons
 /* Each op with a value off by 1%, with one of the other kinds in turn, and in results that only some have. */
 static void every_op(brume_device *a, brume_device *b, int n_ops, char **ops)
 {
-    static const char *const kinds[] = { "@b:sign", "@b:nan", "@b:unwritten", "@b:scale", "@b:inf" }, *const results[] = { ".1@b", ".2@b", ".1@b:nan" };
+    static const char *const kinds[] = { "@b:sign", "@b:nan", "@b:unwritten", "@b:scale", "@b:inf" }, *const results[] = {
+        ".1@b", ".2@b", ".1@b:nan"
+    };
     char plant[96];
     for (int i = 0; i < n_ops; i++) {
         snprintf(plant, sizeof plant, "%s@b", ops[i]);
@@ -80,7 +83,8 @@ static void many_ops(brume_device *a, brume_device *b, int n_ops, char **ops)
     for (int turn = 0; turn < 4; turn++) {
         brume_device *d = NULL;
         char list[4096] = "";
-        for (int i = turn; i < n_ops; i += 4) snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s@b", *list ? "," : "", ops[i]);
+        for (int i = turn; i < n_ops; i += 4)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s@b", *list ? "," : "", ops[i]);
         setenv("BRUME_PLANT", list, 1);
         if (CHECK_OK(brume_compare_open(a, b, NULL, &d)) && CHECK_OK(compare_ops(d, &args)))
             for (int i = 0; i < n_ops; i++)
@@ -106,8 +110,8 @@ static void chain(brume_device *a, brume_device *b)
         char plant[64];
         snprintf(plant, sizeof plant, "%s@b:sign", names[i]);
         setenv("BRUME_PLANT", plant, 1);
-        if (CHECK_OK(brume_compare_open(a, b, NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_write(p, x, values, sizeof values)) &&
-            CHECK_OK(brume_plan_run(p))) {
+        if (CHECK_OK(brume_compare_open(a, b, NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) &&
+            CHECK_OK(brume_plan_write(p, x, values, sizeof values)) && CHECK_OK(brume_plan_run(p))) {
             CHECK_INT(brume_compare_count(d), 1);
             look(d, names[i], plant, true);
             CHECK(brume_compare_first(d) && !strcmp(brume_compare_first(d)->kernel[0], "chain"));
@@ -126,13 +130,14 @@ static void numbers(brume_device *a, brume_device *b)
     brume_plan *p = NULL;
     brume_device *d = NULL;
     brume_compare_summary s = { 0 };
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(64, 6)), root = brume_sqrt(g, x), total = brume_sum(g, x, 1, 0);
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(64, 6)), root = brume_sqrt(g, x),
+                       total = brume_sum(g, x, 1, 0);
     brume_output(g, root, "root");
     brume_output(g, total, "total");
     float values[64 * 6];
     for (int i = 0; i < 64 * 6; i++) values[i] = (float)((i / 6 % 2 ? -1 : 1) * (1 + i / 12 * 0.1)) + (float)sin(i) * 1e-6f;
-    if (CHECK_OK(brume_compare_open(a, b, NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_write(p, x, values, sizeof values)) &&
-        CHECK_OK(brume_plan_run(p))) {
+    if (CHECK_OK(brume_compare_open(a, b, NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) &&
+        CHECK_OK(brume_plan_write(p, x, values, sizeof values)) && CHECK_OK(brume_plan_run(p))) {
         brume_compare_get_summary(d, &s);
         CHECK_INT(s.not_finite, 32 * 6); /* roots of negative numbers */
         CHECK_INT(s.failed, 0);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * Measured orders of convergence of every deterministic solver, and moments of what the stochastic ones draw, with an exact denoiser.
+ * Measured orders of convergence of every deterministic solver, and moments of what the stochastic ones draw, with an exact
+ * denoiser.
  *
- * Order: from sigma 10 to 0.05 in n and in 2n steps; the error is the distance to the exact solution of the probability-flow ODE. States are
- * f32, so errors of some 1e-7 remain however small the steps, and the asymptotic range of a method of order 3 lies below that. So n is 24, and
- * both errors are compared with those of a float64 program of the same methods (table below): a wrong coefficient changes the
- * error of its method by far more than the 3% allowed here, even one that leaves the order alone. Their ratio gives the order. */
+ * Order: from sigma 10 to 0.05 in n and in 2n steps; the error is the distance to the exact solution of the probability-flow ODE.
+ * States are f32, so errors of some 1e-7 remain however small the steps, and the asymptotic range of a method of order 3 lies
+ * below that. So n is 24, and both errors are compared with those of a float64 program of the same methods (table below): a wrong
+ * coefficient changes the error of its method by far more than the 3% allowed here, even one that leaves the order alone. Their
+ * ratio gives the order. */
 #include "brume/sampler.h"
 
 #include "brume/rng.h"
@@ -21,7 +23,8 @@ static const struct mixture gm3 = {
     3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } }, { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } },
 };
 
-/* Equal steps of ln sigma or Karras et al. 2022, eq. 5. On one normal the exact solution is linear in y; on the mixture it is not. */
+/* Equal steps of ln sigma or Karras et al. 2022, eq. 5. On one normal the exact solution is linear in y; on the mixture it is
+ * not. */
 static const struct problem { const char *name; const struct mixture *mixture; int karras; } problems[] = {
     { "one normal, equal steps of lambda", &g1, 0 },
     { "one normal, Karras grid", &g1, 1 },
@@ -29,8 +32,8 @@ static const struct problem { const char *name; const struct mixture *mixture; i
 };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
-/* rate: order of the method, which one of the two grids on one normal must show; 0 where 24 to 48 steps are too few to (lms4 for its start by
- * lower orders). error[problem][0, 1]: root mean square after 24 and after 48 steps, in float64. */
+/* rate: order of the method, which one of the two grids on one normal must show; 0 where 24 to 48 steps are too few to (lms4 for
+ * its start by lower orders). error[problem][0, 1]: root mean square after 24 and after 48 steps, in float64. */
 static const struct solver {
     const char *name, *sampler, *class_name;
     int rate;
@@ -68,8 +71,8 @@ static const struct solver {
       .error = { { 1.207e-4, 8.131e-6 }, { 2.728e-4, 4.273e-5 }, { 1.126e-3, 1.574e-4 } } },
     { "dpmsolver_2m", "dpmsolver_2m", "DPMSolverMultistepScheduler", 2, .order = 2, .algorithm = BRUME_DPMSOLVER,
       .error = { { 1.490e-3, 3.749e-4 }, { 8.916e-4, 2.049e-4 }, { 2.411e-3, 7.320e-4 } } },
-    { "dpmsolver_2m heun", "dpmsolver_2m", "DPMSolverMultistepScheduler", 2, .order = 2, .algorithm = BRUME_DPMSOLVER, .type = BRUME_SOLVER_HEUN,
-      .error = { { 2.315e-3, 5.935e-4 }, { 1.955e-3, 4.803e-4 }, { 2.763e-3, 8.268e-4 } } },
+    { "dpmsolver_2m heun", "dpmsolver_2m", "DPMSolverMultistepScheduler", 2, .order = 2, .algorithm = BRUME_DPMSOLVER,
+      .type = BRUME_SOLVER_HEUN, .error = { { 2.315e-3, 5.935e-4 }, { 1.955e-3, 4.803e-4 }, { 2.763e-3, 8.268e-4 } } },
     { "dpmsolver_3m", "dpmsolver_2m", "DPMSolverMultistepScheduler", 2, .order = 3, .algorithm = BRUME_DPMSOLVER,
       .error = { { 5.099e-4, 1.246e-4 }, { 1.965e-4, 6.895e-5 }, { 1.557e-3, 3.399e-4 } } },
     { "deis2", "deis", "DEISMultistepScheduler", 2, .order = 2, .type = BRUME_SOLVER_HEUN, .exact = true,
@@ -113,7 +116,8 @@ static double sigma_of(const struct problem *p, int i, int n) /* i = 0 .. n from
     return pow(pow(from, 1 / rho) + part * (pow(to, 1 / rho) - pow(from, 1 / rho)), rho);
 }
 
-/* A run of n + 1 steps over a schedule whose table is the grid, stopped when n are done, so that no rule for the last step takes part. */
+/* A run of n + 1 steps over a schedule whose table is the grid, stopped when n are done, so that no rule for the last step takes
+ * part. */
 struct run {
     const struct mixture *mixture;
     brume_prediction prediction;
@@ -136,7 +140,8 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *l, b
             const double point[2] = { in[at], in[at + r->points] };
             double score[2], x0[2];
             mixture_score(r->mixture, -1, l->a, l->s, point, score, x0);
-            for (int d = 0; d < 2; d++) m[at + d * r->points] = (float)mixture_prediction(r->prediction, l->a, l->s, score[d], x0[d]);
+            for (int d = 0; d < 2; d++)
+                m[at + d * r->points] = (float)mixture_prediction(r->prediction, l->a, l->s, score[d], x0[d]);
         }
     if (s == BRUME_OK) s = brume_buffer_write(out, 0, m, n * sizeof *m);
     free(in);
@@ -155,7 +160,8 @@ static brume_status watch(void *ctx, const brume_sampler_event *e)
     return e->step == r->steps && s == BRUME_OK ? BRUME_E_STOPPED : s;
 }
 
-/* d y / d lambda = D - y, lambda = -ln sigma, by the classical Runge-Kutta method in steps so small that its error is below 1e-10. */
+/* d y / d lambda = D - y, lambda = -ln sigma, by the classical Runge-Kutta method in steps so small that its error is below
+ * 1e-10. */
 static void slope(const struct mixture *m, double sigma, const double y[2], double out[2])
 {
     double score[2], D[2];
@@ -270,7 +276,8 @@ static void test_orders(brume_device *d)
             double e[2];
             for (int i = 0; i < 2; i++) {
                 const double want = v->error[p][i], got = e[i] = error_of(d, v, p, COARSE << i);
-                if (!CHECK_NEAR(got, want, 0.03 * want + 4e-7)) printf("\n    %s, %s, %d steps", v->name, problems[p].name, COARSE << i);
+                if (!CHECK_NEAR(got, want, 0.03 * want + 4e-7))
+                    printf("\n    %s, %s, %d steps", v->name, problems[p].name, COARSE << i);
             }
             const double order = log2(e[0] / e[1]), want = log2(v->error[p][0] / v->error[p][1]);
             if (!CHECK_NEAR(order, want, 0.25)) printf("\n    order of %s, %s", v->name, problems[p].name);
@@ -282,8 +289,8 @@ static void test_orders(brume_device *d)
     }
 }
 
-/* Samples of the mixture by stochastic samplers: mean, variance and the shares of its three parts. Expected values, which hold the
- * error of so few steps, are those of 200000 points drawn by the float64 program; of ddpm those of the mixture itself. */
+/* Samples of the mixture by stochastic samplers: mean, variance and the shares of its three parts. Expected values, which hold
+ * the error of so few steps, are those of 200000 points drawn by the float64 program; of ddpm those of the mixture itself. */
 static const struct sampling_case {
     const char *name, *sampler, *class_name;
     int steps, images;
@@ -321,7 +328,8 @@ static int nearest_part(const double x[2])
     double top = -INFINITY;
     for (int k = 0; k < gm3.n; k++) {
         double l = log(gm3.w[k]);
-        for (int d = 0; d < 2; d++) l -= 0.5 * ((x[d] - gm3.mu[k][d]) * (x[d] - gm3.mu[k][d]) / gm3.var[k][d] + log(gm3.var[k][d]));
+        for (int d = 0; d < 2; d++)
+            l -= 0.5 * ((x[d] - gm3.mu[k][d]) * (x[d] - gm3.mu[k][d]) / gm3.var[k][d] + log(gm3.var[k][d]));
         if (l > top) { top = l; best = k; }
     }
     return best;
@@ -354,9 +362,9 @@ static void test_moments(brume_device *d)
         o.s_min = 0.05;
         o.s_max = 50;
         o.s_noise = 1.003;
-        if (CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(v->images, 2, SAMPLES), &s)) && CHECK_OK(brume_buffer_new(d, bytes, &state)) &&
-            CHECK_OK(brume_sampler_start(s, seeds, state)) && CHECK_OK(brume_sampler_run(s, &in, state)) &&
-            CHECK_OK(brume_buffer_read(state, 0, x, bytes))) {
+        if (CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(v->images, 2, SAMPLES), &s)) &&
+            CHECK_OK(brume_buffer_new(d, bytes, &state)) && CHECK_OK(brume_sampler_start(s, seeds, state)) &&
+            CHECK_OK(brume_sampler_run(s, &in, state)) && CHECK_OK(brume_buffer_read(state, 0, x, bytes))) {
             double mean[2] = { 0, 0 }, var[2] = { 0, 0 }, share[3] = { 0, 0, 0 };
             for (int pass = 0; pass < 2; pass++)
                 for (int64_t i = 0; i < v->images * SAMPLES; i++) {
@@ -371,7 +379,8 @@ static void test_moments(brume_device *d)
             printf("%-22s mean %.4f %.4f  variance %.4f %.4f  shares %.3f %.3f %.3f\n", v->name,
                    mean[0], mean[1], var[0], var[1], share[0], share[1], share[2]);
             int ok = 1; /* 4 to 5 standard errors of 20000 points; 3 to 4 of the 10000 of ddpm */
-            for (int q = 0; q < 2; q++) ok &= CHECK_NEAR(mean[q], v->mean[q], 0.018) & CHECK_NEAR(var[q], v->var[q], 0.03 * v->var[q]);
+            for (int q = 0; q < 2; q++)
+                ok &= CHECK_NEAR(mean[q], v->mean[q], 0.018) & CHECK_NEAR(var[q], v->var[q], 0.03 * v->var[q]);
             for (int q = 0; q < 3; q++) ok &= CHECK_NEAR(share[q], v->share[q], 0.016);
             if (!ok) fprintf(stderr, "    of %s\n", v->name);
         }

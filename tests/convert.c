@@ -9,16 +9,19 @@
 #include "brume/weights.h"
 #include "check.h"
 
-/* 2 levels of 32 and 64 channels, 1 layer, attention at the second and in the middle, scale-shift, 4 classes, learned variance. */
+/* 2 levels of 32 and 64 channels, 1 layer, attention at the second and in the middle, scale-shift, 4 classes, learned
+ * variance. */
 struct pair { const char *theirs, *ours; int ndim; int64_t shape[4]; };
 #define LINEAR(a, b, o, i) { a ".weight", b ".weight", 2, { o, i } }, { a ".bias", b ".bias", 1, { o } }
 #define CONV(a, b, o, i, k) { a ".weight", b ".weight", 4, { o, i, k, k } }, { a ".bias", b ".bias", 1, { o } }
 #define NORM(a, b, c) { a ".weight", b ".weight", 1, { c } }, { a ".bias", b ".bias", 1, { c } }
 #define RES(a, b, i, o) NORM(a ".in_layers.0", b ".norm1", i), CONV(a ".in_layers.2", b ".conv1", o, i, 3), \
-    LINEAR(a ".emb_layers.1", b ".time_emb_proj", 2 * o, 128), NORM(a ".out_layers.0", b ".norm2", o), CONV(a ".out_layers.3", b ".conv2", o, o, 3)
+    LINEAR(a ".emb_layers.1", b ".time_emb_proj", 2 * o, 128), NORM(a ".out_layers.0", b ".norm2", o), \
+    CONV(a ".out_layers.3", b ".conv2", o, o, 3)
 #define WIDER(a, b, i, o) RES(a, b, i, o), CONV(a ".skip_connection", b ".conv_shortcut", o, i, 1)
 /* ours NULL: the stacked projection, checked apart */
-#define ATTENTION(a, b) NORM(a ".norm", b ".group_norm", 64), { a ".qkv.weight", NULL, 3, { 192, 64, 1 } }, { a ".qkv.bias", NULL, 1, { 192 } }, \
+#define ATTENTION(a, b) NORM(a ".norm", b ".group_norm", 64), \
+    { a ".qkv.weight", NULL, 3, { 192, 64, 1 } }, { a ".qkv.bias", NULL, 1, { 192 } }, \
     { a ".proj_out.weight", b ".to_out.0.weight", 3, { 64, 64, 1 } }, { a ".proj_out.bias", b ".to_out.0.bias", 1, { 64 } }
 static const struct pair pairs[] = {
     LINEAR("time_embed.0", "time_embedding.linear_1", 128, 32), LINEAR("time_embed.2", "time_embedding.linear_2", 128, 128),
@@ -71,8 +74,8 @@ static void write_file(const char *root, int without, const char *extra, brume_s
 
 static void remove_results(void)
 {
-    static const char *const parts[] = { "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet", "scheduler/scheduler_config.json", "scheduler",
-                                         "model_index.json", "" };
+    static const char *const parts[] = { "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet",
+                                         "scheduler/scheduler_config.json", "scheduler", "model_index.json", "" };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char path[160];
         snprintf(path, sizeof path, "%s/%s", folder, parts[i]);
@@ -124,7 +127,8 @@ static void test_names(const char *root, bool new_order, brume_st_dtype in, cons
             char name[96];
             /* 4 heads of 16: heads, then q, k, v, then channels; in the new order q, k, v come first */
             for (int64_t r = 0; r < 64; r++) rows[r] = new_order ? p * 64 + r : r / 16 * 48 + p * 16 + r % 16;
-            snprintf(name, sizeof name, "%.*s.%s%s", (int)(end - pairs[norm].ours), pairs[norm].ours, projections[p], strrchr(pairs[i].theirs, '.'));
+            snprintf(name, sizeof name, "%.*s.%s%s", (int)(end - pairs[norm].ours), pairs[norm].ours, projections[p],
+                     strrchr(pairs[i].theirs, '.'));
             compare(w, name, i, rows, 64, out);
             tensors++;
         }
@@ -147,19 +151,23 @@ static void test_names(const char *root, bool new_order, brume_st_dtype in, cons
 static void test_refusals(const brume_convert_options *options)
 {
     char note[512], text[200];
-    for (int i = 0; i < N; i++) { /* any tensor may be missing, and is named (a whole table or module by what it would have become) */
+    /* any tensor may be missing, and is named (a whole table or module by what it would have become) */
+    for (int i = 0; i < N; i++) {
         write_file("", i, NULL, BRUME_ST_F32);
         if (!strcmp(pairs[i].theirs, "label_emb.weight")) continue; /* a network without classes */
         const brume_status s = brume_convert_to_folder(file, folder, options, note);
-        if (!CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED)) fprintf(stderr, "    without %s: %s\n", pairs[i].theirs, s ? brume_error() : "done");
-        if (!CHECK(strstr(brume_error(), "input_blocks") || strstr(brume_error(), pairs[i].theirs) || (pairs[i].ours && strstr(brume_error(), pairs[i].ours)) ||
-                   strstr(brume_error(), "no counterpart")))
+        if (!CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED))
+            fprintf(stderr, "    without %s: %s\n", pairs[i].theirs, s ? brume_error() : "done");
+        if (!CHECK(strstr(brume_error(), "input_blocks") || strstr(brume_error(), pairs[i].theirs) ||
+                   (pairs[i].ours && strstr(brume_error(), pairs[i].ours)) || strstr(brume_error(), "no counterpart")))
             fprintf(stderr, "    without %s: %s\n", pairs[i].theirs, brume_error());
     }
     write_file("", 0, NULL, BRUME_ST_F32);
-    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_FORMAT, "read as guided-diffusion: tensor 'time_embed.0.weight' is missing");
+    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_FORMAT,
+                "read as guided-diffusion: tensor 'time_embed.0.weight' is missing");
     write_file("", -1, "input_blocks.9.0.strange", BRUME_ST_F32);
-    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED, "'input_blocks.9.0.strange' () has no counterpart");
+    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED,
+                "'input_blocks.9.0.strange' () has no counterpart");
     write_file("", -1, NULL, BRUME_ST_F32);
     brume_convert_options o = *options;
     o.heads = 0;
@@ -174,11 +182,14 @@ static void test_refusals(const brume_convert_options *options)
     const float zero[4 * 3 * 7 * 7] = { 0 };
     const brume_st_item old[] = { /* denoising-diffusion-pytorch before 2.x */
         { .name = "init_conv.weight", .dtype = BRUME_ST_F32, .ndim = 4, .shape = (const int64_t[]){ 4, 3, 7, 7 }, .data = zero },
-        { .name = "downs.0.0.block1.proj.weight", .dtype = BRUME_ST_F32, .ndim = 4, .shape = (const int64_t[]){ 4, 4, 3, 3 }, .data = zero },
-        { .name = "downs.0.0.block1.norm.weight", .dtype = BRUME_ST_F32, .ndim = 1, .shape = (const int64_t[]){ 4 }, .data = zero },
+        { .name = "downs.0.0.block1.proj.weight", .dtype = BRUME_ST_F32, .ndim = 4,
+          .shape = (const int64_t[]){ 4, 4, 3, 3 }, .data = zero },
+        { .name = "downs.0.0.block1.norm.weight", .dtype = BRUME_ST_F32, .ndim = 1,
+          .shape = (const int64_t[]){ 4 }, .data = zero },
     };
     CHECK_OK(brume_safetensors_write(file, old, 3, NULL));
-    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED, "'downs.0.0.block1.norm.weight' has no counterpart: this is an older release");
+    CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_UNSUPPORTED,
+                "'downs.0.0.block1.norm.weight' has no counterpart: this is an older release");
     CHECK_OK(brume_safetensors_write(file, old, 1, NULL));
     snprintf(text, sizeof text, "%s: not a layout that brume knows", file);
     CHECK_FAILS(brume_convert_to_folder(file, folder, options, note), BRUME_E_FORMAT, text);
@@ -186,7 +197,8 @@ static void test_refusals(const brume_convert_options *options)
 
 int main(void)
 {
-    const brume_convert_options keep = { .keep_dtype = true, .heads = 4, .image_size = 32 }, half = { .dtype = BRUME_ST_F16, .head_channels = 16 };
+    const brume_convert_options keep = { .keep_dtype = true, .heads = 4, .image_size = 32 },
+    half = { .dtype = BRUME_ST_F16, .head_channels = 16 };
     if (!CHECK(mkdtemp(dir) != NULL)) return check_report();
     snprintf(file, sizeof file, "%s/model.safetensors", dir);
     snprintf(folder, sizeof folder, "%s/out", dir);

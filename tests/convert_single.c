@@ -112,7 +112,11 @@ static void test_round_trip(bool second)
     brume_model *m = make(second), *back = NULL;
     brume_convert_options o = second ? version2 : version1;
     char note[512];
-    if (!m || !CHECK_OK(brume_model_save(m, at("in"))) || !CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &o, note))) { brume_model_free(m); return; }
+    if (!m || !CHECK_OK(brume_model_save(m, at("in"))) ||
+        !CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &o, note))) {
+        brume_model_free(m);
+        return;
+    }
     CHECK(strstr(note, second ? "2.x (OpenCLIP)" : "1.x (CLIP)") != NULL);
 
     remove_folder(at("out"));
@@ -123,21 +127,24 @@ static void test_round_trip(bool second)
     char tokenizer[128];
     snprintf(tokenizer, sizeof tokenizer, "%s", at("in/tokenizer"));
     o.tokenizer = tokenizer;
-    if (CHECK_OK(brume_convert_to_folder(at("file.safetensors"), at("out"), &o, note)) && CHECK_OK(brume_model_load(at("out"), NULL, &back))) {
+    if (CHECK_OK(brume_convert_to_folder(at("file.safetensors"), at("out"), &o, note)) &&
+        CHECK_OK(brume_model_load(at("out"), NULL, &back))) {
         CHECK(!strstr(note, "--tokenizer"));
         CHECK_STR(back->note, "");
         CHECK(back->tokenizer != NULL);
         compare(m, back);
         void *index = NULL;
         size_t bytes;
-        if (CHECK_OK(brume_file_read(at("out/model_index.json"), 1 << 16, &index, &bytes))) CHECK(strstr(index, "\"StableDiffusionPipeline\"") != NULL);
+        if (CHECK_OK(brume_file_read(at("out/model_index.json"), 1 << 16, &index, &bytes)))
+            CHECK(strstr(index, "\"StableDiffusionPipeline\"") != NULL);
         free(index);
     }
     /* The file made of that folder is the first one again, byte by byte. */
     void *first = NULL, *again = NULL;
     size_t n = 0, k = 0;
     CHECK_OK(brume_convert_to_single(at("out"), at("file2.safetensors"), &o, note));
-    if (CHECK_OK(brume_file_read(at("file.safetensors"), 1 << 26, &first, &n)) && CHECK_OK(brume_file_read(at("file2.safetensors"), 1 << 26, &again, &k)) && CHECK_INT((int64_t)k, (int64_t)n))
+    if (CHECK_OK(brume_file_read(at("file.safetensors"), 1 << 26, &first, &n)) &&
+        CHECK_OK(brume_file_read(at("file2.safetensors"), 1 << 26, &again, &k)) && CHECK_INT((int64_t)k, (int64_t)n))
         CHECK(!memcmp(first, again, n));
     free(first);
     free(again);
@@ -147,31 +154,37 @@ static void test_round_trip(bool second)
     o.dtype = BRUME_ST_F16;
     CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &o, note));
     o.keep_dtype = true;
-    if (CHECK_OK(brume_convert_to_folder(at("file.safetensors"), at("out"), &o, note)) && CHECK_OK(brume_weights_open(at("out/unet"), "diffusion_pytorch_model", NULL, &w)))
+    if (CHECK_OK(brume_convert_to_folder(at("file.safetensors"), at("out"), &o, note)) &&
+        CHECK_OK(brume_weights_open(at("out/unet"), "diffusion_pytorch_model", NULL, &w)))
         CHECK_INT(brume_weights_at(w, 0)->dtype, BRUME_ST_F16);
     brume_weights_close(w);
     brume_model_free(back);
     brume_model_free(m);
 }
 
-/* Any tensor under another name, and any whose first two dimensions change places, is refused; the first kind by its name, new or old. */
+/* Any tensor under another name, and any whose first two dimensions change places, is refused; the first kind by its name, new or
+ * old. */
 static void test_malformed(const brume_convert_options *o)
 {
     struct patch p;
     char note[512], bad[128];
     brume_weights *w = NULL;
     snprintf(bad, sizeof bad, "%s", at("bad.safetensors"));
-    if (!CHECK_OK(brume_weights_open(at("file.safetensors"), "model", NULL, &w)) || !patch_begin(&p, at("file.safetensors"), bad)) return;
+    if (!CHECK_OK(brume_weights_open(at("file.safetensors"), "model", NULL, &w)) || !patch_begin(&p, at("file.safetensors"), bad))
+        return;
     for (int64_t i = 0; i < brume_weights_count(w); i++) {
         const brume_st_tensor *t = brume_weights_at(w, i);
-        if (strncmp(t->name, "cond", 4) && strncmp(t->name, "model", 5) && strncmp(t->name, "first", 5)) continue; /* buffers: their own rules */
+        /* buffers: their own rules */
+        if (strncmp(t->name, "cond", 4) && strncmp(t->name, "model", 5) && strncmp(t->name, "first", 5)) continue;
         patch_name(&p, t);
         const brume_status s = brume_convert_to_folder(bad, at("never"), o, note);
         char name[200];
         snprintf(name, sizeof name, "%.*s", (int)strlen(t->name) - 1, t->name);
-        if (!CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED) || !CHECK(strstr(brume_error(), name) || strstr(brume_error(), "is missing")))
+        if (!CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED) ||
+            !CHECK(strstr(brume_error(), name) || strstr(brume_error(), "is missing")))
             fprintf(stderr, "    without %s: %s\n", t->name, s ? brume_error() : "done");
-        if (patch_turn(&p, t) && !CHECK(brume_convert_to_folder(bad, at("never"), o, note) != BRUME_OK)) fprintf(stderr, "    turned %s\n", t->name);
+        if (patch_turn(&p, t) && !CHECK(brume_convert_to_folder(bad, at("never"), o, note) != BRUME_OK))
+            fprintf(stderr, "    turned %s\n", t->name);
     }
     CHECK(!brume_is_folder(at("never")));
     patch_end(&p);
@@ -233,8 +246,10 @@ static void test_refusals(brume_convert_options o)
 {
     static const struct { const char *extra, *says; } extras[] = {
         { "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight", "belongs to none of" },
-        { "model.diffusion_model.label_emb.0.0.weight", "'model.diffusion_model.label_emb.0.0.weight' () has no counterpart in UNet2DConditionModel" },
-        { "first_stage_model.quantize.embedding.weight", "'first_stage_model.quantize.embedding.weight' () has no counterpart in AutoencoderKL" },
+        { "model.diffusion_model.label_emb.0.0.weight",
+          "'model.diffusion_model.label_emb.0.0.weight' () has no counterpart in UNet2DConditionModel" },
+        { "first_stage_model.quantize.embedding.weight",
+          "'first_stage_model.quantize.embedding.weight' () has no counterpart in AutoencoderKL" },
         { "cond_stage_model.embedding.weight", "'cond_stage_model.embedding.weight' () has no counterpart in CLIPTextModel" },
     };
     char note[512];
@@ -261,11 +276,13 @@ static void test_refusals(brume_convert_options o)
     if (m) { /* keys that the layout has no place for */
         m->unet.flip_sin_to_cos = false;
         CHECK_OK(brume_model_save(m, at("in")));
-        CHECK_FAILS(brume_convert_to_single(at("in"), at("never"), &o, note), BRUME_E_UNSUPPORTED, "flip_sin_to_cos has no counterpart");
+        CHECK_FAILS(brume_convert_to_single(at("in"), at("never"), &o, note), BRUME_E_UNSUPPORTED,
+                    "flip_sin_to_cos has no counterpart");
         m->unet.flip_sin_to_cos = true;
         m->autoencoder->config.shift_factor = 0.5;
         CHECK_OK(brume_model_save(m, at("in")));
-        CHECK_FAILS(brume_convert_to_single(at("in"), at("never"), &o, note), BRUME_E_UNSUPPORTED, "shift_factor has no counterpart");
+        CHECK_FAILS(brume_convert_to_single(at("in"), at("never"), &o, note), BRUME_E_UNSUPPORTED,
+                    "shift_factor has no counterpart");
     }
     CHECK(!brume_is_file(at("never")));
     brume_model_free(m);
@@ -277,11 +294,14 @@ int main(void)
     test_round_trip(true);
     brume_model *m = make(true);
     char note[512];
-    if (m && CHECK_OK(brume_model_save(m, at("in"))) && CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &version2, note))) test_malformed(&version2);
+    if (m && CHECK_OK(brume_model_save(m, at("in"))) &&
+        CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &version2, note)))
+        test_malformed(&version2);
     brume_model_free(m);
     test_round_trip(false);
     m = make(false);
-    if (m && CHECK_OK(brume_model_save(m, at("in"))) && CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &version1, note))) {
+    if (m && CHECK_OK(brume_model_save(m, at("in"))) &&
+        CHECK_OK(brume_convert_to_single(at("in"), at("file.safetensors"), &version1, note))) {
         test_malformed(&version1);
         test_averages(version1);
         test_refusals(version1);

@@ -36,7 +36,8 @@ static void test_shapes(void)
         const brume_dataset_options o = { .size = sizes[k], .channels = k % 2 ? 1 : 3, .count = 120, .seed = 5 };
         brume_dataset *ds, *other;
         const brume_dataset_options held_out = { .size = o.size, .channels = o.channels, .count = 120, .seed = 5, .test = 1 };
-        if (!CHECK_OK(brume_dataset_open("shapes", &o, &ds)) || !CHECK_OK(brume_dataset_open("shapes", &held_out, &other))) return;
+        if (!CHECK_OK(brume_dataset_open("shapes", &o, &ds)) || !CHECK_OK(brume_dataset_open("shapes", &held_out, &other)))
+            return;
         CHECK_INT(brume_dataset_height(ds), o.size);
         CHECK_INT(brume_dataset_channels(ds), o.channels);
         const size_t n = (size_t)o.size * (size_t)o.size * (size_t)o.channels;
@@ -133,7 +134,8 @@ static void test_idx(void)
     if (CHECK_OK(brume_dataset_open(in_dir("idx"), NULL, &ds))) {
         float x[30];
         int32_t label;
-        CHECK(brume_dataset_count(ds) == 4 && brume_dataset_height(ds) == 5 && brume_dataset_width(ds) == 6 && brume_dataset_channels(ds) == 1);
+        CHECK(brume_dataset_count(ds) == 4 && brume_dataset_height(ds) == 5 && brume_dataset_width(ds) == 6 &&
+              brume_dataset_channels(ds) == 1);
         CHECK_INT(brume_dataset_classes(ds), 3);
         CHECK_OK(brume_dataset_get(ds, 2, x, &label));
         CHECK_INT(label, 2);
@@ -236,7 +238,8 @@ static void test_folder(void)
         float x[16 * 24 * 3];
         char text[32];
         int32_t label;
-        CHECK(brume_dataset_count(ds) == 3 && brume_dataset_classes(ds) == 2 && brume_dataset_height(ds) == 16 && brume_dataset_width(ds) == 24);
+        CHECK(brume_dataset_count(ds) == 3 && brume_dataset_classes(ds) == 2 && brume_dataset_height(ds) == 16 &&
+              brume_dataset_width(ds) == 24);
         CHECK_STR(brume_dataset_class_name(ds, 0), "ant");
         CHECK_OK(brume_dataset_get(ds, 2, x, &label));
         CHECK_INT(label, 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Formats of data sets: arrays, PGM, PPM, GIF, 16 bits, opacity, CIFAR-100, lists of labels; damaged files of each; bad files among good ones. */
+ * Formats of data sets: arrays, PGM, PPM, GIF, 16 bits, opacity, CIFAR-100, lists of labels; damaged files of each; bad files
+ * among good ones. */
 #include <math.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -35,7 +36,8 @@ static size_t npy(uint8_t *out, int version, const char *descr, int fortran, con
 {
     char head[200];
     const size_t start = version == 1 ? 10 : 12;
-    int n = snprintf(head, sizeof head, "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }", descr, fortran ? "True" : "False", shape);
+    int n = snprintf(head, sizeof head, "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }", descr, fortran ? "True" : "False",
+                     shape);
     while ((start + (size_t)n + 1) % 64) head[n++] = ' ';
     head[n++] = '\n';
     memcpy(out, "\x93NUMPY", 6);
@@ -62,7 +64,8 @@ static void fill(const char *type, int planes, int fortran, uint8_t *out)
         for (int i1 = 0; i1 < d[1]; i1++)
             for (int i2 = 0; i2 < d[2]; i2++)
                 for (int i3 = 0; i3 < d[3]; i3++) {
-                    const int k = fortran ? ((i3 * d[2] + i2) * d[1] + i1) * d[0] + i0 : ((i0 * d[1] + i1) * d[2] + i2) * d[3] + i3;
+                    const int k =
+                        fortran ? ((i3 * d[2] + i2) * d[1] + i1) * d[0] + i0 : ((i0 * d[1] + i1) * d[2] + i2) * d[3] + i3;
                     const int v = planes ? at(i0, i2, i3, i1) : at(i0, i1, i2, i3), bytes = type[2] - '0';
                     uint8_t word[8];
                     const double x = v / 255.0;
@@ -76,7 +79,8 @@ static void fill(const char *type, int planes, int fortran, uint8_t *out)
                     } else {
                         memcpy(word, &x, 8);
                     }
-                    for (int b = 0; b < bytes; b++) out[k * bytes + b] = word[type[0] == '>' ? bytes - 1 - b : b]; /* tests run on machines that put the low byte first */
+                    /* tests run on machines that put the low byte first */
+                    for (int b = 0; b < bytes; b++) out[k * bytes + b] = word[type[0] == '>' ? bytes - 1 - b : b];
                 }
 }
 
@@ -89,11 +93,14 @@ static void check_items(const char *path, const char *what)
         printf("  with %s\n", what);
         return;
     }
-    CHECK(brume_dataset_count(ds) == N && brume_dataset_height(ds) == H && brume_dataset_width(ds) == W && brume_dataset_channels(ds) == C);
+    CHECK(brume_dataset_count(ds) == N && brume_dataset_height(ds) == H && brume_dataset_width(ds) == W &&
+          brume_dataset_channels(ds) == C);
     int wrong = 0;
     for (int n = N - 1; n >= 0; n--) {
         CHECK_OK(brume_dataset_get(ds, n, x, &label));
-        for (int k = 0; k < H * W * C; k++) wrong += !(fabs((double)x[k] - (at(n, k / C / W, k / C % W, k % C) / 127.5 - 1)) < 1e-6); /* roundings of f32 */
+        /* roundings of f32 */
+        for (int k = 0; k < H * W * C; k++)
+            wrong += !(fabs((double)x[k] - (at(n, k / C / W, k / C % W, k % C) / 127.5 - 1)) < 1e-6);
     }
     if (!CHECK_INT(wrong, 0)) printf("  with %s\n", what);
     brume_dataset_free(ds);
@@ -109,7 +116,8 @@ static void test_npy(void)
             const int planes = variant & 1, fortran = variant >> 1;
             fill(types[t], planes, fortran, values);
             snprintf(shape, sizeof shape, planes ? "(%d, 3, %d, %d)" : "(%d, %d, %d, 3)", N, H, W);
-            const size_t n = npy(file, 1 + (int)t % 3, types[t], fortran, shape, values, (size_t)ALL * (size_t)(types[t][2] - '0'));
+            const size_t n =
+                npy(file, 1 + (int)t % 3, types[t], fortran, shape, values, (size_t)ALL * (size_t)(types[t][2] - '0'));
             put(in_dir("images.npy"), file, n);
             snprintf(what, sizeof what, "%s, %s, %s", types[t], planes ? "planes" : "interleaved", fortran ? "Fortran" : "C");
             check_items(in_dir("images.npy"), what);
@@ -150,8 +158,9 @@ static void test_npy(void)
     }
     /* The range of floats: as the values suggest, as asked for, and never guessed wrong in silence. */
     static const struct { float value; brume_value_range range; float want; const char *says; } ranges[] = {
-        { 1, BRUME_RANGE_AUTO, 1, NULL }, { -1, BRUME_RANGE_AUTO, -1, NULL }, { 255, BRUME_RANGE_AUTO, 1, NULL }, { 1, BRUME_RANGE_SIGNED, 1, NULL },
-        { 0, BRUME_RANGE_SIGNED, 0, NULL }, { 0, BRUME_RANGE_UNIT, -1, NULL }, { 51, BRUME_RANGE_BYTE, -0.6f, NULL }, { 2, BRUME_RANGE_UNIT, 0, "expected 0 to 1" },
+        { 1, BRUME_RANGE_AUTO, 1, NULL }, { -1, BRUME_RANGE_AUTO, -1, NULL }, { 255, BRUME_RANGE_AUTO, 1, NULL },
+        { 1, BRUME_RANGE_SIGNED, 1, NULL }, { 0, BRUME_RANGE_SIGNED, 0, NULL }, { 0, BRUME_RANGE_UNIT, -1, NULL },
+        { 51, BRUME_RANGE_BYTE, -0.6f, NULL }, { 2, BRUME_RANGE_UNIT, 0, "expected 0 to 1" },
         { -3, BRUME_RANGE_AUTO, 0, "value of -3" }, { NAN, BRUME_RANGE_AUTO, 0, "nan" },
     };
     for (size_t k = 0; k < sizeof ranges / sizeof *ranges; k++) {
@@ -174,15 +183,18 @@ static void test_safetensors(void)
     for (int n = 0; n < N; n++)
         for (int c = 0; c < C; c++)
             for (int p = 0; p < H * W; p++) values[(n * C + c) * H * W + p] = (float)(at(n, p / W, p % W, c) / 127.5 - 1);
-    const brume_st_item items[] = { { "images", BRUME_ST_F32, 4, shape, values }, { "labels", BRUME_ST_I64, 1, label_shape, labels } };
+    const brume_st_item items[] = { { "images", BRUME_ST_F32, 4, shape, values },
+                                    { "labels", BRUME_ST_I64, 1, label_shape, labels } };
     const char *path = in_dir("train.safetensors");
     CHECK_OK(brume_safetensors_write(path, items, 2, NULL));
     check_items(path, "safetensors");
     brume_dataset *ds;
-    const brume_dataset_options grey = { .size = 8, .width = 10, .channels = 1, .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
+    const brume_dataset_options grey = { .size = 8, .width = 10, .channels = 1,
+                                         .insist = BRUME_INSIST_SIZE | BRUME_INSIST_CHANNELS };
     if (CHECK_OK(brume_dataset_open(dir, &grey, &ds))) {
         float x[80];
-        CHECK(brume_dataset_classes(ds) == 2 && brume_dataset_height(ds) == 8 && brume_dataset_width(ds) == 10 && brume_dataset_channels(ds) == 1);
+        CHECK(brume_dataset_classes(ds) == 2 && brume_dataset_height(ds) == 8 && brume_dataset_width(ds) == 10 &&
+              brume_dataset_channels(ds) == 1);
         CHECK_OK(brume_dataset_get(ds, 0, x, NULL)); /* each value becomes 2 x 2 */
         const double luma = (0.299 * at(0, 1, 2, 0) + 0.587 * at(0, 1, 2, 1) + 0.114 * at(0, 1, 2, 2)) / 127.5 - 1;
         CHECK_NEAR(x[2 * 10 + 4], luma, 1e-5);
@@ -221,8 +233,9 @@ static void test_pnm(void)
         }
         brume_image_free(im);
     }
-    static const char *const bad[] = { "P5 0 2 255 ab", "P5 2 2 0 abcd", "P5 2 2 65536 abcd", "P5 70000 1 255 a", "P5 60000 60000 255 a", "P2 2 2 10 1 2 3", "P2 2 2 10 1 2 3 11",
-                                       "P5 2 2 255", "P6 1 1 255 ab", "P2 2 x", "P2 99999999999999999999 1 1 1", "P4 1 1 a", "P" };
+    static const char *const bad[] = { "P5 0 2 255 ab", "P5 2 2 0 abcd", "P5 2 2 65536 abcd", "P5 70000 1 255 a",
+                                       "P5 60000 60000 255 a", "P2 2 2 10 1 2 3", "P2 2 2 10 1 2 3 11", "P5 2 2 255",
+                                       "P6 1 1 255 ab", "P2 2 x", "P2 99999999999999999999 1 1 1", "P4 1 1 a", "P" };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         put_text(in_dir("x.pgm"), bad[k]);
         CHECK_FAILS(brume_image_read(in_dir("x.pgm"), &im), k == 4 ? BRUME_E_UNSUPPORTED : BRUME_E_FORMAT, "x.pgm");
@@ -303,7 +316,8 @@ static void test_deep(void)
         const brume_dataset_options with = { .channels = c };
         static const float want[2][8] = { { 1, -1, -1, 1, 1, 1 }, { 1, -1, -1, 1, -1, 1, -1, -1 } };
         float x[8] = { 0 };
-        if (CHECK_OK(brume_dataset_open(in_dir("deep"), &with, &ds)) && CHECK_OK(brume_dataset_get(ds, 0, x, NULL))) CHECK(!memcmp(x, want[c - 3], 2 * 4 * (size_t)c));
+        if (CHECK_OK(brume_dataset_open(in_dir("deep"), &with, &ds)) && CHECK_OK(brume_dataset_get(ds, 0, x, NULL)))
+            CHECK(!memcmp(x, want[c - 3], 2 * 4 * (size_t)c));
         brume_dataset_free(ds);
     }
 }
@@ -351,8 +365,12 @@ static void test_labels(void)
         { "labels.csv", "file_name,label\na.pgm,dog\nb.pgm,cat\n\"c.pgm\", dog \r\n", { "cat", "dog", "" }, { 1, 0, 1 }, NULL },
         { "labels.csv", "a.pgm,2\nb.pgm,0\nc.pgm,0\n", { "0", "1", "2" }, { 2, 0, 0 }, NULL },
         { "labels.txt", "a.pgm zebra\nb.pgm\tant\n./c.pgm  ant\n", { "ant", "zebra", "" }, { 1, 0, 0 }, NULL },
-        { "metadata.jsonl", "{\"file_name\": \"a.pgm\", \"label\": 1}\n{\"file_name\": \"b.pgm\", \"label\": 0, \"text\": \"bee\"}\n{\"file_name\": \"c.pgm\", \"label\": 1}\n",
-          { "0", "1", "" }, { 1, 0, 1 }, NULL },
+        { "metadata.jsonl",
+          "{\"file_name\": \"a.pgm\", \"label\": 1}\n{\"file_name\": \"b.pgm\", \"label\": 0, \"text\": "
+          "\"bee\"}\n{\"file_name\": \"c.pgm\", \"label\": 1}\n",
+          { "0", "1", "" },
+          { 1, 0, 1 },
+          NULL },
         { "labels.csv", "a.pgm,1\nb.pgm,0\n", { "" }, { 0 }, "1 of 3 pictures have no label, the first is" },
         { "labels.csv", "a.pgm,1\na.pgm,0\n", { "" }, { 0 }, "labels.csv:2: 'a.pgm' has a label already" },
         { "labels.csv", "a.pgm,1\nx.pgm,0\n", { "" }, { 0 }, "labels.csv:2: there is no picture 'x.pgm'" },
@@ -440,7 +458,8 @@ static void damage(const char *name, const uint8_t *bytes, size_t n, int image)
         uint8_t *copy = malloc(n);
         if (!copy) break;
         memcpy(copy, bytes, n);
-        for (uint32_t k = 0; round >= n && k <= brume_rng_below(&r, 3); k++) copy[brume_rng_below(&r, (uint32_t)n)] ^= (uint8_t)(1u << brume_rng_below(&r, 8));
+        for (uint32_t k = 0; round >= n && k <= brume_rng_below(&r, 3); k++)
+            copy[brume_rng_below(&r, (uint32_t)n)] ^= (uint8_t)(1u << brume_rng_below(&r, 8));
         put(path, copy, round < n ? round : n);
         brume_image *im = NULL;
         brume_dataset *ds = NULL;
@@ -448,7 +467,8 @@ static void damage(const char *name, const uint8_t *bytes, size_t n, int image)
         if (image) {
             s = brume_image_read(path, &im);
         } else if ((s = brume_dataset_open(path, NULL, &ds)) == BRUME_OK) {
-            const size_t numel = (size_t)brume_dataset_height(ds) * (size_t)brume_dataset_width(ds) * (size_t)brume_dataset_channels(ds);
+            const size_t numel =
+                (size_t)brume_dataset_height(ds) * (size_t)brume_dataset_width(ds) * (size_t)brume_dataset_channels(ds);
             float *x = malloc(numel * sizeof *x);
             for (int64_t i = 0; x && i < brume_dataset_count(ds) && i < 3; i++) s = brume_dataset_get(ds, i, x, NULL);
             free(x);
@@ -459,7 +479,8 @@ static void damage(const char *name, const uint8_t *bytes, size_t n, int image)
         brume_dataset_free(ds);
         free(copy);
     }
-    if (!CHECK(whole <= 1)) printf("  %d truncations of %s were read\n", whole, name); /* a GIF without its last byte has its picture */
+    /* a GIF without its last byte has its picture */
+    if (!CHECK(whole <= 1)) printf("  %d truncations of %s were read\n", whole, name);
     unlink(path);
 }
 

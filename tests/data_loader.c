@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Loaders: random crops and flips that depend on nothing but seed, item and epoch; the thread that prepares batches gives the same as none. */
+ * Loaders: random crops and flips that depend on nothing but seed, item and epoch; the thread that prepares batches gives the
+ * same as none. */
 #include <dirent.h>
 #include <unistd.h>
 
@@ -53,7 +54,8 @@ static void test_same(brume_crop crop, int flip)
         static const int order[] = { 0, 1, 2, 3, 4, 5, 2, 3, 0, 5, 4 };
         for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
             CHECK_OK(brume_loader_read(l, order[k] * BATCH, BATCH, got, labels, items));
-            CHECK(!memcmp(got, want + order[k] * BATCH * NUMEL, BATCH * NUMEL * sizeof *got) && !memcmp(items, all + order[k] * BATCH, sizeof items));
+            CHECK(!memcmp(got, want + order[k] * BATCH * NUMEL, BATCH * NUMEL * sizeof *got) &&
+                  !memcmp(items, all + order[k] * BATCH, sizeof items));
         }
         CHECK_OK(brume_loader_read(l, 3, 2, got, NULL, NULL)); /* of another size */
         CHECK(!memcmp(got, want + 3 * NUMEL, 2 * NUMEL * sizeof *got));
@@ -96,7 +98,8 @@ static void test_flip(void)
     brume_dataset_free(ds);
 }
 
-/* A picture whose value is its column: what a random crop sees is linear in x, with a slope of 0.8 to 1 times that of the whole. */
+/* A picture whose value is its column: what a random crop sees is linear in x, with a slope of 0.8 to 1 times that of the
+ * whole. */
 static void test_crop(void)
 {
     enum { EPOCHS = 60 };
@@ -165,7 +168,8 @@ static int files_in(const char *folder, char path[1024])
     return n;
 }
 
-/* Pictures kept on the disk: the same values, from a file that is made again when it is damaged, and another when a picture changes. */
+/* Pictures kept on the disk: the same values, from a file that is made again when it is damaged, and another when a picture
+ * changes. */
 static void test_disk(void)
 {
     float want[ITEMS][NUMEL], got[NUMEL];
@@ -200,12 +204,14 @@ static void test_disk(void)
     if (!CHECK_OK(brume_image_new(9, 9, 3, &im))) return;
     CHECK_OK(brume_png_write(picture, im));
     brume_image_free(im);
-    if ((ds = set(BRUME_CROP_CENTER, 0, 0, BRUME_DATA_CACHE_DISK))) CHECK(brume_dataset_get(ds, 3, got, NULL) == BRUME_OK && got[0] == -1 && got[NUMEL - 1] == -1);
+    if ((ds = set(BRUME_CROP_CENTER, 0, 0, BRUME_DATA_CACHE_DISK)))
+        CHECK(brume_dataset_get(ds, 3, got, NULL) == BRUME_OK && got[0] == -1 && got[NUMEL - 1] == -1);
     brume_dataset_free(ds);
     CHECK_INT(files_in(folder, path), 2);
     /* A bad picture: an error that leaves no file, or kept in mind. */
     CHECK(!truncate(picture, 60));
-    const brume_dataset_options fail = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK }, skip = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK, .bad_files = BRUME_BAD_FILES_SKIP };
+    const brume_dataset_options fail = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK },
+    skip = { .size = SIZE, .cache = BRUME_DATA_CACHE_DISK, .bad_files = BRUME_BAD_FILES_SKIP };
     CHECK_FAILS(brume_dataset_open(dir, &fail, &ds), BRUME_E_FORMAT, "3.png");
     CHECK_INT(files_in(folder, path), 2);
     for (int round = 0; round < 2; round++)

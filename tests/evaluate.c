@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Frechet distance, KID, precision and recall, neighbours: against scipy and numpy (scripts/make_golden_evaluate.py), formulas, and the ends of what is allowed. */
+ * Frechet distance, KID, precision and recall, neighbours: against scipy and numpy (scripts/make_golden_evaluate.py), formulas,
+ * and the ends of what is allowed. */
 #include <unistd.h>
 
 #include "brume/evaluate.h"
@@ -23,7 +24,8 @@ static void rows(int n, int d, double phase, float *to)
 {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < d; j++) {
-            const double wave = sin(1.3 * i + 0.7 * j * j + 0.11 * i * j + phase) + 0.5 * cos(2.1 * i * (j + 1)) + 0.1 * phase * j;
+            const double wave =
+                sin(1.3 * i + 0.7 * j * j + 0.11 * i * j + phase) + 0.5 * cos(2.1 * i * (j + 1)) + 0.1 * phase * j;
             to[i * d + j] = (float)(wave * (1 + 0.2 * phase * j));
         }
 }
@@ -145,7 +147,8 @@ static void test_gaussians(void)
     brume_fill_normal(1, 0, 0, 0, ROWS * WIDTH, x);
     brume_fill_normal(2, 0, 0, 0, ROWS * WIDTH, y);
     for (int i = 0; i < ROWS * WIDTH; i++) y[i] = 0.5f + 3 * y[i];
-    const brume_frechet all = distance(x, ROWS, y, ROWS, WIDTH), few = distance(x, 40, y, 40, WIDTH), same = distance(x, 40, x + 40 * WIDTH, 40, WIDTH);
+    const brume_frechet all = distance(x, ROWS, y, ROWS, WIDTH), few = distance(x, 40, y, 40, WIDTH),
+    same = distance(x, 40, x + 40 * WIDTH, 40, WIDTH);
     if (brume_frechet_available()) {
         CHECK_NEAR(all.distance, WIDTH * (0.25 + 4), 0.7); /* deviations of 8 means and variances of 20000 rows: 0.2 */
         CHECK(few.distance > 0 && same.distance > 0.3);
@@ -227,12 +230,14 @@ static void test_neighbours(void)
     CHECK_OK(brume_neighbours_add(x, N, y, N, D, 0, 4, whole));
     for (int i = N - 10; i >= 0; i -= 10) CHECK_OK(brume_neighbours_add(x, N, y + i * D, 10, D, i, 4, parts)); /* in any order */
     for (int i = 0; i < 4 * N; i++) CHECK(whole[i].index == parts[i].index && whole[i].distance == parts[i].distance);
-    CHECK(whole[4 * 4].distance == 0 && whole[4 * 4].index == 17 && whole[4 * 4 + 1].distance == 0 && whole[4 * 4 + 1].index == 33);
+    CHECK(whole[4 * 4].distance == 0 && whole[4 * 4].index == 17 && whole[4 * 4 + 1].distance == 0 &&
+          whole[4 * 4 + 1].index == 33);
     for (int i = 0; i < N; i++) {
         double least = INFINITY;
         for (int j = 0; j < N; j++) {
             double d = 0;
-            for (int k = 0; k < D; k++) d += ((double)x[i * D + k] - (double)y[j * D + k]) * ((double)x[i * D + k] - (double)y[j * D + k]);
+            for (int k = 0; k < D; k++)
+                d += ((double)x[i * D + k] - (double)y[j * D + k]) * ((double)x[i * D + k] - (double)y[j * D + k]);
             least = fmin(least, sqrt(d));
         }
         CHECK_NEAR(whole[4 * i].distance, least, 1e-12);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Feature networks against PyTorch (scripts/export_features.py), classifiers as such, and the files that keep features of data sets. */
+ * Feature networks against PyTorch (scripts/export_features.py), classifiers as such, and the files that keep features of data
+ * sets. */
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,7 +53,8 @@ static void test_exported(const struct test_device *d)
         CHECK_STR(brume_feature_network_note(f), "");
         CHECK_OK(brume_feature_network_run(f, images, 2, got));
         for (int i = 0; i < 10; i++)
-            if (!CHECK_NEAR(got[i], want[i], 2e-5)) fprintf(stderr, "    %s, batch %d\n", d->where, batch); /* f32, sums of 64 terms about 1 */
+            /* f32, sums of 64 terms about 1 */
+            if (!CHECK_NEAR(got[i], want[i], 2e-5)) fprintf(stderr, "    %s, batch %d\n", d->where, batch);
         for (int i = 0; i < 64 * 3; i++) images[i] = NAN;
         CHECK_FAILS(brume_feature_network_run(f, images, 2, got), BRUME_E_NUMERIC, "image 0");
         brume_feature_network_free(f);
@@ -65,8 +67,9 @@ static void test_input(const struct test_device *d)
     brume_feature_network *f = NULL;
     float image[4 * 2], got[16];
     mkdir(in_folder("mean"), 0777);
-    put_text(in_folder("mean/config.json"), "{\"_class_name\": \"BrumeFeatureNetwork\", \"input\": {\"channels\": 2, \"size\": [1, 8], \"range\": [0, 255], \"mean\": [5, 0], "
-                                            "\"std\": [1, 2]}, \"layers\": [{\"type\": \"avg_pool\", \"kernel\": 1}]}");
+    put_text(in_folder("mean/config.json"), "{\"_class_name\": \"BrumeFeatureNetwork\", \"input\": {\"channels\": 2, \"size\": "
+                                            "[1, 8], \"range\": [0, 255], \"mean\": [5, 0], \"std\": [1, 2]}, \"layers\": "
+                                            "[{\"type\": \"avg_pool\", \"kernel\": 1}]}");
     for (int i = 0; i < 8; i++) image[i] = (float)(i % 4) / 2 - 0.75f; /* 2 x 4; -0.75, -0.25, 0.25, 0.75 */
     if (!CHECK_OK(brume_feature_network_open(d->device, in_folder("mean"), NULL, BRUME_SHAPE(1, 2, 4, 1), &f))) return;
     CHECK_OK(brume_feature_network_run(f, image, 1, got));
@@ -89,7 +92,8 @@ static void refuse(const struct test_device *d, const char *layers, brume_status
     mkdir(in_folder("bad"), 0777);
     snprintf(text, sizeof text, "{\"_class_name\": \"BrumeFeatureNetwork\", %s}", layers);
     put_text(in_folder("bad/config.json"), text);
-    if (!CHECK_FAILS(brume_feature_network_open(d->device, in_folder("bad"), NULL, BRUME_SHAPE(1, 8, 8, 3), &f), status, says)) fprintf(stderr, "    %s\n", layers);
+    if (!CHECK_FAILS(brume_feature_network_open(d->device, in_folder("bad"), NULL, BRUME_SHAPE(1, 8, 8, 3), &f), status, says))
+        fprintf(stderr, "    %s\n", layers);
     CHECK(f == NULL);
 }
 
@@ -108,7 +112,8 @@ static void test_refusals(const struct test_device *d)
     refuse(d, "\"input\": {\"channels\": 4}, \"layers\": [{\"type\": \"relu\"}]", BRUME_E_SHAPE, "sees 4 channels");
     refuse(d, "\"input\": {\"std\": [1, 0, 1]}, \"layers\": [{\"type\": \"relu\"}]", BRUME_E_FORMAT, "above 0");
     refuse(d, "\"layers\": [{\"type\": \"batch_norm\", \"name\": \"b\"}]", BRUME_E_IO, "model.safetensors");
-    CHECK_FAILS(brume_feature_network_open(d->device, in_folder("none"), NULL, BRUME_SHAPE(1, 8, 8, 3), &f), BRUME_E_ARG, "expected a folder, or pixels");
+    CHECK_FAILS(brume_feature_network_open(d->device, in_folder("none"), NULL, BRUME_SHAPE(1, 8, 8, 3), &f), BRUME_E_ARG,
+                "expected a folder, or pixels");
 }
 
 static void test_classifier(const struct test_device *d)
@@ -131,7 +136,8 @@ static void test_classifier(const struct test_device *d)
     if (m) CHECK_OK(brume_model_save(m, in_folder("unet")));
     brume_model_free(m);
     m = NULL;
-    CHECK_FAILS(brume_feature_network_open(d->device, in_folder("unet"), NULL, BRUME_SHAPE(2, 8, 8, 1), &f), BRUME_E_ARG, "neither a classifier");
+    CHECK_FAILS(brume_feature_network_open(d->device, in_folder("unet"), NULL, BRUME_SHAPE(2, 8, 8, 1), &f), BRUME_E_ARG,
+                "neither a classifier");
     c.unet.out_channels = 5;
     brume_train_config_classifier(&c);
     CHECK_OK(brume_model_new(&c.unet, &c.scheduler, 7, &m));
@@ -153,7 +159,9 @@ static void test_classifier(const struct test_device *d)
         for (int i = 0; i < 3; i++)
             for (int k = 1; k < 5; k++) {
                 double logits[2] = { (double)b[0], (double)b[k] };
-                for (int j = 0; j < 16; j++) logits[0] += (double)features[i * 16 + j] * (double)w[j * 5], logits[1] += (double)features[i * 16 + j] * (double)w[j * 5 + k];
+                for (int j = 0; j < 16; j++)
+                    logits[0] += (double)features[i * 16 + j] * (double)w[j * 5],
+                        logits[1] += (double)features[i * 16 + j] * (double)w[j * 5 + k];
                 CHECK_NEAR(log_p[i * 5 + k] - log_p[i * 5], logits[1] - logits[0], 2e-5);
             }
     }
@@ -196,7 +204,8 @@ static brume_reference *reference(brume_feature_network *f, const brume_dataset 
 
 static void test_reference(const struct test_device *d)
 {
-    const brume_dataset_options options = { .size = 8, .channels = 3, .count = 70 }, other_options = { .size = 8, .channels = 3, .count = 70, .seed = 1 };
+    const brume_dataset_options options = { .size = 8, .channels = 3, .count = 70 },
+                                other_options = { .size = 8, .channels = 3, .count = 70, .seed = 1 };
     brume_dataset *ds = NULL, *others = NULL;
     brume_feature_network *f = NULL, *pixels = NULL;
     brume_reference *bad = NULL;
@@ -239,7 +248,8 @@ static void test_reference(const struct test_device *d)
     brume_reference_free(reference(f, ds, 0, path, BRUME_REFERENCE_READ));
     CHECK_FAILS(brume_reference_new(f, others, 0, path, NULL, NULL, &bad), BRUME_E_ARG, "other images");
     CHECK_FAILS(brume_reference_new(pixels, ds, 0, path, NULL, NULL, &bad), BRUME_E_ARG, "another network");
-    CHECK_FAILS(brume_reference_new(f, ds, 0, "tests/data/features/want.safetensors", NULL, NULL, &bad), BRUME_E_ARG, "no file of features");
+    CHECK_FAILS(brume_reference_new(f, ds, 0, "tests/data/features/want.safetensors", NULL, NULL, &bad), BRUME_E_ARG,
+                "no file of features");
     flip(path, -1);
     brume_reference_free(reference(f, ds, 0, path, BRUME_REFERENCE_MENDED));
     CHECK_FAILS(brume_reference_new(f, ds, 71, NULL, NULL, NULL, &bad), BRUME_E_ARG, "to 70 images");

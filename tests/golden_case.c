@@ -7,9 +7,18 @@
 
 #include "base/fail.h"
 
-static double number(const brume_json *c, const char *key, double otherwise) { return brume_json_number(brume_json_find(c, key), otherwise); }
-static int32_t integer(const brume_json *c, const char *key, int64_t otherwise) { return (int32_t)brume_json_integer(brume_json_find(c, key), otherwise); }
-static const char *string(const brume_json *c, const char *key, const char *otherwise) { return brume_json_string(brume_json_find(c, key), otherwise); }
+static double number(const brume_json *c, const char *key, double otherwise)
+{
+    return brume_json_number(brume_json_find(c, key), otherwise);
+}
+static int32_t integer(const brume_json *c, const char *key, int64_t otherwise)
+{
+    return (int32_t)brume_json_integer(brume_json_find(c, key), otherwise);
+}
+static const char *string(const brume_json *c, const char *key, const char *otherwise)
+{
+    return brume_json_string(brume_json_find(c, key), otherwise);
+}
 
 static brume_status read_scheduler(const brume_json *c, struct golden_case *g)
 {
@@ -35,7 +44,9 @@ static brume_status read_sigma_grid(const brume_json *c, const brume_json *grid,
     const int geometric = !strcmp(type, "geometric");
     const brume_status s = brume_scheduler_config_class(geometric ? "NCSNScheduler" : "EDMEulerScheduler", &g->config);
     if (s != BRUME_OK) return s;
-    g->config.sigmas = !strcmp(type, "karras") ? BRUME_SIGMAS_KARRAS : !strcmp(type, "vp") ? BRUME_SIGMAS_VP : BRUME_SIGMAS_EXPONENTIAL;
+    g->config.sigmas = !strcmp(type, "karras") ? BRUME_SIGMAS_KARRAS
+                       : !strcmp(type, "vp")   ? BRUME_SIGMAS_VP
+                                               : BRUME_SIGMAS_EXPONENTIAL;
     g->config.sigma_max = number(grid, "max", g->config.sigma_max);
     g->config.sigma_min = number(grid, "min", g->config.sigma_min);
     g->config.rho = number(grid, "rho", 7);
@@ -60,7 +71,9 @@ static brume_status read_sde(const brume_json *c, struct golden_case *g)
 {
     const char *sde = string(c, "sde", "?");
     const int ve = !strcmp(sde, "ve");
-    const brume_status s = brume_scheduler_config_class(ve ? "ScoreSdeVeScheduler" : !strcmp(sde, "vp") ? "ScoreSdeVpScheduler" : "ScoreSdeSubVpScheduler",
+    const brume_status s = brume_scheduler_config_class(ve                   ? "ScoreSdeVeScheduler"
+                                                        : !strcmp(sde, "vp") ? "ScoreSdeVpScheduler"
+                                                                             : "ScoreSdeSubVpScheduler",
                                                         &g->config);
     if (s != BRUME_OK) return s;
     g->config.sigma_min = number(c, "sigma_min", 0.01);
@@ -94,9 +107,11 @@ static brume_status read_discrete(const brume_json *c, struct golden_case *g)
     g->config.clip_sample = brume_json_boolean(brume_json_find(c, "clip"), 0);
     g->config.steps_offset = integer(c, "steps_offset", 0);
     const char *spacing = string(c, "timestep_spacing", "leading");
-    g->config.timestep_spacing = !strcmp(spacing, "leading") ? BRUME_SPACING_LEADING : !strcmp(spacing, "trailing") ? BRUME_SPACING_TRAILING
-                                                                                                                   : BRUME_SPACING_LINSPACE;
-    for (int64_t i = 0; i < brume_json_count(sections) && i < 16; i++) g->sections[g->options.n_sections++] = (int32_t)brume_json_integer(brume_json_at(sections, i), 0);
+    g->config.timestep_spacing = !strcmp(spacing, "leading")    ? BRUME_SPACING_LEADING
+                                 : !strcmp(spacing, "trailing") ? BRUME_SPACING_TRAILING
+                                                                : BRUME_SPACING_LINSPACE;
+    for (int64_t i = 0; i < brume_json_count(sections) && i < 16; i++)
+        g->sections[g->options.n_sections++] = (int32_t)brume_json_integer(brume_json_at(sections, i), 0);
     g->options.sections = g->options.n_sections ? g->sections : NULL;
     g->options.strength = number(c, "strength", 1);
     g->options.eta = number(c, "eta", 0);
@@ -110,8 +125,8 @@ static brume_status read_discrete(const brume_json *c, struct golden_case *g)
 brume_status golden_case_read(const brume_json *c, struct golden_case *g)
 {
     static const struct { const char *own, *row; } names[] = {
-        { "edm_heun", "heun" }, { "edm_euler", "euler" }, { "edm_dpm2", "dpm2" }, { "dpmpp_2m_sde", "dpmpp_2m_sde_k" }, { "sde", "pc" }, { "rk45", "ode" },
-        { "ddpm_classifier", "ddpm" }, { "img2img_ddim", "ddim" },
+        { "edm_heun", "heun" }, { "edm_euler", "euler" }, { "edm_dpm2", "dpm2" }, { "dpmpp_2m_sde", "dpmpp_2m_sde_k" },
+        { "sde", "pc" }, { "rk45", "ode" }, { "ddpm_classifier", "ddpm" }, { "img2img_ddim", "ddim" },
     };
     const char *sampler = string(c, "sampler", "?");
     const brume_json *grid = brume_json_find(c, "grid");

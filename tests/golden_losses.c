@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Training targets, losses, weights and bound terms of golden/losses.json, member "training", through the graph of a training step on
- * every device, the model's output being given. usage: golden_losses [--device D]... [LOSSES.json]. A key that nobody checks is a failure. */
+ * Training targets, losses, weights and bound terms of golden/losses.json, member "training", through the graph of a training
+ * step on every device, the model's output being given. usage: golden_losses [--device D]... [LOSSES.json]. A key that nobody
+ * checks is a failure. */
 #include "brume/objective.h"
 #include "brume/ops.h"
 #include "brume/json.h"
@@ -81,7 +82,8 @@ struct run {
 
 static float *floats(int64_t n) { return malloc((size_t)n * sizeof(float)); }
 
-/* The model's prediction of an element in terms of its eps: section 3 of the literature, with numbers of the golden file alone. */
+/* The model's prediction of an element in terms of its eps: section 3 of the literature, with numbers of the golden file
+ * alone. */
 static double prediction(brume_prediction p, int k, int64_t e)
 {
     brume_schedule *s = NULL;
@@ -139,7 +141,8 @@ static int run(brume_device *d, const brume_scheduler_config *c, const brume_obj
                 if (r->channels > C) out[(row * pixels + pixel) * r->channels + C + channel] = (float)G.logits[k][e];
             }
         }
-    r->xt_values = floats(all), r->target = floats(all), r->error = floats(N), r->bound = floats(N), r->weighted = floats(N), r->gradient = floats(all_out);
+    r->xt_values = floats(all), r->target = floats(all), r->error = floats(N), r->bound = floats(N), r->weighted = floats(N),
+    r->gradient = floats(all_out);
     int ok = CHECK_OK(brume_plan_new(d, g, NULL, &plan));
     if (ok) {
         CHECK_OK(brume_plan_write(plan, r->x0, x0, (size_t)all * 4));
@@ -164,7 +167,8 @@ static int run(brume_device *d, const brume_scheduler_config *c, const brume_obj
 static void run_free(struct run *r)
 {
     brume_graph_free(r->g);
-    free(r->coef_values), free(r->m), free(r->xt_values), free(r->target), free(r->error), free(r->bound), free(r->weighted), free(r->gradient);
+    free(r->coef_values), free(r->m), free(r->xt_values), free(r->target), free(r->error), free(r->bound), free(r->weighted),
+        free(r->gradient);
 }
 
 /* Error of prediction - target: the roundings of both, and of the target's two terms. */
@@ -174,7 +178,8 @@ static double rounding(const struct run *r, int row)
     double most = 0;
     for (int64_t i = 0; i < G.per; i++) {
         const int64_t e = (row % G.B) * G.per + i;
-        most = fmax(most, fabs(r->m[row * G.per + i]) + fabs((double)k[BRUME_COEF_X0] * G.x0[e]) + fabs((double)k[BRUME_COEF_EPS] * G.eps[e]));
+        most = fmax(most, fabs(r->m[row * G.per + i]) + fabs((double)k[BRUME_COEF_X0] * G.x0[e]) +
+                              fabs((double)k[BRUME_COEF_EPS] * G.eps[e]));
     }
     return 2e-7 * most;
 }
@@ -199,8 +204,9 @@ static double weight_of(const brume_scheduler_config *c, const brume_process *p,
 static void test_weights(void)
 {
     static const struct { const char *key, *weighting; brume_prediction p; } rows[] = {
-        { "w_min_snr5_eps", "min-snr", BRUME_PREDICT_EPS }, { "w_min_snr5_x0", "min-snr", BRUME_PREDICT_X0 }, { "w_min_snr5_v", "min-snr", BRUME_PREDICT_V },
-        { "w_p2_k1_g1", "p2", BRUME_PREDICT_EPS }, { "w_vlb_eps", "vlb", BRUME_PREDICT_EPS }, { "snr", "snr", BRUME_PREDICT_X0 },
+        { "w_min_snr5_eps", "min-snr", BRUME_PREDICT_EPS }, { "w_min_snr5_x0", "min-snr", BRUME_PREDICT_X0 },
+        { "w_min_snr5_v", "min-snr", BRUME_PREDICT_V }, { "w_p2_k1_g1", "p2", BRUME_PREDICT_EPS },
+        { "w_vlb_eps", "vlb", BRUME_PREDICT_EPS }, { "snr", "snr", BRUME_PREDICT_X0 },
     };
     brume_scheduler_config c;
     brume_process *p = NULL;
@@ -210,9 +216,11 @@ static void test_weights(void)
         for (int k = 0; k < G.cases; k++) {
             c.prediction_type = rows[i].p;
             const double want = number(G.of[k], rows[i].key);
-            if (!CHECK_NEAR(weight_of(&c, p, rows[i].weighting, k), want, 1e-7 * want)) fprintf(stderr, "    %s at t = %d\n", rows[i].key, G.t[k]);
+            if (!CHECK_NEAR(weight_of(&c, p, rows[i].weighting, k), want, 1e-7 * want))
+                fprintf(stderr, "    %s at t = %d\n", rows[i].key, G.t[k]);
         }
-    /* Relations that hold without a golden: SNR weighs the error of eps, SNR + 1 that of v, max(SNR, 1) the larger of x0's and eps'. */
+    /* Relations that hold without a golden: SNR weighs the error of eps, SNR + 1 that of v, max(SNR, 1) the larger of x0's and
+     * eps'. */
     for (int k = 0; p && k < G.cases; k++) {
         const double snr = number(G.of[k], "snr");
         c.prediction_type = BRUME_PREDICT_EPS;
@@ -272,32 +280,41 @@ static double kl(double mean1, double log_var1, double mean2, double log_var2)
 }
 
 /* A term in bits/dim of one element, straight from the definition. m: prediction of eps. */
-static double term(const brume_schedule *s, brume_variance kind, int32_t t, double x0, double xt, double m, double logit, brume_normal_cdf cdf)
+static double term(const brume_schedule *s, brume_variance kind, int32_t t, double x0, double xt, double m, double logit,
+                   brume_normal_cdf cdf)
 {
     const brume_posterior q = brume_schedule_posterior(s, t, t - 1);
-    const double log_small = log(t ? q.variance : brume_schedule_posterior(s, 1, 0).variance), log_beta = log(q.beta), w = (logit + 1) / 2;
+    const double log_small = log(t ? q.variance : brume_schedule_posterior(s, 1, 0).variance), log_beta = log(q.beta),
+                 w = (logit + 1) / 2;
     const double hat = (xt - sqrt(brume_one_minus_alpha_bar(s, t)) * m) / sqrt(brume_alpha_bar(s, t));
     const double log_var = kind == BRUME_VARIANCE_FIXED_SMALL || (kind == BRUME_VARIANCE_FIXED_LARGE && t == 0) ? log_small
                            : kind == BRUME_VARIANCE_FIXED_LARGE ? log_beta : w * log_beta + (1 - w) * log_small;
     const double mean = q.x0 * hat + q.x * xt;
-    return (t == 0 ? -brume_discretised_gaussian(x0, mean, 0.5 * log_var, cdf) : kl(q.x0 * x0 + q.x * xt, log_small, mean, log_var)) / log(2);
+    return (t == 0 ? -brume_discretised_gaussian(x0, mean, 0.5 * log_var, cdf)
+                   : kl(q.x0 * x0 + q.x * xt, log_small, mean, log_var)) /
+           log(2);
 }
 
-/* What the gradient of the loss by out must be: central differences of the definition. hybrid: the mean learns from the error alone. */
-static void check_gradient(const struct run *r, const brume_schedule *s, const brume_objective *o, brume_variance kind, const char *where)
+/* What the gradient of the loss by out must be: central differences of the definition. hybrid: the mean learns from the error
+ * alone. */
+static void check_gradient(const struct run *r, const brume_schedule *s, const brume_objective *o, brume_variance kind,
+                           const char *where)
 {
     const int N = G.cases * G.B, C = 1;
     for (int k = 0; k < G.cases; k++)
         for (int64_t e = 0; e < G.numel; e++) {
             const int row = k * G.B + (int)(e / G.per);
             const int64_t i = e % G.per, at = (row * (G.per / C) + i / C) * r->channels + i % C;
-            const double m = G.model_eps[k][e], logit = G.logits[k][e], h = 1e-5, part = o->bound == BRUME_BOUND_VLB ? s->T : s->T / 1000.0;
+            const double m = G.model_eps[k][e], logit = G.logits[k][e], h = 1e-5,
+                         part = o->bound == BRUME_BOUND_VLB ? s->T : s->T / 1000.0;
             const double per = part / (double)(N * G.per);
 #define T(dm, dv) term(s, kind, G.t[k], G.x0[e], G.xt[k][e], m + (dm), logit + (dv), BRUME_CDF_TANH)
-            const double want = o->bound == BRUME_BOUND_HYBRID ? 2 * (m - G.eps[e]) / (double)(N * G.per) : per * (T(h, 0) - T(-h, 0)) / (2 * h);
+            const double want =
+                o->bound == BRUME_BOUND_HYBRID ? 2 * (m - G.eps[e]) / (double)(N * G.per) : per * (T(h, 0) - T(-h, 0)) / (2 * h);
             const double slope = per * fabs(T(1e-4, 0) - 2 * T(0, 0) + T(-1e-4, 0)) / 1e-8;
             /* times a rounding of m; of the decoder, of x0 and of the mean, in which m counts little */
-            const double decoder = fabs((double)r->coef_values[row * BRUME_COEF_COUNT + BRUME_COEF_DECODER]), off = decoder > 0 ? 2e-7 / decoder : 1e-6;
+            const double decoder = fabs((double)r->coef_values[row * BRUME_COEF_COUNT + BRUME_COEF_DECODER]),
+                         off = decoder > 0 ? 2e-7 / decoder : 1e-6;
             if (!CHECK_NEAR((double)r->gradient[at], want, 1e-5 * fabs(want) + off * slope + 4e-6 / (double)(N * G.per)))
                 fprintf(stderr, "    gradient of the mean, %s, t = %d, element %d\n", where, G.t[k], (int)e);
             if (kind != BRUME_VARIANCE_LEARNED_RANGE) continue;
@@ -310,7 +327,8 @@ static void check_gradient(const struct run *r, const brume_schedule *s, const b
 static void test_bounds(const struct test_device *d)
 {
     static const struct { brume_variance v; const char *key, *exact; } kinds[] = {
-        { BRUME_VARIANCE_FIXED_SMALL, "fixed_small", "fixed_small_erf" }, { BRUME_VARIANCE_FIXED_LARGE, "fixed_large", "fixed_large_erf" },
+        { BRUME_VARIANCE_FIXED_SMALL, "fixed_small", "fixed_small_erf" }, { BRUME_VARIANCE_FIXED_LARGE,
+                                                                            "fixed_large", "fixed_large_erf" },
         { BRUME_VARIANCE_LEARNED_RANGE, "learned_range", "learned_range_erf" },
     };
     brume_scheduler_config c;
@@ -327,7 +345,8 @@ static void test_bounds(const struct test_device *d)
         c.prediction_type = i == 3 ? BRUME_PREDICT_V : BRUME_PREDICT_EPS;
         if (!run(d->device, &c, &o, &r)) continue;
         for (int k = 0; k < G.cases; k++) {
-            double *want = numbers(find(G.of[k], "vb_bpd"), kinds[kind].key, G.B), *sum = hybrid ? numbers(G.of[k], "hybrid_rescaled_mse", G.B) : NULL;
+            double *want = numbers(find(G.of[k], "vb_bpd"), kinds[kind].key, G.B),
+                   *sum = hybrid ? numbers(G.of[k], "hybrid_rescaled_mse", G.B) : NULL;
             double *exact = G.t[k] == 0 ? numbers(find(G.of[k], "vb_bpd"), kinds[kind].exact, G.B) : NULL;
             for (int b = 0; b < G.B; b++) {
                 const int row = k * G.B + b;
@@ -335,15 +354,20 @@ static void test_bounds(const struct test_device *d)
                 double host[2] = { 0, 0 }, loosest = 0;
                 for (int64_t e = b * G.per; e < (b + 1) * G.per; e++)
                     for (int x = 0; x < 2; x++)
-                        host[x] += term(s, kinds[kind].v, G.t[k], G.x0[e], G.xt[k][e], G.model_eps[k][e], G.logits[k][e], x ? BRUME_CDF_EXACT : BRUME_CDF_TANH) / (double)G.per;
+                        host[x] += term(s, kinds[kind].v, G.t[k], G.x0[e], G.xt[k][e], G.model_eps[k][e], G.logits[k][e],
+                                        x ? BRUME_CDF_EXACT : BRUME_CDF_TANH) /
+                                   (double)G.per;
                 CHECK_NEAR(host[0], want[b], 1e-9 * fabs(want[b]) + 1e-14); /* the golden adds terms of size 1 that cancel */
                 if (exact) CHECK_NEAR(host[1], exact[b], 1e-9 * fabs(exact[b]));
-                /* In f32: the mean is off by `rounding`, in KL directly, in the decoder in deviations with a slope of at most a few. */
+                /* In f32: the mean is off by `rounding`, in KL directly, in the decoder in deviations with a slope of at most a
+                 * few. */
                 const double delta = rounding(&r, row);
-                loosest = (double)coef[BRUME_COEF_KL] * (square_tolerance((double)r.error[row], delta) + 2 * sqrt((double)r.error[row]) * delta) +
+                loosest = (double)coef[BRUME_COEF_KL] *
+                              (square_tolerance((double)r.error[row], delta) + 2 * sqrt((double)r.error[row]) * delta) +
                           20 * fabs((double)coef[BRUME_COEF_DECODER]) * delta * exp(-(double)coef[BRUME_COEF_LOG_STD]);
                 if (!CHECK_NEAR((double)r.bound[row], want[b], 2e-6 * fabs(want[b]) + 1e-7 + loosest))
-                    fprintf(stderr, "    %s, %s (%s), t = %d, sample %d\n", d->where, kinds[kind].key, brume_bound_name(o.bound), G.t[k], b);
+                    fprintf(stderr, "    %s, %s (%s), t = %d, sample %d\n", d->where, kinds[kind].key, brume_bound_name(o.bound),
+                            G.t[k], b);
                 if (sum) CHECK_NEAR((double)r.weighted[row], sum[b], 1e-5 * fabs(sum[b]) + 1e-6);
                 else CHECK_NEAR((double)r.weighted[row], s->T * want[b], s->T * (3e-6 * fabs(want[b]) + 1e-7 + loosest));
             }
@@ -386,7 +410,8 @@ static void test_edm(void)
     CHECK(brume_json_count(list) > 0);
     for (int64_t i = 0; p && i < brume_json_count(list); i++) {
         const brume_json *e = brume_json_at(list, i);
-        const double sigma = number(e, "sigma"), lambda = number(e, "lambda"), skip = number(e, "c_skip"), c_out = number(e, "c_out"), c_in = number(e, "c_in");
+        const double sigma = number(e, "sigma"), lambda = number(e, "lambda"), skip = number(e, "c_skip"),
+                     c_out = number(e, "c_out"), c_in = number(e, "c_in");
         const brume_edm_coef got = brume_edm_precondition(sigma, 0.5);
         float k[BRUME_COEF_COUNT], t;
         CHECK_NEAR(got.weight, lambda, 1e-12 * lambda);
@@ -394,7 +419,8 @@ static void test_edm(void)
         CHECK_NEAR(got.c_out, c_out, 1e-12 * c_out);
         CHECK_NEAR(got.c_in, c_in, 1e-12 * c_in);
         CHECK_NEAR(got.c_noise, number(e, "c_noise"), 1e-12);
-        /* The network sees c_in (x0 + sigma eps) at c_noise and shall give (x0 - c_skip (x0 + sigma eps)) / c_out, with weight lambda c_out^2 = 1. */
+        /* The network sees c_in (x0 + sigma eps) at c_noise and shall give (x0 - c_skip (x0 + sigma eps)) / c_out, with weight
+         * lambda c_out^2 = 1. */
         for (int w = 0; w < 2; w++) {
             o.weighting = w ? brume_weighting_find("edm") : NULL;
             c.prediction_type = BRUME_PREDICT_EDM;
@@ -438,8 +464,11 @@ static void test_bins(const struct test_device *d)
     for (int i = 0; i < n; i++) {
         const brume_json *e = brume_json_at(list, i);
         const double x = number(e, "x"), mean = number(e, "mean"), log_std = number(e, "log_std"), z = (x - mean) * exp(-log_std);
-        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_TANH), number(e, "tanh"), 1e-9 + 4e-16 * exp(-number(e, "tanh"))); /* the golden subtracts */
-        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_EXACT), number(e, "erf"), 1e-9 + 4e-16 * exp(-number(e, "erf")));
+        /* the golden subtracts */
+        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_TANH), number(e, "tanh"),
+                   1e-9 + 4e-16 * exp(-number(e, "tanh")));
+        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_EXACT), number(e, "erf"),
+                   1e-9 + 4e-16 * exp(-number(e, "erf")));
         CHECK_NEAR((double)got[i], number(e, "tanh"), 2e-6 * (1 + z * z * (1 + 0.14 * z * z)));
     }
     brume_plan_free(plan);
@@ -454,7 +483,8 @@ int main(int argc, char **argv)
     if (!CHECK_OK(brume_json_load(argc > 1 ? argv[1] : "tests/data/losses.json", &file))) return check_report();
     G.root = brume_json_find(file, "training");
     const brume_json *cases = find(G.root, "cases");
-    find(G.root, "note"), find(G.root, "mixture"), find(find(G.root, "mixture"), "w"), find(find(G.root, "mixture"), "mu"), find(find(G.root, "mixture"), "var");
+    find(G.root, "note"), find(G.root, "mixture"), find(find(G.root, "mixture"), "w"), find(find(G.root, "mixture"), "mu"),
+        find(find(G.root, "mixture"), "var");
     G.cases = (int)brume_json_count(cases);
     CHECK(G.cases > 0 && G.cases <= MAX_CASES);
     G.numel = brume_json_count(find(G.root, "x0"));

@@ -17,10 +17,14 @@ int golden_complain(struct golden_run *r, const char *what, const char *detail)
     return 0;
 }
 
-int golden_ok(struct golden_run *r, const char *what, brume_status s) { return s == BRUME_OK ? 1 : golden_complain(r, what, brume_error()); }
+int golden_ok(struct golden_run *r, const char *what, brume_status s)
+{
+    return s == BRUME_OK ? 1 : golden_complain(r, what, brume_error());
+}
 
 /* Judges by <=, so that a NaN fails. Returns the worst error in units of what is allowed. */
-static double compare(struct golden_run *r, const char *what, const float *got, const float *want, int64_t n, double rel, double abs_tol)
+static double compare(struct golden_run *r, const char *what, const float *got, const float *want, int64_t n, double rel,
+                      double abs_tol)
 {
     double top = 0, worst = 0;
     int64_t at = -1;
@@ -32,8 +36,8 @@ static double compare(struct golden_run *r, const char *what, const float *got, 
     }
     if (!(worst <= 1)) {
         char text[200];
-        snprintf(text, sizeof text, "worst element %lld of %lld: got %.9g, want %.9g, allowed %.3g", (long long)at, (long long)n, (double)got[at],
-                 (double)want[at], allowed);
+        snprintf(text, sizeof text, "worst element %lld of %lld: got %.9g, want %.9g, allowed %.3g", (long long)at, (long long)n,
+                 (double)got[at], (double)want[at], allowed);
         golden_complain(r, what, text);
     }
     return worst;
@@ -53,13 +57,15 @@ brume_shape golden_run_shape(const struct golden_run *r, const char *name)
 static int read_inside(struct golden_run *r, const char *name, int64_t count)
 {
     const brume_st_tensor *t = brume_safetensors_find(r->io, name);
-    if (!t || (t->count != count && t->count != 1) || count > r->room) return golden_complain(r, name, "missing from io.safetensors, or of another size");
+    if (!t || (t->count != count && t->count != 1) || count > r->room)
+        return golden_complain(r, name, "missing from io.safetensors, or of another size");
     if (!golden_ok(r, name, brume_st_read_f32(t, 0, t->count, r->want))) return 0;
     if (t->ndim == 4) {
         const float *from = r->want;
         for (int64_t n = 0; n < t->shape[0]; n++)
             for (int64_t c = 0; c < t->shape[1]; c++)
-                for (int64_t p = 0, pixels = t->shape[2] * t->shape[3]; p < pixels; p++) r->inside[(n * pixels + p) * t->shape[1] + c] = *from++;
+                for (int64_t p = 0, pixels = t->shape[2] * t->shape[3]; p < pixels; p++)
+                    r->inside[(n * pixels + p) * t->shape[1] + c] = *from++;
     } else {
         memcpy(r->inside, r->want, (size_t)t->count * 4);
     }
@@ -109,7 +115,8 @@ int golden_run_finish(struct golden_run *r, brume_device *d, const float *params
         brume_output(r->g, r->grad, "grad");
     }
     if (brume_graph_status(r->g) != BRUME_OK) return golden_complain(r, "graph", brume_graph_error(r->g));
-    if (brume_params_numel(r->g, r->slab) != r->n_params) return golden_complain(r, "parameters", "the network has another number of them");
+    if (brume_params_numel(r->g, r->slab) != r->n_params)
+        return golden_complain(r, "parameters", "the network has another number of them");
     return golden_ok(r, "plan", brume_plan_new(d, r->g, NULL, &r->plan)) &&
            golden_ok(r, "parameters", brume_plan_write(r->plan, r->slab, params, (size_t)r->n_params * sizeof *params)) &&
            (!r->with_grad || golden_run_set(r, "target", r->target));
@@ -118,7 +125,8 @@ int golden_run_finish(struct golden_run *r, brume_device *d, const float *params
 double golden_run_compare(struct golden_run *r, const char *name, brume_tensor result, double rel)
 {
     const int64_t count = brume_shape_numel(brume_tensor_shape(r->g, result));
-    if (!read_inside(r, name, count) || !golden_ok(r, name, brume_plan_read(r->plan, result, r->got, (size_t)count * 4))) return INFINITY;
+    if (!read_inside(r, name, count) || !golden_ok(r, name, brume_plan_read(r->plan, result, r->got, (size_t)count * 4)))
+        return INFINITY;
     return compare(r, name, r->got, r->inside, count, rel, 0);
 }
 
@@ -169,8 +177,10 @@ void golden_run_check(struct golden_run *r)
         golden_run_compare(r, "loss", r->loss, OUTPUT_TOL);
         check_gradients(r);
     }
-    if (!golden_ok(r, "output", brume_plan_read(r->plan, r->y, r->inside, bytes)) || !golden_ok(r, "second run", brume_plan_run(r->plan)) ||
-        !golden_ok(r, "second run", brume_plan_read(r->plan, r->y, r->got, bytes))) return;
+    if (!golden_ok(r, "output", brume_plan_read(r->plan, r->y, r->inside, bytes)) ||
+        !golden_ok(r, "second run", brume_plan_run(r->plan)) ||
+        !golden_ok(r, "second run", brume_plan_read(r->plan, r->y, r->got, bytes)))
+        return;
     if (memcmp(r->got, r->inside, bytes)) golden_complain(r, "output", "a second run gives other bits");
     if (!r->with_grad || !golden_ok(r, "second run", brume_plan_read(r->plan, r->grad, r->got, (size_t)r->n_params * 4))) return;
     if (memcmp(r->got, r->again, (size_t)r->n_params * 4)) golden_complain(r, "gradients", "a second run gives other bits");

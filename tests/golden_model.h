@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the kinds of golden models share: a network with inputs of io.safetensors, and the judgement of its output, loss and gradients. */
+ * What the kinds of golden models share: a network with inputs of io.safetensors, and the judgement of its output, loss and
+ * gradients. */
 #ifndef BRUME_TESTS_GOLDEN_MODEL_H
 #define BRUME_TESTS_GOLDEN_MODEL_H
 
@@ -27,11 +28,14 @@ struct golden_run {
 
 /* Opens FOLDER/io.safetensors and an empty graph with a slab. 0: complained. Close it, whatever happened. */
 int golden_run_open(struct golden_run *r, const char *folder, const char *name, const char *device_name, int64_t n_params);
-/* After the network was built in r->g, with result r->y: adds loss and gradients if the file has them, makes the plan and writes params. */
+/* After the network was built in r->g, with result r->y: adds loss and gradients if the file has them, makes the plan and writes
+ * params. */
 int golden_run_finish(struct golden_run *r, brume_device *d, const float *params);
-/* Shape of a tensor of the file as the network sees it: (N, C, H, W) becomes (N, H, W, C); a scalar of dimension 0 if it is missing. */
+/* Shape of a tensor of the file as the network sees it: (N, C, H, W) becomes (N, H, W, C); a scalar of dimension 0 if it is
+ * missing. */
 brume_shape golden_run_shape(const struct golden_run *r, const char *name);
-/* Writes a tensor of the file to an input of f32 or i32; images turn. One value stands for one per sample. Complains if it is missing or of another size. */
+/* Writes a tensor of the file to an input of f32 or i32; images turn. One value stands for one per sample. Complains if it is
+ * missing or of another size. */
 int golden_run_set(struct golden_run *r, const char *name, brume_tensor to);
 /* Runs twice; compares y with `output`, the loss, every gradient, and both runs' bits. */
 void golden_run_check(struct golden_run *r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Golden autoencoders: the latent from given moments and noise, what is decoded from it and from the mean, the KL divergence, all gradients. */
+ * Golden autoencoders: the latent from given moments and noise, what is decoded from it and from the mean, the KL divergence, all
+ * gradients. */
 #include "brume/autoencoder.h"
 #include "check.h"
 #include "golden_model.h"
@@ -17,7 +18,8 @@ static void run(const char *folder, const char *name, const brume_autoencoder *a
             const brume_tensor image = brume_input(r.g, "sample", BRUME_F32, x), eps = brume_input(r.g, "eps", BRUME_F32, noise);
             const brume_tensor moments = brume_autoencoder_encode(r.g, &a->config, r.slab, image);
             const struct { const char *name; brume_tensor t; } parts[] = {
-                { "latent_mean", brume_autoencoder_mean(r.g, moments) }, { "latent_logvar", brume_autoencoder_logvar(r.g, moments) },
+                { "latent_mean", brume_autoencoder_mean(r.g, moments) }, { "latent_logvar",
+                                                                           brume_autoencoder_logvar(r.g, moments) },
                 { "latent", brume_autoencoder_sample(r.g, moments, eps) }, { "kl", brume_autoencoder_kl(r.g, moments) },
                 { "output_from_mean", brume_autoencoder_decode(r.g, &a->config, r.slab, brume_autoencoder_mean(r.g, moments)) },
             };

@@ -32,13 +32,17 @@ static int complain(struct attempt *a, const char *what, const char *detail)
     return 0;
 }
 
-static int ok(struct attempt *a, const char *what, brume_status s) { return s == BRUME_OK ? 1 : complain(a, what, brume_error()); }
+static int ok(struct attempt *a, const char *what, brume_status s)
+{
+    return s == BRUME_OK ? 1 : complain(a, what, brume_error());
+}
 
 /* Values first .. first + n - 1 of a tensor of the file into a->want. */
 static int read_values(struct attempt *a, const char *name, int64_t first, int64_t n)
 {
     const brume_st_tensor *t = brume_safetensors_find(a->io, name);
-    if (!t || first + n > t->count || n > MOST_VALUES) return complain(a, name, "missing from io.safetensors, or of another size");
+    if (!t || first + n > t->count || n > MOST_VALUES)
+        return complain(a, name, "missing from io.safetensors, or of another size");
     return ok(a, name, brume_st_read_f32(t, first, n, a->want));
 }
 
@@ -58,7 +62,8 @@ static void compare(struct attempt *a, const char *what, const float *got, int64
     }
     if (!(worst <= 1)) {
         char text[160];
-        snprintf(text, sizeof text, "value %lld of %lld is off by %.3g, allowed %.3g", (long long)at, (long long)n, worst * allowed, allowed);
+        snprintf(text, sizeof text, "value %lld of %lld is off by %.3g, allowed %.3g", (long long)at, (long long)n,
+                 worst * allowed, allowed);
         complain(a, what, text);
     }
     a->worst = fmax(a->worst, worst);
@@ -73,7 +78,8 @@ static void check_prompt(struct attempt *a, int64_t i, const char *ids, const ch
                 complain(a, ids, "other token ids");
                 break;
             }
-    if (read_values(a, embeds, 0, p->tokens * p->width)) compare(a, embeds, p->context + i * p->tokens * p->width, p->tokens * p->width, NULL, CONTEXT_TOL);
+    if (read_values(a, embeds, 0, p->tokens * p->width))
+        compare(a, embeds, p->context + i * p->tokens * p->width, p->tokens * p->width, NULL, CONTEXT_TOL);
 }
 
 static brume_status observe(void *ctx, const brume_sampler_event *e)
@@ -100,7 +106,8 @@ static void check_image(struct attempt *a)
     float *image = n <= MOST_VALUES ? malloc((size_t)n * sizeof *image) : NULL;
     snprintf(what, sizeof what, "%s.image_nhwc", a->run);
     if (!image) complain(a, what, "too large for this test");
-    else if (ok(a, what, brume_latents_decode(a->d, a->m->autoencoder, a->got, a->shape, NULL, image, NULL)) && read_values(a, what, 0, n)) {
+    else if (ok(a, what, brume_latents_decode(a->d, a->m->autoencoder, a->got, a->shape, NULL, image, NULL)) &&
+             read_values(a, what, 0, n)) {
         for (int64_t i = 0; i < n; i++) image[i] = fminf(fmaxf(image[i] * 0.5f + 0.5f, 0), 1);
         compare(a, what, image, n, NULL, PIPELINE_TOL);
     }
@@ -110,30 +117,36 @@ static void check_image(struct attempt *a)
 /* From the file's latents with one sampler; the last state stays in a->got. */
 static void check_run(struct attempt *a, brume_scheduler_config *c, int32_t steps, double guidance)
 {
-    const int64_t n = brume_shape_numel(a->shape), row = a->prompts->tokens * a->prompts->width, plane = a->shape.d[1] * a->shape.d[2];
+    const int64_t n = brume_shape_numel(a->shape), row = a->prompts->tokens * a->prompts->width,
+                  plane = a->shape.d[1] * a->shape.d[2];
     const brume_sampler_kind *kind = brume_sampler_for_config(c);
     brume_sampler *sampler = NULL;
     brume_unet2d_denoiser *denoiser = NULL;
     brume_buffer *x = NULL;
     brume_sampler_options o;
-    const brume_unet2d_denoiser_options network = { .prediction_type = c->prediction_type, .context = a->prompts->context, .tokens = a->prompts->tokens,
-                                                    .null_context = a->prompts->context + row, .guidance = { .scale = guidance } };
+    const brume_unet2d_denoiser_options network = { .prediction_type = c->prediction_type, .context = a->prompts->context,
+                                                    .tokens = a->prompts->tokens, .null_context = a->prompts->context + row,
+                                                    .guidance = { .scale = guidance } };
     brume_sampler_options_default(&o);
     o.name = kind ? kind->name : NULL;
     o.steps = steps;
     o.scheduler = c;
     a->steps = 0;
     if (read_values(a, "latents", 0, n)) {
-        for (int64_t i = 0; i < n; i++) a->got[(i / (plane * a->shape.d[3]) * plane + i % plane) * a->shape.d[3] + i / plane % a->shape.d[3]] = a->want[i];
+        for (int64_t i = 0; i < n; i++)
+            a->got[(i / (plane * a->shape.d[3]) * plane + i % plane) * a->shape.d[3] + i / plane % a->shape.d[3]] = a->want[i];
         if (ok(a, a->run, brume_sampler_new(a->d, &o, a->shape, &sampler)) &&
             ok(a, a->run, brume_unet2d_denoiser_new(a->d, &a->m->unet, a->m->params, a->shape, &network, &denoiser)) &&
-            ok(a, a->run, brume_buffer_new(a->d, (size_t)n * sizeof(float), &x)) && ok(a, a->run, brume_buffer_write(x, 0, a->got, (size_t)n * sizeof(float)))) {
+            ok(a, a->run, brume_buffer_new(a->d, (size_t)n * sizeof(float), &x)) &&
+            ok(a, a->run, brume_buffer_write(x, 0, a->got, (size_t)n * sizeof(float)))) {
             const int64_t seeds[1] = { 0 };
-            const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .seeds = seeds, .observe = observe, .ctx = a };
+            const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .seeds = seeds,
+                                             .observe = observe, .ctx = a };
             char name[300];
             snprintf(name, sizeof name, "%s.timesteps", a->run);
             const brume_st_tensor *times = brume_safetensors_find(a->io, name);
-            if (ok(a, a->run, brume_sampler_run(sampler, &in, x)) && (!times || times->count != a->steps)) complain(a, name, "another number of steps was made");
+            if (ok(a, a->run, brume_sampler_run(sampler, &in, x)) && (!times || times->count != a->steps))
+                complain(a, name, "another number of steps was made");
             if (ok(a, a->run, brume_buffer_read(x, 0, a->got, (size_t)n * sizeof(float)))) check_image(a);
         }
     }
@@ -166,7 +179,8 @@ static void check_runs(struct attempt *a, const brume_json *io)
 
 static void try(struct attempt *a, const brume_json *io)
 {
-    const char *const prompts[] = { brume_json_string(brume_json_find(io, "prompt"), ""), brume_json_string(brume_json_find(io, "negative_prompt"), "") };
+    const char *const prompts[] = { brume_json_string(brume_json_find(io, "prompt"), ""),
+                                    brume_json_string(brume_json_find(io, "negative_prompt"), "") };
     const brume_st_tensor *latents = brume_safetensors_find(a->io, "latents");
     if (!latents || latents->ndim != 4 || latents->shape[0] != 1 || latents->count > MOST_VALUES) {
         complain(a, "latents", "missing from io.safetensors, or not those of one image");
@@ -195,12 +209,15 @@ void golden_pipeline(const char *folder, const char *name, const struct test_dev
     brume_json *io = NULL;
     a = (struct attempt){ .folder = folder, .name = name };
     char *settings = brume_path_join(folder, "io.json"), *tensors = brume_path_join(folder, "io.safetensors");
-    if (!settings || !tensors || brume_json_load(settings, &io) != BRUME_OK || brume_safetensors_open(tensors, &a.io) != BRUME_OK ||
-        brume_model_load(folder, NULL, &m) != BRUME_OK) {
+    if (!settings || !tensors || brume_json_load(settings, &io) != BRUME_OK ||
+        brume_safetensors_open(tensors, &a.io) != BRUME_OK || brume_model_load(folder, NULL, &m) != BRUME_OK) {
         printf("FAILED  %s: %s\n", name, brume_error());
         check_failed++;
     } else if (!m->autoencoder || !m->text_encoder || !m->tokenizer) {
-        printf("FAILED  %s: a pipeline without %s\n", name, !m->autoencoder ? "vae" : !m->text_encoder ? "text encoder" : "tokenizer");
+        printf("FAILED  %s: a pipeline without %s\n", name,
+               !m->autoencoder    ? "vae"
+               : !m->text_encoder ? "text encoder"
+                                  : "tokenizer");
         check_failed++;
     } else {
         if (m->note[0]) printf("note    %s: %s\n", name, m->note);

@@ -24,8 +24,8 @@ static int write_rows(struct golden_run *r, const brume_text_encoder_config *c, 
     return ok;
 }
 
-static void run(const char *folder, const char *name, const brume_text_encoder_config *c, const float *params, int64_t n_params, brume_device *d,
-                const char *device_name)
+static void run(const char *folder, const char *name, const brume_text_encoder_config *c, const float *params, int64_t n_params,
+                brume_device *d, const char *device_name)
 {
     struct golden_run r;
     if (golden_run_open(&r, folder, name, device_name, n_params)) {
@@ -34,7 +34,8 @@ static void run(const char *folder, const char *name, const brume_text_encoder_c
         if (s.ndim != 2) {
             golden_complain(&r, "input_ids", "missing from io.safetensors, or of another form");
         } else {
-            const brume_tensor ids = brume_input(r.g, "ids", BRUME_I32, s), rows = brume_input(r.g, "rows", BRUME_I32, BRUME_SHAPE(s.d[0]));
+            const brume_tensor ids = brume_input(r.g, "ids", BRUME_I32, s),
+                               rows = brume_input(r.g, "rows", BRUME_I32, BRUME_SHAPE(s.d[0]));
             r.y = brume_text_encoder(r.g, c, r.slab, "", ids);
             const brume_tensor pooled = brume_text_encoder_pooled(r.g, r.y, rows);
             brume_output(r.g, pooled, "pooled");
@@ -43,7 +44,8 @@ static void run(const char *folder, const char *name, const brume_text_encoder_c
             if (golden_run_finish(&r, d, params) && golden_run_set(&r, "input_ids", ids) && write_rows(&r, c, ids, rows)) {
                 golden_run_check(&r);
                 if (brume_safetensors_find(r.io, "pooler_output")) golden_run_compare(&r, "pooler_output", pooled, POOLED_TOL);
-                if (c->projection && brume_safetensors_find(r.io, "text_embeds")) golden_run_compare(&r, "text_embeds", embeds, POOLED_TOL);
+                if (c->projection && brume_safetensors_find(r.io, "text_embeds"))
+                    golden_run_compare(&r, "text_embeds", embeds, POOLED_TOL);
             }
         }
     }
@@ -60,7 +62,8 @@ static void try(const char *folder, const char *model, const char *name, const s
         return;
     }
     if (note[0]) printf("note    %s: %s\n", name, note);
-    for (int i = 0; i < devices->n; i++) run(folder, name, &m->config, m->params, m->n_params, devices->at[i].device, devices->at[i].where);
+    for (int i = 0; i < devices->n; i++)
+        run(folder, name, &m->config, m->params, m->n_params, devices->at[i].device, devices->at[i].where);
     brume_text_model_free(m);
 }
 

@@ -12,9 +12,11 @@ static void run(const char *folder, const char *name, const brume_model *m, brum
         if (x.ndim != 4) {
             golden_complain(&r, "sample", "missing from io.safetensors, or no image");
         } else {
-            const brume_unet2d_inputs in = brume_unet2d_declare_inputs(r.g, &m->unet, x.d[0], x.d[1], x.d[2], context.ndim == 3 ? context.d[1] : 1);
+            const brume_unet2d_inputs in =
+                brume_unet2d_declare_inputs(r.g, &m->unet, x.d[0], x.d[1], x.d[2], context.ndim == 3 ? context.d[1] : 1);
             r.y = brume_unet2d(r.g, &m->unet, r.slab, &in, NULL);
-            if (golden_run_finish(&r, d, m->params) && golden_run_set(&r, "sample", in.x) && golden_run_set(&r, "timestep", in.t) &&
+            if (golden_run_finish(&r, d, m->params) && golden_run_set(&r, "sample", in.x) &&
+                golden_run_set(&r, "timestep", in.t) &&
                 (in.labels == BRUME_NONE || golden_run_set(&r, "class_labels", in.labels)) &&
                 (in.context == BRUME_NONE || golden_run_set(&r, "encoder_hidden_states", in.context)))
                 golden_run_check(&r);

@@ -2,8 +2,8 @@
  * Model folders with expected outputs, loss and gradients (io.safetensors), on any device.
  *
  * usage: golden_models [--device D]... [DIR...]
- * Default devices: the cpu and every usable OpenCL device. Default folders: tests/data/models and, where present, golden/models of
- * the shared data. Folders of other model classes are skipped, and say so. Exit 0: nothing failed. */
+ * Default devices: the cpu and every usable OpenCL device. Default folders: tests/data/models and, where present, golden/models
+ * of the shared data. Folders of other model classes are skipped, and say so. Exit 0: nothing failed. */
 #include <dirent.h>
 
 #include "base/file.h"

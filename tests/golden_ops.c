@@ -29,7 +29,8 @@ struct golden_case {
 struct golden_op {
     const char *op;
     double tol, grad_tol;                /* relative to the tensor's largest magnitude, as golden/ops.md suggests */
-    const char *layouts;                 /* one letter an input, then one for y: s same, i image, c conv weight, l linear weight, h heads */
+    const char *layouts;                 /* one letter an input, then one for y: s same, i image, c conv weight, l linear weight,
+                                            h heads */
     brume_tensor (*build)(brume_graph *g, const struct golden_case *c);
 };
 
@@ -53,22 +54,27 @@ static brume_tensor build_conv2d(brume_graph *g, const struct golden_case *c)
     for (size_t i = 0; i < 4; i++) p.pad[i] = (int)json_integer_value(json_array_get(pad, i));
     return brume_conv2d(g, input(c, "x"), input(c, "w"), input(c, "b"), BRUME_NONE, &p);
 }
-static brume_tensor build_linear(brume_graph *g, const struct golden_case *c) { return brume_linear(g, input(c, "x"), input(c, "w"), input(c, "b")); }
+static brume_tensor build_linear(brume_graph *g, const struct golden_case *c)
+{
+    return brume_linear(g, input(c, "x"), input(c, "w"), input(c, "b"));
+}
 static brume_tensor build_matmul(brume_graph *g, const struct golden_case *c)
 {
     return brume_matmul(g, input(c, "x"), input(c, "w"), 0, (int)number(c, "trans_b", 0));
 }
 static brume_tensor build_group_norm(brume_graph *g, const struct golden_case *c)
 {
-    return brume_group_norm(g, input(c, "x"), input(c, "w"), input(c, "b"), (int)number(c, "groups", 1), (float)number(c, "eps", 1e-5), BRUME_ACT_NONE);
+    return brume_group_norm(g, input(c, "x"), input(c, "w"), input(c, "b"), (int)number(c, "groups", 1),
+                            (float)number(c, "eps", 1e-5), BRUME_ACT_NONE);
 }
 static brume_tensor build_layer_norm(brume_graph *g, const struct golden_case *c)
 {
     return brume_layer_norm(g, input(c, "x"), input(c, "w"), input(c, "b"), (float)number(c, "eps", 1e-5));
 }
-#define UNARY(name) static brume_tensor build_##name(brume_graph *g, const struct golden_case *c) { return brume_##name(g, input(c, "x")); }
-UNARY(silu) UNARY(relu) UNARY(mish) UNARY(gelu_erf) UNARY(gelu_tanh) UNARY(gelu_quick) UNARY(softmax) UNARY(geglu) UNARY(avg_pool2d)
-UNARY(fir_upsample2) UNARY(fir_downsample2)
+#define UNARY(name) \
+    static brume_tensor build_##name(brume_graph *g, const struct golden_case *c) { return brume_##name(g, input(c, "x")); }
+UNARY(silu) UNARY(relu) UNARY(mish) UNARY(gelu_erf) UNARY(gelu_tanh) UNARY(gelu_quick) UNARY(softmax) UNARY(geglu)
+UNARY(avg_pool2d) UNARY(fir_upsample2) UNARY(fir_downsample2)
 static brume_tensor build_sdpa(brume_graph *g, const struct golden_case *c)
 {
     const brume_shape q = c->file_shape[0];
@@ -79,27 +85,39 @@ static brume_tensor build_upsample(brume_graph *g, const struct golden_case *c)
 {
     return brume_upsample_nearest(g, input(c, "x"), (int64_t)number(c, "out_h", 0), (int64_t)number(c, "out_w", 0));
 }
-static brume_tensor build_embedding(brume_graph *g, const struct golden_case *c) { return brume_embedding(g, input(c, "w"), input(c, "ids")); }
-static brume_tensor build_cross_entropy(brume_graph *g, const struct golden_case *c) { return brume_cross_entropy(g, input(c, "x"), input(c, "labels")); }
-static brume_tensor build_mse(brume_graph *g, const struct golden_case *c) { return brume_mse(g, input(c, "x"), input(c, "target")); }
+static brume_tensor build_embedding(brume_graph *g, const struct golden_case *c)
+{
+    return brume_embedding(g, input(c, "w"), input(c, "ids"));
+}
+static brume_tensor build_cross_entropy(brume_graph *g, const struct golden_case *c)
+{
+    return brume_cross_entropy(g, input(c, "x"), input(c, "labels"));
+}
+static brume_tensor build_mse(brume_graph *g, const struct golden_case *c)
+{
+    return brume_mse(g, input(c, "x"), input(c, "target"));
+}
 static brume_tensor build_geglu_linear(brume_graph *g, const struct golden_case *c)
 {
     return brume_geglu(g, brume_linear(g, input(c, "x"), input(c, "w"), input(c, "b")));
 }
 static brume_tensor build_timestep(brume_graph *g, const struct golden_case *c)
 {
-    return brume_timestep_embedding(g, input(c, "t"), (int64_t)number(c, "dim", 0), (int)number(c, "flip_sin_to_cos", 0), (float)number(c, "freq_shift", 0));
+    return brume_timestep_embedding(g, input(c, "t"), (int64_t)number(c, "dim", 0), (int)number(c, "flip_sin_to_cos", 0),
+                                    (float)number(c, "freq_shift", 0));
 }
 
 static const struct golden_op table[] = {
-    { "conv2d", 1e-5, 2e-5, "icsi", build_conv2d }, { "linear", 1e-5, 2e-5, "slss", build_linear }, { "matmul", 1e-5, 2e-5, "sss", build_matmul },
-    { "group_norm", 1e-5, 2e-5, "issi", build_group_norm }, { "layer_norm", 1e-5, 2e-5, "ssss", build_layer_norm },
-    { "silu", 1e-6, 1e-6, "ss", build_silu }, { "relu", 1e-6, 1e-6, "ss", build_relu }, { "mish", 1e-6, 1e-6, "ss", build_mish },
+    { "conv2d", 1e-5, 2e-5, "icsi", build_conv2d }, { "linear", 1e-5, 2e-5, "slss", build_linear },
+    { "matmul", 1e-5, 2e-5, "sss", build_matmul }, { "group_norm", 1e-5, 2e-5, "issi", build_group_norm },
+    { "layer_norm", 1e-5, 2e-5, "ssss", build_layer_norm }, { "silu", 1e-6, 1e-6, "ss", build_silu },
+    { "relu", 1e-6, 1e-6, "ss", build_relu }, { "mish", 1e-6, 1e-6, "ss", build_mish },
     { "gelu_erf", 1e-6, 1e-6, "ss", build_gelu_erf }, { "gelu_tanh", 1e-6, 1e-6, "ss", build_gelu_tanh },
-    { "gelu_quick", 1e-6, 1e-6, "ss", build_gelu_quick }, { "softmax", 1e-5, 2e-5, "ss", build_softmax }, { "sdpa", 1e-5, 2e-5, "hhhh", build_sdpa },
-    { "upsample_nearest", 1e-6, 1e-6, "ii", build_upsample }, { "avg_pool2d", 1e-6, 1e-6, "ii", build_avg_pool2d },
-    { "embedding", 1e-6, 1e-6, "sss", build_embedding }, { "cross_entropy", 1e-6, 2e-5, "sss", build_cross_entropy },
-    { "mse", 1e-6, 1e-6, "sss", build_mse }, { "geglu", 1e-6, 1e-6, "ss", build_geglu }, { "geglu_linear", 1e-5, 2e-5, "slss", build_geglu_linear },
+    { "gelu_quick", 1e-6, 1e-6, "ss", build_gelu_quick }, { "softmax", 1e-5, 2e-5, "ss", build_softmax },
+    { "sdpa", 1e-5, 2e-5, "hhhh", build_sdpa }, { "upsample_nearest", 1e-6, 1e-6, "ii", build_upsample },
+    { "avg_pool2d", 1e-6, 1e-6, "ii", build_avg_pool2d }, { "embedding", 1e-6, 1e-6, "sss", build_embedding },
+    { "cross_entropy", 1e-6, 2e-5, "sss", build_cross_entropy }, { "mse", 1e-6, 1e-6, "sss", build_mse },
+    { "geglu", 1e-6, 1e-6, "ss", build_geglu }, { "geglu_linear", 1e-5, 2e-5, "slss", build_geglu_linear },
     { "timestep_embedding", 2e-4, 0, "ss", build_timestep }, { "fir_upsample2", 1e-6, 1e-6, "ii", build_fir_upsample2 },
     { "fir_downsample2", 1e-6, 1e-6, "ii", build_fir_downsample2 },
 };
@@ -216,8 +234,8 @@ static bool compare(struct run *r, brume_tensor from, const brume_st_tensor *t, 
         /* The absolute part is for results that are exactly 0 in theory: there f32 leaves some ulps of terms of order 1. */
         ok = worst <= 0.1 * tol + tol * most;
         if (!ok)
-            snprintf(r->why, sizeof r->why, "%s[%zu]: got %.9g, want %.9g; worst error %.3g of max %.3g, allowed %.3g", t->name, at, (double)got[at],
-                     (double)want[at], worst, most, 0.1 * tol + tol * most);
+            snprintf(r->why, sizeof r->why, "%s[%zu]: got %.9g, want %.9g; worst error %.3g of max %.3g, allowed %.3g", t->name,
+                     at, (double)got[at], (double)want[at], worst, most, 0.1 * tol + tol * most);
     }
     free(want);
     free(got);
@@ -236,7 +254,9 @@ static bool run_built(struct run *r, brume_tensor y, brume_tensor dy, const brum
     if (!device_call(r, brume_plan_run(r->plan))) return false;
     if (!(t = tensor(r, "", "y")) || !compare(r, y, t, y_layout, r->op->tol)) return false;
     for (int i = 0; i < r->c.n; i++)
-        if (dx[i] != BRUME_NONE && (!(t = tensor(r, "d", r->c.field[i])) || !compare(r, dx[i], t, layout_of(l[i]), r->op->grad_tol))) return false;
+        if (dx[i] != BRUME_NONE &&
+            (!(t = tensor(r, "d", r->c.field[i])) || !compare(r, dx[i], t, layout_of(l[i]), r->op->grad_tol)))
+            return false;
     return device_call(r, brume_plan_check_guards(r->plan));
 }
 
@@ -252,7 +272,8 @@ static bool run_case(struct run *r, brume_device *d, int poison)
         if (!(ok = t != NULL)) break;
         c->file_shape[i] = shape_of(t);
         const bool integer = t->dtype == BRUME_ST_I64 || t->dtype == BRUME_ST_I32;
-        c->in[i] = brume_input(g, c->field[i], integer ? BRUME_I32 : BRUME_F32, inside(layout_of(r->op->layouts[i]), c->file_shape[i], perm));
+        c->in[i] = brume_input(g, c->field[i], integer ? BRUME_I32 : BRUME_F32,
+                               inside(layout_of(r->op->layouts[i]), c->file_shape[i], perm));
         dx[i] = BRUME_NONE;
         if (!integer && strcmp(c->op, "timestep_embedding")) wrt[n++] = c->in[i];
     }
@@ -312,7 +333,9 @@ static void run_file(const char *path, const struct test_devices *devices, long 
                 struct run r = { .file = file };
                 const bool ok = read_case(&r, json_array_get(cases, i)) && run_case(&r, devices->at[d].device, poison);
                 ok ? ++*passed : ++*failed;
-                if (!ok) printf("FAILED %s on %s%s: %s\n", r.c.name ? r.c.name : "(case)", devices->at[d].where, poison ? " (poisoned)" : "", r.why);
+                if (!ok)
+                    printf("FAILED %s on %s%s: %s\n", r.c.name ? r.c.name : "(case)", devices->at[d].where,
+                           poison ? " (poisoned)" : "", r.why);
             }
     brume_safetensors_close(file);
     json_decref(root);

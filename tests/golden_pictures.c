@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Drawing from a picture in latents, against diffusers with the same noise: image to image and inpainting, every step and the image.
- * usage: golden_pictures [--device D]... EXPECTED.safetensors [PIPELINE]; exit status 77 where the pipeline is not there. scripts/make_golden_pictures.py writes
- * what is expected. */
+ * Drawing from a picture in latents, against diffusers with the same noise: image to image and inpainting, every step and the
+ * image. usage: golden_pictures [--device D]... EXPECTED.safetensors [PIPELINE]; exit status 77 where the pipeline is not there.
+ * scripts/make_golden_pictures.py writes what is expected. */
 #include "../src/cli/view.h"
 #include "base/file.h"
 #include "brume/pipeline.h"
@@ -61,8 +61,8 @@ static brume_status observe(void *ctx, const brume_sampler_event *e)
 }
 
 /* known, mask: of one latent; mask NULL: image to image. */
-static void check_run(const struct view *v, const char *scheduler, const char *run, const float *known, const float *mask, double strength, float *noise,
-                      const brume_unet2d_denoiser_options *network, const char *folder)
+static void check_run(const struct view *v, const char *scheduler, const char *run, const float *known, const float *mask,
+                      double strength, float *noise, const brume_unet2d_denoiser_options *network, const char *folder)
 {
     static struct run r;
     char path[1200], name[100], note[512];
@@ -86,11 +86,13 @@ static void check_run(const struct view *v, const char *scheduler, const char *r
     o.steps = STEPS;
     o.strength = strength;
     o.scheduler = &c;
-    if (CHECK_OK(brume_sampler_new(device, &o, shape, &sampler)) && CHECK_OK(brume_unet2d_denoiser_new(device, &model->unet, model->params, shape, network, &denoiser)) &&
-        CHECK_OK(brume_buffer_new(device, bytes, &x)) && CHECK_OK(brume_buffer_new(device, bytes, &from)) && CHECK_OK(brume_buffer_new(device, bytes, &keep))) {
+    if (CHECK_OK(brume_sampler_new(device, &o, shape, &sampler)) &&
+        CHECK_OK(brume_unet2d_denoiser_new(device, &model->unet, model->params, shape, network, &denoiser)) &&
+        CHECK_OK(brume_buffer_new(device, bytes, &x)) && CHECK_OK(brume_buffer_new(device, bytes, &from)) &&
+        CHECK_OK(brume_buffer_new(device, bytes, &keep))) {
         const brume_noise_source source = { .self = &r, .fill = fill };
-        const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .noise = &source, .known = from, .mask = mask ? keep : NULL,
-                                         .observe = observe, .ctx = &r };
+        const brume_sampler_input in = { .denoiser = brume_unet2d_denoiser_get(denoiser), .noise = &source, .known = from,
+                                         .mask = mask ? keep : NULL, .observe = observe, .ctx = &r };
         CHECK_OK(brume_buffer_write(x, 0, noise, bytes));
         CHECK_OK(brume_buffer_write(from, 0, known, bytes));
         if (mask) CHECK_OK(brume_buffer_write(keep, 0, mask, bytes));
@@ -98,7 +100,8 @@ static void check_run(const struct view *v, const char *scheduler, const char *r
         CHECK_OK(brume_buffer_read(x, 0, x0, bytes));
         if (CHECK_OK(view_pictures(v, x0, 1, &got))) {
             const double worst = largest(got, image, IMAGE);
-            printf("%-6s %-17s %lld steps: latents off by %.2g, the image by %.2g\n", scheduler, run, (long long)r.seen, r.worst, worst);
+            printf("%-6s %-17s %lld steps: latents off by %.2g, the image by %.2g\n", scheduler, run, (long long)r.seen, r.worst,
+                   worst);
             CHECK_INT(r.seen, r.steps);
             CHECK(r.steps > 0 && r.worst <= TOL);
             CHECK(worst <= TOL);
@@ -117,7 +120,8 @@ static void check_run(const struct view *v, const char *scheduler, const char *r
 
 static void check_device(const char *folder)
 {
-    static float picture[IMAGE], holes[H * W], white[IMAGE], eps[LATENT], noise[LATENT], want[LATENT], known[LATENT], mask[LATENT], moments[2 * LATENT];
+    static float picture[IMAGE], holes[H * W], white[IMAGE], eps[LATENT], noise[LATENT], want[LATENT], known[LATENT],
+        mask[LATENT], moments[2 * LATENT];
     static float context[4096], negative[4096];
     struct view v;
     values("image", 3, H * W, picture);
@@ -132,13 +136,14 @@ static void check_device(const char *folder)
     if (CHECK_OK(view_open(&v, device, 0)) && CHECK_OK(brume_latent_coder_moments(v.coder, picture, 1, moments))) {
         brume_latents_sample(&model->autoencoder->config, moments, SIDE * SIDE, eps, known);
         CHECK(largest(known, want, LATENT) <= 1e-4); /* one network */
-        for (int i = 0; i < IMAGE; i++) white[i] = holes[i / 3] > 0.5f ? -1 : 1; /* brume's masks are white where diffusers' are black */
+        /* brume's masks are white where diffusers' are black */
+        for (int i = 0; i < IMAGE; i++) white[i] = holes[i / 3] > 0.5f ? -1 : 1;
         view_mask(&v, white, mask);
         int kept = 0;
         for (int i = 0; i < LATENT; i++) kept += mask[i] > 0;
         CHECK_INT(kept, LATENT - 4 * 3 * Z); /* rows 3 .. 10 by columns 5 .. 11 hold 4 x 3 first pixels of blocks */
-        const brume_unet2d_denoiser_options network = { .prediction_type = BRUME_PREDICT_EPS, .context = context, .tokens = tokens, .null_context = negative,
-                                                        .guidance = { .scale = 5 } };
+        const brume_unet2d_denoiser_options network = { .prediction_type = BRUME_PREDICT_EPS, .context = context,
+                                                        .tokens = tokens, .null_context = negative, .guidance = { .scale = 5 } };
         static const char *const schedulers[] = { "ddim", "euler" };
         for (int i = 0; i < 2; i++) {
             check_run(&v, schedulers[i], "img2img", known, NULL, 0.6, noise, &network, folder);
@@ -159,7 +164,8 @@ int main(int argc, char **argv)
     if (argc < 2 || !brume_is_folder(folder)) {
         printf("skipped: %s is not there\n", folder);
         check_skipped++;
-    } else if (CHECK_OK(brume_safetensors_open(argv[1], &file)) && CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK(m->autoencoder != NULL)) {
+    } else if (CHECK_OK(brume_safetensors_open(argv[1], &file)) && CHECK_OK(brume_model_load(folder, NULL, &m)) &&
+               CHECK(m->autoencoder != NULL)) {
         expected = file;
         model = m;
         for (int i = 0; i < devices.n; i++) {

@@ -2,8 +2,8 @@
  * Samplers against reference trajectories with an exact denoiser, on any device. Noise is injected from the files.
  *
  * usage: golden_samplers [--device D]... [DIR...]
- * DIR holds index.json and the safetensors files it lists. Default devices: the cpu and every usable OpenCL device; default folders:
- * tests/data/samplers and, where present, golden/samplers of the shared data. Exit 0: nothing failed. */
+ * DIR holds index.json and the safetensors files it lists. Default devices: the cpu and every usable OpenCL device; default
+ * folders: tests/data/samplers and, where present, golden/samplers of the shared data. Exit 0: nothing failed. */
 #include "base/file.h"
 #include "brume/json.h"
 #include "brume/safetensors.h"
@@ -90,7 +90,8 @@ static double log_sigma(const brume_schedule *table, int32_t t)
     return isinf(sigma) ? 0.5 * log(0x1p24 - 1) : log(sigma);
 }
 
-/* a and s of the model: of the time alone for the families of diffusers (fractional times: ln sigma is linear between table entries). */
+/* a and s of the model: of the time alone for the families of diffusers (fractional times: ln sigma is linear between table
+ * entries). */
 static void model_level(const struct run *r, const brume_level *l, double *a, double *s)
 {
     const brume_schedule *table = brume_process_schedule(r->process);
@@ -262,8 +263,8 @@ static brume_status given(const brume_json *c, const char *key, brume_device *d,
     return s == BRUME_OK ? write_rounded(*out, m, at) : s;
 }
 
-static brume_status run_on(struct run *r, const brume_json *c, const struct test_device *d, const brume_sampler_options *o, const brume_st_tensor *init,
-                           brume_shape shape)
+static brume_status run_on(struct run *r, const brume_json *c, const struct test_device *d, const brume_sampler_options *o,
+                           const brume_st_tensor *init, brume_shape shape)
 {
     static float start[MAX_COUNT];
     static double scaled[MAX_COUNT];
@@ -276,7 +277,8 @@ static brume_status run_on(struct run *r, const brume_json *c, const struct test
     if (s == BRUME_OK) s = given(c, "mask", d->device, &shape, &mask);
     /* The prior of own samplers is free; those of diffusers must start as theirs do. */
     const double scale = brume_json_number(brume_json_find(c, "start_scale"), 1);
-    for (int64_t i = 0; s == BRUME_OK && i < r->count; i++) scaled[i] = start[i] * (r->own ? scale / brume_sampler_start_scale(sampler) : 1);
+    for (int64_t i = 0; s == BRUME_OK && i < r->count; i++)
+        scaled[i] = start[i] * (r->own ? scale / brume_sampler_start_scale(sampler) : 1);
     if (s == BRUME_OK) s = write_rounded(x, scaled, r->count);
     if (s == BRUME_OK) {
         const brume_denoiser denoiser = {
@@ -284,13 +286,14 @@ static brume_status run_on(struct run *r, const brume_json *c, const struct test
             .has_variance = brume_json_find(c, "variance_channels") || r->config.variance_type == BRUME_VARIANCE_LEARNED_RANGE };
         const brume_noise_source noise = { r, draw };
         const brume_classifier_gradient classifier = { r, gradient, brume_json_number(brume_json_find(c, "scale"), 1) };
-        const brume_sampler_input in = { .denoiser = &denoiser, .classifier = r->target >= 0 ? &classifier : NULL, .noise = &noise, .known = known,
-                                         .mask = mask, .observe = observe, .ctx = r };
+        const brume_sampler_input in = { .denoiser = &denoiser, .classifier = r->target >= 0 ? &classifier : NULL,
+                                         .noise = &noise, .known = known, .mask = mask, .observe = observe, .ctx = r };
         r->process = brume_sampler_process(sampler);
         s = brume_sampler_run(sampler, &in, x);
     }
     if (s == BRUME_OK && r->times && r->calls != r->times->count) fail(r, "network calls", r->calls, (double)r->times->count);
-    if (s == BRUME_OK && r->noise && r->draws != r->noise->count / r->count) fail(r, "draws of noise", r->draws, (double)(r->noise->count / r->count));
+    if (s == BRUME_OK && r->noise && r->draws != r->noise->count / r->count)
+        fail(r, "draws of noise", r->draws, (double)(r->noise->count / r->count));
     if (s == BRUME_OK && r->stored == 0) fail(r, "states compared", 0, 1);
     if (s == BRUME_OK) s = compare(r, r->x->count / r->count - 1, x); /* the result is the last one */
     brume_buffer_free(x);
@@ -300,7 +303,8 @@ static brume_status run_on(struct run *r, const brume_json *c, const struct test
     return s;
 }
 
-static void run_case(const brume_json *c, const struct mixture *mixture, const brume_safetensors *f, const struct test_devices *devices)
+static void run_case(const brume_json *c, const struct mixture *mixture, const brume_safetensors *f,
+                     const struct test_devices *devices)
 {
     const char *name = brume_json_string(brume_json_find(c, "name"), "?");
     const brume_json *shape_json = brume_json_find(c, "shape");
@@ -309,14 +313,25 @@ static void run_case(const brume_json *c, const struct mixture *mixture, const b
     for (int i = 0; i < 4; i++) shape.d[i] = brume_json_integer(brume_json_at(shape_json, i), 1);
     brume_status s = golden_case_read(c, &g);
     for (int k = 0; k < devices->n; k++) {
-        struct run r = { .name = name, .own = g.own, .mixture = mixture, .guidance = read_guidance(brume_json_find(c, "guidance")), .config = g.config,
-                         .prediction = g.prediction, .target = g.target,
-                         .component = (int)brume_json_integer(brume_json_find(c, "component"), -1), .count = brume_shape_numel(shape),
-                         .images = shape.d[0], .pixels = shape.d[2] * shape.d[3], .noise = brume_safetensors_find(f, "noise"),
-                         .times = g.own ? NULL : brume_safetensors_find(f, "timesteps"), .x = brume_safetensors_find(f, "x"),
-                         .index = brume_safetensors_find(f, "x_index"), .tol = brume_json_number(brume_json_find(c, "tol_f32"), 2e-5) };
+        struct run r = { .name = name,
+                         .own = g.own,
+                         .mixture = mixture,
+                         .guidance = read_guidance(brume_json_find(c, "guidance")),
+                         .config = g.config,
+                         .prediction = g.prediction,
+                         .target = g.target,
+                         .component = (int)brume_json_integer(brume_json_find(c, "component"), -1),
+                         .count = brume_shape_numel(shape),
+                         .images = shape.d[0],
+                         .pixels = shape.d[2] * shape.d[3],
+                         .noise = brume_safetensors_find(f, "noise"),
+                         .times = g.own ? NULL : brume_safetensors_find(f, "timesteps"),
+                         .x = brume_safetensors_find(f, "x"),
+                         .index = brume_safetensors_find(f, "x_index"),
+                         .tol = brume_json_number(brume_json_find(c, "tol_f32"), 2e-5) };
         const brume_st_tensor *init = brume_safetensors_find(f, "noise_init");
-        if (s == BRUME_OK && ((!g.own && !r.times) || !r.x || !init || r.count > MAX_COUNT || shape.d[1] != 2 || init->count != r.count))
+        if (s == BRUME_OK &&
+            ((!g.own && !r.times) || !r.x || !init || r.count > MAX_COUNT || shape.d[1] != 2 || init->count != r.count))
             fail(&r, "tensors missing or of another size", 0, 1);
         else if (s == BRUME_OK)
             s = run_on(&r, c, &devices->at[k], &g.options, init, shape);
@@ -345,7 +360,8 @@ static void run_folder(const char *dir, const struct test_devices *devices)
         const brume_json *c = brume_json_at(cases, i);
         const char *name = brume_json_string(brume_json_find(c, "name"), "?");
         struct mixture mixture;
-        read_mixture(brume_json_find(brume_json_find(root, "mixtures"), brume_json_string(brume_json_find(c, "mixture"), "")), &mixture);
+        read_mixture(brume_json_find(brume_json_find(root, "mixtures"), brume_json_string(brume_json_find(c, "mixture"), "")),
+                     &mixture);
         char *file = brume_path_join(dir, brume_json_string(brume_json_find(c, "file"), ""));
         brume_safetensors *f = NULL;
         if (!file || brume_safetensors_open(file, &f) != BRUME_OK) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Every number of the shared golden/schedules.json: betas, derived tables, SDEs, ladders, grids, respacing, coefficients of the solvers. An
- * entry that no check knows is a failure. */
+ * Every number of the shared golden/schedules.json: betas, derived tables, SDEs, ladders, grids, respacing, coefficients of the
+ * solvers. An entry that no check knows is a failure. */
 #include "base/file.h"
 #include "brume/json.h"
 #include "brume/ladder.h"
@@ -16,8 +16,11 @@ static double element(const brume_json *list, int64_t i) { return brume_json_num
 /* Relative: |got - want| <= tol |want| */
 static int near_by(double got, double want, double tol, const brume_json *where)
 {
-    const int ok = check_result(got == want || fabs(got - want) <= tol * fabs(want), __FILE__, __LINE__, "a number of schedules.json");
-    if (!ok) fprintf(stderr, "    %s: got %.17g, expected %.17g, off by %.2g\n", brume_json_where(where), got, want, fabs(got / want - 1));
+    const int ok =
+        check_result(got == want || fabs(got - want) <= tol * fabs(want), __FILE__, __LINE__, "a number of schedules.json");
+    if (!ok)
+        fprintf(stderr, "    %s: got %.17g, expected %.17g, off by %.2g\n", brume_json_where(where), got, want,
+                fabs(got / want - 1));
     return ok;
 }
 
@@ -53,7 +56,8 @@ static int config_of(const brume_json *keys, const char *class_name, brume_sched
     brume_json_end(w);
     const char *text = brume_json_writer_text(w);
     char note[512];
-    const int ok = CHECK_OK(brume_scheduler_config_parse(text, strlen(text), brume_json_where(keys), c, note)) && CHECK_STR(note, "");
+    const int ok =
+        CHECK_OK(brume_scheduler_config_parse(text, strlen(text), brume_json_where(keys), c, note)) && CHECK_STR(note, "");
     brume_json_writer_free(w);
     return ok;
 }
@@ -62,7 +66,8 @@ static int config_of(const brume_json *keys, const char *class_name, brume_sched
 
 static void check_log_linear(const brume_json *v)
 {
-    const brume_json *config = brume_json_find(v, "config"), *lambda = brume_json_find(v, "lambda"), *bars = brume_json_find(v, "alphas_cumprod");
+    const brume_json *config = brume_json_find(v, "config"), *lambda = brume_json_find(v, "lambda"),
+                     *bars = brume_json_find(v, "alphas_cumprod");
     brume_scheduler_config c;
     brume_schedule *s = NULL;
     CHECK(number(config, "lambda_max") == 10 && number(config, "lambda_min") == -5); /* the ends that the row has */
@@ -82,7 +87,8 @@ static void check_discrete(const brume_json *v)
 {
     brume_scheduler_config c;
     brume_schedule *s = NULL;
-    const brume_json *index = brume_json_find(v, "index"), *betas = brume_json_find(v, "betas"), *bars = brume_json_find(v, "alphas_cumprod");
+    const brume_json *index = brume_json_find(v, "index"), *betas = brume_json_find(v, "betas"),
+                     *bars = brume_json_find(v, "alphas_cumprod");
     if (brume_json_find(v, "lambda")) {
         check_log_linear(v);
         return;
@@ -218,7 +224,8 @@ static void check_continuous(const brume_json *v)
         }
         brume_process_free(p);
     } else if (!strcmp(name, "vp_inverse_lambda")) {
-        for (int64_t i = 0; i < brume_json_count(t); i++) near_by(brume_vp_time_of_lambda(element(lambda, i), 0.1, 20), element(t, i), tight, brume_json_at(t, i));
+        for (int64_t i = 0; i < brume_json_count(t); i++)
+            near_by(brume_vp_time_of_lambda(element(lambda, i), 0.1, 20), element(t, i), tight, brume_json_at(t, i));
     } else {
         nobody(v);
     }
@@ -271,7 +278,9 @@ static int same_times(const brume_json *want, const double *t, int32_t n)
 static void check_class_grid(const brume_json *v, const char *class_name)
 {
     const brume_json *times = brume_json_find(v, "timesteps"), *sigmas = brume_json_find(v, "sigmas");
-    const enum brume_grid_family family = strstr(class_name, "UniPC") ? BRUME_GRID_UNIPC : strstr(class_name, "DPM") ? BRUME_GRID_MULTISTEP : BRUME_GRID_SIGMAS;
+    const enum brume_grid_family family = strstr(class_name, "UniPC") ? BRUME_GRID_UNIPC
+                                          : strstr(class_name, "DPM") ? BRUME_GRID_MULTISTEP
+                                                                      : BRUME_GRID_SIGMAS;
     const enum brume_state_space space = family == BRUME_GRID_SIGMAS ? BRUME_STATE_SIGMA : BRUME_STATE_X;
     const int32_t n = (int32_t)brume_json_integer(brume_json_find(v, "steps"), 0);
     brume_scheduler_config c;
@@ -304,7 +313,8 @@ static void check_respace(const brume_json *v)
         n = atoi(brume_json_string(sections, "ddim0") + 4);
         CHECK_OK(brume_schedule_strided(T, n, t));
     } else {
-        for (int i = 0; i < 16 && i < brume_json_count(sections); i++) counts[i] = (int32_t)brume_json_integer(brume_json_at(sections, i), 0);
+        for (int i = 0; i < 16 && i < brume_json_count(sections); i++)
+            counts[i] = (int32_t)brume_json_integer(brume_json_at(sections, i), 0);
         CHECK_OK(brume_schedule_sections(T, counts, (int32_t)brume_json_count(sections), t, &n));
     }
     same_times(brume_json_find(v, "timesteps"), t, n);
@@ -312,20 +322,25 @@ static void check_respace(const brume_json *v)
 
 static void check_orders(const brume_json *v)
 {
-    const int n = (int)brume_json_integer(brume_json_find(v, "steps"), 0), order = (int)brume_json_integer(brume_json_find(v, "order"), 0);
+    const int n = (int)brume_json_integer(brume_json_find(v, "steps"), 0),
+              order = (int)brume_json_integer(brume_json_find(v, "order"), 0);
     const brume_json *want = brume_json_find(v, "orders");
     CHECK_INT(brume_json_count(want), n);
     for (int i = 0; i < n; i++)
-        CHECK_INT(brume_singlestep_order(i, n, order, brume_json_boolean(brume_json_find(v, "lower_order_final"), 0)), brume_json_integer(brume_json_at(want, i), 0));
+        CHECK_INT(brume_singlestep_order(i, n, order, brume_json_boolean(brume_json_find(v, "lower_order_final"), 0)),
+                  brume_json_integer(brume_json_at(want, i), 0));
 }
 
 static void check_repaint(const brume_json *v)
 {
     const brume_json *want = brume_json_find(v, "indices");
     int32_t got[1000];
-    const int32_t n = (int32_t)brume_json_integer(brume_json_find(v, "steps"), 0), jump = (int32_t)brume_json_integer(brume_json_find(v, "jump_length"), 0);
+    const int32_t n = (int32_t)brume_json_integer(brume_json_find(v, "steps"), 0),
+                  jump = (int32_t)brume_json_integer(brume_json_find(v, "jump_length"), 0);
     const int32_t resample = (int32_t)brume_json_integer(brume_json_find(v, "jump_n_sample"), 0);
-    if (!CHECK(brume_json_count(want) <= 1000) || !CHECK_INT(brume_repaint_times(n, jump, resample, NULL), brume_json_count(want))) return;
+    if (!CHECK(brume_json_count(want) <= 1000) ||
+        !CHECK_INT(brume_repaint_times(n, jump, resample, NULL), brume_json_count(want)))
+        return;
     brume_repaint_times(n, jump, resample, got);
     for (int64_t i = 0; i < brume_json_count(want); i++) CHECK_INT(got[i], brume_json_integer(brume_json_at(want, i), -1));
 }
@@ -339,7 +354,9 @@ static void check_spacing(const brume_json *v)
     brume_scheduler_config_default(&c);
     c.num_train_timesteps = (int32_t)brume_json_integer(brume_json_find(v, "T"), 0);
     c.steps_offset = (int32_t)brume_json_integer(brume_json_find(v, "offset"), 0);
-    c.timestep_spacing = !strcmp(spacing, "trailing") ? BRUME_SPACING_TRAILING : !strcmp(spacing, "linspace") ? BRUME_SPACING_LINSPACE : BRUME_SPACING_LEADING;
+    c.timestep_spacing = !strcmp(spacing, "trailing")   ? BRUME_SPACING_TRAILING
+                         : !strcmp(spacing, "linspace") ? BRUME_SPACING_LINSPACE
+                                                        : BRUME_SPACING_LEADING;
     if (CHECK_OK(brume_schedule_timesteps(&c, n, t))) same_times(brume_json_find(v, "timesteps"), t, n);
 }
 
@@ -358,8 +375,12 @@ static void check_grid(const brume_json *v)
 
 static void check_vp_coefficients(const brume_json *v)
 {
-    const int32_t t = (int32_t)brume_json_integer(brume_json_find(v, "t"), 0), p = (int32_t)brume_json_integer(brume_json_find(v, "prev"), 0);
-    static const struct { const char *name; double eta; } ddim[] = { { "ddim_eta0", 0 }, { "ddim_eta0.5", 0.5 }, { "ddim_eta1", 1 } };
+    const int32_t t = (int32_t)brume_json_integer(brume_json_find(v, "t"), 0),
+                  p = (int32_t)brume_json_integer(brume_json_find(v, "prev"), 0);
+    static const struct {
+        const char *name;
+        double eta;
+    } ddim[] = { { "ddim_eta0", 0 }, { "ddim_eta0.5", 0.5 }, { "ddim_eta1", 1 } };
     brume_scheduler_config c;
     brume_schedule *s = NULL;
     brume_scheduler_config_default(&c);
@@ -400,7 +421,8 @@ static void check_unipc(const brume_json *v, double h, int corrector)
 
 static void check_sigma_coefficients(const brume_json *v)
 {
-    const brume_json *list = brume_json_find(v, "sigma"), *lms = brume_json_find(v, "lms"), *split = brume_json_find(v, "ancestral_down_up");
+    const brume_json *list = brume_json_find(v, "sigma"), *lms = brume_json_find(v, "lms"),
+                     *split = brume_json_find(v, "ancestral_down_up");
     double sigma[4], a[4], s[4], down, up;
     CHECK_INT(brume_json_count(v), 14);
     for (int k = 0; k < 4; k++) {
@@ -450,8 +472,8 @@ static void each(const brume_json *section, void (*check)(const brume_json *v))
 int main(void)
 {
     static const struct { const char *name; void (*check)(const brume_json *v); } sections[] = {
-        { "discrete", check_discrete }, { "derived", check_derived }, { "continuous", check_continuous }, { "sigma_ladders", check_ladder },
-        { "grids", check_grid }, { "coefficients", check_coefficients },
+        { "discrete", check_discrete }, { "derived", check_derived }, { "continuous", check_continuous },
+        { "sigma_ladders", check_ladder }, { "grids", check_grid }, { "coefficients", check_coefficients },
     };
     const char *path = check_shared("golden/schedules.json");
     brume_json *root = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Grids of samplers: what diffusers places where (values computed in double from its rules), and what every grid of every process must obey. */
+ * Grids of samplers: what diffusers places where (values computed in double from its rules), and what every grid of every process
+ * must obey. */
 #include "check.h"
 #include "diffusion/sampling.h"
 
@@ -18,53 +19,198 @@ struct grid_case {
 };
 
 static const struct grid_case cases[] = {
-    { "\"EulerDiscreteScheduler\", \"interpolation_type\": \"log_linear\"", 0, BRUME_GRID_SIGMAS, BRUME_STATE_SIGMA, 3, { 999, 499.5, 0 },
-      { 157.40728081, 6.28092753735, 0.250624053261, 0.0100005000375 }, 157.40728081, 0 },
-    { "\"LMSDiscreteScheduler\", \"timestep_spacing\": \"leading\", \"steps_offset\": 1, \"use_exponential_sigmas\": true", 0, BRUME_GRID_SIGMAS,
-      BRUME_STATE_SIGMA, 3, { 667, 109.869163054, 1 }, { 9.55378733404, 0.376419302219, 0.014830923709, 0 }, 9.60598003454, 0 },
-    { "\"KDPM2DiscreteScheduler\", \"use_karras_sigmas\": true", 0, BRUME_GRID_SIGMAS, BRUME_STATE_SIGMA, 4, { 999, 689, 171, 0 },
-      { 25.1461148341, 4.98436319664, 0.605029241942, 0.0291671581517, 0 }, 25.1461148341, 0 },
-    { "\"DPMSolverMultistepScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"lambda_min_clipped\": -5.1, \"timestep_spacing\": \"trailing\"", 0,
-      BRUME_GRID_MULTISTEP, BRUME_STATE_X, 4, { 995, 745, 495, 245 }, { 160.413638059, 2.39287211382, 0.999844578923, 0.417651206346, 0 }, 1, 0 },
+    { "\"EulerDiscreteScheduler\", \"interpolation_type\": \"log_linear\"",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      3,
+      { 999, 499.5, 0 },
+      { 157.40728081, 6.28092753735, 0.250624053261, 0.0100005000375 },
+      157.40728081,
+      0 },
+    { "\"LMSDiscreteScheduler\", \"timestep_spacing\": \"leading\", \"steps_offset\": 1, \"use_exponential_sigmas\": true",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      3,
+      { 667, 109.869163054, 1 },
+      { 9.55378733404, 0.376419302219, 0.014830923709, 0 },
+      9.60598003454,
+      0 },
+    { "\"KDPM2DiscreteScheduler\", \"use_karras_sigmas\": true",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      4,
+      { 999, 689, 171, 0 },
+      { 25.1461148341, 4.98436319664, 0.605029241942, 0.0291671581517, 0 },
+      25.1461148341,
+      0 },
+    { "\"DPMSolverMultistepScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"lambda_min_clipped\": -5.1, "
+      "\"timestep_spacing\": \"trailing\"",
+      0,
+      BRUME_GRID_MULTISTEP,
+      BRUME_STATE_X,
+      4,
+      { 995, 745, 495, 245 },
+      { 160.413638059, 2.39287211382, 0.999844578923, 0.417651206346, 0 },
+      1,
+      0 },
     /* a clipped range holds fewer trailing steps */
-    { "\"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": -2.0, \"timestep_spacing\": \"trailing\"", 0, BRUME_GRID_MULTISTEP, BRUME_STATE_X, 7,
-      { 628, 485, 342, 199, 57 }, { 7.37393192928, 3.17309460882, 1.52913551517, 0.71927881715, 0.198756434972, 0 }, 1, 5 },
-    { "\"DPMSolverMultistepScheduler\", \"use_lu_lambdas\": true, \"final_sigmas_type\": \"sigma_min\"", 0, BRUME_GRID_MULTISTEP, BRUME_STATE_X, 3,
-      { 999, 302, 0 }, { 157.40728081, 1.2546519508, 0.0100005000375, 0.0100005000375 }, 1, 0 },
+    { "\"DPMSolverMultistepScheduler\", \"lambda_min_clipped\": -2.0, \"timestep_spacing\": \"trailing\"",
+      0,
+      BRUME_GRID_MULTISTEP,
+      BRUME_STATE_X,
+      7,
+      { 628, 485, 342, 199, 57 },
+      { 7.37393192928, 3.17309460882, 1.52913551517, 0.71927881715, 0.198756434972, 0 },
+      1,
+      5 },
+    { "\"DPMSolverMultistepScheduler\", \"use_lu_lambdas\": true, \"final_sigmas_type\": \"sigma_min\"",
+      0,
+      BRUME_GRID_MULTISTEP,
+      BRUME_STATE_X,
+      3,
+      { 999, 302, 0 },
+      { 157.40728081, 1.2546519508, 0.0100005000375, 0.0100005000375 },
+      1,
+      0 },
     /* times of karras sigmas are rounded, but on the cosine schedule cut */
-    { "\"DPMSolverMultistepScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"use_karras_sigmas\": true", 0, BRUME_GRID_MULTISTEP, BRUME_STATE_X, 4,
-      { 999, 998, 983, 0 }, { 20291.16961, 1773.35752059, 40.8408828838, 0.00642541277114, 0 }, 1, 0 },
-    { "\"DPMSolverSinglestepScheduler\", \"use_exponential_sigmas\": true", 0, BRUME_GRID_SINGLESTEP, BRUME_STATE_X, 3, { 999, 302, 0 },
-      { 157.40728081, 1.2546519508, 0.0100005000375, 0 }, 1, 0 },
-    { "\"UniPCMultistepScheduler\", \"use_karras_sigmas\": true, \"final_sigmas_type\": \"sigma_min\", \"sigma_min\": 0.05, \"sigma_max\": 9", 0, BRUME_GRID_UNIPC,
-      BRUME_STATE_X, 3, { 658, 272, 11 }, { 9, 1.07427144531, 0.05, 0.05 }, 1, 0 },
+    { "\"DPMSolverMultistepScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", \"use_karras_sigmas\": true",
+      0,
+      BRUME_GRID_MULTISTEP,
+      BRUME_STATE_X,
+      4,
+      { 999, 998, 983, 0 },
+      { 20291.16961, 1773.35752059, 40.8408828838, 0.00642541277114, 0 },
+      1,
+      0 },
+    { "\"DPMSolverSinglestepScheduler\", \"use_exponential_sigmas\": true",
+      0,
+      BRUME_GRID_SINGLESTEP,
+      BRUME_STATE_X,
+      3,
+      { 999, 302, 0 },
+      { 157.40728081, 1.2546519508, 0.0100005000375, 0 },
+      1,
+      0 },
+    { "\"UniPCMultistepScheduler\", \"use_karras_sigmas\": true, \"final_sigmas_type\": \"sigma_min\", \"sigma_min\": 0.05, "
+      "\"sigma_max\": 9",
+      0,
+      BRUME_GRID_UNIPC,
+      BRUME_STATE_X,
+      3,
+      { 658, 272, 11 },
+      { 9, 1.07427144531, 0.05, 0.05 },
+      1,
+      0 },
     /* not monotone near its end: the largest sigma is that of time 998 */
-    { "\"EulerDiscreteScheduler\", \"rescale_betas_zero_snr\": true", 0, BRUME_GRID_SIGMAS, BRUME_STATE_SIGMA, 2, { 999, 0 },
-      { 4095.99987793, 0.0100005000375, 0 }, 4095.99987793, 0 },
-    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3", 0, BRUME_GRID_FLOW, BRUME_STATE_X, 3, { 1000, 751.121076233, 8.92857142857 },
-      { 1, 0.751121076233, 0.00892857142857, 0 }, 1, 0 },
-    { "\"FlowMatchEulerDiscreteScheduler\", \"use_dynamic_shifting\": true", 0.8, BRUME_GRID_FLOW, BRUME_STATE_X, 3, { 1000, 690.402138033, 2.22281677556 },
-      { 1, 0.690402138033, 0.00222281677556, 0 }, 1, 0 },
-    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3, \"use_dynamic_shifting\": true, \"time_shift_type\": \"linear\"", 0.8, BRUME_GRID_FLOW, BRUME_STATE_X, 4,
-      { 1000, 615.739672282, 286.326618088, 0.800160032006 }, { 1, 0.615739672282, 0.286326618088, 0.000800160032006, 0 }, 1, 0 },
-    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 2, \"shift_terminal\": 0.1", 0, BRUME_GRID_FLOW, BRUME_STATE_X, 3, { 1000, 699.600665557, 100 },
-      { 1, 0.699600665557, 0.1, 0 }, 1, 0 },
-    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3, \"use_karras_sigmas\": true", 0, BRUME_GRID_FLOW, BRUME_STATE_X, 4,
-      { 1000, 286.693934469, 62.5886291019, 8.92857142857 }, { 1, 0.286693934469, 0.0625886291019, 0.00892857142857, 0 }, 1, 0 },
+    { "\"EulerDiscreteScheduler\", \"rescale_betas_zero_snr\": true",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      2,
+      { 999, 0 },
+      { 4095.99987793, 0.0100005000375, 0 },
+      4095.99987793,
+      0 },
+    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3",
+      0,
+      BRUME_GRID_FLOW,
+      BRUME_STATE_X,
+      3,
+      { 1000, 751.121076233, 8.92857142857 },
+      { 1, 0.751121076233, 0.00892857142857, 0 },
+      1,
+      0 },
+    { "\"FlowMatchEulerDiscreteScheduler\", \"use_dynamic_shifting\": true",
+      0.8,
+      BRUME_GRID_FLOW,
+      BRUME_STATE_X,
+      3,
+      { 1000, 690.402138033, 2.22281677556 },
+      { 1, 0.690402138033, 0.00222281677556, 0 },
+      1,
+      0 },
+    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3, \"use_dynamic_shifting\": true, \"time_shift_type\": \"linear\"",
+      0.8,
+      BRUME_GRID_FLOW,
+      BRUME_STATE_X,
+      4,
+      { 1000, 615.739672282, 286.326618088, 0.800160032006 },
+      { 1, 0.615739672282, 0.286326618088, 0.000800160032006, 0 },
+      1,
+      0 },
+    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 2, \"shift_terminal\": 0.1",
+      0,
+      BRUME_GRID_FLOW,
+      BRUME_STATE_X,
+      3,
+      { 1000, 699.600665557, 100 },
+      { 1, 0.699600665557, 0.1, 0 },
+      1,
+      0 },
+    { "\"FlowMatchEulerDiscreteScheduler\", \"shift\": 3, \"use_karras_sigmas\": true",
+      0,
+      BRUME_GRID_FLOW,
+      BRUME_STATE_X,
+      4,
+      { 1000, 286.693934469, 62.5886291019, 8.92857142857 },
+      { 1, 0.286693934469, 0.0625886291019, 0.00892857142857, 0 },
+      1,
+      0 },
     { "\"LCMScheduler\"", 0, BRUME_GRID_LCM, BRUME_STATE_X, 4, { 999, 759, 499, 259 }, { 0 }, 1, 0 },
-    { "\"DDPMScheduler\", \"timestep_spacing\": \"trailing\"", 0, BRUME_GRID_TIMES, BRUME_STATE_X, 3, { 999, 666, 332 }, { 0 }, 1, 0 },
-    { "\"EDMEulerScheduler\"", 0, BRUME_GRID_SIGMAS, BRUME_STATE_SIGMA, 3, { 1.09550665865, 0.230589966884, -1.55365202461 }, { 80, 2.51521897545, 0.002, 0 }, 80, 0 },
-    { "\"EDMEulerScheduler\", \"sigma_schedule\": \"exponential\", \"final_sigmas_type\": \"sigma_min\"", 0, BRUME_GRID_SIGMAS, BRUME_STATE_SIGMA, 3,
-      { 1.09550665865, -0.22907268298, -1.55365202461 }, { 80, 0.4, 0.002, 0.002 }, 80, 0 },
-    { "\"NCSNScheduler\"", 0, BRUME_GRID_LADDER, BRUME_STATE_X, 10,
-      { 1, 0.5994842503, 0.3593813664, 0.215443469, 0.1291549665, 0.0774263683, 0.0464158883, 0.0278255940, 0.0166810054, 0.01 }, { 0 }, 1, 0 },
-    { "\"ScoreSdeVeScheduler\", \"sigma_max\": 50", 0, BRUME_GRID_SDE, BRUME_STATE_X, 3, { 50, 0.70713689, 0.0100008517556 }, { 0 }, 50, 0 },
+    { "\"DDPMScheduler\", \"timestep_spacing\": \"trailing\"",
+      0,
+      BRUME_GRID_TIMES,
+      BRUME_STATE_X,
+      3,
+      { 999, 666, 332 },
+      { 0 },
+      1,
+      0 },
+    { "\"EDMEulerScheduler\"",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      3,
+      { 1.09550665865, 0.230589966884, -1.55365202461 },
+      { 80, 2.51521897545, 0.002, 0 },
+      80,
+      0 },
+    { "\"EDMEulerScheduler\", \"sigma_schedule\": \"exponential\", \"final_sigmas_type\": \"sigma_min\"",
+      0,
+      BRUME_GRID_SIGMAS,
+      BRUME_STATE_SIGMA,
+      3,
+      { 1.09550665865, -0.22907268298, -1.55365202461 },
+      { 80, 0.4, 0.002, 0.002 },
+      80,
+      0 },
+    { "\"NCSNScheduler\"",
+      0,
+      BRUME_GRID_LADDER,
+      BRUME_STATE_X,
+      10,
+      { 1, 0.5994842503, 0.3593813664, 0.215443469, 0.1291549665, 0.0774263683, 0.0464158883, 0.0278255940, 0.0166810054, 0.01 },
+      { 0 },
+      1,
+      0 },
+    { "\"ScoreSdeVeScheduler\", \"sigma_max\": 50",
+      0,
+      BRUME_GRID_SDE,
+      BRUME_STATE_X,
+      3,
+      { 50, 0.70713689, 0.0100008517556 },
+      { 0 },
+      50,
+      0 },
     { "\"ScoreSdeVpScheduler\"", 0, BRUME_GRID_SDE, BRUME_STATE_X, 3, { 999, 499.9995, 0.999 }, { 0 }, 1, 0 },
     { "\"DDPMScheduler\"", 0, BRUME_GRID_SDE, BRUME_STATE_X, 2, { 999, 0 }, { 0 }, 1, 0 },
 };
 
-static int make(const char *keys, double mu, enum brume_grid_family family, enum brume_state_space space, int32_t n, brume_process **p,
-                brume_scheduler_config *c, struct brume_grid *g)
+static int make(const char *keys, double mu, enum brume_grid_family family, enum brume_state_space space, int32_t n,
+                brume_process **p, brume_scheduler_config *c, struct brume_grid *g)
 {
     char text[512], note[512];
     brume_sampler_options o;
@@ -72,7 +218,9 @@ static int make(const char *keys, double mu, enum brume_grid_family family, enum
     o.mu = mu;
     snprintf(text, sizeof text, "{\"_class_name\": %s}", keys);
     *p = NULL;
-    if (!CHECK_OK(brume_scheduler_config_parse(text, strlen(text), "test", c, note)) || !CHECK_STR(note, "") || !CHECK_OK(brume_process_new(c, p))) return 0;
+    if (!CHECK_OK(brume_scheduler_config_parse(text, strlen(text), "test", c, note)) || !CHECK_STR(note, "") ||
+        !CHECK_OK(brume_process_new(c, p)))
+        return 0;
     return CHECK_OK(brume_grid_new(*p, c, &o, family, space, n, g));
 }
 
@@ -109,7 +257,8 @@ static void check_properties(const struct brume_grid *g, const brume_process *p,
         const double sigma = family == BRUME_GRID_FLOW ? at->s : at->s / at->a;
         if (isfinite(sigma)) CHECK_NEAR(g->sigma[i], sigma, 1e-9 * sigma);
         if (i == g->n || family == BRUME_GRID_TIMES || family == BRUME_GRID_LCM) continue;
-        /* the level that the network is told is the one it is given; discrete times are rounded, and their sigmas interpolated in another way */
+        /* the level that the network is told is the one it is given; discrete times are rounded, and their sigmas interpolated in
+         * another way */
         if (kind == BRUME_PROCESS_DISCRETE || at->a == 0) continue;
         const brume_level l = brume_process_level_of_sigma(p, at->s / at->a);
         CHECK_NEAR(at->t, l.t, 1e-9 * (1 + fabs(l.t)));
@@ -121,10 +270,11 @@ static void check_properties(const struct brume_grid *g, const brume_process *p,
 
 static void test_properties(void)
 {
-    static const char *const classes[] = { "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "NCSNScheduler",
-                                           "ScoreSdeVpScheduler", "ScoreSdeSubVpScheduler", "ScoreSdeVeScheduler" };
-    static const enum brume_grid_family families[] = { BRUME_GRID_SIGMAS, BRUME_GRID_MULTISTEP, BRUME_GRID_SINGLESTEP, BRUME_GRID_UNIPC, BRUME_GRID_SDE,
-                                                       BRUME_GRID_ENDS, BRUME_GRID_LADDER };
+    static const char *const classes[] = { "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler",
+                                           "EDMEulerScheduler", "NCSNScheduler", "ScoreSdeVpScheduler", "ScoreSdeSubVpScheduler",
+                                           "ScoreSdeVeScheduler" };
+    static const enum brume_grid_family families[] = { BRUME_GRID_SIGMAS, BRUME_GRID_MULTISTEP, BRUME_GRID_SINGLESTEP,
+                                                       BRUME_GRID_UNIPC, BRUME_GRID_SDE, BRUME_GRID_ENDS, BRUME_GRID_LADDER };
     static const int32_t steps[] = { 1, 2, 7, 50 };
     for (int k = 0; k < 7; k++)
         for (int f = 0; f < 7; f++)
@@ -139,10 +289,12 @@ static void test_properties(void)
                     brume_sampler_options o;
                     brume_sampler_options_default(&o);
                     if (families[f] == BRUME_GRID_SDE && !brume_process_sde(p, 1, &drift, &diffusion))
-                        CHECK_FAILS(brume_grid_new(p, &c, &o, families[f], (enum brume_state_space)space, steps[i], &g), BRUME_E_ARG, "SDE");
+                        CHECK_FAILS(brume_grid_new(p, &c, &o, families[f], (enum brume_state_space)space, steps[i], &g),
+                                    BRUME_E_ARG, "SDE");
                     else if (CHECK_OK(brume_grid_new(p, &c, &o, families[f], (enum brume_state_space)space, steps[i], &g)))
                         check_properties(&g, p, families[f], steps[i]);
-                    if (check_failed > before) fprintf(stderr, "    %s, family %d, space %d, %d steps\n", classes[k], (int)families[f], space, steps[i]);
+                    if (check_failed > before)
+                        fprintf(stderr, "    %s, family %d, space %d, %d steps\n", classes[k], (int)families[f], space, steps[i]);
                     brume_grid_free(&g);
                     brume_process_free(p);
                 }
@@ -178,7 +330,8 @@ static void test_sections(void)
     brume_process_free(p);
 }
 
-static void refused(const char *class_name, double mu, enum brume_grid_family family, int32_t n, const char *says, void (*change)(brume_scheduler_config *c))
+static void refused(const char *class_name, double mu, enum brume_grid_family family, int32_t n, const char *says,
+                    void (*change)(brume_scheduler_config *c))
 {
     brume_scheduler_config c;
     brume_process *p = NULL;
@@ -188,7 +341,8 @@ static void refused(const char *class_name, double mu, enum brume_grid_family fa
     o.mu = mu;
     if (!CHECK_OK(brume_scheduler_config_class(class_name, &c))) return;
     if (change) change(&c);
-    if (CHECK_OK(brume_process_new(&c, &p))) CHECK_FAILS(brume_grid_new(p, &c, &o, family, BRUME_STATE_X, n, &g), BRUME_E_ARG, says);
+    if (CHECK_OK(brume_process_new(&c, &p)))
+        CHECK_FAILS(brume_grid_new(p, &c, &o, family, BRUME_STATE_X, n, &g), BRUME_E_ARG, says);
     CHECK(!g.node && !g.t && !g.sigma);
     brume_process_free(p);
 }

@@ -81,7 +81,8 @@ static void result(const struct job *j, const char *variant, bool ok, const char
     if (ok) j->r->passed++;
     else j->r->failed++;
     if (!ok && !j->r->quiet)
-        printf("FAILED %s/%s on %s, variant %s, seed %" PRIu64 ": %s\n", j->op->name, j->k->name, j->where, variant ? variant : "(chosen)", j->t.seed, text);
+        printf("FAILED %s/%s on %s, variant %s, seed %" PRIu64 ": %s\n", j->op->name, j->k->name, j->where,
+               variant ? variant : "(chosen)", j->t.seed, text);
 }
 
 static void draw_inputs(struct job *j)
@@ -154,7 +155,8 @@ static bool build(struct job *j)
         char name[16];
         snprintf(name, sizeof name, "in%d", i);
         const struct test_input *in = &j->k->in[i];
-        j->in[i] = in->persistent ? brume_persistent(j->g, name, in->dtype, in->shape) : brume_input(j->g, name, in->dtype, in->shape);
+        j->in[i] =
+            in->persistent ? brume_persistent(j->g, name, in->dtype, in->shape) : brume_input(j->g, name, in->dtype, in->shape);
     }
     j->t.n_out = j->op->build(j->g, j->k, j->in, j->out);
     j->dy = BRUME_NONE;
@@ -245,7 +247,8 @@ static bool judge(const struct job *j, const float *got, char *text, size_t size
             const double want = j->t.out[k][e], x = excess(got[e], want, tol->abs + tol->rel * j->t.scale[k][e]);
             if (!(x <= worst)) {
                 worst = x;
-                snprintf(text, size, "output %d[%" PRId64 "]: got %.9g, want %.9g (%.3g times the tolerance)", k, e, (double)got[e], want, x);
+                snprintf(text, size, "output %d[%" PRId64 "]: got %.9g, want %.9g (%.3g times the tolerance)", k, e,
+                         (double)got[e], want, x);
             }
         }
     for (int i = 0; i < j->k->n_in; i++) {
@@ -268,8 +271,8 @@ static bool judge(const struct job *j, const float *got, char *text, size_t size
             const double x = excess(got[e], j->t.grad[i][q], tol->abs + (tol->grad_rel + 1e-8) * most);
             if (!(x <= worst)) {
                 worst = x;
-                snprintf(text, size, "gradient of input %d[%" PRId64 "]: got %.9g, want %.9g (%.3g times the tolerance)", i, e, (double)got[e],
-                         j->t.grad[i][q], x);
+                snprintf(text, size, "gradient of input %d[%" PRId64 "]: got %.9g, want %.9g (%.3g times the tolerance)", i, e,
+                         (double)got[e], j->t.grad[i][q], x);
             }
         }
         got += n;
@@ -316,7 +319,8 @@ static int variant_names(const struct job *j, int turn, char names[MAX_NAMES][BR
             if (!brume_variant_runs(v, node, &j->d->caps)) continue;
             char name[BRUME_CHOICE_NAME];
             int k = 0;
-            const int row = v->rows && turn % ROW_EVERY == 0 ? 1 + turn / ROW_EVERY % v->rows->n : 0; /* 0, or one that does not fit: the rule */
+            /* 0, or one that does not fit: the rule */
+            const int row = v->rows && turn % ROW_EVERY == 0 ? 1 + turn / ROW_EVERY % v->rows->n : 0;
             brume_choice_name((struct brume_choice){ v, row }, name);
             while (k < n && strcmp(names[k], name)) k++;
             if (k == n && n < MAX_NAMES) strcpy(names[n++], name);
@@ -333,7 +337,8 @@ static int64_t values(const struct job *j)
     return n;
 }
 
-static void run_case(const struct test_op *op, const struct test_case *k, struct brume_device *d, const char *where, struct test_report *r)
+static void run_case(const struct test_op *op, const struct test_case *k, struct brume_device *d, const char *where,
+                     struct test_report *r)
 {
     struct job j = { .op = op, .k = k, .d = d, .where = where, .r = r };
     draw_inputs(&j);
@@ -379,7 +384,8 @@ static brume_status run_on(struct job *j, struct brume_device *d, const char *va
     return s;
 }
 
-void test_run_split(const struct test_op *op, struct brume_device *whole, struct brume_device *pieces, const char *where, struct test_report *r, long launches[2])
+void test_run_split(const struct test_op *op, struct brume_device *whole, struct brume_device *pieces, const char *where,
+                    struct test_report *r, long launches[2])
 {
     const struct test_case *k = op->cases;
     for (const struct test_case *c = k; c && c->name; c++)
@@ -396,7 +402,8 @@ void test_run_split(const struct test_op *op, struct brume_device *whole, struct
         for (int64_t e = 0; e < j.t.out_numel[0]; e++) j.t.dy[e] = (double)(float)(2 * uniform(&s) - 1);
         for (int i = 0; i < n || i == 0; i++) {
             const char *variant = n ? names[i] : NULL;
-            const bool ok = run_on(&j, whole, variant, want, &launches[0]) == BRUME_OK && run_on(&j, pieces, variant, got, &launches[1]) == BRUME_OK;
+            const bool ok = run_on(&j, whole, variant, want, &launches[0]) == BRUME_OK &&
+                            run_on(&j, pieces, variant, got, &launches[1]) == BRUME_OK;
             result(&j, variant, ok && !memcmp(want, got, bytes), ok ? "launches in pieces give other bytes" : brume_error());
         }
         free(want);

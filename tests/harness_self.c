@@ -11,7 +11,8 @@
 #include "harness.h"
 
 /* What the kernel of the op under test does wrong. */
-enum plant { PLANT_NONE, PLANT_NAN, PLANT_SIGN, PLANT_ONE_IN_A_MILLION, PLANT_PAST_END, PLANT_BEFORE_BEGIN, PLANT_UNWRITTEN, PLANT_UNSTEADY,
+enum plant { PLANT_NONE, PLANT_NAN, PLANT_SIGN, PLANT_ONE_IN_A_MILLION, PLANT_PAST_END, PLANT_BEFORE_BEGIN,
+             PLANT_UNWRITTEN, PLANT_UNSTEADY,
              PLANT_WORKSPACE, PLANT_GRADIENT, PLANT_GRADIENT_MISSING, PLANT_READS_OUTPUT, PLANT_LAST_VARIANT };
 static enum plant plant;
 static int runs;
@@ -68,7 +69,8 @@ static const struct brume_variant kernels[] = {
     { .name = "any", .cpu = cpu_last },
     { 0 },
 };
-static const struct brume_op twice_op = { .name = "twice", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .grad = grad, .kernels = kernels };
+static const struct brume_op twice_op = { .name = "twice", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape,
+                                          .grad = grad, .kernels = kernels };
 
 static int build(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
 {
@@ -88,10 +90,14 @@ static void oracle(const struct test_case *k, const double *const *in, double *c
 static struct test_report run(brume_device *d, enum plant what, int64_t n, brume_status refuse_with)
 {
     struct test_report r = { .quiet = true };
-    const struct test_case cases[] = { { .name = "case", .n_in = 1, .in = { { BRUME_F32, { 1, { n } }, 0.5, 1, false } } }, { 0 } };
+    const struct test_case cases[] = { { .name = "case", .n_in = 1, .in = { { BRUME_F32, { 1, { n } }, 0.5,
+                                                                              1, false } } }, { 0 } };
     const struct test_refusal refusals[] = {
-        { "two dimensions", "expects 1 dimensions", refuse_with, { .n_in = 1, .in = { { BRUME_F32, { 2, { 2, 2 } }, 0, 0, false } } } }, { 0 } };
-    const struct test_op op = { .name = "twice", .tolerance = "elementwise", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
+        { "two dimensions", "expects 1 dimensions", refuse_with, { .n_in = 1,
+                                                                   .in = { { BRUME_F32, { 2, { 2, 2 } }, 0, 0,
+                                                                             false } } } }, { 0 } };
+    const struct test_op op = { .name = "twice", .tolerance = "elementwise", .cases = cases, .refusals = refusals,
+                                .build = build, .oracle = oracle };
     plant = what;
     runs = 0;
     test_run_op(&op, d, "cpu", &r);
@@ -101,12 +107,13 @@ static struct test_report run(brume_device *d, enum plant what, int64_t n, brume
 int main(void)
 {
     static const struct { enum plant plant; int64_t n; const char *name; } plants[] = {
-        { PLANT_NAN, 100, "a NaN" }, { PLANT_SIGN, 100, "a flipped sign" }, { PLANT_ONE_IN_A_MILLION, 1000000, "one wrong element in a million" },
-        { PLANT_PAST_END, 64, "a write past the end" }, { PLANT_BEFORE_BEGIN, 64, "a write before the begin" },
-        { PLANT_UNWRITTEN, 5, "an element not written" }, { PLANT_UNSTEADY, 7, "a second run with other bytes" },
-        { PLANT_WORKSPACE, 7, "a write past the workspace" }, { PLANT_GRADIENT, 7, "a gradient off by one in a thousand" },
-        { PLANT_GRADIENT_MISSING, 7, "a missing gradient" }, { PLANT_READS_OUTPUT, 7, "a read of memory nobody wrote" },
-        { PLANT_LAST_VARIANT, 7, "an error in the last variant only" },
+        { PLANT_NAN, 100, "a NaN" }, { PLANT_SIGN, 100, "a flipped sign" },
+        { PLANT_ONE_IN_A_MILLION, 1000000, "one wrong element in a million" }, { PLANT_PAST_END, 64, "a write past the end" },
+        { PLANT_BEFORE_BEGIN, 64, "a write before the begin" }, { PLANT_UNWRITTEN, 5, "an element not written" },
+        { PLANT_UNSTEADY, 7, "a second run with other bytes" }, { PLANT_WORKSPACE, 7, "a write past the workspace" },
+        { PLANT_GRADIENT, 7, "a gradient off by one in a thousand" }, { PLANT_GRADIENT_MISSING, 7, "a missing gradient" },
+        { PLANT_READS_OUTPUT, 7, "a read of memory nobody wrote" }, { PLANT_LAST_VARIANT, 7,
+                                                                      "an error in the last variant only" },
     };
     brume_device *d = NULL;
     if (!CHECK_OK(brume_device_open("cpu", NULL, &d))) return check_report();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Files made to break their readers: sizes that overflow, deep and double JSON, weights that are no numbers, paths and links that lead out of a folder, indexes that
- * contradict their shards, small files that promise much, configs that nobody means. Each is refused, or told, with a message that names the place; quickly, and
- * without the memory it asks for. What a fuzzer found beside these is in tests/fuzz/corpus. */
+ * Files made to break their readers: sizes that overflow, deep and double JSON, weights that are no numbers, paths and links that
+ * lead out of a folder, indexes that contradict their shards, small files that promise much, configs that nobody means. Each is
+ * refused, or told, with a message that names the place; quickly, and without the memory it asks for. What a fuzzer found beside
+ * these is in tests/fuzz/corpus. */
 #include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@
 #define SANITIZED 0
 #endif
 
-/* ---- how much a refusal may take ----------------------------------------------------------------------------------------------- */
+/* ---- how much a refusal may take ------------------------------------------------------------------------------------------- */
 
 static double seconds(void)
 {
@@ -86,13 +87,15 @@ static void put_header(const char *name, const char *json, size_t data)
     free(file);
 }
 
-/* ---- sizes that overflow -------------------------------------------------------------------------------------------------------- */
+/* ---- sizes that overflow --------------------------------------------------------------------------------------------------- */
 
 static void test_overflow_safetensors(void)
 {
     static const struct { const char *header, *says; } cases[] = {
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", "more elements than can be counted" },
-        { "{\"a\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", "more elements than can be counted" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}",
+          "more elements than can be counted" },
+        { "{\"a\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}",
+          "more elements than can be counted" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,9223372036854775807,0],\"data_offsets\":[0,4]}}", "" },
         { "{\"a\":{\"dtype\":\"U8\",\"shape\":[9223372036854775807],\"data_offsets\":[0,9223372036854775807]}}", "data_offsets" },
         { "{\"a\":{\"dtype\":\"U8\",\"shape\":[18446744073709551616],\"data_offsets\":[0,0]}}", "no size" },
@@ -100,7 +103,9 @@ static void test_overflow_safetensors(void)
         { "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,0]}}", "data_offsets" },
         { "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[-4,0]}}", "data_offsets" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1073741825],\"data_offsets\":[0,4]}}", "need" },
-        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}", "overlap" },
+        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":"
+          "[2,4]}}",
+          "overlap" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         brume_safetensors *f;
@@ -109,7 +114,8 @@ static void test_overflow_safetensors(void)
         CHECK_FAILS(brume_safetensors_open(in_dir("a.safetensors"), &f), BRUME_E_FORMAT, cases[i].says);
         cheap(cases[i].header);
     }
-    static const unsigned char headers[][8] = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, { 0, 0, 0, 0, 0, 0, 0, 0x80 }, { 0xff, 0xe0, 0xf5, 5 } };
+    static const unsigned char headers[][8] = { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, { 0, 0, 0, 0, 0, 0, 0, 0x80 },
+                                                { 0xff, 0xe0, 0xf5, 5 } };
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         brume_safetensors *f;
         CHECK_FAILS(brume_safetensors_open_memory(headers[i], 8, "a file of eight bytes", &f), BRUME_E_FORMAT, "does not fit");
@@ -120,7 +126,8 @@ static void test_overflow_data(void)
 {
     brume_dataset *ds;
     char npy[128];
-    static const char *const shapes[] = { "4294967296, 4294967296, 4", "9223372036854775807, 2, 2", "99999999999999999999, 8, 8", "3, 8, -8" };
+    static const char *const shapes[] = { "4294967296, 4294967296, 4", "9223372036854775807, 2, 2",
+                                          "99999999999999999999, 8, 8", "3, 8, -8" };
     CHECK_OK(brume_make_folders(in_dir("arrays")));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         memset(npy, ' ', sizeof npy);
@@ -133,7 +140,8 @@ static void test_overflow_data(void)
         cheap(shapes[i]);
     }
     static const unsigned char most[16] = { 0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255 },
-                               large[16] = { 0, 0, 8, 3, 128, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1 }, labels[12] = { 0, 0, 8, 1, 0, 0, 0, 4 };
+                               large[16] = { 0, 0, 8, 3, 128, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1 },
+                               labels[12] = { 0, 0, 8, 1, 0, 0, 0, 4 };
     CHECK_OK(brume_make_folders(in_dir("idx")));
     put("idx/train-labels-idx1-ubyte", labels, sizeof labels);
     put("idx/train-images-idx3-ubyte", most, sizeof most);
@@ -144,7 +152,7 @@ static void test_overflow_data(void)
     cheap("IDX");
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------------------------------------ */
 
 static void test_json(void)
 {
@@ -165,11 +173,14 @@ static void test_json(void)
     free(deep);
     CHECK_FAILS(brume_json_parse("{\"a\": 1, \"b\": 2, \"a\": 3}", 24, "config.json", &root), BRUME_E_FORMAT, "config.json");
     brume_safetensors *f;
-    put_header("a.safetensors", "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
+    put_header("a.safetensors",
+               "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_"
+               "offsets\":[0,4]}}",
+               4);
     CHECK_FAILS(brume_safetensors_open(in_dir("a.safetensors"), &f), BRUME_E_FORMAT, "duplicate");
 }
 
-/* ---- weights that are no numbers ------------------------------------------------------------------------------------------------ */
+/* ---- weights that are no numbers ------------------------------------------------------------------------------------------- */
 
 static void test_nan_weights(void)
 {
@@ -192,7 +203,7 @@ static void test_nan_weights(void)
     }
 }
 
-/* ---- paths that leave the folder, and hostile indexes --------------------------------------------------------------------------- */
+/* ---- paths that leave the folder, and hostile indexes ---------------------------------------------------------------------- */
 
 static void test_model_index(void)
 {
@@ -204,7 +215,10 @@ static void test_model_index(void)
     brume_model_free(m);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char text[256];
-        snprintf(text, sizeof text, "{\"_class_name\": \"DDPMPipeline\", \"unet\": [\"diffusers\", \"UNet2DModel\"], \"%s\": [\"diffusers\", \"AutoencoderKL\"]}", names[i]);
+        snprintf(text, sizeof text,
+                 "{\"_class_name\": \"DDPMPipeline\", \"unet\": [\"diffusers\", \"UNet2DModel\"], \"%s\": [\"diffusers\", "
+                 "\"AutoencoderKL\"]}",
+                 names[i]);
         put_text("index/model_index.json", text);
         CHECK_FAILS(brume_model_load(in_dir("index"), NULL, &m), BRUME_E_FORMAT, "is not a plain file name");
     }
@@ -224,16 +238,20 @@ static void test_sharded(void)
         { "\"a\":\"model.safetensors.index.json\"", "does not fit" }, /* the index as its own shard */
         { "\"a\":\"loop.safetensors\"", "leads nowhere" }, { "\"a\":\"out-link.safetensors\"", "outside of its folder" },
         { "\"a\":\"nowhere.safetensors\"", "leads nowhere" }, { "\"a\":\"none.safetensors\"", "none.safetensors" },
-        { "\"c\":\"s1.safetensors\"", "none of that name" }, { "\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"", "is in two shards" },
-        { "\"a\":\"s1.safetensors\",\"a\":\"s2.safetensors\"", "duplicate" }, { "\"a\":[\"s1.safetensors\"]", "not the name of a file" },
-        { "\"a\":\"overlap.safetensors\"", "overlap" },
+        { "\"c\":\"s1.safetensors\"", "none of that name" },
+        { "\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"", "is in two shards" },
+        { "\"a\":\"s1.safetensors\",\"a\":\"s2.safetensors\"", "duplicate" },
+        { "\"a\":[\"s1.safetensors\"]", "not the name of a file" }, { "\"a\":\"overlap.safetensors\"", "overlap" },
     };
     CHECK_OK(brume_make_folders(in_dir("m/sub")));
     CHECK_OK(brume_safetensors_write(in_dir("out.safetensors"), &a, 1, NULL));
     CHECK_OK(brume_safetensors_write(in_dir("m/sub/s1.safetensors"), &a, 1, NULL));
     CHECK_OK(brume_safetensors_write(in_dir("m/s1.safetensors"), &a, 1, NULL));
     CHECK_OK(brume_safetensors_write(in_dir("m/s2.safetensors"), both, 2, NULL));
-    put_header("m/overlap.safetensors", "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}", 4);
+    put_header("m/overlap.safetensors",
+               "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_"
+               "offsets\":[2,4]}}",
+               4);
     CHECK(!symlink("../out.safetensors", in_dir("m/out-link.safetensors")));
     CHECK(!symlink("loop.safetensors", in_dir("m/loop.safetensors")));
     CHECK(!symlink("nothing", in_dir("m/nowhere.safetensors")));
@@ -244,7 +262,8 @@ static void test_sharded(void)
         put_text(INDEX, text);
         const brume_status s = brume_weights_open(in_dir("m"), "model", NULL, &w);
         CHECK(s == BRUME_E_FORMAT || s == BRUME_E_IO);
-        if (!CHECK(strstr(brume_error(), cases[i].says) && strstr(brume_error(), "model.safetensors.index.json"))) fprintf(stderr, "    %s: %s\n", cases[i].map, brume_error());
+        if (!CHECK(strstr(brume_error(), cases[i].says) && strstr(brume_error(), "model.safetensors.index.json")))
+            fprintf(stderr, "    %s: %s\n", cases[i].map, brume_error());
     }
     put_text(INDEX, "{\"weight_map\":{\"a\":\"link.safetensors\"}}"); /* a link within the folder is none of these */
     if (CHECK_OK(brume_weights_open(in_dir("m"), "model", NULL, &w))) CHECK_INT(brume_weights_count(w), 1);
@@ -275,7 +294,7 @@ static void test_pictures_outside(void)
     CHECK_FAILS(brume_dataset_open(in_dir("pictures"), NULL, &ds), BRUME_E_FORMAT, "labels.csv:2");
 }
 
-/* ---- small files that promise much ---------------------------------------------------------------------------------------------- */
+/* ---- small files that promise much ----------------------------------------------------------------------------------------- */
 
 static unsigned char *chunk(unsigned char *p, const char *type, const void *data, uint32_t n)
 {
@@ -289,7 +308,8 @@ static unsigned char *chunk(unsigned char *p, const char *type, const void *data
 
 static size_t png_bomb(unsigned char *p, uint32_t side)
 {
-    unsigned char head[13] = { 0, 0, (unsigned char)(side >> 8), (unsigned char)side, 0, 0, (unsigned char)(side >> 8), (unsigned char)side, 8, 2 };
+    unsigned char head[13] = { 0, 0, (unsigned char)(side >> 8), (unsigned char)side, 0, 0, (unsigned char)(side >> 8),
+                               (unsigned char)side, 8, 2 };
     static const unsigned char data[] = { 0x78, 0x9c, 0x63, 0, 0, 0, 1, 0, 1 };
     memcpy(p, "\x89PNG\r\n\x1a\n", 8);
     return (size_t)(chunk(chunk(chunk(p + 8, "IHDR", head, 13), "IDAT", data, sizeof data), "IEND", NULL, 0) - p);
@@ -303,7 +323,8 @@ static void test_pictures(void)
     for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
         const size_t n = png_bomb(png, sides[i]);
         begin();
-        CHECK_FAILS(brume_png_read_memory(png, n, "bomb.png", &im), BRUME_E_FORMAT, "bomb.png: not a good PNG: more pixels than a file of its size can hold");
+        CHECK_FAILS(brume_png_read_memory(png, n, "bomb.png", &im), BRUME_E_FORMAT,
+                    "bomb.png: not a good PNG: more pixels than a file of its size can hold");
         cheap("PNG");
     }
     /* A chunk that claims to hold 1.6 GiB, which libpng would take before it reads. */
@@ -320,17 +341,21 @@ static void test_pictures(void)
     CHECK_FAILS(brume_pnm_read_memory(wide, sizeof wide - 1, "bomb.pgm", &im), BRUME_E_FORMAT, "bomb.pgm");
     cheap("PGM");
 #if BRUME_HAVE_GIF
-    static const unsigned char gif[] = { 'G', 'I', 'F', '8', '9', 'a', 0, 31, 0, 31, 0x80, 0, 0, 0, 0, 0, 255, 255, 255, ',', 0, 0, 0, 0, 0, 31, 0, 31, 0, 2, 1, 0x44, 0, ';' };
+    static const unsigned char gif[] = { 'G', 'I', 'F', '8', '9', 'a', 0, 31, 0, 31, 0x80, 0, 0, 0, 0, 0, 255, 255, 255, ',', 0,
+                                         0, 0, 0, 0, 31, 0, 31, 0, 2, 1, 0x44, 0, ';' };
     begin();
-    CHECK_FAILS(brume_gif_read_memory(gif, sizeof gif, "bomb.gif", &im), BRUME_E_FORMAT, "bomb.gif: not a good GIF: a frame of 7936 x 7936, more than");
+    CHECK_FAILS(brume_gif_read_memory(gif, sizeof gif, "bomb.gif", &im), BRUME_E_FORMAT,
+                "bomb.gif: not a good GIF: a frame of 7936 x 7936, more than");
     cheap("GIF");
 #endif
 #if BRUME_HAVE_JPEG
     /* Start of image, of a frame of 8000 x 8000 in one plane with table 0, a table of one code, of a scan. */
-    static const unsigned char jpeg[] = { 0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0x1f, 0x40, 0x1f, 0x40, 1, 1, 0x11, 0, 0xff, 0xc4, 0, 20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                                          0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0, 0xff, 0xd9 };
+    static const unsigned char jpeg[] = { 0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0x1f, 0x40, 0x1f, 0x40, 1, 1, 0x11, 0, 0xff, 0xc4, 0,
+                                          20, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xda, 0, 8, 1, 1, 0, 0,
+                                          63, 0, 0, 0xff, 0xd9 };
     begin();
-    CHECK_FAILS(brume_jpeg_read_memory(jpeg, sizeof jpeg, "bomb.jpg", &im), BRUME_E_FORMAT, "bomb.jpg: not a good JPEG: 8000 x 8000 pixels, more than");
+    CHECK_FAILS(brume_jpeg_read_memory(jpeg, sizeof jpeg, "bomb.jpg", &im), BRUME_E_FORMAT,
+                "bomb.jpg: not a good JPEG: 8000 x 8000 pixels, more than");
     cheap("JPEG");
 #endif
 }
@@ -346,64 +371,77 @@ static void put_gz(const char *name, const unsigned char *head, size_t n, size_t
 
 static void test_gz(void)
 {
-    static const unsigned char small[16] = { 0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 8 }, labels[12] = { 0, 0, 8, 1, 0, 0, 0, 4 };
+    static const unsigned char small[16] = { 0, 0, 8, 3, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 8 },
+    labels[12] = { 0, 0, 8, 1, 0, 0, 0, 4 };
     brume_dataset *ds;
     CHECK_OK(brume_make_folders(in_dir("gz")));
     put("gz/train-labels-idx1-ubyte", labels, sizeof labels);
-    put_gz("gz/train-images-idx3-ubyte.gz", small, sizeof small, (size_t)256 << 20); /* 256 bytes of pixels, and 256 MiB that nobody asked for */
+    /* 256 bytes of pixels, and 256 MiB that nobody asked for */
+    put_gz("gz/train-images-idx3-ubyte.gz", small, sizeof small, (size_t)256 << 20);
     begin();
-    CHECK_FAILS(brume_dataset_open(in_dir("gz"), NULL, &ds), BRUME_E_FORMAT, "more bytes of pixels than the 256 that its header tells of");
+    CHECK_FAILS(brume_dataset_open(in_dir("gz"), NULL, &ds), BRUME_E_FORMAT,
+                "more bytes of pixels than the 256 that its header tells of");
     cheap("gz");
 }
 
-/* ---- configs that nobody means -------------------------------------------------------------------------------------------------- */
+/* ---- configs that nobody means --------------------------------------------------------------------------------------------- */
 
 static void test_absurd_configs(void)
 {
     static const char *const unets[] = {
-        "\"layers_per_block\": 1000000000", "\"block_out_channels\": [1000000000, 1000000000]", "\"block_out_channels\": [0, 8]", "\"attention_head_dim\": 0",
-        "\"norm_num_groups\": 0", "\"norm_num_groups\": 1000000000", "\"in_channels\": 2147483647", "\"in_channels\": -1", "\"in_channels\": 1e300",
-        "\"num_class_embeds\": 99999999999999999999", "\"dropout\": NaN", "\"norm_eps\": Infinity", "\"sample_size\": 4294967297", "\"freq_shift\": 1e308",
+        "\"layers_per_block\": 1000000000", "\"block_out_channels\": [1000000000, 1000000000]", "\"block_out_channels\": [0, 8]",
+        "\"attention_head_dim\": 0", "\"norm_num_groups\": 0", "\"norm_num_groups\": 1000000000", "\"in_channels\": 2147483647",
+        "\"in_channels\": -1", "\"in_channels\": 1e300", "\"num_class_embeds\": 99999999999999999999", "\"dropout\": NaN",
+        "\"norm_eps\": Infinity", "\"sample_size\": 4294967297", "\"freq_shift\": 1e308",
         "\"block_out_channels\": [8,8,8,8,8,8,8,8,8,8,8,8,8,8,8,8,8,8,8,8]",
     };
     char text[512];
     brume_unet2d_config u;
     for (size_t i = 0; i < sizeof unets / sizeof *unets; i++) {
         const int widths = strstr(unets[i], "block_out") != NULL;
-        snprintf(text, sizeof text, "{\"_class_name\": \"UNet2DModel\", \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", "
-                 "\"UpBlock2D\"], %s%s}", widths ? "" : "\"block_out_channels\": [32, 32], ", unets[i]);
+        snprintf(text, sizeof text,
+                 "{\"_class_name\": \"UNet2DModel\", \"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], "
+                 "\"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"], %s%s}",
+                 widths ? "" : "\"block_out_channels\": [32, 32], ", unets[i]);
         begin();
         const brume_status s = brume_unet2d_config_parse(text, strlen(text), "config.json", &u, NULL);
-        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "config.json"))) fprintf(stderr, "    %s: %s\n", unets[i], s ? brume_error() : "taken");
+        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "config.json")))
+            fprintf(stderr, "    %s: %s\n", unets[i], s ? brume_error() : "taken");
         cheap(unets[i]);
     }
-    static const char *const encoders[] = { "\"num_hidden_layers\": 1000000000", "\"num_attention_heads\": 0", "\"num_attention_heads\": 1000000000", "\"hidden_size\": 0",
-                                            "\"vocab_size\": -5", "\"max_position_embeddings\": 1e18" };
+    static const char *const encoders[] = { "\"num_hidden_layers\": 1000000000", "\"num_attention_heads\": 0",
+                                            "\"num_attention_heads\": 1000000000", "\"hidden_size\": 0", "\"vocab_size\": -5",
+                                            "\"max_position_embeddings\": 1e18" };
     brume_text_encoder_config t;
     for (size_t i = 0; i < sizeof encoders / sizeof *encoders; i++) {
         snprintf(text, sizeof text, "{\"architectures\": [\"CLIPTextModel\"], %s}", encoders[i]);
         put_text("text.json", text);
         begin();
         const brume_status s = brume_text_encoder_config_read(in_dir("text.json"), &t, NULL);
-        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "text.json"))) fprintf(stderr, "    %s: %s\n", encoders[i], s ? brume_error() : "taken");
+        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "text.json")))
+            fprintf(stderr, "    %s: %s\n", encoders[i], s ? brume_error() : "taken");
         cheap(encoders[i]);
     }
-    static const char *const autoencoders[] = { "\"layers_per_block\": 1000000000", "\"block_out_channels\": [1000000000]", "\"norm_num_groups\": 0", "\"latent_channels\": 0",
-                                                "\"scaling_factor\": 0", "\"scaling_factor\": NaN" };
+    static const char *const autoencoders[] = { "\"layers_per_block\": 1000000000", "\"block_out_channels\": [1000000000]",
+                                                "\"norm_num_groups\": 0", "\"latent_channels\": 0", "\"scaling_factor\": 0",
+                                                "\"scaling_factor\": NaN" };
     brume_autoencoder_config a;
     for (size_t i = 0; i < sizeof autoencoders / sizeof *autoencoders; i++) {
         snprintf(text, sizeof text, "{\"_class_name\": \"AutoencoderKL\", %s}", autoencoders[i]);
         const brume_status s = brume_autoencoder_config_parse(text, strlen(text), "config.json", &a, NULL);
-        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "config.json"))) fprintf(stderr, "    %s: %s\n", autoencoders[i], s ? brume_error() : "taken");
+        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG) && strstr(brume_error(), "config.json")))
+            fprintf(stderr, "    %s: %s\n", autoencoders[i], s ? brume_error() : "taken");
     }
-    static const char *const schedulers[] = { "\"num_train_timesteps\": 1000000000000", "\"num_train_timesteps\": 0", "\"beta_end\": 1e300", "\"beta_start\": NaN",
-                                              "\"solver_order\": 1000000000", "\"trained_betas\": [2]" };
+    static const char *const schedulers[] = { "\"num_train_timesteps\": 1000000000000", "\"num_train_timesteps\": 0",
+                                              "\"beta_end\": 1e300", "\"beta_start\": NaN", "\"solver_order\": 1000000000",
+                                              "\"trained_betas\": [2]" };
     brume_scheduler_config c;
     for (size_t i = 0; i < sizeof schedulers / sizeof *schedulers; i++) {
         snprintf(text, sizeof text, "{\"_class_name\": \"DPMSolverMultistepScheduler\", %s}", schedulers[i]);
         begin();
         const brume_status s = brume_scheduler_config_parse(text, strlen(text), "scheduler_config.json", &c, NULL);
-        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG || s == BRUME_E_UNSUPPORTED) && strstr(brume_error(), "scheduler_config.json")))
+        if (!CHECK((s == BRUME_E_FORMAT || s == BRUME_E_ARG || s == BRUME_E_UNSUPPORTED) &&
+                   strstr(brume_error(), "scheduler_config.json")))
             fprintf(stderr, "    %s: %s\n", schedulers[i], s ? brume_error() : "taken");
         cheap(schedulers[i]);
     }
@@ -414,15 +452,19 @@ static void test_absurd_model(void)
 {
     brume_model *m;
     CHECK_OK(brume_make_folders(in_dir("huge")));
-    put_text("huge/config.json", "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [65536, 65536], \"down_block_types\": [\"DownBlock2D\", "
-             "\"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"], \"layers_per_block\": 4}");
-    put_header("huge/diffusion_pytorch_model.safetensors", "{\"conv_in.weight\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
+    put_text("huge/config.json",
+             "{\"_class_name\": \"UNet2DModel\", \"sample_size\": 8, \"block_out_channels\": [65536, 65536], "
+             "\"down_block_types\": [\"DownBlock2D\", \"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", "
+             "\"UpBlock2D\"], \"layers_per_block\": 4}");
+    put_header("huge/diffusion_pytorch_model.safetensors",
+               "{\"conv_in.weight\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4);
     begin();
     const brume_status s = brume_model_load(in_dir("huge"), NULL, &m);
     CHECK(s == BRUME_E_FORMAT || s == BRUME_E_ARG);
     cheap(brume_error());
     /* Within all ranges, too, with a quarter of a million layers. */
-    put_text("huge/config.json", "{\"_class_name\": \"UNet2DConditionModel\", \"block_out_channels\": [32, 32, 32, 32], \"layers_per_block\": 32, "
+    put_text("huge/config.json",
+             "{\"_class_name\": \"UNet2DConditionModel\", \"block_out_channels\": [32, 32, 32, 32], \"layers_per_block\": 32, "
              "\"transformer_layers_per_block\": 64, \"attention_head_dim\": 1}");
     begin();
     CHECK_FAILS(brume_model_load(in_dir("huge"), NULL, &m), BRUME_E_UNSUPPORTED, "more than 65536 parameters");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Writes images of "shapes" with the labels that a classifier gives them, plus a shift: usage: judged_samples CLASSIFIER SHIFT OUT.safetensors
- * Of these, brume eval must find all judged rightly with shift 0, and none with another. */
+ * Writes images of "shapes" with the labels that a classifier gives them, plus a shift: usage: judged_samples CLASSIFIER SHIFT
+ * OUT.safetensors Of these, brume eval must find all judged rightly with shift 0, and none with another. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Likelihoods with exact denoisers: single terms and ODE densities against golden values, the whole bound of normal data against its
- * closed form, every process and parameterisation against the closed form of the ODE, and refusals. */
+ * Likelihoods with exact denoisers: single terms and ODE densities against golden values, the whole bound of normal data against
+ * its closed form, every process and parameterisation against the closed form of the ODE, and refusals. */
 #include "brume/likelihood.h"
 
 #include "brume/json.h"
@@ -13,12 +13,19 @@
 enum { MAX = 1 << 14 };
 static const double pi = 3.14159265358979323846;
 
-static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } }, { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
+static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } },
+                                    { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
 static const struct mixture g1 = { 1, { 1 }, { { 0.25, -0.5 } }, { { 0.09, 0.25 } } };
 static const struct mixture quarter = { 1, { 1 }, { { 0, 0 } }, { { 0.25, 0.25 } } };
 
 /* Exact denoiser of points (n, 2, pixels); learned: the variance channels hold the variance that makes the bound tight. */
-struct exact { const struct mixture *mixture; brume_prediction p; int64_t images, pixels; int calls; const brume_schedule *learned; };
+struct exact {
+    const struct mixture *mixture;
+    brume_prediction p;
+    int64_t images, pixels;
+    int calls;
+    const brume_schedule *learned;
+};
 
 static double optimal_variance(const brume_schedule *s, int32_t t, double v)
 {
@@ -42,7 +49,8 @@ static void at_point(const struct exact *e, const brume_level *l, const double x
     }
 }
 
-static brume_status answer(struct exact *e, brume_buffer *x, const brume_level *l, brume_buffer *v, brume_buffer *out, brume_buffer *product)
+static brume_status answer(struct exact *e, brume_buffer *x, const brume_level *l, brume_buffer *v, brume_buffer *out,
+                           brume_buffer *product)
 {
     static float in[MAX], vector[MAX], m[MAX], w[MAX];
     const size_t bytes = (size_t)(e->images * 2 * e->pixels) * sizeof(float);
@@ -84,7 +92,7 @@ static void scheduler(brume_scheduler_config *c, const char *class_name)
     c->clip_sample = false;
 }
 
-/* ---- goldens --------------------------------------------------------------------------------------------------------------------- */
+/* ---- goldens --------------------------------------------------------------------------------------------------------------- */
 
 static int read_array(const brume_json *a, float *out, int n)
 {
@@ -95,9 +103,12 @@ static int read_array(const brume_json *a, float *out, int n)
 static void golden_terms(const brume_json *training)
 {
     static const struct { const char *name; brume_variance variance; brume_normal_cdf cdf; } kinds[] = {
-        { "fixed_small", BRUME_VARIANCE_FIXED_SMALL, BRUME_CDF_TANH }, { "fixed_large", BRUME_VARIANCE_FIXED_LARGE, BRUME_CDF_TANH },
-        { "learned_range", BRUME_VARIANCE_LEARNED_RANGE, BRUME_CDF_TANH }, { "fixed_small_erf", BRUME_VARIANCE_FIXED_SMALL, BRUME_CDF_EXACT },
-        { "fixed_large_erf", BRUME_VARIANCE_FIXED_LARGE, BRUME_CDF_EXACT }, { "learned_range_erf", BRUME_VARIANCE_LEARNED_RANGE, BRUME_CDF_EXACT } };
+        { "fixed_small", BRUME_VARIANCE_FIXED_SMALL, BRUME_CDF_TANH }, { "fixed_large",
+                                                                         BRUME_VARIANCE_FIXED_LARGE, BRUME_CDF_TANH },
+        { "learned_range", BRUME_VARIANCE_LEARNED_RANGE, BRUME_CDF_TANH }, { "fixed_small_erf",
+                                                                             BRUME_VARIANCE_FIXED_SMALL, BRUME_CDF_EXACT },
+        { "fixed_large_erf", BRUME_VARIANCE_FIXED_LARGE, BRUME_CDF_EXACT },
+        { "learned_range_erf", BRUME_VARIANCE_LEARNED_RANGE, BRUME_CDF_EXACT } };
     const brume_json *cases = brume_json_find(training, "cases"), *single = brume_json_find(training, "discretised_gaussian");
     const brume_json *prior = brume_json_find(training, "prior_bpd");
     brume_scheduler_config c;
@@ -125,10 +136,13 @@ static void golden_terms(const brume_json *training)
     }
     for (int64_t k = 0; k < brume_json_count(single); k++) {
         const brume_json *at = brume_json_at(single, k);
-        const double x = brume_json_number(brume_json_find(at, "x"), NAN), mean = brume_json_number(brume_json_find(at, "mean"), NAN);
+        const double x = brume_json_number(brume_json_find(at, "x"), NAN),
+                     mean = brume_json_number(brume_json_find(at, "mean"), NAN);
         const double log_std = brume_json_number(brume_json_find(at, "log_std"), NAN);
-        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_TANH), brume_json_number(brume_json_find(at, "tanh"), NAN), 1e-9);
-        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_EXACT), brume_json_number(brume_json_find(at, "erf"), NAN), 1e-9);
+        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_TANH),
+                   brume_json_number(brume_json_find(at, "tanh"), NAN), 1e-9);
+        CHECK_NEAR(brume_discretised_gaussian(x, mean, log_std, BRUME_CDF_EXACT),
+                   brume_json_number(brume_json_find(at, "erf"), NAN), 1e-9);
     }
     brume_schedule_free(s);
     brume_scheduler_config_clear(&c);
@@ -148,8 +162,10 @@ static void golden_densities(const brume_json *list, brume_device *d)
             const brume_json *at = brume_json_at(list, k), *points = brume_json_find(at, "points");
             const char *name = brume_json_string(brume_json_find(at, "mixture"), "");
             const int64_t seeds[3] = { 1, 2, 3 };
-            struct exact exact = { .mixture = strcmp(name, "g1") ? &gm3 : &g1, .p = BRUME_PREDICT_SCORE, .images = 3, .pixels = 1 };
-            const brume_denoiser denoiser = { .self = &exact, .predict = predict, .prediction_type = exact.p, .vjp = with_vjp ? vjp : NULL };
+            struct exact exact = { .mixture = strcmp(name, "g1") ? &gm3 : &g1, .p = BRUME_PREDICT_SCORE,
+                                   .images = 3, .pixels = 1 };
+            const brume_denoiser denoiser = { .self = &exact, .predict = predict, .prediction_type = exact.p,
+                                              .vjp = with_vjp ? vjp : NULL };
             brume_ode_likelihood *l = NULL;
             brume_ode_image got[3];
             brume_scheduler_config c;
@@ -165,7 +181,8 @@ static void golden_densities(const brume_json *list, brume_device *d)
                     const brume_json *want = brume_json_at(points, i), *end = brume_json_find(want, "z");
                     /* errors of f32 states add up along the way; differences have 1e-3 or so of J */
                     CHECK_NEAR(got[i].log_p, brume_json_number(brume_json_find(want, "logp_ode"), NAN), with_vjp ? 1e-4 : 2e-3);
-                    CHECK_NEAR(got[i].change, brume_json_number(brume_json_find(want, "delta_logp"), NAN), with_vjp ? 1e-4 : 2e-3);
+                    CHECK_NEAR(got[i].change, brume_json_number(brume_json_find(want, "delta_logp"), NAN),
+                               with_vjp ? 1e-4 : 2e-3);
                     for (int j = 0; j < 2; j++) CHECK_NEAR(z[2 * i + j] / brume_json_number(brume_json_at(end, j), NAN), 1, 2e-4);
                 }
             brume_ode_likelihood_free(l);
@@ -173,12 +190,13 @@ static void golden_densities(const brume_json *list, brume_device *d)
         }
 }
 
-/* ---- the bound of normal data ------------------------------------------------------------------------------------------------------ */
+/* ---- the bound of normal data ---------------------------------------------------------------------------------------------- */
 
 static void test_bound(brume_device *d)
 {
     enum { N = 16, PIXELS = 128, PER = 2 * PIXELS };
-    /* nats per dimension of N(0, 1/4), linear schedule, T = 1000 (closed form in the diffusion literature and golden/losses.json) */
+    /* nats per dimension of N(0, 1/4), linear schedule, T = 1000 (closed form in the diffusion literature and
+     * golden/losses.json) */
     static const struct { brume_variance variance; double sum; int32_t terms; } rows[] = {
         { BRUME_VARIANCE_FIXED_SMALL, 4.368516351206723, 0 }, { BRUME_VARIANCE_FIXED_LARGE, 3.913260170557089, 0 },
         { BRUME_VARIANCE_LEARNED, 3.9121679379671677, 0 }, { BRUME_VARIANCE_FIXED_SMALL, 4.368516351206723, 60 } };
@@ -199,8 +217,10 @@ static void test_bound(brume_device *d)
         c.variance_type = rows[r].variance;
         if (!CHECK_OK(brume_schedule_new(&c, &s))) return;
         const int learned = rows[r].variance == BRUME_VARIANCE_LEARNED;
-        struct exact exact = { .mixture = &quarter, .p = BRUME_PREDICT_V, .images = N, .pixels = PIXELS, .learned = learned ? s : NULL };
-        const brume_denoiser denoiser = { .self = &exact, .predict = predict, .prediction_type = exact.p, .has_variance = learned };
+        struct exact exact = { .mixture = &quarter, .p = BRUME_PREDICT_V, .images = N, .pixels = PIXELS,
+                               .learned = learned ? s : NULL };
+        const brume_denoiser denoiser = { .self = &exact, .predict = predict, .prediction_type = exact.p,
+                                          .has_variance = learned };
         const brume_vlb_options o = { .scheduler = &c, .terms = rows[r].terms };
         if (CHECK_OK(brume_vlb_new(d, &o, BRUME_SHAPE(N, 2, PIXELS), &v)) &&
             CHECK_OK(brume_vlb_run(v, &denoiser, x0, seeds, got, &sampling, NULL, NULL))) {
@@ -220,7 +240,8 @@ static void test_bound(brume_device *d)
             CHECK_NEAR(mean, 5.045194415676039e-06, 4 * ignore);
             const double *by_time = brume_vlb_by_time(v, &T);
             CHECK(T == 1000 && by_time[0] == by_time[0]);
-            if (!rows[r].terms && !learned && rows[r].variance == BRUME_VARIANCE_FIXED_SMALL) /* one term has N D values: error sqrt(2 / 4096) */
+            /* one term has N D values: error sqrt(2 / 4096) */
+            if (!rows[r].terms && !learned && rows[r].variance == BRUME_VARIANCE_FIXED_SMALL)
                 CHECK_NEAR(by_time[500] * log(2.0) / 1.138973003e-4, 1, 0.1);
             if (rows[r].terms) { /* the same seeds, the same bits */
                 CHECK_OK(brume_vlb_run(v, &denoiser, x0, seeds, again, NULL, NULL, NULL));
@@ -233,18 +254,23 @@ static void test_bound(brume_device *d)
     }
 }
 
-/* ---- densities of every process ------------------------------------------------------------------------------------------------------ */
+/* ---- densities of every process -------------------------------------------------------------------------------------------- */
 
 /* log density of x under N(mean, variance) */
-static double log_normal(double x, double mean, double variance) { return -0.5 * (log(2 * pi * variance) + (x - mean) * (x - mean) / variance); }
+static double log_normal(double x, double mean, double variance)
+{
+    return -0.5 * (log(2 * pi * variance) + (x - mean) * (x - mean) / variance);
+}
 
-/* Normal data: the flow is z = a1 mu + sqrt(V1 / V0) (x - a0 mu), V = a^2 v + s^2, and log p gains ln(V1 / V0) / 2 per dimension. */
+/* Normal data: the flow is z = a1 mu + sqrt(V1 / V0) (x - a0 mu), V = a^2 v + s^2, and log p gains ln(V1 / V0) / 2 per
+ * dimension. */
 static void test_processes(brume_device *d)
 {
     static const struct { const char *class_name; brume_prediction p; } rows[] = {
         { "DDPMScheduler", BRUME_PREDICT_EPS }, { "DDPMScheduler", BRUME_PREDICT_X0 }, { "DDIMScheduler", BRUME_PREDICT_V },
-        { "FlowMatchEulerDiscreteScheduler", BRUME_PREDICT_FLOW }, { "EDMEulerScheduler", BRUME_PREDICT_EDM }, { "NCSNScheduler", BRUME_PREDICT_SCORE },
-        { "ScoreSdeVpScheduler", BRUME_PREDICT_EPS }, { "ScoreSdeSubVpScheduler", BRUME_PREDICT_SCORE }, { "ScoreSdeVeScheduler", BRUME_PREDICT_EPS } };
+        { "FlowMatchEulerDiscreteScheduler", BRUME_PREDICT_FLOW }, { "EDMEulerScheduler", BRUME_PREDICT_EDM },
+        { "NCSNScheduler", BRUME_PREDICT_SCORE }, { "ScoreSdeVpScheduler", BRUME_PREDICT_EPS },
+        { "ScoreSdeSubVpScheduler", BRUME_PREDICT_SCORE }, { "ScoreSdeVeScheduler", BRUME_PREDICT_EPS } };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
         for (int probe = 0; probe < 3; probe++) {
             const float x[4] = { 0.1f, -0.2f, 0.7f, 0.4f };
@@ -257,12 +283,14 @@ static void test_processes(brume_device *d)
             brume_ode_image got[2];
             brume_sampler_stats stats = { 0 };
             scheduler(&c, rows[r].class_name);
-            const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_probe)probe, .probes = 2, .rtol = 1e-6, .atol = 1e-6 };
+            const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_probe)probe, .probes = 2,
+                                                     .rtol = 1e-6, .atol = 1e-6 };
             if (CHECK_OK(brume_process_new(&c, &p)) && CHECK_OK(brume_ode_likelihood_new(d, &o, BRUME_SHAPE(2, 2, 1), &l)) &&
                 CHECK_OK(brume_ode_likelihood_run(l, &denoiser, x, seeds, got, NULL, &stats, NULL, NULL))) {
                 double lo, hi, std = brume_process_prior_std(p);
                 brume_process_sigma_range(p, &lo, &hi);
-                const int sde = c.process == BRUME_PROCESS_VP || c.process == BRUME_PROCESS_SUBVP || c.process == BRUME_PROCESS_VE;
+                const int sde =
+                    c.process == BRUME_PROCESS_VP || c.process == BRUME_PROCESS_SUBVP || c.process == BRUME_PROCESS_VE;
                 brume_level first = sde ? brume_process_level(p, c.sampling_eps) : brume_process_level_of_sigma(p, lo);
                 brume_level last = sde ? brume_process_level(p, 1) : brume_process_level_of_sigma(p, hi);
                 if (c.process == BRUME_PROCESS_FLOW) first = brume_process_level(p, 0), last = brume_process_level(p, 1);
@@ -272,7 +300,8 @@ static void test_processes(brume_device *d)
                     for (int j = 0; j < 2; j++) {
                         const double v = g1.var[0][j], mu = g1.mu[0][j];
                         const double V0 = first.a * first.a * v + first.s * first.s, V1 = last.a * last.a * v + last.s * last.s;
-                        want += log_normal(last.a * mu + sqrt(V1 / V0) * (x[2 * i + j] - first.a * mu), 0, std * std) + 0.5 * log(V1 / V0);
+                        want += log_normal(last.a * mu + sqrt(V1 / V0) * (x[2 * i + j] - first.a * mu), 0, std * std) +
+                                0.5 * log(V1 / V0);
                     }
                     /* J is diagonal: signs are exact, normal probes are not */
                     if (probe != BRUME_PROBE_NORMAL) CHECK_NEAR(got[i].log_p, want, 1e-4);
@@ -320,7 +349,7 @@ static void test_hutchinson(brume_device *d)
     }
 }
 
-/* ---- units and refusals -------------------------------------------------------------------------------------------------------------- */
+/* ---- units and refusals ---------------------------------------------------------------------------------------------------- */
 
 static void test_units(void)
 {
@@ -348,7 +377,8 @@ static void test_units(void)
     CHECK(isnan(brume_discretised_gaussian(0, NAN, -1, BRUME_CDF_TANH)));
     /* a tail where differences of numbers near 1 would have three digits: log(Q(z1) - Q(z2)), z = 6.5 -+ 0.5 */
     const double sd = 1 / 127.5;
-    CHECK_NEAR(brume_discretised_gaussian(6.5 * sd, 0, log(sd), BRUME_CDF_EXACT), log(0.5 * (erfc(6 / sqrt(2.0)) - erfc(7 / sqrt(2.0)))), 1e-9);
+    CHECK_NEAR(brume_discretised_gaussian(6.5 * sd, 0, log(sd), BRUME_CDF_EXACT),
+               log(0.5 * (erfc(6 / sqrt(2.0)) - erfc(7 / sqrt(2.0)))), 1e-9);
 }
 
 static brume_status stop(void *ctx, int32_t done, int32_t all)
@@ -372,13 +402,16 @@ static void test_refusals(brume_device *d)
     struct exact exact = { .mixture = &gm3, .p = BRUME_PREDICT_EPS, .images = 4, .pixels = 1 };
     const brume_denoiser denoiser = { .self = &exact, .predict = predict, .prediction_type = exact.p };
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &ve }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "discrete");
-    CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c, .terms = -1 }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "negative");
+    CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c, .terms = -1 }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG,
+                "negative");
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ 0 }, BRUME_SHAPE(4, 2), &v), BRUME_E_ARG, "scheduler");
     CHECK_FAILS(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c }, BRUME_SHAPE(0, 2), &v), BRUME_E_SHAPE, "empty");
     CHECK_OK(brume_schedule_new(&c, &s));
-    CHECK_FAILS(brume_vlb_term(&c, s, BRUME_PREDICT_EPS, BRUME_CDF_TANH, 1000, 4, 2, x0, x0, x0, NULL, bits), BRUME_E_ARG, "1000");
+    CHECK_FAILS(brume_vlb_term(&c, s, BRUME_PREDICT_EPS, BRUME_CDF_TANH, 1000, 4, 2, x0, x0, x0, NULL, bits), BRUME_E_ARG,
+                "1000");
     c.variance_type = BRUME_VARIANCE_LEARNED_RANGE;
-    CHECK_FAILS(brume_vlb_term(&c, s, BRUME_PREDICT_EPS, BRUME_CDF_TANH, 1, 4, 2, x0, x0, x0, NULL, bits), BRUME_E_ARG, "variance");
+    CHECK_FAILS(brume_vlb_term(&c, s, BRUME_PREDICT_EPS, BRUME_CDF_TANH, 1, 4, 2, x0, x0, x0, NULL, bits), BRUME_E_ARG,
+                "variance");
     c.variance_type = BRUME_VARIANCE_FIXED_SMALL;
     if (CHECK_OK(brume_vlb_new(d, &(brume_vlb_options){ .scheduler = &c, .terms = 10 }, BRUME_SHAPE(4, 2), &v)))
         CHECK_FAILS(brume_vlb_run(v, &denoiser, x0, seeds, out, NULL, stop, &at), BRUME_E_STOPPED, NULL);

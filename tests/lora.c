@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Low-rank adapters in networks: which layers get them, gradients against differences, frozen weights without gradients, and merged weights that
- * compute the same. */
+ * Low-rank adapters in networks: which layers get them, gradients against differences, frozen weights without gradients, and
+ * merged weights that compute the same. */
 #include "brume/lora.h"
 
 #include "brume/ops.h"
@@ -30,7 +30,9 @@ static void small_unet(brume_unet2d_config *c, int text)
     c->levels = 2;
     for (int i = 0; i < 2; i++) {
         c->block_out_channels[i] = 8 + 4 * i;
-        c->down_block_types[i] = c->up_block_types[1 - i] = !i ? BRUME_BLOCK_RESNET : text ? BRUME_BLOCK_CROSS_ATTENTION : BRUME_BLOCK_ATTENTION;
+        c->down_block_types[i] = c->up_block_types[1 - i] = !i     ? BRUME_BLOCK_RESNET
+                                                            : text ? BRUME_BLOCK_CROSS_ATTENTION
+                                                                   : BRUME_BLOCK_ATTENTION;
     }
     c->layers_per_block = 1;
     c->norm_num_groups = 4;
@@ -99,7 +101,8 @@ static double run(struct net *n, const float *weights, const float *adapters, fl
     CHECK_OK(brume_plan_write(n->plan, n->weigh, w, sizeof w));
     if (n->ids != BRUME_NONE) CHECK_OK(brume_plan_write(n->plan, n->ids, ids, sizeof ids));
     CHECK_OK(brume_plan_write(n->plan, n->weights, weights, (size_t)brume_params_numel(n->g, n->weights) * sizeof *weights));
-    CHECK_OK(brume_plan_write(n->plan, n->lora.slab, adapters, (size_t)brume_params_numel(n->g, n->lora.slab) * sizeof *adapters));
+    CHECK_OK(
+        brume_plan_write(n->plan, n->lora.slab, adapters, (size_t)brume_params_numel(n->g, n->lora.slab) * sizeof *adapters));
     CHECK_OK(brume_plan_run(n->plan));
     CHECK_OK(brume_plan_read(n->plan, n->y, to, sizeof x));
     for (int i = 0; i < VALUES; i++) sum += (double)to[i] * (double)w[i];
@@ -110,7 +113,8 @@ static double run(struct net *n, const float *weights, const float *adapters, fl
 static void test_layers(struct net *n, int text)
 {
     const char *const leaves[] = { "to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj" };
-    const int attentions = text ? 2 + 2 * 4 : 4; /* one on the way down, one in the middle, two on the way up; two layers of text */
+    /* one on the way down, one in the middle, two on the way up; two layers of text */
+    const int attentions = text ? 2 + 2 * 4 : 4;
     CHECK_INT(brume_param_count(n->g, n->lora.slab), attentions * 4 * 2);
     float *fresh = malloc((size_t)brume_params_numel(n->g, n->lora.slab) * sizeof *fresh);
     brume_params_init(n->g, n->lora.slab, 5, fresh);
@@ -133,7 +137,8 @@ static void test_net(const struct test_device *d, int text)
     if (!net_open(&n, d->device, text, 3, 2)) return;
     const int64_t n_weights = brume_params_numel(n.g, n.weights), n_adapters = brume_params_numel(n.g, n.lora.slab);
     float *weights = malloc((size_t)n_weights * sizeof *weights), *adapters = calloc((size_t)n_adapters, sizeof *adapters);
-    float *grad = malloc((size_t)n_adapters * sizeof *grad), *moved = malloc((size_t)n_adapters * sizeof *moved), *way = malloc((size_t)n_adapters * sizeof *way);
+    float *grad = malloc((size_t)n_adapters * sizeof *grad), *moved = malloc((size_t)n_adapters * sizeof *moved),
+          *way = malloc((size_t)n_adapters * sizeof *way);
     test_layers(&n, text);
     brume_params_init(n.g, n.weights, 3, weights);
     brume_fill_normal(4, 0, 0, 0, n_adapters, adapters);
@@ -156,7 +161,8 @@ static void test_net(const struct test_device *d, int text)
             for (int64_t i = 0; i < n_adapters; i++) moved[i] = adapters[i] + (float)(side * h) * way[i];
             difference += side * run(&n, weights, moved, NULL) / (2 * h);
         }
-        if (!CHECK_NEAR(along, difference, 0.01 * sqrt(size) + 1e-3)) fprintf(stderr, "    on %s, %s\n", d->where, text ? "text" : "plain");
+        if (!CHECK_NEAR(along, difference, 0.01 * sqrt(size) + 1e-3))
+            fprintf(stderr, "    on %s, %s\n", d->where, text ? "text" : "plain");
         CHECK(size > 1e-3);
     }
 
@@ -188,7 +194,8 @@ static void test_refusals(void)
     for (int k = 0; k < 3; k++) {
         brume_graph *g = brume_graph_new();
         const brume_lora lora = { brume_slab(g, "adapters"), ranks[k], 1 };
-        brume_text_encoder_adapted(g, small_text(), brume_slab(g, "params"), "", brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(1, 2)), &lora);
+        brume_text_encoder_adapted(g, small_text(), brume_slab(g, "params"), "",
+                                   brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(1, 2)), &lora);
         CHECK_INT(brume_graph_status(g), BRUME_E_ARG);
         CHECK(strstr(brume_graph_error(g), "rank must be 1 to 4096"));
         brume_graph_free(g);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Files of low-rank adapters: every way of naming a tensor merges the same, alpha means what the file says, any linear layer and convolution is
- * merged against a product in double, and what does not fit is refused by name with the model untouched. */
+ * Files of low-rank adapters: every way of naming a tensor merges the same, alpha means what the file says, any linear layer and
+ * convolution is merged against a product in double, and what does not fit is refused by name with the model untouched. */
 #include "brume/lora.h"
 
 #include "brume/model.h"
@@ -42,7 +42,8 @@ static void write_file(const struct part *parts, int n, float alpha, const char 
 {
     brume_st_item items[8];
     for (int i = 0; i < n; i++)
-        items[i] = (brume_st_item){ parts[i].name, BRUME_ST_F32, parts[i].ndim, parts[i].shape, parts[i].ndim ? values[parts[i].up] : &alpha };
+        items[i] = (brume_st_item){ parts[i].name, BRUME_ST_F32, parts[i].ndim, parts[i].shape,
+                                    parts[i].ndim ? values[parts[i].up] : &alpha };
     CHECK_OK(brume_safetensors_write(path, items, n, metadata));
 }
 
@@ -52,7 +53,8 @@ static double merged(double scale)
     brume_model *m = new_model(1), *old = new_model(1);
     double sum = 0;
     if (CHECK_OK(brume_lora_merge(m, path, scale, NULL))) {
-        for (int64_t i = 0; i < m->n_params; i++) sum += ((double)m->params[i] - (double)old->params[i]) * (1 + (double)(i % 997));
+        for (int64_t i = 0; i < m->n_params; i++)
+            sum += ((double)m->params[i] - (double)old->params[i]) * (1 + (double)(i % 997));
         for (int64_t i = 0; i < m->text_encoder->n_params; i++)
             sum += ((double)m->text_encoder->params[i] - (double)old->text_encoder->params[i]) * (1 + (double)(i % 997));
     }
@@ -87,18 +89,20 @@ static void test_names(void)
     const double text = pair(TEXT ".out_proj.lora_A.weight", TEXT ".out_proj.lora_B.weight", WIDTH, WIDTH);
     CHECK(text != 0);
     CHECK(pair(TEXT ".to_out_lora.down.weight", TEXT ".to_out_lora.up.weight", WIDTH, WIDTH) == text);
-    CHECK(pair(TEXT ".out_proj.lora_linear_layer.down.weight", TEXT ".out_proj.lora_linear_layer.up.weight", WIDTH, WIDTH) == text);
-    CHECK(pair("text_encoder.encoder.layers.1.self_attn.out_proj.lora_A.weight", "text_encoder.encoder.layers.1.self_attn.out_proj.lora_B.weight", WIDTH,
-               WIDTH) == text);
+    CHECK(pair(TEXT ".out_proj.lora_linear_layer.down.weight", TEXT ".out_proj.lora_linear_layer.up.weight",
+               WIDTH, WIDTH) == text);
+    CHECK(pair("text_encoder.encoder.layers.1.self_attn.out_proj.lora_A.weight",
+               "text_encoder.encoder.layers.1.self_attn.out_proj.lora_B.weight", WIDTH, WIDTH) == text);
 #define TE "lora_te_text_model_encoder_layers_1_self_attn_out_proj"
     CHECK(pair(TE ".lora_down.weight", TE ".lora_up.weight", WIDTH, WIDTH) == text);
 }
 
 static void test_alpha(void)
 {
-    const struct part parts[] = { { KOHYA ".lora_down.weight", 0, 2, { RANK, INNER } }, { KOHYA ".lora_up.weight", 1, 2, { INNER, RANK } },
-                                  { KOHYA ".alpha", 0, 0, { 0 } } };
-    const struct part peft[] = { { "unet." Q ".lora_A.weight", 0, 2, { RANK, INNER } }, { "unet." Q ".lora_B.weight", 1, 2, { INNER, RANK } } };
+    const struct part parts[] = { { KOHYA ".lora_down.weight", 0, 2, { RANK, INNER } },
+                                  { KOHYA ".lora_up.weight", 1, 2, { INNER, RANK } }, { KOHYA ".alpha", 0, 0, { 0 } } };
+    const struct part peft[] = { { "unet." Q ".lora_A.weight", 0, 2, { RANK, INNER } },
+                                 { "unet." Q ".lora_B.weight", 1, 2, { INNER, RANK } } };
     write_file(parts, 2, 0, NULL);
     const double once = merged(1);
     const double tol = 1e-4 * fabs(once); /* weights of 0.25 are rounded to 1e-8, changes are 1e-1 */
@@ -107,9 +111,11 @@ static void test_alpha(void)
     CHECK(merged(1) == once);
     write_file(parts, 3, 0.5f, NULL);
     CHECK_NEAR(merged(1), once * 0.5 / RANK, tol);
-    write_file(peft, 2, 0, (const char *const[]){ "lora_adapter_metadata", "{\"unet.r\": 2, \"unet.lora_alpha\": 6, \"unet.alpha_pattern\": {}}", NULL });
+    write_file(peft, 2, 0, (const char *const[]){ "lora_adapter_metadata",
+                                                  "{\"unet.r\": 2, \"unet.lora_alpha\": 6, \"unet.alpha_pattern\": {}}", NULL });
     CHECK_NEAR(merged(1), once * 3, 3 * tol);
-    write_file(peft, 2, 0, (const char *const[]){ "lora_adapter_metadata", "{\"unet.lora_alpha\": 6, \"unet.use_rslora\": true}", NULL });
+    write_file(peft, 2, 0, (const char *const[]){ "lora_adapter_metadata",
+                                                  "{\"unet.lora_alpha\": 6, \"unet.use_rslora\": true}", NULL });
     CHECK_NEAR(merged(1), once * 6 / sqrt(RANK), 5 * tol);
     write_file(peft, 2, 0, (const char *const[]){ "lora_adapter_metadata", "{\"text_encoder.lora_alpha\": 6}", NULL });
     CHECK(merged(1) == once);
@@ -119,7 +125,8 @@ static void test_alpha(void)
 static void test_layers(void)
 {
     static const struct { const char *name, *param; int ndim; int64_t out, in, taps; } rows[] = {
-        { "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_ff_net_0_proj", "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.0.proj", 2, 128, 16, 1 },
+        { "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_ff_net_0_proj",
+          "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.0.proj", 2, 128, 16, 1 },
         { "lora_unet_down_blocks_0_attentions_0_proj_in", "down_blocks.0.attentions.0.proj_in", 4, 16, 16, 1 },
         { "lora_unet_down_blocks_0_attentions_0_proj_in", "down_blocks.0.attentions.0.proj_in", 2, 16, 16, 1 },
         { "lora_unet_conv_out", "conv_out", 4, 4, 16, 9 },
@@ -133,7 +140,9 @@ static void test_layers(void)
         snprintf(down, sizeof down, "%s.lora_down.weight", rows[k].name);
         snprintf(up, sizeof up, "%s.lora_up.weight", rows[k].name);
         snprintf(name, sizeof name, "%s.weight", rows[k].param);
-        write_file((const struct part[]){ { down, 0, rows[k].ndim, { RANK, in, side, side } }, { up, 1, rows[k].ndim, { out, RANK, 1, 1 } } }, 2, 0, NULL);
+        write_file((const struct part[]){ { down, 0, rows[k].ndim, { RANK, in, side, side } },
+                                          { up, 1, rows[k].ndim, { out, RANK, 1, 1 } } },
+                   2, 0, NULL);
         char note[256];
         CHECK_OK(brume_lora_merge(m, path, 0.5, note));
         CHECK_STR(note, "adapters of 1 layers, rank 2, scale 0.5");
@@ -153,7 +162,8 @@ static void test_layers(void)
             }
             const int64_t tap = at / (in * out), c = at / out % in, o = at % out;
             double want = (double)old->params[i];
-            for (int r = 0; r < RANK; r++) want += 0.5 * (double)values[1][o * RANK + r] * (double)values[0][(r * in + c) * taps + tap];
+            for (int r = 0; r < RANK; r++)
+                want += 0.5 * (double)values[1][o * RANK + r] * (double)values[0][(r * in + c) * taps + tap];
             if (!CHECK(m->params[i] == (float)want)) break;
         }
         CHECK_INT(others, 0);
@@ -169,27 +179,41 @@ static void test_refusals(void)
         { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } } }, 1, 0, BRUME_E_FORMAT, "not the adapter's up (lora_B)" },
         { { { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } } }, 1, 0, BRUME_E_FORMAT, "not the adapter's down (lora_A)" },
         { { { KOHYA ".alpha", 1, 0, { 0 } } }, 1, 1, BRUME_E_FORMAT, KOHYA ".alpha" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 3 } } }, 2, 0, BRUME_E_FORMAT, "of one rank" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 15 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } } }, 2, 0, BRUME_E_FORMAT, "[2, 15]" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 17, 2 } } }, 2, 0, BRUME_E_FORMAT, "[17, 2]" },
-        { { { KOHYA ".lora_down.weight", 0, 0, { 0 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 1 } } }, 2, 0, BRUME_E_FORMAT, "[16, 1]" },
-        { { { KOHYA ".lora_down.weight", 0, 4, { 2, 16, 3, 3 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } } }, 2, 0, BRUME_E_FORMAT, "[2, 16, 3, 3]" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 0, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 0 } } }, 2, 0, BRUME_E_FORMAT, "[0, 16]" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } }, { KOHYA ".alpha", 1, 1, { 2 } } }, 3, 0,
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 3 } } }, 2, 0,
+          BRUME_E_FORMAT, "of one rank" },
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 15 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } } }, 2, 0,
+          BRUME_E_FORMAT, "[2, 15]" },
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 17, 2 } } }, 2, 0,
+          BRUME_E_FORMAT, "[17, 2]" },
+        { { { KOHYA ".lora_down.weight", 0, 0, { 0 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 1 } } }, 2, 0,
+          BRUME_E_FORMAT, "[16, 1]" },
+        { { { KOHYA ".lora_down.weight", 0, 4, { 2, 16, 3, 3 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } } }, 2, 0,
+          BRUME_E_FORMAT, "[2, 16, 3, 3]" },
+        { { { KOHYA ".lora_down.weight", 0, 2, { 0, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 0 } } }, 2, 0,
+          BRUME_E_FORMAT, "[0, 16]" },
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } },
+            { KOHYA ".alpha", 1, 1, { 2 } } }, 3, 0,
           BRUME_E_FORMAT, "one number" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } }, { KOHYA ".alpha", 1, 0, { 0 } } }, 3, 0,
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } },
+            { KOHYA ".alpha", 1, 0, { 0 } } }, 3, 0,
           BRUME_E_FORMAT, "other than 0" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } }, { KOHYA ".alpha", 1, 0, { 0 } } }, 3, NAN,
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { KOHYA ".lora_up.weight", 1, 2, { 16, 2 } },
+            { KOHYA ".alpha", 1, 0, { 0 } } }, 3, NAN,
           BRUME_E_FORMAT, "other than 0" },
-        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { "unet." Q ".lora_A.weight", 0, 2, { 2, 16 } } }, 2, 0, BRUME_E_FORMAT, "the same part" },
+        { { { KOHYA ".lora_down.weight", 0, 2, { 2, 16 } }, { "unet." Q ".lora_A.weight", 0, 2, { 2, 16 } } }, 2, 0,
+          BRUME_E_FORMAT, "the same part" },
         { { { "lora_unet_nowhere.lora_down.weight", 0, 2, { 2, 16 } } }, 1, 0, BRUME_E_UNSUPPORTED, "no layer 'nowhere'" },
-        { { { "unet.down_blocks.7.attentions.0.to_q.lora_A.weight", 0, 2, { 2, 16 } } }, 1, 0, BRUME_E_UNSUPPORTED, "down_blocks.7" },
-        { { { "unet.conv_norm_out.lora_A.weight", 0, 2, { 2, 16 } } }, 1, 0, BRUME_E_UNSUPPORTED, "neither a linear layer nor a convolution" },
+        { { { "unet.down_blocks.7.attentions.0.to_q.lora_A.weight", 0, 2, { 2, 16 } } }, 1, 0,
+          BRUME_E_UNSUPPORTED, "down_blocks.7" },
+        { { { "unet.conv_norm_out.lora_A.weight", 0, 2, { 2, 16 } } }, 1, 0, BRUME_E_UNSUPPORTED,
+          "neither a linear layer nor a convolution" },
         { { { KOHYA ".hada_w1_a", 0, 2, { 16, 2 } } }, 1, 0, BRUME_E_UNSUPPORTED, KOHYA ".hada_w1_a" },
         { { { KOHYA ".dora_scale", 0, 2, { 16, 1 } } }, 1, 0, BRUME_E_UNSUPPORTED, "dora_scale" },
         { { { "unet." Q ".lora_B.bias", 0, 1, { 16 } } }, 1, 0, BRUME_E_UNSUPPORTED, "lora_B.bias" },
-        { { { "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight", 0, 2, { 2, 8 } } }, 1, 0, BRUME_E_UNSUPPORTED, "text_encoder_2" },
-        { { { "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight", 0, 2, { 2, 8 } } }, 1, 0, BRUME_E_UNSUPPORTED, "the model has none" },
+        { { { "text_encoder_2.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight", 0, 2, { 2, 8 } } }, 1, 0,
+          BRUME_E_UNSUPPORTED, "text_encoder_2" },
+        { { { "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_down.weight", 0, 2, { 2, 8 } } }, 1, 0,
+          BRUME_E_UNSUPPORTED, "the model has none" },
         { { { "base_model.model.conv_in.lora_A.weight", 0, 2, { 2, 8 } } }, 1, 0, BRUME_E_UNSUPPORTED, "base_model" },
         { { { ".lora_A.weight", 0, 2, { 2, 8 } } }, 1, 0, BRUME_E_UNSUPPORTED, "'.lora_A.weight'" },
         { { { "unet..lora_A.weight", 0, 2, { 2, 8 } } }, 1, 0, BRUME_E_UNSUPPORTED, "unet..lora_A" },
@@ -199,7 +223,8 @@ static void test_refusals(void)
         write_file(rows[k].parts, rows[k].n, rows[k].alpha, NULL);
         CHECK_FAILS(brume_lora_merge(m, path, 1, NULL), rows[k].status, rows[k].says);
     }
-    const struct part good[] = { { "unet." Q ".lora_A.weight", 0, 2, { RANK, INNER } }, { "unet." Q ".lora_B.weight", 1, 2, { INNER, RANK } } };
+    const struct part good[] = { { "unet." Q ".lora_A.weight", 0, 2, { RANK, INNER } },
+                                 { "unet." Q ".lora_B.weight", 1, 2, { INNER, RANK } } };
     write_file(good, 2, 0, (const char *const[]){ "lora_adapter_metadata", "{\"unet.alpha_pattern\": {\"to_q\": 3}}", NULL });
     CHECK_FAILS(brume_lora_merge(m, path, 1, NULL), BRUME_E_UNSUPPORTED, "unet.alpha_pattern");
     write_file(good, 2, 0, (const char *const[]){ "lora_adapter_metadata", "{", NULL });

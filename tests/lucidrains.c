@@ -47,7 +47,8 @@ static float *golden(const brume_weights *w, const char *name, int64_t *n)
     return x;
 }
 
-/* Worst difference over the largest value. f32 over some fifty layers: 1e-6 was measured; derivatives lose more in sums that cancel. */
+/* Worst difference over the largest value. f32 over some fifty layers: 1e-6 was measured; derivatives lose more in sums that
+ * cancel. */
 static void compare(const char *what, const float *got, const float *want, int64_t n, double tolerance)
 {
     double worst = 0, top = 1e-30;
@@ -67,7 +68,8 @@ static void test_computes(const struct golden *k, const brume_model *m, const st
     brume_plan *p = NULL;
     const brume_tensor slab = brume_slab(g, "params");
     const brume_unet2d_inputs in = brume_unet2d_declare_inputs(g, &m->unet, k->nt, k->height, k->width, 0);
-    const brume_tensor y = brume_unet2d(g, &m->unet, slab, &in, NULL), dy = brume_input(g, "dy", BRUME_F32, brume_tensor_shape(g, y));
+    const brume_tensor y = brume_unet2d(g, &m->unet, slab, &in, NULL),
+                       dy = brume_input(g, "dy", BRUME_F32, brume_tensor_shape(g, y));
     const brume_tensor loss = brume_sum(g, brume_mul(g, y, dy), 15u, 0);
     const brume_tensor grads = brume_grad_slab(g, loss, slab);
     brume_tensor dx = BRUME_NONE;
@@ -76,7 +78,8 @@ static void test_computes(const struct golden *k, const brume_model *m, const st
     brume_output(g, dx, "dx");
     brume_output(g, grads, "grads");
     CHECK_STR(brume_graph_error(g), "");
-    float *out = malloc((size_t)(k->ny + k->nx + m->n_params) * sizeof *out), *scratch = malloc((size_t)m->n_params * sizeof *scratch);
+    float *out = malloc((size_t)(k->ny + k->nx + m->n_params) * sizeof *out),
+          *scratch = malloc((size_t)m->n_params * sizeof *scratch);
     CHECK_OK(brume_plan_new(at->device, g, NULL, &p));
     for (int run = 0; run < 2 && p; run++) {
         float *first = run ? malloc((size_t)k->ny * sizeof *first) : NULL;
@@ -116,7 +119,8 @@ static void test_golden(const char *name, const brume_convert_options *o, const 
     struct golden k = { .nx = 0 };
     char path[96], note[512];
     snprintf(path, sizeof path, DATA "%s_case.safetensors", name);
-    if (CHECK_OK(convert(name, o, note)) && CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK_OK(brume_weights_open(path, "case", NULL, &k.w))) {
+    if (CHECK_OK(convert(name, o, note)) && CHECK_OK(brume_model_load(folder, NULL, &m)) &&
+        CHECK_OK(brume_weights_open(path, "case", NULL, &k.w))) {
         CHECK_STR(m->note, "");
         const brume_st_tensor *x = brume_weights_find(k.w, "x");
         k.height = x->shape[2];
@@ -138,13 +142,16 @@ static void test_golden(const char *name, const brume_convert_options *o, const 
         snprintf(path, sizeof path, "%s/again/unet", dir);
         CHECK_OK(brume_model_save(m, again));
         snprintf(again, sizeof again, DATA "%s.safetensors", name);
-        if (CHECK_OK(brume_weights_open(path, "diffusion_pytorch_model", NULL, &a)) && CHECK_OK(brume_weights_open(again, "model", NULL, &b)))
+        if (CHECK_OK(brume_weights_open(path, "diffusion_pytorch_model", NULL, &a)) &&
+            CHECK_OK(brume_weights_open(again, "model", NULL, &b)))
             for (int64_t i = 0; i < brume_weights_count(a); i++) {
                 const brume_st_tensor *t = brume_weights_at(a, i);
                 char theirs[200];
                 snprintf(theirs, sizeof theirs, "%s%s", brume_weights_find(b, "betas") ? "model." : "", t->name);
                 const brume_st_tensor *s = brume_weights_find(b, theirs);
-                if (!CHECK(s && s->ndim == t->ndim && s->count == t->count && !memcmp(s->shape, t->shape, (size_t)t->ndim * sizeof *t->shape))) continue;
+                if (!CHECK(s && s->ndim == t->ndim && s->count == t->count &&
+                           !memcmp(s->shape, t->shape, (size_t)t->ndim * sizeof *t->shape)))
+                    continue;
                 float *u = malloc((size_t)t->count * sizeof *u), *v = malloc((size_t)t->count * sizeof *v);
                 CHECK_OK(brume_st_read_f32(t, 0, t->count, u));
                 CHECK_OK(brume_st_read_f32(s, 0, t->count, v));
@@ -168,7 +175,8 @@ static void test_configs(void)
 {
     brume_model *m = NULL;
     char note[512];
-    const brume_convert_options keep = { .keep_dtype = true, .image_size = 8 }, both = { .keep_dtype = true, .self_condition = true };
+    const brume_convert_options keep = { .keep_dtype = true, .image_size = 8 },
+    both = { .keep_dtype = true, .self_condition = true };
     if (CHECK_OK(convert("plain", &keep, note)) && CHECK_OK(brume_model_load(folder, NULL, &m))) {
         CHECK_INT(m->unet.dim, 4);
         CHECK_INT(m->unet.init_dim, 0);
@@ -194,7 +202,8 @@ static void test_configs(void)
     }
     brume_model_free(m);
     m = NULL;
-    brume_convert_options o = { .keep_dtype = true, .schedule = "cosine", .prediction = "epsilon", .timesteps = 100, .self_condition = true };
+    brume_convert_options o = { .keep_dtype = true, .schedule = "cosine", .prediction = "epsilon", .timesteps = 100,
+                                .self_condition = true };
     if (CHECK_OK(convert("rich", &o, note)) && CHECK_OK(brume_model_load(folder, NULL, &m))) {
         CHECK_STR(m->scheduler.beta_schedule, "squaredcos_cap_v2");
         CHECK_INT(m->scheduler.prediction_type, BRUME_PREDICT_EPS);
@@ -229,7 +238,8 @@ static void test_config_refusals(void)
     if (CHECK_OK(parse("", &c))) {
         brume_unet2d_lucidrains_config_default(&d);
         d.levels = 2;
-        d.block_out_channels[2] = d.block_out_channels[3] = d.level_attention_heads[2] = d.level_attention_heads[3] = d.level_head_dim[2] = d.level_head_dim[3] = 0;
+        d.block_out_channels[2] = d.block_out_channels[3] = d.level_attention_heads[2] = d.level_attention_heads[3] =
+            d.level_head_dim[2] = d.level_head_dim[3] = 0;
         d.full_attention[1] = true;
         d.full_attention[3] = false;
         CHECK(!memcmp(&c, &d, sizeof c));
@@ -271,7 +281,9 @@ static void test_malformed(void)
     char note[512];
     struct patch p;
     remove_folder(folder);
-    if (!CHECK_OK(brume_weights_open(DATA "rich.safetensors", "model", NULL, &w)) || !patch_begin(&p, DATA "rich.safetensors", file)) return;
+    if (!CHECK_OK(brume_weights_open(DATA "rich.safetensors", "model", NULL, &w)) ||
+        !patch_begin(&p, DATA "rich.safetensors", file))
+        return;
     for (int64_t i = 0; i < brume_weights_count(w); i++) {
         const brume_st_tensor *t = brume_weights_at(w, i);
         char name[200];
@@ -280,14 +292,17 @@ static void test_malformed(void)
         snprintf(name, sizeof name, "%.*s", (int)strlen(t->name) - 1, t->name);
         if (!CHECK(s == BRUME_E_FORMAT || s == BRUME_E_UNSUPPORTED) || !CHECK(strstr(brume_error(), name)))
             fprintf(stderr, "    without %s: %s\n", t->name, s ? brume_error() : "done");
-        if (patch_turn(&p, t) && !CHECK(brume_convert_to_folder(file, folder, &o, note) != BRUME_OK)) fprintf(stderr, "    turned %s\n", t->name);
+        if (patch_turn(&p, t) && !CHECK(brume_convert_to_folder(file, folder, &o, note) != BRUME_OK))
+            fprintf(stderr, "    turned %s\n", t->name);
     }
     patch_end(&p);
     brume_weights_close(w);
     rewrite("rich", "", "downs.0.4.weight");
-    CHECK_FAILS(brume_convert_to_folder(file, folder, &o, note), BRUME_E_UNSUPPORTED, "'downs.0.4.weight' () has no counterpart in BrumeLucidrainsUnet");
+    CHECK_FAILS(brume_convert_to_folder(file, folder, &o, note), BRUME_E_UNSUPPORTED,
+                "'downs.0.4.weight' () has no counterpart in BrumeLucidrainsUnet");
     rewrite("plain", "", "optimizer");
-    CHECK_FAILS(brume_convert_to_folder(file, folder, &o, note), BRUME_E_UNSUPPORTED, "tensor 'optimizer' is no part of 'model...");
+    CHECK_FAILS(brume_convert_to_folder(file, folder, &o, note), BRUME_E_UNSUPPORTED,
+                "tensor 'optimizer' is no part of 'model...");
     CHECK(access(folder, F_OK) != 0);
     /* What the trainer's moving average is saved as. */
     rewrite("plain", "ema_model.", "step");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The exact denoiser of data drawn from a mixture of 2-D normals with diagonal covariances, in double. Arrays are (B, 2, P): the two
- * channels at one pixel are the coordinates of one point. */
+ * The exact denoiser of data drawn from a mixture of 2-D normals with diagonal covariances, in double. Arrays are (B, 2, P): the
+ * two channels at one pixel are the coordinates of one point. */
 #ifndef BRUME_TESTS_MIXTURE_H
 #define BRUME_TESTS_MIXTURE_H
 
@@ -14,7 +14,8 @@
 struct mixture { int n; double w[MIXTURE_MAX], mu[MIXTURE_MAX][2], var[MIXTURE_MAX][2]; };
 
 /* Score d log q(x) / d x, and E[x0 | x], of one point at x = a x0 + s eps. component -1: the whole mixture. */
-static inline void mixture_score(const struct mixture *m, int component, double a, double s, const double x[2], double score[2], double x0[2])
+static inline void mixture_score(const struct mixture *m, int component, double a, double s, const double x[2], double score[2],
+                                 double x0[2])
 {
     double l[MIXTURE_MAX], top = -INFINITY, sum = 0;
     for (int k = 0; k < m->n; k++) {
@@ -38,8 +39,8 @@ static inline void mixture_score(const struct mixture *m, int component, double 
 }
 
 /* Of one point: the score, its derivative H, and mean and covariance of x0 given x. */
-static inline void mixture_posterior(const struct mixture *m, double a, double s, const double x[2], double score[2], double H[2][2], double x0[2],
-                                     double cov[2][2])
+static inline void mixture_posterior(const struct mixture *m, double a, double s, const double x[2], double score[2],
+                                     double H[2][2], double x0[2], double cov[2][2])
 {
     double r[MIXTURE_MAX], top = -INFINITY, sum = 0, g[2], mean[2];
     for (int k = 0; k < m->n; k++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * UNet2DModel: every option of its config built, differentiated, written and read back, dropout, sizes of inputs, fresh parameters. */
+ * UNet2DModel: every option of its config built, differentiated, written and read back, dropout, sizes of inputs, fresh
+ * parameters. */
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/plan.h"
@@ -50,13 +51,14 @@ static void ncsnpp(brume_unet2d_config *c)
 }
 
 static const struct option options[] = {
-    { "defaults", plain }, { "center_input_sample", center }, { "fourier", fourier }, { "learned", learned }, { "time_embedding_dim", embedding_dim },
-    { "flip_sin_to_cos false", sin_first }, { "mid_block null", no_mid }, { "add_attention false", mid_no_attention },
-    { "mid_block_scale_factor", mid_scale }, { "layers_per_block", layers }, { "downsample_padding 0", bottom_right },
-    { "resnet resamplers of attention blocks", resnet_samplers }, { "resnet resample blocks", resnet_blocks }, { "mish", mish }, { "gelu", gelu },
-    { "relu", relu }, { "attention_head_dim null", one_head }, { "attention_head_dim 5", odd_heads }, { "attn_norm_num_groups", mid_groups },
-    { "scale_shift", scale_shift }, { "class table", classes }, { "class timestep", class_times }, { "class identity", class_identity },
-    { "dropout", dropout }, { "one level", one_level }, { "ncsnpp", ncsnpp },
+    { "defaults", plain }, { "center_input_sample", center }, { "fourier", fourier }, { "learned", learned },
+    { "time_embedding_dim", embedding_dim }, { "flip_sin_to_cos false", sin_first }, { "mid_block null", no_mid },
+    { "add_attention false", mid_no_attention }, { "mid_block_scale_factor", mid_scale }, { "layers_per_block", layers },
+    { "downsample_padding 0", bottom_right }, { "resnet resamplers of attention blocks", resnet_samplers },
+    { "resnet resample blocks", resnet_blocks }, { "mish", mish }, { "gelu", gelu }, { "relu", relu },
+    { "attention_head_dim null", one_head }, { "attention_head_dim 5", odd_heads }, { "attn_norm_num_groups", mid_groups },
+    { "scale_shift", scale_shift }, { "class table", classes }, { "class timestep", class_times },
+    { "class identity", class_identity }, { "dropout", dropout }, { "one level", one_level }, { "ncsnpp", ncsnpp },
 };
 
 /* A training graph with its inputs set. */
@@ -112,9 +114,11 @@ static int net_new(struct net *n, const brume_unet2d_config *c, int train)
     ok &= CHECK_OK(brume_plan_write(n->p, n->x, image, pixels * (size_t)c->in_channels));
     ok &= CHECK_OK(brume_plan_write(n->p, n->target, image + 7, pixels * (size_t)c->out_channels));
     ok &= CHECK_OK(brume_plan_write(n->p, n->t, brume_tensor_dtype(g, n->t) == BRUME_I32 ? (const void *)whole : times, N * 4));
-    if (c->class_embed_type == BRUME_CLASS_IDENTITY) ok &= CHECK_OK(brume_plan_write(n->p, n->labels, emb, (size_t)(N * brume_unet2d_embedding_dim(c)) * 4));
+    if (c->class_embed_type == BRUME_CLASS_IDENTITY)
+        ok &= CHECK_OK(brume_plan_write(n->p, n->labels, emb, (size_t)(N * brume_unet2d_embedding_dim(c)) * 4));
     else if (n->labels != BRUME_NONE)
-        ok &= CHECK_OK(brume_plan_write(n->p, n->labels, brume_tensor_dtype(g, n->labels) == BRUME_I32 ? (const void *)labels : times, N * 4));
+        ok &= CHECK_OK(brume_plan_write(n->p, n->labels,
+                                        brume_tensor_dtype(g, n->labels) == BRUME_I32 ? (const void *)labels : times, N * 4));
     if (train && c->dropout > 0) {
         ok &= CHECK_OK(brume_plan_write(n->p, n->seeds, seeds, sizeof seeds));
         ok &= CHECK_OK(brume_plan_write(n->p, n->step, &(int32_t){ 0 }, 4));
@@ -212,8 +216,8 @@ static void test_dropout(void)
 static void test_inputs(void)
 {
     static const struct { int64_t h, w, channels; int labels; const char *says; brume_status status; } rows[] = {
-        { 5, 6, 2, 1, "multiples of 2", BRUME_E_SHAPE }, { 4, 6, 3, 1, "(N, H, W, 2)", BRUME_E_SHAPE }, { 4, 6, 2, 0, "labels must be given", BRUME_E_ARG },
-        { 4, 6, 2, 2, "i32 of shape (1)", BRUME_E_SHAPE },
+        { 5, 6, 2, 1, "multiples of 2", BRUME_E_SHAPE }, { 4, 6, 3, 1, "(N, H, W, 2)", BRUME_E_SHAPE },
+        { 4, 6, 2, 0, "labels must be given", BRUME_E_ARG }, { 4, 6, 2, 2, "i32 of shape (1)", BRUME_E_SHAPE },
     };
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         brume_unet2d_config c = tiny();
@@ -221,20 +225,24 @@ static void test_inputs(void)
         brume_graph *g = brume_graph_new();
         const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, rows[k].h, rows[k].w, rows[k].channels));
         const brume_tensor t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
-        const brume_tensor l = rows[k].labels ? brume_input(g, "l", rows[k].labels == 1 ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(1)) : BRUME_NONE;
-        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"), &(brume_unet2d_inputs){ .x = x, .t = t, .labels = l, .context = BRUME_NONE }, NULL) == BRUME_NONE);
+        const brume_tensor l =
+            rows[k].labels ? brume_input(g, "l", rows[k].labels == 1 ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(1)) : BRUME_NONE;
+        CHECK(brume_unet2d(g, &c, brume_slab(g, "p"),
+                           &(brume_unet2d_inputs){ .x = x, .t = t, .labels = l, .context = BRUME_NONE }, NULL) == BRUME_NONE);
         CHECK_INT(brume_graph_status(g), rows[k].status);
         if (!CHECK(strstr(brume_graph_error(g), rows[k].says) != NULL)) fprintf(stderr, "    %s\n", brume_graph_error(g));
         brume_graph_free(g);
     }
     brume_unet2d_config c = tiny();
     brume_graph *g = brume_graph_new();
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 4, 4, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 4, 4, 2)),
+    t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
     brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
     CHECK_OK(brume_graph_status(g));
     brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
-    CHECK(strstr(brume_graph_error(g), "cannot grow any more") != NULL || strstr(brume_graph_error(g), "already has one of that name") != NULL);
+    CHECK(strstr(brume_graph_error(g), "cannot grow any more") != NULL || strstr(brume_graph_error(g),
+                                                                                 "already has one of that name") != NULL);
     brume_graph_free(g);
 }
 
@@ -266,7 +274,8 @@ static void test_init(void)
     const size_t bytes = (size_t)m->n_params * sizeof(float);
     CHECK(!memcmp(m->params, again->params, bytes) && memcmp(m->params, other->params, bytes));
     brume_graph *g = brume_graph_new();
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 2, 2, 2)), t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(1, 2, 2, 2)),
+    t = brume_input(g, "t", BRUME_F32, BRUME_SHAPE(1));
     const brume_tensor slab = brume_slab(g, "p");
     brume_unet2d(g, &c, slab, &(brume_unet2d_inputs){ .x = x, .t = t, .labels = BRUME_NONE, .context = BRUME_NONE }, NULL);
     for (int i = 0; i < brume_param_count(g, slab); i++) {

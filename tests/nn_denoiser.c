@@ -14,13 +14,15 @@ static double deviation(const double *x, int n)
 }
 
 /* y = denoiser(x, t = 321) for n images of 4 x 4, at s / a = sigma */
-static void ask_stored(const brume_model *m, brume_storage storage, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
+static void ask_stored(const brume_model *m, brume_storage storage, int n, const int32_t *labels, brume_guidance guidance,
+                       double sigma, const float *x, float *y)
 {
     brume_unet2d_denoiser *d = NULL;
     brume_buffer *in = NULL, *out = NULL;
     const size_t bytes = (size_t)n * 16 * 2 * sizeof(float);
     const brume_unet2d_denoiser_options o = { .labels = labels, .null_label = 4, .guidance = guidance, .storage = storage };
-    if (CHECK_OK(brume_buffer_new(cpu, bytes, &in)) && CHECK_OK(brume_buffer_new(cpu, bytes, &out)) && CHECK_OK(brume_buffer_write(in, 0, x, bytes)) &&
+    if (CHECK_OK(brume_buffer_new(cpu, bytes, &in)) && CHECK_OK(brume_buffer_new(cpu, bytes, &out)) &&
+        CHECK_OK(brume_buffer_write(in, 0, x, bytes)) &&
         CHECK_OK(brume_unet2d_denoiser_new(cpu, &m->unet, m->params, BRUME_SHAPE(n, 4, 4, 2), &o, &d))) {
         const brume_denoiser *f = brume_unet2d_denoiser_get(d);
         const brume_level level = { .t = 321, .a = 1, .s = sigma };
@@ -33,7 +35,8 @@ static void ask_stored(const brume_model *m, brume_storage storage, int n, const
     brume_buffer_free(out);
 }
 
-static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x, float *y)
+static void ask(const brume_model *m, int n, const int32_t *labels, brume_guidance guidance, double sigma, const float *x,
+                float *y)
 {
     ask_stored(m, BRUME_STORAGE_F32, n, labels, guidance, sigma, x, y);
 }
@@ -74,7 +77,8 @@ static void test_denoiser(void)
     c.out_channels = 2;
     for (int i = 0; i < 96; i++) x[i] = (float)sin(0.9 * i);
     if (!CHECK_OK(brume_model_new(&c, NULL, 8, &m))) return;
-    const brume_guidance none = { .scale = 1 }, three = { .scale = brume_guidance_from_w(2.0) }, back = { .scale = 3, .rescale = 0.7 },
+    const brume_guidance none = { .scale = 1 }, three = { .scale = brume_guidance_from_w(2.0) },
+    back = { .scale = 3, .rescale = 0.7 },
                          within = { .scale = 3, .sigma_lo = 0.5, .sigma_hi = 2 };
     ask(m, 3, (int32_t[]){ 0, 1, 2 }, none, 1, x, cond);
     ask(m, 3, (int32_t[]){ 4, 4, 4 }, none, 1, x, uncond);
@@ -91,12 +95,14 @@ static void test_denoiser(void)
     }
     for (int in = 0; in < 3; in++) { /* below, within and above the interval */
         ask(m, 3, (int32_t[]){ 0, 1, 2 }, within, in == 0 ? 0.4 : in == 1 ? 1.5 : 2.1, x, guided);
-        for (int i = 0; i < 96; i++) CHECK_NEAR(guided[i], in == 1 ? uncond[i] + 3.0 * (cond[i] - (double)uncond[i]) : cond[i], 1e-5);
+        for (int i = 0; i < 96; i++)
+            CHECK_NEAR(guided[i], in == 1 ? uncond[i] + 3.0 * (cond[i] - (double)uncond[i]) : cond[i], 1e-5);
     }
     ask(m, 1, (int32_t[]){ 1 }, none, 1, x + 32, alone);
     for (int i = 0; i < 32; i++) CHECK_NEAR(alone[i], cond[32 + i], 1e-6);
     brume_unet2d_denoiser *d = NULL;
-    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance = none }, &d),
+    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2),
+                                          &(brume_unet2d_denoiser_options){ .guidance = none }, &d),
                 BRUME_E_ARG, "labels must be given");
     CHECK(d == NULL);
     brume_model_free(m);
@@ -107,8 +113,10 @@ static void test_denoiser(void)
     c.out_channels = 2;
     c.time_embedding_type = BRUME_TIME_LEARNED;
     c.num_train_timesteps = 10;
-    if (CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_buffer_new(cpu, 32 * sizeof(float), &b)) && CHECK_OK(brume_buffer_write(b, 0, x, 32 * sizeof(float))) &&
-        CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2), &(brume_unet2d_denoiser_options){ .guidance = none }, &d))) {
+    if (CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_buffer_new(cpu, 32 * sizeof(float), &b)) &&
+        CHECK_OK(brume_buffer_write(b, 0, x, 32 * sizeof(float))) &&
+        CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(1, 4, 4, 2),
+                                           &(brume_unet2d_denoiser_options){ .guidance = none }, &d))) {
         const brume_denoiser *f = brume_unet2d_denoiser_get(d);
         CHECK_OK(f->predict(f->self, b, &(brume_level){ .t = 9, .a = 1 }, b, NULL));
         CHECK_FAILS(f->predict(f->self, b, &(brume_level){ .t = 10, .a = 1 }, b, NULL), BRUME_E_ARG, "10 rows");
@@ -118,7 +126,8 @@ static void test_denoiser(void)
     brume_model_free(m);
 }
 
-/* J^T v: u . (J^T v) is v . (J u), which central differences of the same network give. Two classes, with and without variance channels. */
+/* J^T v: u . (J^T v) is v . (J u), which central differences of the same network give. Two classes, with and without variance
+ * channels. */
 static void test_derivative(void)
 {
     enum { COUNT = 2 * 4 * 4 * 2 };
@@ -140,7 +149,8 @@ static void test_derivative(void)
         const brume_unet2d_denoiser_options o = { .labels = labels, .guidance = { .scale = 1 }, .derivative = true };
         const brume_unet2d_denoiser_options guided = { .labels = labels, .guidance = { .scale = 2 }, .derivative = true };
         const brume_level level = { .t = 321, .a = 1, .s = 1 };
-        int ok = CHECK_OK(brume_model_new(&c, NULL, 8, &m)) && CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &o, &d));
+        int ok = CHECK_OK(brume_model_new(&c, NULL, 8, &m)) &&
+                 CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &o, &d));
         for (int i = 0; i < 5; i++) ok = ok && CHECK_OK(brume_buffer_new(cpu, sizeof x, &b[i]));
         if (ok && CHECK(brume_unet2d_denoiser_get(d)->vjp != NULL)) {
             const brume_denoiser *f = brume_unet2d_denoiser_get(d);
@@ -171,7 +181,9 @@ static void test_derivative(void)
         }
         for (int i = 0; i < 5; i++) brume_buffer_free(b[i]);
         brume_unet2d_denoiser_free(d);
-        if (m) CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &guided, &d), BRUME_E_UNSUPPORTED, "without guidance");
+        if (m)
+            CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, BRUME_SHAPE(2, 4, 4, 2), &guided, &d), BRUME_E_UNSUPPORTED,
+                        "without guidance");
         brume_model_free(m);
     }
 }

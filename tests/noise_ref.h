@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Oracle of the random numbers: Philox4x32-10 by its definition (Salmon et al. 2011, section 3.3) and the exact normal quantile. */
+ * Oracle of the random numbers: Philox4x32-10 by its definition (Salmon et al. 2011, section 3.3) and the exact normal
+ * quantile. */
 #ifndef BRUME_TESTS_NOISE_REF_H
 #define BRUME_TESTS_NOISE_REF_H
 

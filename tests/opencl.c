@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The OpenCL backend without graphs or plans: devices, buffers, hand-made steps, refusals. Usage: opencl [gemm]: with it, CLBlast alone.
- * Exit status 77 where there is no OpenCL device. */
+ * The OpenCL backend without graphs or plans: devices, buffers, hand-made steps, refusals. Usage: opencl [gemm]: with it, CLBlast
+ * alone. Exit status 77 where there is no OpenCL device. */
 #include "check.h"
 
 #include "brume/device.h"
@@ -8,8 +8,9 @@
 #include "graph/cl_launch.h"
 #include "plan/backend.h"
 
-static const struct brume_ew ew_scale = { 1, 2, "p0 * a + p1", 900 }, ew_add = { 2, 0, "a + b", 901 }, ew_silu = { 1, 0, "bm_silu(a)", 902 },
-                             ew_one = { 0, 1, "p0", 903 }, ew_wrong = { 1, 0, "a +* no_such_name", 904 };
+static const struct brume_ew ew_scale = { 1, 2, "p0 * a + p1", 900 }, ew_add = { 2, 0, "a + b", 901 },
+                             ew_silu = { 1, 0, "bm_silu(a)", 902 }, ew_one = { 0, 1, "p0", 903 },
+                             ew_wrong = { 1, 0, "a +* no_such_name", 904 };
 
 static double rnd(uint32_t *state)
 {
@@ -33,9 +34,10 @@ static void devices_and_specs(void)
     free(list);
     static const struct { const char *spec, *says; brume_status status; } bad[] = {
         { "gpu", "'opencl'", BRUME_E_ARG },        { "cuda:0", "'opencl'", BRUME_E_ARG },   { "cpus", "'cpu'", BRUME_E_ARG },
-        { "opencl:", "opencl:0.0", BRUME_E_ARG },  { "opencl:0,1", "opencl:0.0", BRUME_E_ARG }, { "opencl:0.0.0", "opencl:0.0", BRUME_E_ARG },
-        { "OpenCL", "'opencl'", BRUME_E_ARG },     { "", "'auto'", BRUME_E_ARG },           { "opencl0", "opencl:0.0", BRUME_E_ARG },
-        { "opencl:99.0", "platforms", BRUME_E_ARG }, { "opencl:0.999", "devices", BRUME_E_ARG }, { "opencl:123456.0", "opencl:0.0", BRUME_E_ARG },
+        { "opencl:", "opencl:0.0", BRUME_E_ARG },  { "opencl:0,1", "opencl:0.0", BRUME_E_ARG },
+        { "opencl:0.0.0", "opencl:0.0", BRUME_E_ARG }, { "OpenCL", "'opencl'", BRUME_E_ARG },     { "", "'auto'", BRUME_E_ARG },
+        { "opencl0", "opencl:0.0", BRUME_E_ARG }, { "opencl:99.0", "platforms", BRUME_E_ARG },
+        { "opencl:0.999", "devices", BRUME_E_ARG }, { "opencl:123456.0", "opencl:0.0", BRUME_E_ARG },
         { "a very long word that is no device at all: is it?", "expected", BRUME_E_ARG },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -51,7 +53,8 @@ static void devices_and_specs(void)
     brume_device_close(NULL);
 }
 
-/* Zeros of a fresh buffer are written late, but nobody may see anything else: around writes from its start, behind gaps, of odd bytes. */
+/* Zeros of a fresh buffer are written late, but nobody may see anything else: around writes from its start, behind gaps, of odd
+ * bytes. */
 static void zeros(brume_device *d)
 {
     static const struct { size_t at[4], bytes[4]; } writes[] = {
@@ -208,7 +211,8 @@ static void steps_and_slots(brume_device *d)
     const struct brume_place in[2] = { { 0, 0 }, { 1, 400 } };
     const struct brume_step steps[2] = {
         { .node = &node, .fused = &one, .n_out = 1, .out = { { 1, 400 } }, .work = { -1, 0 }, .packed = { -1, 0 } },
-        { .node = &node, .fused = &sum, .n_in = 2, .n_out = 1, .in = in, .out = { { 0, 0 } }, .work = { -1, 0 }, .packed = { -1, 0 } },
+        { .node = &node, .fused = &sum, .n_in = 2, .n_out = 1, .in = in, .out = { { 0, 0 } },
+          .work = { -1, 0 }, .packed = { -1, 0 } },
     };
     float v[100], w[100];
     for (int i = 0; i < 100; i++) v[i] = (float)i;
@@ -267,7 +271,8 @@ static void kernels_and_refusals(brume_device *d)
     const struct brume_op op = { .name = "word", .n_out = 1 };
     struct brume_value value = { .dtype = BRUME_F32 };
     const struct brume_node node = { .op = &op, .name = "here", .n_out = 1, .out_v = { &value } };
-    struct brume_step step = { .node = &node, .variant = &variant, .n_out = 1, .out = { { 0, 400 } }, .work = { -1, 0 }, .packed = { -1, 0 } };
+    struct brume_step step = { .node = &node, .variant = &variant, .n_out = 1, .out = { { 0, 400 } },
+                               .work = { -1, 0 }, .packed = { -1, 0 } };
     brume_buffer *slots[1];
     float y[200] = { 0 };
     CHECK_OK(brume_buffer_new(d, sizeof y, &slots[0]));
@@ -298,7 +303,8 @@ static void kernels_and_refusals(brume_device *d)
     wanted_file = "fill.cl";
     wanted_defines = "-Dfill=1";
     CHECK_INT(d->backend->prepare(d, &step, 1, 1, &e), BRUME_E_DEVICE);
-    CHECK(says("CL_BUILD_PROGRAM_FAILURE (-11)") && says("-Dfill=1") && says("fill.cl") && says("build log: ") && says("opencl:"));
+    CHECK(says("CL_BUILD_PROGRAM_FAILURE (-11)") && says("-Dfill=1") && says("fill.cl") && says("build log: ") &&
+          says("opencl:"));
     wanted_defines = "";
     step.out[0].slot = -1;
     CHECK_OK(d->backend->prepare(d, &step, 1, 1, &e)); /* an absent output binds to a dummy; this one must not run */
@@ -363,7 +369,8 @@ static void gemm(brume_device *d)
                     const float *x = host + 64 + b * g->stride_a, *w = host + 10000 + b * g->stride_b;
                     double want = 0;
                     for (int64_t k = 0; k < g->k; k++)
-                        want += (double)(g->trans_a ? x[k * g->lda + r] : x[r * g->lda + k]) * (g->trans_b ? w[c * g->ldb + k] : w[k * g->ldb + c]);
+                        want += (double)(g->trans_a ? x[k * g->lda + r] : x[r * g->lda + k]) *
+                                (g->trans_b ? w[c * g->ldb + k] : w[k * g->ldb + c]);
                     CHECK_NEAR(host[20000 + b * g->stride_c + r * g->ldc + c], g->alpha * want, 1e-4);
                 }
         d->backend->exec_free(e);

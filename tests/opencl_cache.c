@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The folder of compiled programs: entries damaged at every place, foreign ones, the limit, folders that cannot be used; and whole
- * devices over it. Usage: opencl_cache FOLDER, in which it makes one of its own. Devices are skipped where there is none. */
+ * The folder of compiled programs: entries damaged at every place, foreign ones, the limit, folders that cannot be used; and
+ * whole devices over it. Usage: opencl_cache FOLDER, in which it makes one of its own. Devices are skipped where there is
+ * none. */
 #include "check.h"
 
 #include <dirent.h>
@@ -14,7 +15,8 @@
 #include "opencl/cache.h"
 #include "plan/backend.h"
 
-static const char key[] = "brume 1\ndevice x\n-DA=1\n__kernel void f() {}", other_key[] = "brume 1\ndevice y\n-DA=1\n__kernel void f() {}";
+static const char key[] = "brume 1\ndevice x\n-DA=1\n__kernel void f() {}",
+                  other_key[] = "brume 1\ndevice y\n-DA=1\n__kernel void f() {}";
 static const unsigned char binary[] = "\0binary of a driver\377\0", other_binary[] = "another";
 
 /* Path of the n-th entry in the folder's order; NULL past the end. Valid until the next call. */
@@ -24,7 +26,8 @@ static const char *entry(const char *folder, int n)
     DIR *dir = opendir(folder);
     *path = 0;
     for (struct dirent *e; dir && (e = readdir(dir));)
-        if (strstr(e->d_name, ".clbin") && e->d_name[0] != '.' && n-- == 0) snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (strstr(e->d_name, ".clbin") && e->d_name[0] != '.' && n-- == 0)
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
     if (dir) closedir(dir);
     return *path ? path : NULL;
 }
@@ -169,11 +172,12 @@ static void folders(const char *root)
 static void job(int no_cache, int want_compiled, int want_cached)
 {
     static const struct brume_ew plus_one = { 1, 0, "a + 1.0f", 905 };
-    static const struct brume_fused chain = { .ndim = 1, .dims = { 100 }, .n_in = 1, .stride = { { 1 } }, .n_ops = 1, .op = { { .ew = &plus_one } } };
+    static const struct brume_fused chain = { .ndim = 1, .dims = { 100 }, .n_in = 1, .stride = { { 1 } }, .n_ops = 1,
+                                              .op = { { .ew = &plus_one } } };
     const struct brume_node node = { .name = "here" };
     const struct brume_place in = { 0, 0 };
-    const struct brume_step step = { .node = &node, .fused = &chain, .n_in = 1, .n_out = 1, .in = &in, .out = { { 0, 0 } }, .work = { -1, 0 },
-                                     .packed = { -1, 0 } };
+    const struct brume_step step = { .node = &node, .fused = &chain, .n_in = 1, .n_out = 1, .in = &in,
+                                     .out = { { 0, 0 } }, .work = { -1, 0 }, .packed = { -1, 0 } };
     brume_device *d = NULL;
     brume_buffer *b = NULL;
     struct brume_exec *e = NULL;

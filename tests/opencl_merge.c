@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Launches merged into one compute what they compute alone (BRUME_OPENCL_MERGE=0), whole runs and steps one by one, again and again.
- * Exit status 77 where there is no OpenCL device; on one for which nothing is merged that alone is noted. */
+ * Launches merged into one compute what they compute alone (BRUME_OPENCL_MERGE=0), whole runs and steps one by one, again and
+ * again. Exit status 77 where there is no OpenCL device; on one for which nothing is merged that alone is noted. */
 #include "brume/ops.h"
 #include "brume/plan.h"
 #include "brume/rng.h"
@@ -21,8 +21,8 @@ static int64_t numel(const brume_graph *g, brume_tensor t)
     return n;
 }
 
-/* Kernels with work-groups of one and of many, in one launch and in several; between them some that need their group or noise, which
- * stay alone: the merged launches have to stop there and go on behind. */
+/* Kernels with work-groups of one and of many, in one launch and in several; between them some that need their group or noise,
+ * which stay alone: the merged launches have to stop there and go on behind. */
 static struct net build(void)
 {
     struct net t = { .g = brume_graph_new() };
@@ -59,7 +59,8 @@ static void run(brume_plan *p, const struct net *t, bool by_step, float *out)
 {
     for (int i = 0; i < brume_plan_step_count(p) && by_step; i++) CHECK_OK(brume_plan_run_step(p, i));
     if (!by_step) CHECK_OK(brume_plan_run(p));
-    for (int i = 0; i < OUTPUTS; i++) CHECK_OK(brume_plan_read(p, t->out[i], out + i * MOST, (size_t)numel(t->g, t->out[i]) * sizeof *out));
+    for (int i = 0; i < OUTPUTS; i++)
+        CHECK_OK(brume_plan_read(p, t->out[i], out + i * MOST, (size_t)numel(t->g, t->out[i]) * sizeof *out));
 }
 
 static brume_plan *plan(brume_device *d, const struct net *t, const char *merge)
@@ -103,7 +104,8 @@ int main(void)
         brume_plan *p = plan(d, &t, "0");
         const int alone_programs = d->programs_compiled;
         brume_plan *q = plan(d, &t, "1");
-        if (d->programs_compiled == alone_programs) check_skipped++; /* the merged launches would be a program that was not there */
+        /* the merged launches would be a program that was not there */
+        if (d->programs_compiled == alone_programs) check_skipped++;
         else if (p && q) {
             run(p, &t, false, alone);
             run(q, &t, false, merged);
@@ -112,7 +114,8 @@ int main(void)
             for (int i = 0; i < 50; i++) {
                 memset(merged, 0xff, sizeof merged);
                 run(q, &t, i % 10 == 9, merged);
-                for (int k = 0; k < OUTPUTS; k++) CHECK(!memcmp(alone + k * MOST, merged + k * MOST, (size_t)numel(t.g, t.out[k]) * sizeof *merged));
+                for (int k = 0; k < OUTPUTS; k++)
+                    CHECK(!memcmp(alone + k * MOST, merged + k * MOST, (size_t)numel(t.g, t.out[k]) * sizeof *merged));
             }
         }
         brume_plan_free(p);

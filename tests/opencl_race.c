@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * A kernel that races in local memory and writes behind its buffer. A checker of OpenCL programs that stays silent about it checks nothing:
- * scripts/check_opencls.sh asks before it believes one. Prints "N units, type T" of the first device. Exit status: 0 the kernel ran. */
+ * A kernel that races in local memory and writes behind its buffer. A checker of OpenCL programs that stays silent about it
+ * checks nothing: scripts/check_opencls.sh asks before it believes one. Prints "N units, type T" of the first device. Exit
+ * status: 0 the kernel ran. */
 #include <stdio.h>
 
 #include "opencl/internal.h"

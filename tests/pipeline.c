@@ -36,7 +36,8 @@ static brume_model *text_model(int projection)
     c.max_position_embeddings = 9;
     c.projection_dim = 7;
     c.projection = projection;
-    if (!CHECK_OK(brume_model_new(&u, NULL, 1, &m)) || !CHECK_OK(brume_tokenizer_train(captions, 4, 200, 9, &m->tokenizer))) return m;
+    if (!CHECK_OK(brume_model_new(&u, NULL, 1, &m)) || !CHECK_OK(brume_tokenizer_train(captions, 4, 200, 9, &m->tokenizer)))
+        return m;
     c.vocab_size = brume_tokenizer_vocab_size(m->tokenizer);
     c.eos_token_id = brume_tokenizer_end_id(m->tokenizer);
     CHECK_OK(brume_text_model_new(&c, 2, &m->text_encoder));
@@ -60,11 +61,13 @@ static void test_parts(void)
             check_entry("_class_name", "BrumePipeline");
             check_entry("text_encoder", projection ? "CLIPTextModelWithProjection" : "CLIPTextModel");
             check_entry("tokenizer", "CLIPTokenizer");
-            if (CHECK_OK(brume_model_load(folder, NULL, &back)) && CHECK(back->text_encoder && back->tokenizer && !back->autoencoder)) {
+            if (CHECK_OK(brume_model_load(folder, NULL, &back)) &&
+                CHECK(back->text_encoder && back->tokenizer && !back->autoencoder)) {
                 CHECK_STR(back->note, "");
                 CHECK_INT(back->text_encoder->n_params, m->text_encoder->n_params);
                 CHECK(!memcmp(&back->text_encoder->config, &m->text_encoder->config, sizeof m->text_encoder->config));
-                CHECK(!memcmp(back->text_encoder->params, m->text_encoder->params, (size_t)m->text_encoder->n_params * sizeof(float)));
+                CHECK(!memcmp(back->text_encoder->params, m->text_encoder->params,
+                              (size_t)m->text_encoder->n_params * sizeof(float)));
                 CHECK_INT(brume_tokenizer_vocab_size(back->tokenizer), brume_tokenizer_vocab_size(m->tokenizer));
                 CHECK_INT(brume_tokenizer_max_length(back->tokenizer), 9);
             }
@@ -87,7 +90,8 @@ static void test_foreign_tokenizer(void)
     if (CHECK(m && m->text_encoder)) {
         brume_tokenizer_free(m->tokenizer);
         m->tokenizer = NULL;
-        if (CHECK_OK(brume_tokenizer_train(more, 4, 200, 9, &m->tokenizer)) && CHECK(brume_tokenizer_vocab_size(m->tokenizer) > m->text_encoder->config.vocab_size)) {
+        if (CHECK_OK(brume_tokenizer_train(more, 4, 200, 9, &m->tokenizer)) &&
+            CHECK(brume_tokenizer_vocab_size(m->tokenizer) > m->text_encoder->config.vocab_size)) {
             CHECK_OK(brume_model_save(m, folder));
             CHECK_FAILS(brume_model_load(folder, NULL, &back), BRUME_E_FORMAT, "vocab_size");
             CHECK(!back);
@@ -100,7 +104,8 @@ static void test_prompts(brume_device *d)
 {
     brume_model *m = text_model(1);
     brume_prompt_context *p = NULL, *one = NULL;
-    const char *const prompts[] = { "a red circle", "", "small small small small small small small small small small small small", "a red circle", "a blue circle" };
+    const char *const prompts[] = { "a red circle", "", "small small small small small small small small small small small small",
+                                    "a red circle", "a blue circle" };
     if (CHECK(m && m->text_encoder) && CHECK_OK(brume_prompt_encode(d, m, prompts, 5, &p))) {
         const size_t row = (size_t)(p->tokens * p->width);
         CHECK(p->n == 5 && p->tokens == 9 && p->width == 12);
@@ -109,7 +114,8 @@ static void test_prompts(brume_device *d)
         CHECK(!memcmp(p->context, p->context + 3 * row, row * sizeof(float)));
         CHECK(memcmp(p->context, p->context + 4 * row, row * sizeof(float)));
         /* alone as among others */
-        if (CHECK_OK(brume_prompt_encode(d, m, prompts + 4, 1, &one))) CHECK(!memcmp(one->context, p->context + 4 * row, row * sizeof(float)));
+        if (CHECK_OK(brume_prompt_encode(d, m, prompts + 4, 1, &one)))
+            CHECK(!memcmp(one->context, p->context + 4 * row, row * sizeof(float)));
         brume_prompt_context_free(one);
         const char *const missing[] = { "a", NULL };
         CHECK_FAILS(brume_prompt_encode(d, m, missing, 2, &one), BRUME_E_ARG, "prompt 1");

@@ -19,7 +19,8 @@ struct probe {
     brume_prediction says;
     float slope, value;
     float start;             /* every element of x on entry */
-    int only;                /* ALL_DRAWS: the noise of every draw is 1; k >= 0: 1000 in draw k, 0 in the others; SEEDED: normal, from seeds */
+    int only;                /* ALL_DRAWS: the noise of every draw is 1; k >= 0: 1000 in draw k, 0 in the others; SEEDED: normal,
+                                from seeds */
     int has_variance;        /* and variance channels of 0 */
     /* what came of it */
     int calls, draws, steps;
@@ -86,9 +87,11 @@ static brume_status draw(brume_device *d, const brume_sampler_options *o, struct
         e = brume_buffer_new(d, sizeof host, &x);
     }
     if (e == BRUME_OK) e = fill(x, p->start);
-    const brume_denoiser denoiser = { .self = p, .predict = predict, .prediction_type = p->says, .has_variance = p->has_variance };
+    const brume_denoiser denoiser = { .self = p, .predict = predict, .prediction_type = p->says,
+                                      .has_variance = p->has_variance };
     const brume_noise_source noise = { .self = p, .fill = inject };
-    const brume_sampler_input in = { .denoiser = &denoiser, .seeds = seeds, .noise = p->only == SEEDED ? NULL : &noise, .observe = observe, .ctx = p };
+    const brume_sampler_input in = { .denoiser = &denoiser, .seeds = seeds, .noise = p->only == SEEDED ? NULL : &noise,
+                                     .observe = observe, .ctx = p };
     if (e == BRUME_OK) e = brume_sampler_run(s, &in, x);
     if (e == BRUME_OK) e = brume_buffer_read(x, 0, p->result, sizeof p->result);
     brume_buffer_free(x);
@@ -152,8 +155,10 @@ static void test_before_the_chain(brume_device *d)
 static void test_order_of_times(brume_device *d)
 {
     static struct probe p = { .says = BRUME_PREDICT_X0, .value = 0.1f, .start = 1, .only = ALL_DRAWS };
-    static const struct { brume_spacing spacing; double first; } rows[] = { { BRUME_SPACING_LEADING, 960 }, { BRUME_SPACING_LINSPACE, 999 },
-                                                                            { BRUME_SPACING_TRAILING, 999 } };
+    static const struct {
+        brume_spacing spacing;
+        double first;
+    } rows[] = { { BRUME_SPACING_LEADING, 960 }, { BRUME_SPACING_LINSPACE, 999 }, { BRUME_SPACING_TRAILING, 999 } };
     for (int i = 0; i < 3; i++) {
         brume_scheduler_config c = config_of("DDPMScheduler", 1000);
         double t[25];
@@ -165,7 +170,8 @@ static void test_order_of_times(brume_device *d)
     for (int i = 0; brume_sampler_row(i); i++) {
         const brume_sampler_kind *k = brume_sampler_row(i);
         if (!(k->processes >> BRUME_PROCESS_DISCRETE & 1) ||
-            (k->flags & (BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_NEEDS_MASK | BRUME_SAMPLER_ADAPTIVE)) || !strcmp(k->name, "lcm"))
+            (k->flags & (BRUME_SAMPLER_TAKES_IMAGE | BRUME_SAMPLER_NEEDS_MASK | BRUME_SAMPLER_ADAPTIVE)) ||
+            !strcmp(k->name, "lcm"))
             continue;
         brume_scheduler_config model = config_of("DDPMScheduler", 1000), c;
         CHECK_OK(brume_sampler_config(k, &model, &c));
@@ -174,7 +180,8 @@ static void test_order_of_times(brume_device *d)
         CHECK(p.calls >= 5 && p.calls <= CALLS);
         int down = 1;
         const int back = k->calls ? 2 : 1; /* an ancestral step's second stage may lie below where the step ends */
-        for (int j = back; j < p.calls; j++) down = down && p.sigma[j] <= p.sigma[j - back] && p.t[j] <= p.t[j - back] && p.sigma[j] <= p.sigma[0];
+        for (int j = back; j < p.calls; j++)
+            down = down && p.sigma[j] <= p.sigma[j - back] && p.t[j] <= p.t[j - back] && p.sigma[j] <= p.sigma[0];
         if (!CHECK(down && p.t[0] >= 800 && p.t[p.calls - 1] <= 200)) fprintf(stderr, "    %s\n", k->name);
         brume_scheduler_config_clear(&c);
     }
@@ -183,11 +190,13 @@ static void test_order_of_times(brume_device *d)
 /* cosine: alpha_bar[i] = f((i + 1) / T) / f(0), not f(i / T). */
 static void test_cosine(void)
 {
-    static const struct { int32_t t; double alpha_bar; } rows[] = { { 0, 0.9999587158 }, { 1, 0.9999125759 }, { 500, 0.4922851724 }, { 999, 2.428766907e-09 } };
+    static const struct { int32_t t; double alpha_bar; } rows[] = { { 0, 0.9999587158 }, { 1, 0.9999125759 },
+                                                                    { 500, 0.4922851724 }, { 999, 2.428766907e-09 } };
     brume_scheduler_config c = config_of("DDPMScheduler", 1000);
     snprintf(c.beta_schedule, sizeof c.beta_schedule, "cosine");
     brume_schedule *s = schedule_of(&c);
-    for (int i = 0; i < 4; i++) CHECK_NEAR(brume_alpha_bar(s, rows[i].t) / rows[i].alpha_bar, 1, 1e-9); /* ten digits are printed */
+    /* ten digits are printed */
+    for (int i = 0; i < 4; i++) CHECK_NEAR(brume_alpha_bar(s, rows[i].t) / rows[i].alpha_bar, 1, 1e-9);
     brume_schedule_free(s);
 }
 
@@ -211,7 +220,8 @@ static void test_cancellation(void)
 static void test_halves(void)
 {
     static const struct { brume_spacing spacing; int32_t T, n; double t[4]; } rows[] = {
-        { BRUME_SPACING_LINSPACE, 6, 3, { 5, 2, 0 } }, { BRUME_SPACING_LINSPACE, 8, 3, { 7, 4, 0 } }, { BRUME_SPACING_TRAILING, 10, 4, { 9, 7, 4, 1 } } };
+        { BRUME_SPACING_LINSPACE, 6, 3, { 5, 2, 0 } }, { BRUME_SPACING_LINSPACE, 8, 3, { 7, 4, 0 } },
+        { BRUME_SPACING_TRAILING, 10, 4, { 9, 7, 4, 1 } } };
     for (int i = 0; i < 3; i++) {
         brume_scheduler_config c = config_of("DDPMScheduler", rows[i].T);
         double t[4];
@@ -246,7 +256,8 @@ static double moment(const float *x, double mean, int power)
     return sum;
 }
 
-/* Is x normal with mean 0 and that deviation? Five standard errors; a uniform variable has kurtosis 1.8 and no value past sqrt(3). */
+/* Is x normal with mean 0 and that deviation? Five standard errors; a uniform variable has kurtosis 1.8 and no value past
+ * sqrt(3). */
 static int normal(const float *x, double deviation, const char *what)
 {
     const double mean = moment(x, 0, 1), variance = moment(x, mean, 2), kurtosis = moment(x, mean, 4) / (variance * variance);
@@ -280,8 +291,8 @@ static void test_start_noise(brume_device *d)
     brume_sampler_free(s);
 }
 
-/* A step from x = 0 with D = 0 leaves nothing but its noise: normal, and its standard deviation is the root of the variance of the paper,
- * not the variance. */
+/* A step from x = 0 with D = 0 leaves nothing but its noise: normal, and its standard deviation is the root of the variance of
+ * the paper, not the variance. */
 static void test_sigma_not_variance(brume_device *d)
 {
     static struct probe p = { .says = BRUME_PREDICT_X0, .only = SEEDED };
@@ -305,8 +316,8 @@ static void test_sigma_not_variance(brume_device *d)
         const double s0 = p.grid_sigma[0], s1 = p.grid_sigma[1];
         const double A = 1 / (1 + s0 * s0), P = 1 / (1 + s1 * s1), beta = 1 - A / P, posterior = beta * (1 - P) / (1 - A);
         /* sigma^2 of the steps; p(x_p | x_t) in sigma space is s1^2 (s0^2 - s1^2) / s0^2, times P in x */
-        const double variance[] = { posterior, beta, sqrt(beta * posterior), 0.25 * posterior, s1 * s1 * (s0 * s0 - s1 * s1) / (s0 * s0),
-                                    (1 - P) * (1 - s1 * s1 / (s0 * s0)) };
+        const double variance[] = { posterior, beta, sqrt(beta * posterior), 0.25 * posterior,
+                                    s1 * s1 * (s0 * s0 - s1 * s1) / (s0 * s0), (1 - P) * (1 - s1 * s1 / (s0 * s0)) };
         CHECK(variance[i] < 0.25); /* so that the root is another number */
         normal(p.after[1], sqrt(variance[i]), rows[i].what);
     }
@@ -367,8 +378,8 @@ static void test_prior(brume_device *d)
 {
     static struct probe p = { .says = BRUME_PREDICT_X0, .start = 1, .only = 1000 };
     static const struct { const char *name, *class_name; double deviation; } rows[] = {
-        { "pc", "ScoreSdeVeScheduler", 1348 }, { "euler", "EDMEulerScheduler", 80 }, { "ald", "NCSNScheduler", 1 }, { "pc", "ScoreSdeVpScheduler", 1 },
-        { "ode", "ScoreSdeVeScheduler", 1348 } };
+        { "pc", "ScoreSdeVeScheduler", 1348 }, { "euler", "EDMEulerScheduler", 80 }, { "ald", "NCSNScheduler", 1 },
+        { "pc", "ScoreSdeVpScheduler", 1 }, { "ode", "ScoreSdeVeScheduler", 1348 } };
     for (int i = 0; i < 5; i++) {
         brume_scheduler_config c = config_of(rows[i].class_name, 30);
         double want = rows[i].deviation;
@@ -396,7 +407,8 @@ static void test_clipped_eps(brume_device *d)
         brume_sampler_options o = options_of("ddim", 2, &c);
         o.use_clipped_model_output = again;
         CHECK_OK(draw(d, &o, &p));
-        const double a = sqrt(brume_alpha_bar(s, 10)), b = sqrt(brume_one_minus_alpha_bar(s, 10)), eps = again ? (3 - a) / b : 0.4;
+        const double a = sqrt(brume_alpha_bar(s, 10)), b = sqrt(brume_one_minus_alpha_bar(s, 10)),
+                     eps = again ? (3 - a) / b : 0.4;
         CHECK((3 - b * 0.4) / a > 1); /* clipped to 1 */
         after[again] = sqrt(brume_alpha_bar(s, 0)) + sqrt(brume_one_minus_alpha_bar(s, 0)) * eps;
         CHECK_NEAR(p.after[1][0], after[again], 2e-6);
@@ -413,7 +425,8 @@ static void test_guidance(brume_device *d)
     static const double ws[] = { -1, 0, 0.5, 6.5 };
     brume_graph *g = brume_graph_new();
     brume_plan *p = NULL;
-    const brume_tensor in = brume_input(g, "y", BRUME_F32, BRUME_SHAPE(2, 4)), k = brume_input(g, "weights", BRUME_F32, BRUME_SHAPE(2));
+    const brume_tensor in = brume_input(g, "y", BRUME_F32, BRUME_SHAPE(2, 4)),
+                       k = brume_input(g, "weights", BRUME_F32, BRUME_SHAPE(2));
     const brume_tensor out = brume_persistent(g, "out", BRUME_F32, BRUME_SHAPE(1, 4));
     brume_assign(g, out, brume_guided(g, in, k, 0));
     if (CHECK_OK(brume_plan_new(d, g, NULL, &p)))
@@ -457,8 +470,8 @@ static void test_zero_terminal_snr(brume_device *d)
 
 /* ---- solvers of several steps ---- */
 
-/* The first step has no history and is of order 1, in the first run and in one after another; also where a rounded grid visits its first
- * time twice, which must not shift the steps. */
+/* The first step has no history and is of order 1, in the first run and in one after another; also where a rounded grid visits
+ * its first time twice, which must not shift the steps. */
 static void test_first_order_start(brume_device *d)
 {
     static struct probe p = { .says = BRUME_PREDICT_X0, .slope = 0.3f, .value = -0.2f, .start = 1.5f, .only = ALL_DRAWS };
@@ -531,7 +544,9 @@ static void test_log_variance(void)
         brume_schedule_free(s);
     }
     brume_scheduler_config c;
-    CHECK_FAILS(brume_scheduler_config_parse(log_of_large, sizeof log_of_large - 1, "test", &c, NULL), BRUME_E_UNSUPPORTED, "fixed_large_log"); /* it takes the root of a logarithm */
+    /* it takes the root of a logarithm */
+    CHECK_FAILS(brume_scheduler_config_parse(log_of_large, sizeof log_of_large - 1, "test", &c, NULL),
+                BRUME_E_UNSUPPORTED, "fixed_large_log");
 }
 
 int main(int argc, char **argv)

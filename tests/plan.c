@@ -38,7 +38,8 @@ static void test_errors(void)
     CHECK_INT(brume_graph_status(g), BRUME_E_SHAPE);
     char first[1024];
     snprintf(first, sizeof first, "%s", brume_graph_error(g));
-    CHECK(strstr(first, "conv2d") && strstr(first, "down.0") && strstr(first, "3") && strstr(first, "4") && strstr(first, "2x8x8x4"));
+    CHECK(strstr(first, "conv2d") && strstr(first, "down.0") && strstr(first, "3") && strstr(first,
+                                                                                             "4") && strstr(first, "2x8x8x4"));
     CHECK_INT(brume_silu(g, h), BRUME_NONE); /* the first error stays */
     CHECK_INT(brume_input(g, "y", BRUME_F32, BRUME_SHAPE(0)), BRUME_NONE);
     CHECK_STR(brume_graph_error(g), first);
@@ -107,8 +108,10 @@ static void run_chain(brume_device *d, const brume_plan_options *o, float *out, 
 {
     enum { N = 3, H = 5, C = 7 };
     brume_graph *g = brume_graph_new();
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, C)), row = brume_input(g, "row", BRUME_F32, BRUME_SHAPE(C));
-    const brume_tensor column = brume_input(g, "column", BRUME_F32, BRUME_SHAPE(N, 1, C)), scalar = brume_input(g, "scalar", BRUME_F32, BRUME_SCALAR);
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, C)),
+                       row = brume_input(g, "row", BRUME_F32, BRUME_SHAPE(C));
+    const brume_tensor column = brume_input(g, "column", BRUME_F32, BRUME_SHAPE(N, 1, C)),
+                       scalar = brume_input(g, "scalar", BRUME_F32, BRUME_SCALAR);
     const brume_tensor y = chain(g, x, row, column, scalar);
     brume_output(g, y, "y");
     brume_plan *p = NULL;
@@ -189,14 +192,17 @@ static void test_no_allocation(void)
     brume_plan *p = NULL;
     brume_graph *g = brume_graph_new();
     const brume_tensor slab = brume_slab(g, "params"), x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 6, 6, 8));
-    const brume_tensor w = brume_param(g, slab, &(brume_param_info){ .name = "w", .shape = BRUME_SHAPE(3, 3, 8, 8), .trainable = 1 });
+    const brume_tensor w = brume_param(g, slab, &(brume_param_info){ .name = "w",
+                                                                     .shape = BRUME_SHAPE(3, 3, 8, 8), .trainable = 1 });
     const brume_tensor v = brume_param(g, slab, &(brume_param_info){ .name = "v", .shape = BRUME_SHAPE(8, 8), .trainable = 1 });
     const brume_conv2d_params cp = { .stride = 1, .pad = { 1, 1, 1, 1 } };
-    brume_tensor h = brume_group_norm(g, brume_conv2d(g, x, w, BRUME_NONE, x, &cp), BRUME_NONE, BRUME_NONE, 4, 1e-5f, BRUME_ACT_SILU);
+    brume_tensor h = brume_group_norm(g, brume_conv2d(g, x, w, BRUME_NONE, x, &cp), BRUME_NONE, BRUME_NONE, 4,
+                                      1e-5f, BRUME_ACT_SILU);
     h = brume_linear(g, brume_reshape(g, h, BRUME_SHAPE(2, 36, 8)), v, BRUME_NONE);
     h = brume_sdpa(g, h, h, h, 2, 0, 0.5f);
     const brume_tensor loss = brume_mse(g, h, brume_constant(g, brume_tensor_shape(g, h), 1));
-    const brume_tensor grad = brume_grad_slab(g, loss, slab), P = brume_persistent(g, "m", BRUME_F32, brume_tensor_shape(g, slab));
+    const brume_tensor grad = brume_grad_slab(g, loss, slab), P = brume_persistent(g, "m", BRUME_F32,
+                                                                                   brume_tensor_shape(g, slab));
     const brume_tensor hyper = brume_input(g, "hyper", BRUME_F32, BRUME_SHAPE(BRUME_HYPER_COUNT));
     brume_sgd_update(g, slab, P, grad, hyper, BRUME_NONE);
     brume_output(g, loss, "loss");
@@ -227,7 +233,8 @@ static void test_elsewhere(void)
     brume_plan_stats stats;
     float two[3] = { 1, 2, 3 }, got[3];
     brume_graph *g = brume_graph_new();
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(3)), state = brume_persistent(g, "state", BRUME_F32, BRUME_SHAPE(3));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(3)), state = brume_persistent(g, "state",
+                                                                                                    BRUME_F32, BRUME_SHAPE(3));
     const brume_tensor y = brume_mul(g, brume_add(g, x, state), x);
     brume_output(g, y, "y");
     CHECK_OK(brume_device_open("cpu", NULL, &d));
@@ -252,7 +259,8 @@ static void test_elsewhere(void)
     brume_device_close(d);
 }
 
-/* Weights whose memory goes back once they are packed: same results, no way to use what is gone, and a new start by writing all. */
+/* Weights whose memory goes back once they are packed: same results, no way to use what is gone, and a new start by writing
+ * all. */
 static void test_drop_packed(void)
 {
     enum { N = 2, H = 8, C = 32, WEIGHTS = 9 * C * C, PARAMS = WEIGHTS + C, IMAGE = N * H * H * C };
@@ -270,7 +278,8 @@ static void test_drop_packed(void)
         brume_buffer *other = NULL;
         const brume_tensor slab = brume_slab(g, "params"), in = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(N, H, H, C));
         const brume_tensor bias = brume_param(g, slab, &(brume_param_info){ .name = "bias", .shape = BRUME_SHAPE(C) });
-        const brume_tensor weight = brume_param(g, slab, &(brume_param_info){ .name = "weight", .shape = BRUME_SHAPE(3, 3, C, C) });
+        const brume_tensor weight =
+            brume_param(g, slab, &(brume_param_info){ .name = "weight", .shape = BRUME_SHAPE(3, 3, C, C) });
         const brume_tensor out = brume_conv2d(g, in, weight, bias, BRUME_NONE, &p);
         const brume_plan_options o = { .drop_packed = drop };
         brume_output(g, out, "y");
@@ -306,7 +315,8 @@ static void test_drop_packed(void)
 /* "NAME:ROW" takes that set of parameters, where the device has room for it; what does not exist is left to the rule. */
 static void test_rows(void)
 {
-    const struct brume_caps gpu = { .opencl = true, .vector_width = 1, .compute_units = 8, .local_bytes = 16384, .max_work_group = 256 };
+    const struct brume_caps gpu = { .opencl = true, .vector_width = 1, .compute_units = 8, .local_bytes = 16384,
+                                    .max_work_group = 256 };
     struct brume_caps small = gpu, narrow = gpu;
     char name[BRUME_CHOICE_NAME];
     brume_graph *g = brume_graph_new();
@@ -323,7 +333,8 @@ static void test_rows(void)
     CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "tile:14x2"), name), "tile");
     CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, "nothing"), name), "local");
     CHECK_STR(brume_choice_name(brume_variant_choose(n, &gpu, NULL), name), "local");
-    for (const struct brume_variant *v = n->op->kernels; v->name; v++) /* every row fits what every GPU has, and is found by its name */
+    for (const struct brume_variant *v = n->op->kernels; v->name; v++) /* every row fits what every GPU has, and is found by its
+                                                                          name */
         for (int row = 1; v->rows && !strcmp(v->name, "local") && row <= v->rows->n; row++) {
             CHECK(v->rows->fits(row, &gpu));
             CHECK_INT(brume_variant_choose(n, &gpu, brume_choice_name((struct brume_choice){ v, row }, name)).row, row);
@@ -339,8 +350,10 @@ static void test_halves(void)
     float v[4] = { 1, 2, 3, 4 }, out[4] = { 0 }, norm = 0, state[4] = { 0 };
     char what[320];
     brume_graph *g = brume_graph_new();
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(4)), decay = brume_input(g, "decay", BRUME_F32, BRUME_SCALAR);
-    const brume_tensor y = brume_affine(g, x, 2, 0), n = brume_l2_norm(g, y), ema = brume_persistent(g, "ema", BRUME_F32, BRUME_SHAPE(4));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(4)), decay = brume_input(g, "decay",
+                                                                                               BRUME_F32, BRUME_SCALAR);
+    const brume_tensor y = brume_affine(g, x, 2, 0), n = brume_l2_norm(g, y),
+    ema = brume_persistent(g, "ema", BRUME_F32, BRUME_SHAPE(4));
     brume_output(g, n, "norm");
     brume_ema_update(g, ema, y, decay);
     CHECK_OK(brume_device_open("cpu", NULL, &d));
@@ -392,11 +405,14 @@ static void test_steps_until(void)
     brume_plan *p = NULL;
     brume_graph *g = brume_graph_new();
     const brume_tensor slab = brume_slab(g, "w"), in = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(B, C));
-    const brume_tensor keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR), share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
+    const brume_tensor keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR),
+    share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
     brume_tensor y = in;
     for (int i = 0; i < LAYERS; i++) {
         snprintf(name, sizeof name, "layer%d", i);
-        y = brume_linear(g, y, brume_param(g, slab, &(brume_param_info){ .name = name, .shape = BRUME_SHAPE(C, C), .trainable = 1 }), BRUME_NONE);
+        y = brume_linear(g, y,
+                         brume_param(g, slab, &(brume_param_info){ .name = name, .shape = BRUME_SHAPE(C, C), .trainable = 1 }),
+                         BRUME_NONE);
     }
     brume_param(g, slab, &(brume_param_info){ .name = "unused", .shape = BRUME_SHAPE(C, C), .trainable = 1 });
     const brume_tensor grad = brume_grad_slab_sum(g, brume_mean(g, brume_square(g, y), 3, 0), share, slab, "grad", keep);

@@ -71,7 +71,8 @@ int main(void)
             CHECK_OK(run(&f, elsewhere[i]));
             expect(f.got_sum, 0, x[0], 0);
         }
-        static const char *const wrong[] = { "assign:bogus", "@cpu", "assign.x", "assign.-1", "assign/", "assign:offf", "assign:" };
+        static const char *const wrong[] = { "assign:bogus", "@cpu", "assign.x", "assign.-1", "assign/",
+                                             "assign:offf", "assign:" };
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) CHECK_FAILS(run(&f, wrong[i]), BRUME_E_ARG, "expected OP");
     }
     brume_plan_free(f.p);

@@ -27,7 +27,8 @@ static void test_round_trip(void)
         CHECK_FAILS(brume_image_set_text(im, "k\n", "x"), BRUME_E_ARG, "key");
         CHECK_OK(brume_png_write(path, im));
         if (CHECK_OK(brume_png_read(path, &back))) {
-            CHECK(back->height == 5 && back->width == 7 && back->channels == c && !memcmp(back->pixels, im->pixels, (size_t)(35 * c)));
+            CHECK(back->height == 5 && back->width == 7 && back->channels == c &&
+                  !memcmp(back->pixels, im->pixels, (size_t)(35 * c)));
             CHECK_INT(back->n_text, 2);
             CHECK_STR(brume_image_text(back, "prompt"), "a \xc3\xa9toile \xe2\x98\x85");
             CHECK_STR(brume_image_text(back, "seed"), "42");
@@ -85,7 +86,8 @@ static struct sink make(int type, int depth, int interlace, int trns)
     if (trns) png_set_tRNS(png, info, alpha, 1, &key);
     png_write_info(png, info);
     png_byte row[64];
-    for (int i = 0; i < 64; i++) row[i] = type == PNG_COLOR_TYPE_PALETTE ? (png_byte)(depth == 8 ? i & 1 : 0x55) : (png_byte)(i * 5);
+    for (int i = 0; i < 64; i++)
+        row[i] = type == PNG_COLOR_TYPE_PALETTE ? (png_byte)(depth == 8 ? i & 1 : 0x55) : (png_byte)(i * 5);
     png_bytep rows[3] = { row, row, row };
     png_write_image(png, rows);
     png_write_end(png, info);
@@ -98,11 +100,12 @@ static void test_types(void)
     static const struct {
         int type, depth, trns, channels;
     } cases[] = {
-        { PNG_COLOR_TYPE_GRAY, 1, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 2, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 4, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 8, 0, 1 },
-        { PNG_COLOR_TYPE_GRAY, 16, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 8, 1, 4 }, { PNG_COLOR_TYPE_GRAY, 16, 1, 4 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 8, 0, 4 },
-        { PNG_COLOR_TYPE_GRAY_ALPHA, 16, 0, 4 }, { PNG_COLOR_TYPE_RGB, 8, 0, 3 }, { PNG_COLOR_TYPE_RGB, 16, 0, 3 }, { PNG_COLOR_TYPE_RGB, 8, 1, 4 },
-        { PNG_COLOR_TYPE_RGB_ALPHA, 8, 0, 4 }, { PNG_COLOR_TYPE_RGB_ALPHA, 16, 0, 4 }, { PNG_COLOR_TYPE_PALETTE, 1, 0, 3 }, { PNG_COLOR_TYPE_PALETTE, 8, 0, 3 },
-        { PNG_COLOR_TYPE_PALETTE, 8, 1, 4 },
+        { PNG_COLOR_TYPE_GRAY, 1, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 2, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 4, 0, 1 },
+        { PNG_COLOR_TYPE_GRAY, 8, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 16, 0, 1 }, { PNG_COLOR_TYPE_GRAY, 8, 1, 4 },
+        { PNG_COLOR_TYPE_GRAY, 16, 1, 4 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 8, 0, 4 }, { PNG_COLOR_TYPE_GRAY_ALPHA, 16, 0, 4 },
+        { PNG_COLOR_TYPE_RGB, 8, 0, 3 }, { PNG_COLOR_TYPE_RGB, 16, 0, 3 }, { PNG_COLOR_TYPE_RGB, 8, 1, 4 },
+        { PNG_COLOR_TYPE_RGB_ALPHA, 8, 0, 4 }, { PNG_COLOR_TYPE_RGB_ALPHA, 16, 0, 4 }, { PNG_COLOR_TYPE_PALETTE, 1, 0, 3 },
+        { PNG_COLOR_TYPE_PALETTE, 8, 0, 3 }, { PNG_COLOR_TYPE_PALETTE, 8, 1, 4 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int interlace = 0; interlace < 2; interlace++) {
@@ -113,7 +116,8 @@ static void test_types(void)
                 CHECK_INT(im->channels, cases[i].channels);
                 if (cases[i].type == PNG_COLOR_TYPE_PALETTE)
                     CHECK(im->pixels[0] == 10 && im->pixels[im->channels] == 40 && im->pixels[im->channels + 2] == 60);
-                if (cases[i].type == PNG_COLOR_TYPE_RGB && cases[i].depth == 8 && !cases[i].trns) CHECK(im->pixels[1] == 5 && im->pixels[11] == 55);
+                if (cases[i].type == PNG_COLOR_TYPE_RGB && cases[i].depth == 8 && !cases[i].trns)
+                    CHECK(im->pixels[1] == 5 && im->pixels[11] == 55);
             }
             brume_image_free(im);
             free(s.data);
@@ -165,7 +169,8 @@ static void test_grid(void)
     }
     brume_image_free(im);
     float *many = calloc(16 * 28 * 28, sizeof *many);
-    if (many && CHECK_OK(brume_image_grid(many, 16, 28, 28, 1, 0, 0, &im))) CHECK(im->width == im->height && im->width >= 500 && im->width <= 900);
+    if (many && CHECK_OK(brume_image_grid(many, 16, 28, 28, 1, 0, 0, &im)))
+        CHECK(im->width == im->height && im->width >= 500 && im->width <= 900);
     brume_image_free(im);
     free(many);
     CHECK_FAILS(brume_image_grid(x, 0, 2, 2, 1, 0, 0, &im), BRUME_E_ARG, "grid");

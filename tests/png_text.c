@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * For shell tests: copies a PNG with another text. Usage: png_text IN.png OUT.png KEY VALUE; png_text IN.png KEY prints the text that is there.
- * Exit status: 0 done, 1 it failed. */
+ * For shell tests: copies a PNG with another text. Usage: png_text IN.png OUT.png KEY VALUE; png_text IN.png KEY prints the text
+ * that is there. Exit status: 0 done, 1 it failed. */
 #include <stdio.h>
 
 #include "brume/image.h"

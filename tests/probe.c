@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Probes: figures are kept whole or not taken, and "auto" opens what they say is faster. An OpenCL device serves as a GPU (BRUME_OPENCL_TYPE). Usage:
- * probe FOLDER, for a cache of its own */
+ * Probes: figures are kept whole or not taken, and "auto" opens what they say is faster. An OpenCL device serves as a GPU
+ * (BRUME_OPENCL_TYPE). Usage: probe FOLDER, for a cache of its own */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,7 +35,8 @@ static void damage(const brume_device_info *info, int how)
 {
     char command[1200];
     brume_probe p;
-    static const char *const ways[] = { "for f in '%s'/probe/*; do sed -i 's/ 200 / 900 /' \"$f\"; done", "for f in '%s'/probe/*; do truncate -s -3 \"$f\"; done",
+    static const char *const ways[] = { "for f in '%s'/probe/*; do sed -i 's/ 200 / 900 /' \"$f\"; done",
+                                        "for f in '%s'/probe/*; do truncate -s -3 \"$f\"; done",
                                         "for f in '%s'/probe/*; do : > \"$f\"; done" };
     snprintf(command, sizeof command, ways[how], folder);
     CHECK(system(command) == 0);
@@ -44,7 +45,8 @@ static void damage(const brume_device_info *info, int how)
 
 static void test_file(void)
 {
-    brume_device_info info = { .name = "a device\nof two lines", .platform = "P", .driver = "D", .version = "V", .compute_units = 3, .is_opencl = 1 }, other;
+    brume_device_info info = { .name = "a device\nof two lines", .platform = "P", .driver = "D", .version = "V",
+                               .compute_units = 3, .is_opencl = 1 }, other;
     const brume_probe p = { .matmul_gflops = 100, .conv_gflops = 200, .launch_us = 5 };
     brume_probe q;
     CHECK(!brume_probe_find(&info, &q));
@@ -86,11 +88,14 @@ static void test_auto(const char *type, const brume_device_info *cpu, double spe
     if (!CHECK(brume_device_list(&list, &n, NULL) == BRUME_OK)) return;
     brume_probe_store(cpu, &(brume_probe){ .matmul_gflops = 50, .conv_gflops = 50, .launch_us = 1e-3 });
     for (int i = 1; i < n; i++)
-        if (list[i].usable) brume_probe_store(&list[i], &(brume_probe){ .matmul_gflops = 50 * speed, .conv_gflops = 50 * speed, .launch_us = 1e-3 });
+        if (list[i].usable)
+            brume_probe_store(&list[i],
+                              &(brume_probe){ .matmul_gflops = 50 * speed, .conv_gflops = 50 * speed, .launch_us = 1e-3 });
     if (CHECK_OK(brume_device_open("auto", &options, &d))) {
         brume_device_get_info(d, &info);
         CHECK(!strncmp(info.spec, want, strlen(want)));
-        if (!CHECK(*says ? strstr(brume_device_choice(d), says) != NULL : !*brume_device_choice(d))) fprintf(stderr, "    '%s'\n", brume_device_choice(d));
+        if (!CHECK(*says ? strstr(brume_device_choice(d), says) != NULL : !*brume_device_choice(d)))
+            fprintf(stderr, "    '%s'\n", brume_device_choice(d));
     }
     CHECK_STR(warned, "");
     brume_device_close(d);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
- * Noise processes: levels and times, SDEs against their own differential equations, conversions of predictions, ladders and solver coefficients. */
+ * Noise processes: levels and times, SDEs against their own differential equations, conversions of predictions, ladders and
+ * solver coefficients. */
 #include "brume/process.h"
 
 #include "brume/ladder.h"
 #include "check.h"
 #include "diffusion/solver_coef.h"
 
-static const char *const classes[] = { "DDPMScheduler", "FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler", "NCSNScheduler", "ScoreSdeVpScheduler",
-                                       "ScoreSdeSubVpScheduler", "ScoreSdeVeScheduler" };
+static const char *const classes[] = { "DDPMScheduler", "FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler",
+                                       "NCSNScheduler", "ScoreSdeVpScheduler", "ScoreSdeSubVpScheduler", "ScoreSdeVeScheduler" };
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
 static brume_process *process_of(const char *class_name, brume_scheduler_config *c)
@@ -36,7 +37,8 @@ static void test_times(void)
             CHECK_NEAR(a.t, b.t, 1e-9 * (1 + fabs(a.t)));
             CHECK_NEAR(a.a, b.a, 1e-10);
         }
-        const brume_level below = brume_process_level_of_sigma(p, 0), least = brume_process_level_of_sigma(p, lo), above = brume_process_level_of_sigma(p, 2 * hi);
+        const brume_level below = brume_process_level_of_sigma(p, 0), least = brume_process_level_of_sigma(p, lo),
+                          above = brume_process_level_of_sigma(p, 2 * hi);
         CHECK(below.s == 0 && isfinite(below.t) && isfinite(above.t) && isfinite(above.a));
         if (brume_process_get_kind(p) != BRUME_PROCESS_FLOW) CHECK_NEAR(below.t, least.t, 1e-9 * (1 + fabs(least.t)));
         const brume_level clean = brume_process_along(p, 0), noisy = brume_process_along(p, 1);
@@ -45,7 +47,8 @@ static void test_times(void)
             const brume_level l = brume_process_along(p, i / 10.0), before = brume_process_along(p, (i - 1) / 10.0);
             CHECK(l.s * before.a > before.s * l.a);
         }
-        CHECK_NEAR(brume_process_prior_std(p), strstr("NCSNScheduler EDMEulerScheduler ScoreSdeVeScheduler", classes[k]) ? c.sigma_max : 1, 0);
+        CHECK_NEAR(brume_process_prior_std(p),
+                   strstr("NCSNScheduler EDMEulerScheduler ScoreSdeVeScheduler", classes[k]) ? c.sigma_max : 1, 0);
         CHECK((brume_process_schedule(p) != NULL) == (c.process == BRUME_PROCESS_DISCRETE));
         brume_process_free(p);
     }
@@ -61,7 +64,8 @@ static void test_discrete(void)
     const brume_level whole = brume_process_level(p, 500), part = brume_process_level(p, 500.25);
     CHECK(whole.t == 500 && part.t == 500.25);
     CHECK_NEAR(whole.a * whole.a, 0.07779665837, 1e-11);
-    CHECK_NEAR(log(part.s / part.a), 0.75 * log(brume_sigma(s, 500)) + 0.25 * log(brume_sigma(s, 501)), 1e-13); /* ln sigma is linear */
+    /* ln sigma is linear */
+    CHECK_NEAR(log(part.s / part.a), 0.75 * log(brume_sigma(s, 500)) + 0.25 * log(brume_sigma(s, 501)), 1e-13);
     CHECK_NEAR(part.a * part.a + part.s * part.s, 1, 1e-15);
     CHECK(brume_process_level(p, -3).t == 0 && brume_process_level(p, 2000).t == 999);
     brume_process_free(p);
@@ -95,7 +99,8 @@ static void test_sde(void)
         }
         for (int i = 0; i < 5; i++) {
             const double u = times[i], h = 1e-5;
-            const brume_level l = brume_process_sde_level(p, u), up = brume_process_sde_level(p, u + h), down = brume_process_sde_level(p, u - h);
+            const brume_level l = brume_process_sde_level(p, u), up = brume_process_sde_level(p, u + h),
+                              down = brume_process_sde_level(p, u - h);
             const double da = (up.a - down.a) / (2 * h), dv = (up.s * up.s - down.s * down.s) / (2 * h), v = l.s * l.s;
             CHECK(brume_process_sde(p, u, &f, &g));
             CHECK_NEAR(da, f * l.a, 1e-6 * fabs(f) + 1e-9);
@@ -145,7 +150,8 @@ static void test_edm(void)
     CHECK_NEAR(e.c_skip, 0.2, 1e-15);
     CHECK_NEAR(e.c_in, 1 / sqrt(1.25), 1e-15);
     CHECK_NEAR(e.c_noise, 0, 0);
-    /* weight c_out^2 = 1: every level weighs the same (Karras et al. 2022, app. B.6); and the conversions of predictions are the same function */
+    /* weight c_out^2 = 1: every level weighs the same (Karras et al. 2022, app. B.6); and the conversions of predictions are the
+     * same function */
     brume_scheduler_config c;
     brume_process *p = process_of("EDMEulerScheduler", &c);
     for (double sigma = 0.002; p && sigma <= 80; sigma *= 3) {
@@ -190,7 +196,8 @@ static void test_posterior(void)
     brume_schedule *s = NULL;
     brume_scheduler_config_default(&c);
     if (!CHECK_OK(brume_schedule_new(&c, &s))) return;
-    const brume_posterior q = brume_schedule_posterior(s, 500, 400), first = brume_schedule_posterior(s, 1, 0), end = brume_schedule_posterior(s, 0, -1);
+    const brume_posterior q = brume_schedule_posterior(s, 500, 400), first = brume_schedule_posterior(s, 1, 0),
+    end = brume_schedule_posterior(s, 0, -1);
     CHECK_NEAR(q.x0, 0.2853436002, 1e-10);
     CHECK_NEAR(q.x, 0.5543679239, 1e-10);
     CHECK_NEAR(q.variance, 0.5230129596, 1e-10);
@@ -204,7 +211,8 @@ static void test_posterior(void)
     CHECK_NEAR(ancestral.eps, 0.5323673832, 1e-10);
     CHECK_NEAR(ancestral.noise, 0.7231963493, 1e-10);
     CHECK_NEAR(ancestral.noise * ancestral.noise, q.variance, 1e-14); /* eta = 1 is DDPM with the posterior variance */
-    CHECK_NEAR(q.x0 * 1 + q.x * sqrt(brume_alpha_bar(s, 500)), sqrt(brume_alpha_bar(s, 400)), 1e-14); /* the mean of q(x_p | x0) */
+    /* the mean of q(x_p | x0) */
+    CHECK_NEAR(q.x0 * 1 + q.x * sqrt(brume_alpha_bar(s, 500)), sqrt(brume_alpha_bar(s, 400)), 1e-14);
     brume_schedule_free(s);
 }
 

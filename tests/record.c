@@ -20,8 +20,10 @@ static char *round_trip(const char *text)
 
 static void texts(void)
 {
-    static const char *const plain[] = { "", "a red fox", "\"quoted\" \\ back\\slash", "two\nlines\r\nand a tab\t", "\xd0\xbb\xd0\xb8\xd1\x81\xd0\xb0 \xf0\x9f\xa6\x8a",
-                                         "Latin-1: \xe9\xff", "\x01NaN", "\x01\x02\x1f\x7f", "cut \xf0\x9f\xa6", "{\"hex\": \"00\"}", "\xed\xa0\x80", "\xc0\x80" };
+    static const char *const plain[] = { "", "a red fox", "\"quoted\" \\ back\\slash", "two\nlines\r\nand a tab\t",
+                                         "\xd0\xbb\xd0\xb8\xd1\x81\xd0\xb0 \xf0\x9f\xa6\x8a", "Latin-1: \xe9\xff", "\x01NaN",
+                                         "\x01\x02\x1f\x7f", "cut \xf0\x9f\xa6", "{\"hex\": \"00\"}",
+                                         "\xed\xa0\x80", "\xc0\x80" };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         char *back = round_trip(plain[i]);
         CHECK_STR(back, plain[i]);
@@ -54,7 +56,8 @@ static int read_text(const char *text, struct record *r)
 }
 
 #define GOOD(format_, picture_, model_, device_, options_, files_) \
-    "{\"format\": " format_ ", \"brume\": \"0.1\", \"picture\": " picture_ ", \"model\": " model_ ", \"device\": " device_ ", \"options\": " options_ ", \"files\": " files_ "}"
+    "{\"format\": " format_ ", \"brume\": \"0.1\", \"picture\": " picture_ ", \"model\": " model_ ", \"device\": " device_ \
+    ", \"options\": " options_ ", \"files\": " files_ "}"
 #define MODEL "{\"path\": \"run\", \"weights\": \"12\", \"scheduler\": \"34\"}"
 #define DEVICE "{\"spec\": \"cpu\", \"name\": \"x\", \"platform\": \"y\"}"
 
@@ -63,7 +66,10 @@ static void records(void)
     struct record r;
     CHECK_INT(read_text(NULL, &r), CLI_GO_ON);
     CHECK(!r.json);
-    if (CHECK_INT(read_text(GOOD("1", "\"strip\"", MODEL, DEVICE, "{\"n\": 4, \"prompt\": {\"hex\": \"e9\"}}", "{\"mask\": \"56\"}"), &r), CLI_GO_ON)) {
+    if (CHECK_INT(read_text(GOOD("1", "\"strip\"", MODEL, DEVICE, "{\"n\": 4, \"prompt\": {\"hex\": \"e9\"}}",
+                                 "{\"mask\": \"56\"}"),
+                            &r),
+                  CLI_GO_ON)) {
         CHECK_STR(r.picture, "strip");
         CHECK_STR(r.weights, "12");
         CHECK_STR(r.device, "cpu");
@@ -73,16 +79,18 @@ static void records(void)
     }
     record_free(&r);
     static const char *const damaged[] = {
-        "", "{", "[]", "{}", "null", "7", GOOD("2", "\"out\"", MODEL, DEVICE, "{}", "{}"), GOOD("\"1\"", "\"out\"", MODEL, DEVICE, "{}", "{}"),
-        GOOD("1", "\"save-tensors\"", MODEL, DEVICE, "{}", "{}"), GOOD("1", "7", MODEL, DEVICE, "{}", "{}"), GOOD("1", "\"out\"", "\"run\"", DEVICE, "{}", "{}"),
+        "", "{", "[]", "{}", "null", "7", GOOD("2", "\"out\"", MODEL, DEVICE, "{}", "{}"),
+        GOOD("\"1\"", "\"out\"", MODEL, DEVICE, "{}", "{}"), GOOD("1", "\"save-tensors\"", MODEL, DEVICE, "{}", "{}"),
+        GOOD("1", "7", MODEL, DEVICE, "{}", "{}"), GOOD("1", "\"out\"", "\"run\"", DEVICE, "{}", "{}"),
         GOOD("1", "\"out\"", "{\"path\": 5, \"weights\": \"\", \"scheduler\": \"\"}", DEVICE, "{}", "{}"),
         GOOD("1", "\"out\"", "{\"weights\": \"\", \"scheduler\": \"\"}", DEVICE, "{}", "{}"),
         GOOD("1", "\"out\"", "{\"path\": {\"hex\": \"0\"}, \"weights\": \"\", \"scheduler\": \"\"}", DEVICE, "{}", "{}"),
         GOOD("1", "\"out\"", "{\"path\": {\"hex\": \"6100\"}, \"weights\": \"\", \"scheduler\": \"\"}", DEVICE, "{}", "{}"),
         GOOD("1", "\"out\"", "{\"path\": {\"hex\": \"zz\"}, \"weights\": \"\", \"scheduler\": \"\"}", DEVICE, "{}", "{}"),
-        GOOD("1", "\"out\"", MODEL, "[]", "{}", "{}"), GOOD("1", "\"out\"", MODEL, DEVICE, "[]", "{}"), GOOD("1", "\"out\"", MODEL, DEVICE, "{\"n\\n\": 1}", "{}"),
-        GOOD("1", "\"out\"", MODEL, DEVICE, "{}", "{\"mask\": 5}"), GOOD("1", "\"out\"", MODEL, DEVICE, "{\"n\": [[[[1]]]]}", "{}"),
-        GOOD("1", "\"out\"", MODEL, DEVICE, "{\"n\": 1, \"n\": 2}", "{}"),
+        GOOD("1", "\"out\"", MODEL, "[]", "{}", "{}"), GOOD("1", "\"out\"", MODEL, DEVICE, "[]", "{}"),
+        GOOD("1", "\"out\"", MODEL, DEVICE, "{\"n\\n\": 1}", "{}"), GOOD("1", "\"out\"", MODEL, DEVICE, "{}", "{\"mask\": 5}"),
+        GOOD("1", "\"out\"", MODEL, DEVICE, "{\"n\": [[[[1]]]]}", "{}"), GOOD("1", "\"out\"", MODEL, DEVICE,
+                                                                              "{\"n\": 1, \"n\": 2}", "{}"),
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         if (!CHECK_INT(read_text(damaged[i], &r), CLI_FAILED)) fprintf(stderr, "    record %zu: %s\n", i, damaged[i]);

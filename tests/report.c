@@ -53,12 +53,14 @@ static void test_empty(void)
 
 static void test_curves(void)
 {
-    put("training/log.jsonl", "{\"step\": 1, \"loss\": 0.5, \"grad_norm\": 2, \"lr\": 1e-3, \"images_per_s\": 10, \"seconds\": 30}\n"
-                              "{\"step\": 2, \"loss\": 0.25, \"grad_norm\": null, \"lr\": 1e-3, \"images_per_s\": 12, \"seconds\": 90}\n"
-                              "{\"step\": 3, \"loss\": 0.125, \"grad_norm\": 0, \"lr\": 1e-3, \"images_per_s\": 14, \"seconds\": 5}\n"
-                              "{\"step\": 4, \"loss\": 0.1"); /* as a killed run leaves it */
+    put("training/log.jsonl",
+        "{\"step\": 1, \"loss\": 0.5, \"grad_norm\": 2, \"lr\": 1e-3, \"images_per_s\": 10, \"seconds\": 30}\n"
+        "{\"step\": 2, \"loss\": 0.25, \"grad_norm\": null, \"lr\": 1e-3, \"images_per_s\": 12, \"seconds\": 90}\n"
+        "{\"step\": 3, \"loss\": 0.125, \"grad_norm\": 0, \"lr\": 1e-3, \"images_per_s\": 14, \"seconds\": 5}\n"
+        "{\"step\": 4, \"loss\": 0.1"); /* as a killed run leaves it */
     put("training/validation.jsonl", "{\"step\": 2, \"loss\": 0.75}\n");
-    put("training/run.json", "{\"data\": \"<b>&\\\"x\\\"\", \"_steps\": 10, \"_parameters\": 1234567, \"_device\": \"a device\"}");
+    put("training/run.json",
+        "{\"data\": \"<b>&\\\"x\\\"\", \"_steps\": 10, \"_parameters\": 1234567, \"_device\": \"a device\"}");
     put("training/evaluation.jsonl", "{\"fid\": 12.5, \"features\": [1, 2]}\nno JSON\n");
     CHECK_OK(brume_report_write(folder, NULL, 30));
     char *text = page();

@@ -34,7 +34,8 @@ static void known_answers(void)
     static const uint32_t rows[3][10] = {
         { 0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 },
         { ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd },
-        { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 },
+        { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb,
+          0x5001e420, 0x24126ea1 },
     };
     for (int i = 0; i < 3; i++) {
         uint32_t out[4];
@@ -88,7 +89,8 @@ static void tail(void)
 {
     double worst = 0;
     for (uint32_t m = 0; m < 0x80000000u; m += 1 + m / 256) {
-        const double e = fmax(fabs(brume_px_normal(m) - noise_normal(m)), fabs(brume_px_normal(m | 0x80000000u) - noise_normal(m | 0x80000000u)));
+        const double e = fmax(fabs(brume_px_normal(m) - noise_normal(m)),
+                              fabs(brume_px_normal(m | 0x80000000u) - noise_normal(m | 0x80000000u)));
         if (!(e <= worst)) worst = e;
     }
     CHECK_NEAR(worst, 0, 2e-6);
@@ -125,17 +127,21 @@ static void on_device(brume_device *d, const char *where)
     const int32_t step = -7;
     static float got[2][N * LEN], want[2][N * LEN];
     brume_graph *g = brume_graph_new();
-    const brume_tensor s = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(N)), t = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
-    const brume_tensor y[2] = { brume_normal(g, s, t, 0xfffffff0u, BRUME_SHAPE(N, 37, 41, 3)), brume_uniform(g, s, t, 9, BRUME_SHAPE(N, 37, 41, 3)) };
+    const brume_tensor s = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(N)),
+                       t = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
+    const brume_tensor y[2] = { brume_normal(g, s, t, 0xfffffff0u, BRUME_SHAPE(N, 37, 41, 3)),
+                                brume_uniform(g, s, t, 9, BRUME_SHAPE(N, 37, 41, 3)) };
     for (int i = 0; i < 2; i++) brume_output(g, y[i], i ? "uniform" : "normal");
     for (int i = 0; i < N; i++) {
         brume_fill_normal((uint64_t)seeds[i], 0xfffffff0u, (uint32_t)step, 0, LEN, want[0] + i * LEN);
         brume_fill_uniform((uint64_t)seeds[i], 9, (uint32_t)step, 0, LEN, want[1] + i * LEN);
     }
     brume_plan *p = NULL;
-    int ok = CHECK_OK(brume_graph_status(g)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_write(p, s, seeds, sizeof seeds)) &&
-             CHECK_OK(brume_plan_write(p, t, &step, sizeof step)) && CHECK_OK(brume_plan_run(p));
-    for (int i = 0; i < 2 && ok; i++) ok = CHECK_OK(brume_plan_read(p, y[i], got[i], sizeof got[i])) && CHECK(!memcmp(got[i], want[i], sizeof got[i]));
+    int ok = CHECK_OK(brume_graph_status(g)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)) &&
+             CHECK_OK(brume_plan_write(p, s, seeds, sizeof seeds)) && CHECK_OK(brume_plan_write(p, t, &step, sizeof step)) &&
+             CHECK_OK(brume_plan_run(p));
+    for (int i = 0; i < 2 && ok; i++)
+        ok = CHECK_OK(brume_plan_read(p, y[i], got[i], sizeof got[i])) && CHECK(!memcmp(got[i], want[i], sizeof got[i]));
     printf("%s: %s\n", where, ok ? "same bits" : "FAILED");
     brume_plan_free(p);
     brume_graph_free(g);
@@ -188,7 +194,8 @@ static void generator(void)
 
 int main(int argc, char **argv)
 {
-    float *normal = malloc(MILLION * sizeof *normal), *uniform = malloc(MILLION * sizeof *uniform), *buf = malloc(MILLION * sizeof *buf);
+    float *normal = malloc(MILLION * sizeof *normal), *uniform = malloc(MILLION * sizeof *uniform),
+          *buf = malloc(MILLION * sizeof *buf);
     if (!normal || !uniform || !buf) return 1;
     known_answers();
     generator();

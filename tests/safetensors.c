@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * safetensors, JSON, model weights and atomic files: round trips, every rule of the format broken once, damaged bytes, golden files. */
+ * safetensors, JSON, model weights and atomic files: round trips, every rule of the format broken once, damaged bytes, golden
+ * files. */
 #include "brume/safetensors.h"
 
 #include <dirent.h>
@@ -73,8 +74,9 @@ static void test_round_trip(void)
     const int64_t i64[1] = { -9007199254740993 };
     const int64_t s23[2] = { 2, 3 }, s2[1] = { 2 }, s0[2] = { 0, 5 };
     const brume_st_item items[] = {
-        { "half", BRUME_ST_F16, 2, s23, x },  { "full", BRUME_ST_F32, 2, s23, x }, { "brain \"q\" \xc3\xa9", BRUME_ST_BF16, 2, s23, x },
-        { "int", BRUME_ST_I32, 1, s2, i32 },  { "long", BRUME_ST_I64, 0, NULL, i64 }, { "none", BRUME_ST_F32, 2, s0, NULL },
+        { "half", BRUME_ST_F16, 2, s23, x },  { "full", BRUME_ST_F32, 2, s23, x },
+        { "brain \"q\" \xc3\xa9", BRUME_ST_BF16, 2, s23, x }, { "int", BRUME_ST_I32, 1, s2, i32 },
+        { "long", BRUME_ST_I64, 0, NULL, i64 }, { "none", BRUME_ST_F32, 2, s0, NULL },
     };
     const char *const meta[] = { "step", "12", "note", "a\nb", NULL };
     const char *path = in_dir("a.safetensors");
@@ -94,7 +96,8 @@ static void test_round_trip(void)
     if (t) CHECK_FAILS(brume_st_read_f32(t, 4, 3, y), BRUME_E_ARG, "6 elements");
     if (t) CHECK_FAILS(brume_st_read_i64(t, 0, 1, k), BRUME_E_FORMAT, "integers");
     t = brume_safetensors_find(f, "half");
-    if (CHECK(t != NULL) && CHECK_OK(brume_st_read_f32(t, 0, 6, y))) CHECK(y[1] == -2.5f && y[4] == 65504.0f && y[3] == 0 && signbit(y[5]));
+    if (CHECK(t != NULL) && CHECK_OK(brume_st_read_f32(t, 0, 6, y)))
+        CHECK(y[1] == -2.5f && y[4] == 65504.0f && y[3] == 0 && signbit(y[5]));
     t = brume_safetensors_find(f, "brain \"q\" \xc3\xa9");
     if (CHECK(t != NULL) && CHECK_OK(brume_st_read_f32(t, 0, 6, y))) CHECK_NEAR(y[2], 3.140625, 0);
     t = brume_safetensors_find(f, "long");
@@ -124,15 +127,19 @@ static void test_dtypes(void)
         size_t n;
         double want;
     } cases[] = {
-        { "F64", { 0, 0, 0, 0, 0, 0, 0xf8, 0xbf }, 8, -1.5 }, { "F32", { 0, 0, 0x20, 0x40 }, 4, 2.5 }, { "F16", { 0, 0x3c }, 2, 1 },
-        { "BF16", { 0x80, 0x3f }, 2, 1 }, { "I64", { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, 8, -1 }, { "I32", { 0xfe, 0xff, 0xff, 0xff }, 4, -2 },
+        { "F64", { 0, 0, 0, 0, 0, 0, 0xf8, 0xbf }, 8, -1.5 }, { "F32", { 0, 0, 0x20, 0x40 }, 4, 2.5 },
+        { "F16", { 0, 0x3c }, 2, 1 }, { "BF16", { 0x80, 0x3f }, 2, 1 }, { "I64",
+                                                                          { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, 8,
+                                                                          -1 }, { "I32", { 0xfe, 0xff, 0xff, 0xff }, 4, -2 },
         { "I16", { 0, 0x80 }, 2, -32768 }, { "I8", { 0x80 }, 1, -128 }, { "U64", { 0, 0, 0, 0, 0, 0, 0, 0x80 }, 8, 0x1p63 },
-        { "U32", { 0, 0, 0, 0x80 }, 4, 0x1p31 }, { "U16", { 0xff, 0xff }, 2, 65535 }, { "U8", { 0xff }, 1, 255 }, { "BOOL", { 1 }, 1, 1 },
-        { "F8_E4M3", { 0x7e }, 1, 448 }, { "F8_E4M3", { 0x81 }, 1, -0x1p-9 }, { "F8_E5M2", { 0x7b }, 1, 57344 },
+        { "U32", { 0, 0, 0, 0x80 }, 4, 0x1p31 }, { "U16", { 0xff, 0xff }, 2, 65535 }, { "U8", { 0xff }, 1, 255 },
+        { "BOOL", { 1 }, 1, 1 }, { "F8_E4M3", { 0x7e }, 1, 448 }, { "F8_E4M3", { 0x81 }, 1, -0x1p-9 },
+        { "F8_E5M2", { 0x7b }, 1, 57344 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         unsigned char file[200] = { 0 };
-        const int h = snprintf((char *)file + 8, 180, "{\"x\":{\"dtype\":\"%s\",\"shape\":[1],\"data_offsets\":[0,%zu]}}", cases[i].dtype, cases[i].n);
+        const int h = snprintf((char *)file + 8, 180, "{\"x\":{\"dtype\":\"%s\",\"shape\":[1],\"data_offsets\":[0,%zu]}}",
+                               cases[i].dtype, cases[i].n);
         file[0] = (unsigned char)h;
         memcpy(file + 8 + h, cases[i].bytes, cases[i].n);
         brume_safetensors *f;
@@ -141,7 +148,8 @@ static void test_dtypes(void)
             CHECK_OK(brume_st_read_f32(brume_safetensors_at(f, 0), 0, 1, &x)))
             CHECK_NEAR(x, cases[i].want, 0);
         int64_t k;
-        if (!strcmp(cases[i].dtype, "U64")) CHECK_FAILS(brume_st_read_i64(brume_safetensors_at(f, 0), 0, 1, &k), BRUME_E_FORMAT, "U64");
+        if (!strcmp(cases[i].dtype, "U64"))
+            CHECK_FAILS(brume_st_read_i64(brume_safetensors_at(f, 0), 0, 1, &k), BRUME_E_FORMAT, "U64");
         brume_safetensors_close(f);
     }
 }
@@ -164,7 +172,8 @@ static void test_rules(void)
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, NULL },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[0,9],\"data_offsets\":[0,0]}}", 0, NULL },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[0,9223372036854775807,9223372036854775807],\"data_offsets\":[0,0]}}", 0, NULL },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,9223372036854775807,0],\"data_offsets\":[0,0]}}", 0, "counted" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,9223372036854775807,0],\"data_offsets\":[0,0]}}", 0,
+          "counted" },
         { "{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype" },
         { "{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "needs" },
         { "{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "needs" },
@@ -182,10 +191,18 @@ static void test_rules(void)
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "need 8" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "last 1 bytes" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "belong to no tensor" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "overlap" },
-        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[2,5]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 5, NULL },
-        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[1,1]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2, "overlap" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "uplicate" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
+          "offsets\":[4,8]}}",
+          8, "overlap" },
+        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[2,5]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":"
+          "[0,2]}}",
+          5, NULL },
+        { "{\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[1,1]},\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":"
+          "[0,2]}}",
+          2, "overlap" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
+          "offsets\":[4,8]}}",
+          8, "uplicate" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]}}", 0, "counted" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,0]}}", 0, "counted" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,0]}}", 0, "no size" },
@@ -200,7 +217,8 @@ static void test_rules(void)
         brume_safetensors_close(f);
     }
     brume_safetensors *f;
-    const unsigned char huge[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}' }, limit[16] = { 1, 0xe1, 0xf5, 5, 0, 0, 0, 0, '{', '}' };
+    const unsigned char huge[16] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}' },
+    limit[16] = { 1, 0xe1, 0xf5, 5, 0, 0, 0, 0, '{', '}' };
     CHECK_FAILS(brume_safetensors_open_memory(huge, 16, "huge", &f), BRUME_E_FORMAT, "18446744073709551615");
     CHECK_FAILS(brume_safetensors_open_memory(limit, 16, "limit", &f), BRUME_E_FORMAT, "100000001");
     CHECK_FAILS(brume_safetensors_open(dir, &f), BRUME_E_IO, "regular");
@@ -242,7 +260,8 @@ static void test_damage(void)
     unsigned char *copy = malloc(n);
     for (int round = 0; copy && round < 20000; round++) {
         memcpy(copy, bytes, n);
-        for (uint32_t k = 0, flips = 1 + brume_rng_below(&r, 4); k < flips; k++) copy[brume_rng_below(&r, (uint32_t)n)] ^= (unsigned char)(1u << brume_rng_below(&r, 8));
+        for (uint32_t k = 0, flips = 1 + brume_rng_below(&r, 4); k < flips; k++)
+            copy[brume_rng_below(&r, (uint32_t)n)] ^= (unsigned char)(1u << brume_rng_below(&r, 8));
         brume_safetensors *f;
         if (brume_safetensors_open_memory(copy, n, "flip", &f) == BRUME_OK) use_all(f);
         brume_safetensors_close(f);
@@ -254,7 +273,8 @@ static void test_damage(void)
 
 static void test_json(void)
 {
-    const char text[] = "{\"a\": -Infinity, \"b\": [NaN, Infinity, 1, 2.0], \"s\": \"NaN \\\" -Infinity\", \"t\": true, \"z\": null, \"o\": {\"k\": [1, {\"d\": 5}]}}";
+    const char text[] = "{\"a\": -Infinity, \"b\": [NaN, Infinity, 1, 2.0], \"s\": \"NaN \\\" -Infinity\", \"t\": true, \"z\": "
+                        "null, \"o\": {\"k\": [1, {\"d\": 5}]}}";
     brume_json *j;
     if (CHECK_OK(brume_json_parse(text, sizeof text - 1, "c.json", &j))) {
         const brume_json *b = brume_json_find(j, "b");
@@ -263,7 +283,8 @@ static void test_json(void)
         CHECK(brume_json_number(brume_json_at(b, 1), 0) == INFINITY);
         CHECK_INT(brume_json_integer(brume_json_at(b, 3), 0), 2);
         CHECK_STR(brume_json_string(brume_json_find(j, "s"), NULL), "NaN \" -Infinity");
-        CHECK_STR(brume_json_where(brume_json_find(brume_json_at(brume_json_find(brume_json_find(j, "o"), "k"), 1), "d")), "c.json: o.k[1].d");
+        CHECK_STR(brume_json_where(brume_json_find(brume_json_at(brume_json_find(brume_json_find(j, "o"), "k"), 1), "d")),
+                  "c.json: o.k[1].d");
         CHECK_INT(brume_json_depth(j), 5); /* the document, o, k, k[1], d */
         CHECK_INT(brume_json_depth(b), 2);
         CHECK_INT(brume_json_depth(brume_json_at(b, 0)), 1);
@@ -285,9 +306,11 @@ static void test_json(void)
         CHECK_FAILS(brume_json_get_ints(j, "b", 3, 0, 9, list, &n), BRUME_E_FORMAT, "at most 3");
     }
     brume_json_free(j);
-    static const char *const bad[] = { "", "{", "{\"a\":1,\"a\":2}", "{\"a\":1,}", "[1] 2", "{NaN:1}", "{\"a\":NaNN}", "[--Infinity]", "[1Infinity]", "[1e999]", "nul", "\"\\ud800\"", "[\"\xff\"]" };
+    static const char *const bad[] = { "", "{", "{\"a\":1,\"a\":2}", "{\"a\":1,}", "[1] 2", "{NaN:1}", "{\"a\":NaNN}",
+                                       "[--Infinity]", "[1Infinity]", "[1e999]", "nul", "\"\\ud800\"", "[\"\xff\"]" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        if (!CHECK_FAILS(brume_json_parse(bad[i], strlen(bad[i]), "bad", &j), BRUME_E_FORMAT, "bad")) fprintf(stderr, "    text %s\n", bad[i]);
+        if (!CHECK_FAILS(brume_json_parse(bad[i], strlen(bad[i]), "bad", &j), BRUME_E_FORMAT, "bad"))
+            fprintf(stderr, "    text %s\n", bad[i]);
     char deep[100001];
     memset(deep, '[', 100000);
     CHECK_FAILS(brume_json_parse(deep, 100000, "deep", &j), BRUME_E_FORMAT, "deep");
@@ -306,7 +329,8 @@ static void test_json(void)
     brume_json_put_null(w, "none");
     brume_json_put_bool(w, "yes", 1);
     brume_json_end(w);
-    CHECK_STR(brume_json_writer_text(w), "{\n  \"name\": \"q\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\",\n  \"x\": 0.1,\n  \"one\": 1.0,\n  \"inf\": -Infinity,\n"
+    CHECK_STR(brume_json_writer_text(w),
+              "{\n  \"name\": \"q\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\",\n  \"x\": 0.1,\n  \"one\": 1.0,\n  \"inf\": -Infinity,\n"
                                          "  \"list\": [-1, 0, 1],\n  \"empty\": {},\n  \"none\": null,\n  \"yes\": true\n}");
     CHECK_OK(brume_json_writer_save(w, in_dir("w.json")));
     if (CHECK_OK(brume_json_load(in_dir("w.json"), &j))) CHECK_NEAR(brume_json_number(brume_json_find(j, "x"), 0), 0.1, 0);
@@ -390,9 +414,10 @@ static void test_weights(void)
     static const struct {
         const char *text, *says;
     } bad[] = {
-        { "{\"weight_map\":{\"a\":\"../m/s-1.safetensors\"}}", "plain file name" }, { "{\"weight_map\":{\"a\":\"s-2.safetensors\"}}", "none of that name" },
-        { "{\"weight_map\":{\"a\":\"s-3.safetensors\"}}", "s-3" }, { "{\"weight_map\":{\"a\":1}}", "name of a file" }, { "{\"weight_map\":3}", "weight_map" },
-        { "{", "JSON" },
+        { "{\"weight_map\":{\"a\":\"../m/s-1.safetensors\"}}", "plain file name" },
+        { "{\"weight_map\":{\"a\":\"s-2.safetensors\"}}", "none of that name" },
+        { "{\"weight_map\":{\"a\":\"s-3.safetensors\"}}", "s-3" }, { "{\"weight_map\":{\"a\":1}}", "name of a file" },
+        { "{\"weight_map\":3}", "weight_map" }, { "{", "JSON" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put_text("m/model.safetensors.index.json", bad[i].text);
@@ -408,8 +433,10 @@ static void test_golden(void)
         const char *folder, *stem;
         int files, tensors;
     } cases[] = {
-        { "golden/models/unet2d-cifar-tiny/unet", "diffusion_pytorch_model", 1, 182 }, { "golden/models/unet2d-cifar-tiny-bf16", "diffusion_pytorch_model", 1, 182 },
-        { "golden/models/unet2d-cifar-tiny-fp16", "diffusion_pytorch_model", 1, 182 }, { "golden/models/unet2d-cifar-tiny-sharded", "diffusion_pytorch_model", 3, 182 },
+        { "golden/models/unet2d-cifar-tiny/unet", "diffusion_pytorch_model", 1, 182 },
+        { "golden/models/unet2d-cifar-tiny-bf16", "diffusion_pytorch_model", 1, 182 },
+        { "golden/models/unet2d-cifar-tiny-fp16", "diffusion_pytorch_model", 1, 182 },
+        { "golden/models/unet2d-cifar-tiny-sharded", "diffusion_pytorch_model", 3, 182 },
         { "golden/models/clip-text-tiny/text_encoder", "model", 1, 0 },
     };
     if (!brume_is_folder(check_shared("golden/models"))) {
@@ -431,10 +458,12 @@ static void test_golden(void)
             const brume_st_tensor *t = brume_weights_at(w, k), *ref = brume_weights_find(first, t->name);
             float *x = malloc((size_t)t->count * 4 + 4), *y = malloc((size_t)t->count * 4 + 4);
             if (!x || !y || !ref || ref->count != t->count) wrong++;
-            else if (brume_st_read_f32(t, 0, t->count, x) != BRUME_OK || brume_st_read_f32(ref, 0, t->count, y) != BRUME_OK) wrong++;
+            else if (brume_st_read_f32(t, 0, t->count, x) != BRUME_OK || brume_st_read_f32(ref, 0, t->count, y) != BRUME_OK)
+                wrong++;
             else
                 for (int64_t e = 0; e < t->count; e++)
-                    wrong += x[e] != (t->dtype == BRUME_ST_BF16 ? brume_bf16_to_f32(brume_f32_to_bf16(y[e])) : brume_f16_to_f32(brume_f32_to_f16(y[e])));
+                    wrong += x[e] != (t->dtype == BRUME_ST_BF16 ? brume_bf16_to_f32(brume_f32_to_bf16(y[e]))
+                                                                : brume_f16_to_f32(brume_f32_to_f16(y[e])));
             free(x);
             free(y);
         }
@@ -443,7 +472,8 @@ static void test_golden(void)
     }
     brume_weights_close(first);
     brume_json *j;
-    if (CHECK_OK(brume_json_load(check_shared("golden/models/pipeline-sd-tiny/schedulers/dpmpp2m_karras/scheduler_config.json"), &j)))
+    if (CHECK_OK(
+            brume_json_load(check_shared("golden/models/pipeline-sd-tiny/schedulers/dpmpp2m_karras/scheduler_config.json"), &j)))
         CHECK(brume_json_number(brume_json_find(j, "lambda_min_clipped"), 0) == -INFINITY);
     brume_json_free(j);
 }

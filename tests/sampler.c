@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Samplers on every device: noise that belongs to an image and not to its batch, repeatable runs, statistics of samples drawn with an
- * exact denoiser, and refusals. Trajectories are compared by golden_samplers. */
+ * Samplers on every device: noise that belongs to an image and not to its batch, repeatable runs, statistics of samples drawn
+ * with an exact denoiser, and refusals. Trajectories are compared by golden_samplers. */
 #include "brume/sampler.h"
 
 #include "brume/rng.h"
@@ -10,7 +10,8 @@
 
 enum { PIXELS = 3, PER = 2 * PIXELS, MAX = 4096 };
 
-static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } }, { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
+static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } },
+                                    { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
 
 /* The exact denoiser of the mixture for n points of shape (n, 2, pixels). */
 struct exact { const brume_schedule *schedule; int64_t images, pixels; brume_prediction prediction; int calls, fail_at; };
@@ -51,7 +52,8 @@ static brume_status observe(void *ctx, const brume_sampler_event *e)
     return e->step == w->stop_at ? BRUME_E_STOPPED : BRUME_OK;
 }
 
-static void draw(brume_device *d, const char *name, int steps, double eta, brume_prediction p, int images, int pixels, const int64_t *seeds, float *out)
+static void draw(brume_device *d, const char *name, int steps, double eta, brume_prediction p, int images, int pixels,
+                 const int64_t *seeds, float *out)
 {
     brume_scheduler_config c;
     brume_sampler *s = NULL;
@@ -66,7 +68,9 @@ static void draw(brume_device *d, const char *name, int steps, double eta, brume
         const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = p };
         w.stop_at = -1;
         CHECK_OK(brume_sampler_start(s, seeds, x));
-        CHECK_OK(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w }, x));
+        CHECK_OK(brume_sampler_run(s,
+                                   &(brume_sampler_input){ .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w },
+                                   x));
         CHECK_INT(w.calls, steps + 1);
         CHECK_INT(w.last, steps);
         CHECK_INT(w.with_x0, 0);
@@ -129,12 +133,14 @@ static void test_stops(brume_device *d)
     float first[PER], last[PER];
     brume_scheduler_config_default(&c);
     const brume_sampler_options o = { .name = "ddpm", .steps = 5, .scheduler = &c };
-    if (!CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(1, 2, PIXELS), &s)) || !CHECK_OK(brume_buffer_new(d, sizeof first, &x))) return;
+    if (!CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(1, 2, PIXELS), &s)) || !CHECK_OK(brume_buffer_new(d, sizeof first, &x)))
+        return;
     struct exact e = { brume_process_schedule(brume_sampler_process(s)), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
     const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = BRUME_PREDICT_EPS };
     struct watch w = { .stop_at = -1 };
     CHECK_OK(brume_sampler_start(s, seeds, x));
-    const brume_sampler_input watched = { .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w }, alone = { .denoiser = &denoiser, .seeds = seeds };
+    const brume_sampler_input watched = { .denoiser = &denoiser, .seeds = seeds, .observe = observe, .ctx = &w },
+                              alone = { .denoiser = &denoiser, .seeds = seeds };
     CHECK_OK(brume_sampler_run(s, &watched, x));
     CHECK_INT(w.with_x0, 5); /* clipping forms x0 */
     CHECK_OK(brume_buffer_read(x, 0, first, sizeof first));
@@ -183,28 +189,55 @@ static void test_refusals(brume_device *d)
     brume_scheduler_config_default(&c);
     c.num_train_timesteps = 20;
     const brume_shape shape = BRUME_SHAPE(1, 4);
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "dpm", .scheduler = &c }, shape, &s), BRUME_E_ARG, "ddpm, ddim");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .steps = 21, .scheduler = &c }, shape, &s), BRUME_E_ARG, "1 .. 20");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .steps = -1, .scheduler = &c }, shape, &s), BRUME_E_ARG, "1 .. 20");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .eta = 1.5, .scheduler = &c }, shape, &s), BRUME_E_ARG, "eta");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "dpm", .scheduler = &c }, shape, &s), BRUME_E_ARG,
+                "ddpm, ddim");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .steps = 21, .scheduler = &c }, shape, &s),
+                BRUME_E_ARG, "1 .. 20");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .steps = -1, .scheduler = &c }, shape, &s),
+                BRUME_E_ARG, "1 .. 20");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .eta = 1.5, .scheduler = &c }, shape, &s),
+                BRUME_E_ARG, "eta");
     CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim" }, shape, &s), BRUME_E_ARG, "config");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SCALAR, &s), BRUME_E_SHAPE, "scalar");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SHAPE(0, 4), &s), BRUME_E_SHAPE, "empty");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SHAPE(1 << 30, 1 << 30, 1 << 30), &s), BRUME_E_SHAPE, "2");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SCALAR, &s),
+                BRUME_E_SHAPE, "scalar");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c }, BRUME_SHAPE(0, 4), &s),
+                BRUME_E_SHAPE, "empty");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .scheduler = &c },
+                                  BRUME_SHAPE(1 << 30, 1 << 30, 1 << 30), &s),
+                BRUME_E_SHAPE, "2");
 
     /* sections whose sum fits, or overflows to what fits, but that are longer than the room for that sum */
     static const int32_t wrong[][2] = { { 10, -9 }, { INT32_MAX, INT32_MAX }, { 0, 5 }, { 11, 10 } };
     for (int i = 0; i < 4; i++)
-        CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .sections = wrong[i], .n_sections = 2, .scheduler = &c }, shape, &s), BRUME_E_ARG, "section");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .n_sections = 2, .scheduler = &c }, shape, &s), BRUME_E_ARG, "without");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .sections = wrong[0], .n_sections = -1, .scheduler = &c }, shape, &s), BRUME_E_ARG, "number");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddim", .sections = (int32_t[]){ 2, 2 }, .n_sections = 2, .scheduler = &c }, shape, &s),
+        CHECK_FAILS(brume_sampler_new(d,
+                                      &(brume_sampler_options){
+                                          .name = "ddpm", .sections = wrong[i], .n_sections = 2, .scheduler = &c },
+                                      shape, &s),
+                    BRUME_E_ARG, "section");
+    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .n_sections = 2, .scheduler = &c }, shape, &s),
+                BRUME_E_ARG, "without");
+    CHECK_FAILS(brume_sampler_new(d,
+                                  &(brume_sampler_options){
+                                      .name = "ddpm", .sections = wrong[0], .n_sections = -1, .scheduler = &c },
+                                  shape, &s),
+                BRUME_E_ARG, "number");
+    CHECK_FAILS(brume_sampler_new(d,
+                                  &(brume_sampler_options){
+                                      .name = "ddim", .sections = (int32_t[]){ 2, 2 }, .n_sections = 2, .scheduler = &c },
+                                  shape, &s),
                 BRUME_E_UNSUPPORTED, "ddpm");
-    CHECK_FAILS(brume_sampler_new(d, &(brume_sampler_options){ .name = "pc", .steps = 20, .correct_steps = INT32_MAX, .scheduler = &c }, shape, &s), BRUME_E_ARG, "2e9");
+    CHECK_FAILS(brume_sampler_new(d,
+                                  &(brume_sampler_options){
+                                      .name = "pc", .steps = 20, .correct_steps = INT32_MAX, .scheduler = &c },
+                                  shape, &s),
+                BRUME_E_ARG, "2e9");
     CHECK(s == NULL);
-    CHECK(brume_sampler_find("ddpm") == brume_sampler_row(0) && brume_sampler_find("ddim-inverse") == brume_sampler_find("ddim_inverse"));
-    CHECK(brume_sampler_row(-1) == NULL && brume_sampler_find("") == NULL && brume_sampler_find("ddp") == NULL && brume_sampler_find("ddpmm") == NULL);
-    for (int i = 0; brume_sampler_row(i); i++) CHECK(brume_sampler_find(brume_sampler_row(i)->name) == brume_sampler_row(i)); /* no name twice */
+    CHECK(brume_sampler_find("ddpm") == brume_sampler_row(0) &&
+          brume_sampler_find("ddim-inverse") == brume_sampler_find("ddim_inverse"));
+    CHECK(brume_sampler_row(-1) == NULL && brume_sampler_find("") == NULL && brume_sampler_find("ddp") == NULL &&
+          brume_sampler_find("ddpmm") == NULL);
+    /* no name twice */
+    for (int i = 0; brume_sampler_row(i); i++) CHECK(brume_sampler_find(brume_sampler_row(i)->name) == brume_sampler_row(i));
     brume_scheduler_config ddim;
     CHECK_OK(brume_scheduler_config_class("DDIMScheduler", &ddim));
     CHECK(brume_sampler_for_config(&ddim) == brume_sampler_find("ddim"));
@@ -218,23 +251,35 @@ static void test_refusals(brume_device *d)
     CHECK_OK(brume_buffer_new(d, PER * 4, &x));
     for (int clip = 0; clip < 2; clip++) {
         c.clip_sample = clip;
-        if (!CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .steps = 4, .scheduler = &c }, BRUME_SHAPE(1, 2, PIXELS), &s))) break;
+        if (!CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = "ddpm", .steps = 4, .scheduler = &c },
+                                        BRUME_SHAPE(1, 2, PIXELS), &s)))
+            break;
         struct exact e = { brume_process_schedule(brume_sampler_process(s)), 1, PIXELS, BRUME_PREDICT_EPS, 0, 0 };
         CHECK_OK(brume_sampler_start(s, seeds, x));
-        CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict }, .seeds = seeds }, x),
+        CHECK_FAILS(brume_sampler_run(s,
+                                      &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict },
+                                                              .seeds = seeds },
+                                      x),
                     BRUME_E_NUMERIC, "alpha_bar is 0");
         brume_sampler_free(s);
         s = NULL;
     }
 
     /* orders that a solver has no room for: a config of UniPC knows up to 6 */
-    static const struct { const char *name; int32_t order; } orders[] = { { "dpmpp_2m", 6 }, { "dpmpp_2s", 4 }, { "dpmpp_2m", 0 }, { "unipc", 7 } };
+    static const struct {
+        const char *name;
+        int32_t order;
+    } orders[] = { { "dpmpp_2m", 6 }, { "dpmpp_2s", 4 }, { "dpmpp_2m", 0 }, { "unipc", 7 } };
     for (int i = 0; i < 4; i++) {
         CHECK_OK(brume_scheduler_config_class("UniPCMultistepScheduler", &ddim));
         ddim.solver_order = orders[i].order;
         struct exact e = { NULL, 1, PIXELS, BRUME_PREDICT_EPS, 0, 1 };
-        CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = orders[i].name, .steps = 10, .scheduler = &ddim }, BRUME_SHAPE(1, 2, PIXELS), &s));
-        CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict }, .seeds = seeds }, x),
+        CHECK_OK(brume_sampler_new(d, &(brume_sampler_options){ .name = orders[i].name, .steps = 10, .scheduler = &ddim },
+                                   BRUME_SHAPE(1, 2, PIXELS), &s));
+        CHECK_FAILS(brume_sampler_run(s,
+                                      &(brume_sampler_input){ .denoiser = &(brume_denoiser){ .self = &e, .predict = predict },
+                                                              .seeds = seeds },
+                                      x),
                     BRUME_E_ARG, "solver_order");
         brume_sampler_free(s);
         s = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Every sampler on every process that it is for, with the exact denoiser of a mixture: all kinds of predictions lead to the same images, the
- * calls are as many as foretold, runs repeat bit for bit, images do not depend on their batch, and runs may start from images, clip, or
- * keep a known part. A new row is tested without a line here. usage: test_sampler_rows [--device D]... [--brief]
+ * Every sampler on every process that it is for, with the exact denoiser of a mixture: all kinds of predictions lead to the same
+ * images, the calls are as many as foretold, runs repeat bit for bit, images do not depend on their batch, and runs may start
+ * from images, clip, or keep a known part. A new row is tested without a line here. usage: test_sampler_rows [--device D]...
+ * [--brief]
  *   --brief   each sampler on one process, a few steps, twice (interpreters of OpenCL C need it) */
 #include "brume/sampler.h"
 
@@ -18,9 +19,9 @@ static const struct mixture gm3 = {
 
 /* A class of schedulers for each process. */
 static const char *const models[] = {
-    [BRUME_PROCESS_DISCRETE] = "DDPMScheduler", [BRUME_PROCESS_FLOW] = "FlowMatchEulerDiscreteScheduler", [BRUME_PROCESS_EDM] = "EDMEulerScheduler",
-    [BRUME_PROCESS_NCSN] = "NCSNScheduler", [BRUME_PROCESS_VP] = "ScoreSdeVpScheduler", [BRUME_PROCESS_SUBVP] = "ScoreSdeSubVpScheduler",
-    [BRUME_PROCESS_VE] = "ScoreSdeVeScheduler",
+    [BRUME_PROCESS_DISCRETE] = "DDPMScheduler", [BRUME_PROCESS_FLOW] = "FlowMatchEulerDiscreteScheduler",
+    [BRUME_PROCESS_EDM] = "EDMEulerScheduler", [BRUME_PROCESS_NCSN] = "NCSNScheduler", [BRUME_PROCESS_VP] = "ScoreSdeVpScheduler",
+    [BRUME_PROCESS_SUBVP] = "ScoreSdeSubVpScheduler", [BRUME_PROCESS_VE] = "ScoreSdeVeScheduler",
 };
 enum { PROCESSES = sizeof models / sizeof *models };
 
@@ -51,7 +52,8 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *l, b
         for (int d = 0; d < 2; d++) {
             const double got = point[d];
             double value = mixture_prediction(r->prediction, l->a, l->s, score[d], x0[d]);
-            if (r->prediction == BRUME_PREDICT_V) value = (l->a * got - x0[d] * (l->a * l->a + l->s * l->s)) / l->s; /* a eps - s x0 */
+            /* a eps - s x0 */
+            if (r->prediction == BRUME_PREDICT_V) value = (l->a * got - x0[d] * (l->a * l->a + l->s * l->s)) / l->s;
             if (r->prediction == BRUME_PREDICT_EDM) { /* F = (D - c_skip y) / c_out, y = x / c_in */
                 const brume_edm_coef k = brume_edm_precondition(l->s / l->a, 0.5);
                 value = (x0[d] - k.c_skip * got / k.c_in) / k.c_out;
@@ -65,7 +67,8 @@ static brume_status predict(void *self, brume_buffer *x, const brume_level *l, b
 static brume_status watch(void *ctx, const brume_sampler_event *e)
 {
     struct trial *r = ctx;
-    r->disorder += e->call != r->calls || e->step < r->last || !(e->view_scale > 0) || (r->events == 0) != (e->call == 0 && e->x0 == NULL);
+    r->disorder +=
+        e->call != r->calls || e->step < r->last || !(e->view_scale > 0) || (r->events == 0) != (e->call == 0 && e->x0 == NULL);
     r->last = e->step;
     r->steps = e->steps;
     r->events++;
@@ -109,8 +112,8 @@ static brume_status run(brume_device *d, const brume_sampler_kind *k, brume_proc
     if (e == BRUME_OK) e = brume_sampler_start(s, seeds, x);
     if (e == BRUME_OK) {
         const brume_denoiser denoiser = { .self = r, .predict = predict, .prediction_type = r->prediction };
-        const brume_sampler_input in = { .denoiser = &denoiser, .seeds = seeds, .known = given ? known : NULL, .mask = r->mask ? mask : NULL,
-                                         .observe = watch, .ctx = r };
+        const brume_sampler_input in = { .denoiser = &denoiser, .seeds = seeds, .known = given ? known : NULL,
+                                         .mask = r->mask ? mask : NULL, .observe = watch, .ctx = r };
         r->calls = r->events = r->disorder = r->last = 0;
         int32_t n;
         const double *sigma = brume_sampler_sigmas(s, &n);
@@ -140,20 +143,25 @@ static double distance(const float *a, const float *b, int n)
 /* The counts of a run that ended well. */
 static int in_order(const struct trial *r)
 {
-    return CHECK_INT(r->disorder, 0) & CHECK(r->calls > 0) & (r->adaptive || (CHECK_INT(r->calls, r->foretold) & CHECK_INT(r->last, r->steps)));
+    return CHECK_INT(r->disorder, 0) & CHECK(r->calls > 0) &
+           (r->adaptive || (CHECK_INT(r->calls, r->foretold) & CHECK_INT(r->last, r->steps)));
 }
 
-/* Predictions that say all at every level of the process; at the ends of flow matching, and where DDIM's inversion begins, some do not. */
+/* Predictions that say all at every level of the process; at the ends of flow matching, and where DDIM's inversion begins, some
+ * do not. */
 static int defined(const brume_sampler_kind *k, brume_process_kind process, brume_prediction p)
 {
-    if (process == BRUME_PROCESS_FLOW) return p == BRUME_PREDICT_FLOW || (p == BRUME_PREDICT_X0 && !(k->flags & BRUME_SAMPLER_ADAPTIVE));
-    if (p == BRUME_PREDICT_V && k->run == brume_sampler_find("pndm")->run) return 0; /* combines v itself there, as diffusers, elsewhere eps */
+    if (process == BRUME_PROCESS_FLOW)
+        return p == BRUME_PREDICT_FLOW || (p == BRUME_PREDICT_X0 && !(k->flags & BRUME_SAMPLER_ADAPTIVE));
+    /* combines v itself there, as diffusers, elsewhere eps */
+    if (p == BRUME_PREDICT_V && k->run == brume_sampler_find("pndm")->run) return 0;
     return p != BRUME_PREDICT_FLOW && (p != BRUME_PREDICT_EDM || process == BRUME_PROCESS_EDM);
 }
 
 static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process_kind process)
 {
-    const int whole_batch = k->run == brume_sampler_find("pc")->run || (k->flags & BRUME_SAMPLER_ADAPTIVE); /* norms over the batch decide there */
+    /* norms over the batch decide there */
+    const int whole_batch = k->run == brume_sampler_find("pc")->run || (k->flags & BRUME_SAMPLER_ADAPTIVE);
     const brume_prediction usual = process == BRUME_PROCESS_FLOW ? BRUME_PREDICT_FLOW
                                    : k->flags & BRUME_SAMPLER_TAKES_IMAGE ? BRUME_PREDICT_EPS : BRUME_PREDICT_X0;
     struct trial first = { .prediction = usual, .images = IMAGES, .eta = -1, .mask = (k->flags & BRUME_SAMPLER_NEEDS_MASK) != 0,
@@ -168,8 +176,10 @@ static void test_row(brume_device *d, const brume_sampler_kind *k, brume_process
         other.images = 1;
         ok &= CHECK_OK(run(d, k, process, &other)) && CHECK(!memcmp(other.x, first.x, PER * sizeof *first.x));
     }
-    /* Inversion asks at one level and steps from another, as diffusers. In f32 x0 gives a poor score where there is nearly no noise: 1e-2. */
-    for (brume_prediction p = BRUME_PREDICT_EPS; p <= BRUME_PREDICT_EDM && !(k->flags & BRUME_SAMPLER_TAKES_IMAGE) && !brief; p++) {
+    /* Inversion asks at one level and steps from another, as diffusers. In f32 x0 gives a poor score where there is nearly no
+     * noise: 1e-2. */
+    for (brume_prediction p = BRUME_PREDICT_EPS; p <= BRUME_PREDICT_EDM && !(k->flags & BRUME_SAMPLER_TAKES_IMAGE) && !brief;
+         p++) {
         if (p == first.prediction || !defined(k, process, p)) continue;
         other = first;
         other.prediction = p;
@@ -204,7 +214,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < devices.n; i++) {
         const int before = check_failed;
         for (int k = 0; brume_sampler_row(k); k++)
-            for (int p = 0, done = 0; p < PROCESSES && !((i > 0 || brief) && done); p++) { /* one process on further devices: scalars are the host's */
+            /* one process on further devices: scalars are the host's */
+            for (int p = 0, done = 0; p < PROCESSES && !((i > 0 || brief) && done); p++) {
                 if (!(brume_sampler_row(k)->processes >> p & 1)) continue;
                 test_row(devices.at[i].device, brume_sampler_row(k), (brume_process_kind)p);
                 done = 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Score-based samplers with exact denoisers: the ODE of every process against its closed form, statistics of what Langevin dynamics and
- * SDE solvers draw, inpainting, repeatability, and refusals. Trajectories are compared by golden_samplers. */
+ * Score-based samplers with exact denoisers: the ODE of every process against its closed form, statistics of what Langevin
+ * dynamics and SDE solvers draw, inpainting, repeatability, and refusals. Trajectories are compared by golden_samplers. */
 #include "brume/process.h"
 #include "brume/sampler.h"
 #include "check.h"
@@ -10,7 +10,8 @@
 
 enum { MAX = 1 << 13 };
 
-static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } }, { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
+static const struct mixture gm3 = { 3, { 0.5, 0.3, 0.2 }, { { 0.6, -0.4 }, { -0.7, 0.3 }, { 0.1, 0.8 } },
+                                    { { 0.04, 0.01 }, { 0.0225, 0.09 }, { 0.01, 0.0025 } } };
 static const struct mixture g1 = { 1, { 1 }, { { 0.25, -0.5 } }, { { 0.09, 0.25 } } };
 
 /* Exact denoiser of points (n, 2, pixels). */
@@ -75,7 +76,8 @@ static brume_status observe(void *ctx, const brume_sampler_event *e)
 }
 
 /* What a sampler draws with these seeds; start: NULL, or unit noise instead of the seeds'. */
-static void draw(brume_device *d, const struct mixture *mixture, const struct job *k, const int64_t *seeds, const float *start, float *out)
+static void draw(brume_device *d, const struct mixture *mixture, const struct job *k, const int64_t *seeds, const float *start,
+                 float *out)
 {
     brume_scheduler_config c;
     brume_sampler_options o;
@@ -83,17 +85,25 @@ static void draw(brume_device *d, const struct mixture *mixture, const struct jo
     brume_buffer *x = NULL, *known = NULL, *mask = NULL;
     const size_t bytes = (size_t)(k->images * 2 * k->pixels) * sizeof(float);
     configure(k, &c, &o);
-    int ok = CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(k->images, 2, k->pixels), &s)) && CHECK_OK(brume_buffer_new(d, bytes, &x));
+    int ok =
+        CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(k->images, 2, k->pixels), &s)) && CHECK_OK(brume_buffer_new(d, bytes, &x));
     if (ok && k->mask)
-        ok = CHECK_OK(brume_buffer_new(d, bytes, &known)) && CHECK_OK(brume_buffer_new(d, bytes, &mask)) && CHECK_OK(brume_buffer_write(known, 0, k->known, bytes)) &&
-             CHECK_OK(brume_buffer_write(mask, 0, k->mask, bytes));
+        ok = CHECK_OK(brume_buffer_new(d, bytes, &known)) && CHECK_OK(brume_buffer_new(d, bytes, &mask)) &&
+             CHECK_OK(brume_buffer_write(known, 0, k->known, bytes)) && CHECK_OK(brume_buffer_write(mask, 0, k->mask, bytes));
     if (ok) ok = start ? CHECK_OK(brume_buffer_write(x, 0, start, bytes)) : CHECK_OK(brume_sampler_start(s, seeds, x));
     if (ok) {
         struct exact e = { mixture, k->p, k->images, k->pixels, 0 };
         struct watch w = { .whole = 1 };
         brume_sampler_stats stats;
         const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = k->p };
-        CHECK_OK(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &denoiser, .seeds = seeds, .known = known, .mask = mask, .observe = observe, .ctx = &w }, x));
+        CHECK_OK(brume_sampler_run(s,
+                                   &(brume_sampler_input){ .denoiser = &denoiser,
+                                                           .seeds = seeds,
+                                                           .known = known,
+                                                           .mask = mask,
+                                                           .observe = observe,
+                                                           .ctx = &w },
+                                   x));
         brume_sampler_get_stats(s, &stats);
         CHECK_INT(stats.calls, e.calls);
         if (brume_sampler_calls(s)) CHECK_INT(brume_sampler_calls(s), e.calls); /* as foretold */
@@ -114,8 +124,9 @@ static void test_ode(brume_device *d)
 {
     static const struct { const char *class_name; brume_prediction p; } rows[] = {
         { "DDPMScheduler", BRUME_PREDICT_EPS }, { "DDIMScheduler", BRUME_PREDICT_X0 }, { "PNDMScheduler", BRUME_PREDICT_V },
-        { "FlowMatchEulerDiscreteScheduler", BRUME_PREDICT_FLOW }, { "EDMEulerScheduler", BRUME_PREDICT_EDM }, { "NCSNScheduler", BRUME_PREDICT_SCORE },
-        { "ScoreSdeVpScheduler", BRUME_PREDICT_V }, { "ScoreSdeSubVpScheduler", BRUME_PREDICT_EPS }, { "ScoreSdeVeScheduler", BRUME_PREDICT_SCORE } };
+        { "FlowMatchEulerDiscreteScheduler", BRUME_PREDICT_FLOW }, { "EDMEulerScheduler", BRUME_PREDICT_EDM },
+        { "NCSNScheduler", BRUME_PREDICT_SCORE }, { "ScoreSdeVpScheduler", BRUME_PREDICT_V },
+        { "ScoreSdeSubVpScheduler", BRUME_PREDICT_EPS }, { "ScoreSdeVeScheduler", BRUME_PREDICT_SCORE } };
     const float z[8] = { 0.3f, -1.2f, 0.5f, 1.7f, -0.1f, 0.9f, 2.1f, -2.2f };
     const int64_t seeds[2] = { 1, 2 };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
@@ -149,12 +160,15 @@ static void test_ode(brume_device *d)
 static void test_statistics(brume_device *d)
 {
     static const struct job rows[] = {
-        { .class_name = "ScoreSdeVpScheduler", .sampler = "pc", .p = BRUME_PREDICT_EPS, .steps = 400, .predictor = "euler_maruyama", .corrector = "none" },
+        { .class_name = "ScoreSdeVpScheduler", .sampler = "pc", .p = BRUME_PREDICT_EPS, .steps = 400,
+          .predictor = "euler_maruyama", .corrector = "none" },
         { .class_name = "ScoreSdeSubVpScheduler", .sampler = "pc", .p = BRUME_PREDICT_SCORE, .steps = 400, .corrector = "none" },
         { .class_name = "ScoreSdeVeScheduler", .sampler = "pc", .p = BRUME_PREDICT_SCORE, .steps = 200, .sigma_max = 8 },
         { .class_name = "DDPMScheduler", .sampler = "pc", .p = BRUME_PREDICT_V, .steps = 200 },
-        { .class_name = "DDPMScheduler", .sampler = "pc", .p = BRUME_PREDICT_EPS, .steps = 250, .predictor = "ancestral", .corrector = "none" },
-        { .class_name = "NCSNScheduler", .sampler = "pc", .p = BRUME_PREDICT_SCORE, .steps = 200, .sigma_max = 8, .corrector = "ald" },
+        { .class_name = "DDPMScheduler", .sampler = "pc", .p = BRUME_PREDICT_EPS, .steps = 250,
+          .predictor = "ancestral", .corrector = "none" },
+        { .class_name = "NCSNScheduler", .sampler = "pc", .p = BRUME_PREDICT_SCORE, .steps = 200,
+          .sigma_max = 8, .corrector = "ald" },
         { .class_name = "NCSNScheduler", .sampler = "ald", .p = BRUME_PREDICT_SCORE, .sigma_max = 8, .levels = 40, .each = 20 },
         { .class_name = "NCSNScheduler", .sampler = "ald_paper", .p = BRUME_PREDICT_SCORE, .sigma_max = 8, .levels = 100 },
         { .class_name = "ScoreSdeVpScheduler", .sampler = "ode", .p = BRUME_PREDICT_EPS } };
@@ -177,14 +191,15 @@ static void test_statistics(brume_device *d)
                 fourth += e * e * e * e / (N * PIXELS);
             }
             CHECK_NEAR(m, mean[j], 4 * sqrt(v / (N * PIXELS)) + 0.02);
-            if (!CHECK_NEAR(v, var[j], 4 * sqrt((fourth - v * v) / (N * PIXELS)) + 0.04 * var[j])) fprintf(stderr, "    row %d\n", (int)r);
+            if (!CHECK_NEAR(v, var[j], 4 * sqrt((fourth - v * v) / (N * PIXELS)) + 0.04 * var[j]))
+                fprintf(stderr, "    row %d\n", (int)r);
         }
     }
 }
 
-/* Known values come back as they are. Given its first coordinate, 0.6, a point of gm3 belongs to the first component, whose second is
- * N(-0.4, 0.01); without it the mean is 0.05. Replacement only leans that way: in two dimensions most is decided while the known part is still
- * noise. RePaint's jumps lean further. */
+/* Known values come back as they are. Given its first coordinate, 0.6, a point of gm3 belongs to the first component, whose
+ * second is N(-0.4, 0.01); without it the mean is 0.05. Replacement only leans that way: in two dimensions most is decided while
+ * the known part is still noise. RePaint's jumps lean further. */
 static void test_inpainting(brume_device *d)
 {
     static const struct job rows[] = {
@@ -256,8 +271,13 @@ static void refuse(brume_device *d, const struct job *k, double strength, brume_
     const brume_denoiser denoiser = { .self = &e, .predict = predict, .prediction_type = k->p };
     configure(k, &c, &o);
     o.strength = strength;
-    if (CHECK_OK(brume_buffer_new(d, 8, &x)) && CHECK_OK(brume_buffer_write(x, 0, (float[2]){ 0 }, 8)) && CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(1, 2, 1), &s)))
-        CHECK_FAILS(brume_sampler_run(s, &(brume_sampler_input){ .denoiser = &denoiser, .seeds = seeds, .known = strength < 1 ? x : NULL }, x), status, says);
+    if (CHECK_OK(brume_buffer_new(d, 8, &x)) && CHECK_OK(brume_buffer_write(x, 0, (float[2]){ 0 }, 8)) &&
+        CHECK_OK(brume_sampler_new(d, &o, BRUME_SHAPE(1, 2, 1), &s)))
+        CHECK_FAILS(brume_sampler_run(s,
+                                      &(brume_sampler_input){
+                                          .denoiser = &denoiser, .seeds = seeds, .known = strength < 1 ? x : NULL },
+                                      x),
+                    status, says);
     brume_buffer_free(x);
     brume_sampler_free(s);
     brume_scheduler_config_clear(&c);
@@ -283,7 +303,8 @@ static void test_refusals(brume_device *d)
     k = vp;
     k.sampler = "ode";
     refuse(d, &k, 0.5, BRUME_E_UNSUPPORTED, "strength");
-    refuse(d, &(struct job){ .class_name = "DDPMScheduler", .sampler = "repaint", .p = BRUME_PREDICT_EPS, .steps = 5 }, 1, BRUME_E_ARG, "mask");
+    refuse(d, &(struct job){ .class_name = "DDPMScheduler", .sampler = "repaint", .p = BRUME_PREDICT_EPS, .steps = 5 }, 1,
+           BRUME_E_ARG, "mask");
 }
 
 /* Song & Ermon 2020, table of hyperparameters: CIFAR-10's 232 levels from 50 to 0.01 with 5 steps each take 6.2e-6. */

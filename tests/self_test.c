@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Self-tests: an op whose kernels are broken at will. The broken one is replaced, and told once; the result is right; what passed is kept in a
- * file, and no damaged file is taken; where nothing is left there is an error. And every kernel of the cpu passes. Usage: self_test FOLDER */
+ * Self-tests: an op whose kernels are broken at will. The broken one is replaced, and told once; the result is right; what passed
+ * is kept in a file, and no damaged file is taken; where nothing is left there is an error. And every kernel of the cpu passes.
+ * Usage: self_test FOLDER */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -42,8 +43,10 @@ static bool reference(const struct brume_cpu_call *c) { return !strcmp(c->simd->
 static void cpu_first(const struct brume_cpu_call *c) { twice(c, !reference(c) && broken != NONE); }
 static void cpu_last(const struct brume_cpu_call *c) { twice(c, !reference(c) && broken == BOTH); }
 
-static const struct brume_variant kernels[] = { { .name = "first", .cpu = cpu_first }, { .name = "any", .cpu = cpu_last }, { 0 } };
-static const struct brume_op twice_op = { .name = "twice", .n_in_min = 1, .n_in_max = 1, .n_out = 1, .shape = shape, .kernels = kernels };
+static const struct brume_variant kernels[] = { { .name = "first", .cpu = cpu_first },
+                                                { .name = "any", .cpu = cpu_last }, { 0 } };
+static const struct brume_op twice_op = { .name = "twice", .n_in_min = 1, .n_in_max = 1, .n_out = 1,
+                                          .shape = shape, .kernels = kernels };
 
 static struct { int n; char text[1500]; } warned;
 
@@ -54,7 +57,8 @@ static void warn(void *ctx, const char *text)
     snprintf(warned.text, sizeof warned.text, "%s", text);
 }
 
-/* Opens the device anew, as another process would, and plans; then the kernel that was taken and its result. tested: kernels known then. */
+/* Opens the device anew, as another process would, and plans; then the kernel that was taken and its result. tested: kernels
+ * known then. */
 static brume_status plan_once(int no_self_test, char kernel[48], float *last, int *tested)
 {
     const brume_device_options options = { .threads = 1, .no_self_test = no_self_test, .warn = warn };
@@ -119,7 +123,8 @@ static void test_replaced(void)
             CHECK(last == right);
             CHECK_INT(warned.n, 1);
             CHECK_INT(tested, 2);
-            if (!CHECK(strstr(warned.text, "twice") && strstr(warned.text, "'first'") && strstr(warned.text, "'any'") && strstr(warned.text, rows[i].says)))
+            if (!CHECK(strstr(warned.text, "twice") && strstr(warned.text, "'first'") && strstr(warned.text, "'any'") &&
+                       strstr(warned.text, rows[i].says)))
                 fprintf(stderr, "    %s\n", warned.text);
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Finds figures by their difference from the ground, measures their colour, and their shape by the outline that explains them best. */
+ * Finds figures by their difference from the ground, measures their colour, and their shape by the outline that explains them
+ * best. */
 #include "shape_check.h"
 
 #include <math.h>
@@ -9,8 +10,9 @@
 enum { SIDE = 64, COLOURS = 8, SHAPES = 5 };
 
 static const struct { const char *name; double rgb[3]; } colours[COLOURS] = {
-    { "red", { 0.86, 0.14, 0.14 } },  { "orange", { 0.98, 0.55, 0.08 } }, { "yellow", { 0.97, 0.88, 0.16 } }, { "green", { 0.13, 0.63, 0.22 } },
-    { "cyan", { 0.15, 0.80, 0.85 } }, { "blue", { 0.13, 0.27, 0.85 } },   { "purple", { 0.50, 0.16, 0.65 } }, { "pink", { 0.98, 0.55, 0.75 } },
+    { "red", { 0.86, 0.14, 0.14 } },  { "orange", { 0.98, 0.55, 0.08 } }, { "yellow", { 0.97, 0.88, 0.16 } },
+    { "green", { 0.13, 0.63, 0.22 } }, { "cyan", { 0.15, 0.80, 0.85 } }, { "blue", { 0.13, 0.27, 0.85 } },
+    { "purple", { 0.50, 0.16, 0.65 } }, { "pink", { 0.98, 0.55, 0.75 } },
 };
 
 static const struct { const char *name; double area; } shapes[SHAPES] = { /* areas of radius 1 */
@@ -136,7 +138,8 @@ static int find_parts(struct view *v)
                     lo[1] = y < lo[1] ? y : lo[1], hi[1] = y > hi[1] ? y : hi[1];
                 }
         const double width = hi[0] - lo[0] + 1, height = hi[1] - lo[1] + 1;
-        const int axis = height > width, longish = fmax(width, height) > 0.5 * v->n && fmax(width, height) > 1.4 * fmin(width, height);
+        const int axis = height > width,
+                  longish = fmax(width, height) > 0.5 * v->n && fmax(width, height) > 1.4 * fmin(width, height);
         if (!two && !longish) continue;
         int cut = 0;
         double least = INFINITY;
@@ -172,7 +175,8 @@ static double misfit(const struct view *v, const double cover[SIDE][SIDE], int s
             const double dx = x + 0.5 - cx, dy = y + 0.5 - cy;
             if (dx * dx + dy * dy < (radius + 1) * (radius + 1))
                 for (int i = 0; i < FINE * FINE; i++)
-                    hits += inside(shape, (dx + (i % FINE + 0.5) / FINE - 0.5) / radius, (dy + (i / FINE + 0.5) / FINE - 0.5) / radius);
+                    hits += inside(shape, (dx + (i % FINE + 0.5) / FINE - 0.5) / radius,
+                                   (dy + (i / FINE + 0.5) / FINE - 0.5) / radius);
             const double e = cover[y][x] - (double)hits / (FINE * FINE);
             sum += e * e;
         }
@@ -196,7 +200,8 @@ static void find_shape(const struct view *v, int part, int colour, struct seen_f
     for (int s = 0; s < SHAPES; s++)
         for (int r = -2; r <= 2; r++)
             for (int i = 0; i < 9; i++) {
-                const double radius = sqrt(area / shapes[s].area) * (1 + 0.06 * r), x = cx + 0.35 * (i % 3 - 1), y = cy + 0.35 * (i / 3 - 1);
+                const double radius = sqrt(area / shapes[s].area) * (1 + 0.06 * r), x = cx + 0.35 * (i % 3 - 1),
+                             y = cy + 0.35 * (i / 3 - 1);
                 const double e = misfit(v, cover, s, x, y, radius);
                 if (e >= least) continue;
                 least = e;
@@ -260,7 +265,10 @@ int shape_check_parse(const char *prompt, struct wanted *w)
     return strlen(prompt) < 200;
 }
 
-static int is(const struct wanted *w, int k, const struct seen_figure *f) { return !strcmp(w->colour[k], f->colour) && !strcmp(w->shape[k], f->shape); }
+static int is(const struct wanted *w, int k, const struct seen_figure *f)
+{
+    return !strcmp(w->colour[k], f->colour) && !strcmp(w->shape[k], f->shape);
+}
 
 int shape_check_judge(const struct wanted *w, const struct seen_figure *seen, int n)
 {

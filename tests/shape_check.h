@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a picture in the manner of shapes-text shows: its figures are found, measured and compared with a prompt. Knows nothing of the generator
- * but the names, colours and outlines that belong to the words. */
+ * What a picture in the manner of shapes-text shows: its figures are found, measured and compared with a prompt. Knows nothing of
+ * the generator but the names, colours and outlines that belong to the words. */
 #ifndef TESTS_SHAPE_CHECK_H
 #define TESTS_SHAPE_CHECK_H
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * The checker of pictures, and its own test.
- *   test_shapes_seen                                the test: the checker sees what the generator drew, noise or not, and sees when it is something else
+ *   test_shapes_seen                                the test: the checker sees what the generator drew, noise or not, and sees
+ *   when it is something else
  *   test_shapes_seen prompts N SEED [one]           N different held-out captions of shapes-text; one: of one figure
  *   test_shapes_seen check FILE.safetensors PROMPT  judges images (N, 3, H, W) of `brume sample --save-tensors`; prints
- *                                                   "figures places of N PROMPT": how many show the wanted figures, and where the prompt says */
+ *                                                   "figures places of N PROMPT": how many show the wanted figures, and where the
+ *                                                   prompt says */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +33,8 @@ static int right(int size, int test, double noise, int n, int wrong)
         CHECK_OK(brume_dataset_caption(ds, i + wrong, text, sizeof text));
         CHECK(shape_check_parse(text, &w));
         for (int e = 0; e < size * size * 3; e++) x[e] += (float)noise * brume_rng_normal(&r);
-        const int count = shape_check_see(x, size, seen), ok = shape_check_judge(&w, seen, count) == (SHAPE_CHECK_FIGURES | SHAPE_CHECK_PLACES);
+        const int count = shape_check_see(x, size, seen),
+                  ok = shape_check_judge(&w, seen, count) == (SHAPE_CHECK_FIGURES | SHAPE_CHECK_PLACES);
         good += ok;
         if (!ok && !wrong && getenv("SHAPES_SEEN")) {
             printf("%d of size %d: %s:", i, size, text);
@@ -66,7 +69,9 @@ static int prompts(int n, uint64_t seed, int one)
     for (int64_t i = 0; count < n && i < brume_dataset_count(ds); i++) {
         int known = 0;
         struct wanted w;
-        if (brume_dataset_caption(ds, i, told[count], sizeof *told) != BRUME_OK || !shape_check_parse(told[count], &w) || (one && w.figures != 1)) continue;
+        if (brume_dataset_caption(ds, i, told[count], sizeof *told) != BRUME_OK || !shape_check_parse(told[count], &w) ||
+            (one && w.figures != 1))
+            continue;
         for (int k = 0; k < count; k++) known |= !strcmp(told[k], told[count]);
         if (!known) puts(told[count++]);
     }
@@ -104,7 +109,8 @@ static int judge(const char *path, const char *prompt)
 int main(int argc, char **argv)
 {
     if (argc == 1) return test();
-    if ((argc == 4 || argc == 5) && !strcmp(argv[1], "prompts")) return prompts(atoi(argv[2]), (uint64_t)atoll(argv[3]), argc == 5);
+    if ((argc == 4 || argc == 5) && !strcmp(argv[1], "prompts"))
+        return prompts(atoi(argv[2]), (uint64_t)atoll(argv[3]), argc == 5);
     if (argc == 4 && !strcmp(argv[1], "check")) return judge(argv[2], argv[3]);
     fprintf(stderr, "usage: test_shapes_seen [prompts N SEED [one] | check FILE.safetensors PROMPT]\n");
     return 2;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Plans step by step: what runs one by one gives the bits of a whole run; and a device's multiply-add rate. Usage: test_steps [--device D ...] */
+ * Plans step by step: what runs one by one gives the bits of a whole run; and a device's multiply-add rate. Usage: test_steps
+ * [--device D ...] */
 #include "brume/ops.h"
 #include "brume/plan.h"
 #include "brume/rng.h"
@@ -10,7 +11,8 @@ enum { N = 2, H = 6, C = 16, PIXELS = N * H * H };
 
 struct net { brume_graph *g; brume_plan *plan; brume_tensor x, w, y, dw; };
 
-/* A convolution with weights that are packed once, one with weights packed in every run, a norm, and a chain of elementwise nodes. */
+/* A convolution with weights that are packed once, one with weights packed in every run, a norm, and a chain of elementwise
+ * nodes. */
 static int net_new(brume_device *d, struct net *n)
 {
     const brume_conv2d_params p = { .stride = 1, .pad = { 1, 1, 1, 1 } };
@@ -60,7 +62,8 @@ static void step_by_step(brume_device *d, const char *where)
     double sum = 0;
     for (int i = 0; i < 9 * C * C; i++) sum += fabs((double)dw[0][i]);
     CHECK(sum > 0); /* it did run */
-    if (!CHECK(!memcmp(y[0], y[1], sizeof y[0])) || !CHECK(!memcmp(dw[0], dw[1], sizeof dw[0]))) fprintf(stderr, "    on %s\n", where);
+    if (!CHECK(!memcmp(y[0], y[1], sizeof y[0])) || !CHECK(!memcmp(dw[0], dw[1], sizeof dw[0])))
+        fprintf(stderr, "    on %s\n", where);
 }
 
 static void descriptions(brume_device *d)
@@ -71,7 +74,8 @@ static void descriptions(brume_device *d)
         for (int i = 0; i < brume_plan_step_count(n.plan); i++) {
             brume_plan_step s;
             brume_plan_get_step(n.plan, i, &s);
-            if (!strcmp(s.op, "conv2d") && strstr(s.shapes, "2x6x6x16, 3x3x16x16, -, ") && strstr(s.shapes, " -> 2x6x6x16")) convs++;
+            if (!strcmp(s.op, "conv2d") && strstr(s.shapes, "2x6x6x16, 3x3x16x16, -, ") && strstr(s.shapes, " -> 2x6x6x16"))
+                convs++;
             if (!strcmp(s.op, "conv2d") && s.flops != 2.0 * PIXELS * 9 * C * C) CHECK(!"arithmetic of a convolution");
             if (!strcmp(s.op, "tanh+mul")) {
                 chains++;

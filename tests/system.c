@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What brume takes from the system, on every system: locks, replaced and removed files that are open, reads at a place, mapped files. On Windows these
- * are src/windows. */
+ * What brume takes from the system, on every system: locks, replaced and removed files that are open, reads at a place, mapped
+ * files. On Windows these are src/windows. */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -111,7 +111,8 @@ static void test_run(void)
     if (!CHECK_OK(brume_text_model_new(&c, 5, &m)) || !CHECK_OK(brume_device_open("cpu", NULL, &d))) return;
     brume_graph *g = brume_graph_new();
     const brume_tensor slab = brume_slab(g, "params"), in = brume_input(g, "ids", BRUME_I32, BRUME_SHAPE(2, 4));
-    const brume_tensor rows = brume_input(g, "rows", BRUME_I32, BRUME_SHAPE(2)), y = brume_text_encoder(g, &c, slab, "text_encoder.", in);
+    const brume_tensor rows = brume_input(g, "rows", BRUME_I32, BRUME_SHAPE(2)),
+    y = brume_text_encoder(g, &c, slab, "text_encoder.", in);
     const brume_tensor z = brume_text_encoder_project(g, &c, slab, "text_encoder.", brume_text_encoder_pooled(g, y, rows));
     brume_output(g, y, "hidden");
     brume_output(g, z, "embeds");

@@ -35,7 +35,8 @@ int main(int argc, char **argv)
 {
     brume_device *devices[N_THREADS] = { 0 };
     for (int i = 0; i < N_THREADS; i++)
-        if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = threads[i] }, &devices[i]))) return check_report();
+        if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = threads[i] }, &devices[i])))
+            return check_report();
     for (int t = 0; t < N_TABLES; t++)
         for (int k = 0; tables[t][k]; k++) {
             const struct test_op *op = tables[t][k];
@@ -48,7 +49,8 @@ int main(int argc, char **argv)
                 if (r.failed) CHECK_INT(r.failed, 0);
             }
             for (int i = 1; i < N_THREADS; i++)
-                if (!CHECK(bits[i] == bits[0])) fprintf(stderr, "    %s: %d threads have other bits than one\n", op->name, threads[i]);
+                if (!CHECK(bits[i] == bits[0]))
+                    fprintf(stderr, "    %s: %d threads have other bits than one\n", op->name, threads[i]);
         }
     for (int i = 0; i < N_THREADS; i++) brume_device_close(devices[i]);
     return check_report();

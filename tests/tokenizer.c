@@ -21,8 +21,8 @@ static void put(const char *name, const char *text) { CHECK_OK(brume_file_write(
 
 static void empty_folder(void)
 {
-    static const char *const names[] = { "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                         "added_tokens.json" };
+    static const char *const names[] = { "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
+                                         "special_tokens_map.json", "added_tokens.json" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(in_folder(names[i]));
 }
 
@@ -157,7 +157,8 @@ static void test_new(void)
     CHECK_FAILS(brume_tokenizer_new(merges, 6, 1, NULL, &t), BRUME_E_ARG, "max_length");
     CHECK_FAILS(brume_tokenizer_new(merges, 6, 8, "<pad>", &t), BRUME_E_ARG, "padding");
     CHECK_FAILS(brume_tokenizer_new((const char *const[]){ "a b c" }, 1, 8, NULL, &t), BRUME_E_ARG, "two symbols");
-    CHECK_FAILS(brume_tokenizer_new((const char *const[]){ "ab c" }, 1, 8, NULL, &t), BRUME_E_FORMAT, "\"ab\" is not in the vocabulary");
+    CHECK_FAILS(brume_tokenizer_new((const char *const[]){ "ab c" }, 1, 8, NULL, &t), BRUME_E_FORMAT,
+                "\"ab\" is not in the vocabulary");
     if (!CHECK_OK(brume_tokenizer_new(merges, 6, 8, "!", &t))) return;
     CHECK_INT(brume_tokenizer_vocab_size(t), 256 + 256 + 6 + 2);
     CHECK_INT(brume_tokenizer_start_id(t), 518);
@@ -205,8 +206,8 @@ static void test_new(void)
 
 static void test_train(void)
 {
-    static const char *const captions[] = { "a small red circle left of a blue square", "a big blue circle", "a small green square",
-                                            "A RED square; a red circle", "" };
+    static const char *const captions[] = { "a small red circle left of a blue square", "a big blue circle",
+                                            "a small green square", "A RED square; a red circle", "" };
     brume_tokenizer *a, *b;
     if (!CHECK_OK(brume_tokenizer_train(captions, 5, 100, 16, &a))) return;
     if (CHECK_OK(brume_tokenizer_train(captions, 5, 100, 16, &b))) {

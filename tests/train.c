@@ -41,7 +41,8 @@ static brume_dataset *shapes(void)
 }
 
 /* Steps first .. last - 1; resumes from and saves to the folder as asked. params: the result. */
-static brume_status steps(const brume_train_config *c, const brume_dataset *data, int threads, int resume, int n, int save, float *params, double *losses)
+static brume_status steps(const brume_train_config *c, const brume_dataset *data, int threads, int resume, int n, int save,
+                          float *params, double *losses)
 {
     brume_device *d = NULL;
     brume_trainer *t = NULL;
@@ -150,8 +151,8 @@ static void test_recompute(const brume_dataset *data)
     brume_device_close(d);
 }
 
-/* Activations that wait in f16: nearly the same losses in less memory, the same bits for any threads, across a stop and with recomputation's
- * copies; a gradient beyond f32 updates nothing and halves the loss scale. */
+/* Activations that wait in f16: nearly the same losses in less memory, the same bits for any threads, across a stop and with
+ * recomputation's copies; a gradient beyond f32 updates nothing and halves the loss scale. */
 static void test_storage(const brume_dataset *data)
 {
     enum { N = 6 };
@@ -162,7 +163,9 @@ static void test_storage(const brume_dataset *data)
     small_config(&c);
     c.batch = 16; /* values of 4096 and more: 8 channels of 8x8 */
     c.steps = N;
-    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) || !CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) ||
+        !CHECK_OK(brume_train_config_fit(&c, data, 1)))
+        return;
     const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
     float *wide = malloc(bytes), *half = malloc(bytes), *other = malloc(bytes);
     double wide_loss[N], half_loss[N];
@@ -173,7 +176,8 @@ static void test_storage(const brume_dataset *data)
     CHECK_OK(steps(&c, data, 2, 0, N, 0, half, half_loss));
     CHECK_OK(brume_train_estimate(d, &c, &after));
     CHECK((double)after.arena_bytes < 0.8 * (double)(before.arena_bytes - bytes)); /* the gradient lies elsewhere now */
-    for (int i = 0; i < N; i++) CHECK(fabs(half_loss[i] - wide_loss[i]) <= 2e-3 * wide_loss[i]); /* roundings of 2^-11 and what Adam makes of them */
+    /* roundings of 2^-11 and what Adam makes of them */
+    for (int i = 0; i < N; i++) CHECK(fabs(half_loss[i] - wide_loss[i]) <= 2e-3 * wide_loss[i]);
     CHECK(memcmp(wide, half, bytes));
     CHECK_OK(steps(&c, data, 3, 0, N, 0, other, NULL));
     CHECK(!memcmp(half, other, bytes));
@@ -187,7 +191,8 @@ static void test_storage(const brume_dataset *data)
         t->update.good_steps = 7;
         CHECK_OK(brume_trainer_step(t, &r));
         CHECK_OK(brume_trainer_get_params(t, 0, half));
-        CHECK(r.skipped && isfinite(r.loss) && !isfinite(r.grad_norm) && t->update.loss_scale == 0x1p125 && t->update.good_steps == 0);
+        CHECK(r.skipped && isfinite(r.loss) && !isfinite(r.grad_norm) && t->update.loss_scale == 0x1p125 &&
+              t->update.good_steps == 0);
         CHECK(!memcmp(wide, half, bytes)); /* nothing was updated */
         t->update.loss_scale = 1024;
         t->update.good_steps = BRUME_LOSS_SCALE_STEPS - 1;
@@ -220,7 +225,9 @@ static void test_resume_tuned(const brume_dataset *data)
     brume_tuner *tuner = NULL;
     struct brume_tuned e = { .choice = "" };
     small_config(&c);
-    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) || !CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
+    if (!CHECK_OK(brume_device_open("cpu", &(brume_device_options){ .threads = 2 }, &d)) ||
+        !CHECK_OK(brume_train_config_fit(&c, data, 1)))
+        return;
     CHECK_OK(brume_tuner_new(d, &tuner));
     CHECK_OK(brume_trainer_new(d, &c, data, &t));
     CHECK_OK(brume_trainer_save(t, folder, 0));
@@ -350,7 +357,8 @@ static void test_learns(const brume_dataset *data)
                 first += losses[i] / 10;
                 last += losses[N - 1 - i] / 10;
             }
-            if (!CHECK(last < 0.7 * first)) fprintf(stderr, "    optimizer %d, target %d: loss %g -> %g\n", optimizer, target, first, last);
+            if (!CHECK(last < 0.7 * first))
+                fprintf(stderr, "    optimizer %d, target %d: loss %g -> %g\n", optimizer, target, first, last);
         }
 }
 
@@ -391,12 +399,16 @@ static void test_learning_rates(void)
     c.steps = 15;
     CHECK(brume_learning_rate(&c, 14) == 1); /* none given: constant */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct { int64_t step; double want; } at[] = { { 2, rows[i].third }, { 4, rows[i].fifth }, { 9, rows[i].tenth }, { 14, rows[i].last } };
+        const struct {
+            int64_t step;
+            double want;
+        } at[] = { { 2, rows[i].third }, { 4, rows[i].fifth }, { 9, rows[i].tenth }, { 14, rows[i].last } };
         c.lr_schedule = brume_lr_schedule_find(rows[i].name);
         if (!CHECK(c.lr_schedule != NULL)) continue;
         for (int k = 0; k < 4; k++) CHECK(fabs(brume_learning_rate(&c, at[k].step) - at[k].want) < 1e-12);
         double before = INFINITY;
-        for (int64_t step = 3; step < 30; step++) { /* never rises after the warm-up, never falls below its end, not beyond the last step either */
+        /* never rises after the warm-up, never falls below its end, not beyond the last step either */
+        for (int64_t step = 3; step < 30; step++) {
             const double lr = brume_learning_rate(&c, step);
             CHECK(lr <= before && lr >= c.lr_end);
             before = lr;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training of an autoencoder: it learns, twice to the same bits, also when it stops between; from given parameters; its latents get unit variance. */
+ * Training of an autoencoder: it learns, twice to the same bits, also when it stops between; from given parameters; its latents
+ * get unit variance. */
 #include <time.h>
 
 #include "brume/autoencoder_train.h"
@@ -33,7 +34,8 @@ static void settings(brume_train_config *c, int64_t steps)
 /* Means over the first and the last ten steps. */
 struct losses { double reconstruction[2], kl[2]; };
 
-static brume_autoencoder *train(int64_t steps, const brume_autoencoder_objective *o, const brume_autoencoder *init, struct losses *mean)
+static brume_autoencoder *train(int64_t steps, const brume_autoencoder_objective *o, const brume_autoencoder *init,
+                                struct losses *mean)
 {
     const brume_autoencoder_config ac = tiny();
     brume_train_config c;
@@ -48,7 +50,8 @@ static brume_autoencoder *train(int64_t steps, const brume_autoencoder_objective
         clock_gettime(CLOCK_MONOTONIC, &begun);
         if (!CHECK_OK(brume_autoencoder_trainer_step(t, &r))) break;
         clock_gettime(CLOCK_MONOTONIC, &ended);
-        CHECK(r.data_wait >= 0 && r.data_wait <= (double)(ended.tv_sec - begun.tv_sec) + 1e-9 * (double)(ended.tv_nsec - begun.tv_nsec));
+        CHECK(r.data_wait >= 0 &&
+              r.data_wait <= (double)(ended.tv_sec - begun.tv_sec) + 1e-9 * (double)(ended.tv_nsec - begun.tv_nsec));
         CHECK(r.sum_wait == 0);
         for (int last = 0; last < 2; last++) {
             if (last ? k < steps - 10 : k >= 10) continue;
@@ -87,7 +90,8 @@ static void test_learns(void)
     const brume_autoencoder_objective l1 = { BRUME_RECONSTRUCTION_L1, 1e-6 }, l2 = { BRUME_RECONSTRUCTION_L2, 1.0 };
     struct losses free_kl, again, held, later;
     const brume_autoencoder_config ac = tiny();
-    brume_autoencoder *a = train(60, &l1, NULL, &free_kl), *b = train(60, &l1, NULL, &again), *c = train(60, &l2, NULL, &held), *fresh = NULL;
+    brume_autoencoder *a = train(60, &l1, NULL, &free_kl), *b = train(60, &l1, NULL, &again),
+    *c = train(60, &l2, NULL, &held), *fresh = NULL;
     if (CHECK(a && b && c) && CHECK_OK(brume_autoencoder_new(&ac, 3, &fresh))) {
         CHECK(free_kl.reconstruction[1] < 0.5 * free_kl.reconstruction[0]);
         CHECK(unseen(a) < 0.7 * unseen(fresh));
@@ -130,7 +134,8 @@ static brume_autoencoder *run(int64_t last, const char *folder, int resume)
     brume_autoencoder *a = NULL;
     settings(&c, last);
     if (!CHECK_OK(brume_autoencoder_trainer_new(cpu, &c, &ac, &o, data, NULL, &t))) return NULL;
-    CHECK_OK(brume_autoencoder_run(t, &(brume_run_options){ .folder = folder, .resume = resume, .sample_every = 2, .sample_count = 12 }));
+    CHECK_OK(brume_autoencoder_run(t, &(brume_run_options){
+                                          .folder = folder, .resume = resume, .sample_every = 2, .sample_count = 12 }));
     CHECK_INT(brume_autoencoder_trainer_steps_done(t), last);
     CHECK_OK(brume_autoencoder_trainer_get(t, 0, &a));
     brume_autoencoder_trainer_free(t);
@@ -177,7 +182,8 @@ static void test_run(const char *folder)
             CHECK_OK(brume_latent_coder_decode(coder, z, 1, y));
             for (int p = 0; p < 16 * 16 * 3; p++) {
                 const int row = 2 + p / 48 * scale, column = 2 + i * step + p / 3 % 16 * scale;
-                const uint8_t *above = grid->pixels + (row * grid->width + column) * 3 + p % 3, *below = above + (int64_t)step * grid->width * 3;
+                const uint8_t *above = grid->pixels + (row * grid->width + column) * 3 + p % 3,
+                              *below = above + (int64_t)step * grid->width * 3;
                 wrong += *above != brume_to_byte(x[p]);
                 wrong += abs((int)*below - (int)brume_to_byte(y[p])) > 1; /* another scaling factor: roundings */
             }
@@ -211,7 +217,8 @@ static void test_refusals(void)
 int main(void)
 {
     const brume_dataset_options options = { .size = 16, .count = 256 };
-    if (!CHECK_OK(brume_device_open("cpu", NULL, &cpu)) || !CHECK_OK(brume_dataset_open("shapes", &options, &data))) return check_report();
+    if (!CHECK_OK(brume_device_open("cpu", NULL, &cpu)) || !CHECK_OK(brume_dataset_open("shapes", &options, &data)))
+        return check_report();
     const char *tmp = getenv("TMPDIR");
     char folder[400], command[500];
     snprintf(folder, sizeof folder, "%s/brume-autoencoder-XXXXXX", tmp && *tmp ? tmp : "/tmp");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training that starts from a model: equal parameters before the first step, losses that go on, and what is new where classes, channels, conditions
- * or the variance differ. */
+ * Training that starts from a model: equal parameters before the first step, losses that go on, and what is new where classes,
+ * channels, conditions or the variance differ. */
 #include "brume/model.h"
 #include "check_text.h"
 #include "train/trainer.h"
@@ -51,14 +51,16 @@ static const brume_param_info *info_of(const brume_trainer *t, const char *name)
     return NULL;
 }
 
-/* Starts a trainer of config c from m; says is the whole note. Parameters that are named in fresh must be those of a trainer without m, all others those of m. */
+/* Starts a trainer of config c from m; says is the whole note. Parameters that are named in fresh must be those of a trainer
+ * without m, all others those of m. */
 static void check_start(const brume_train_config *c, const brume_model *m, const char *says, const char *const *fresh)
 {
     brume_trainer *t = NULL, *without = NULL;
     brume_graph *g = brume_graph_new();
     brume_tensor slab;
-    if (!CHECK_OK(brume_trainer_new(d, c, NULL, &t)) || !CHECK_OK(brume_trainer_new(d, c, NULL, &without)) || !CHECK_OK(brume_trainer_init(t, m, note)) ||
-        !CHECK_OK(brume_unet2d_on_paper(g, &m->unet, &slab))) return;
+    if (!CHECK_OK(brume_trainer_new(d, c, NULL, &t)) || !CHECK_OK(brume_trainer_new(d, c, NULL, &without)) ||
+        !CHECK_OK(brume_trainer_init(t, m, note)) || !CHECK_OK(brume_unet2d_on_paper(g, &m->unet, &slab)))
+        return;
     CHECK_STR(note, says);
     float *p = params_of(t, 0), *ema = params_of(t, 1), *other = params_of(without, 0);
     CHECK(!memcmp(p, ema, (size_t)brume_trainer_param_count(t) * sizeof *p));
@@ -69,7 +71,8 @@ static void check_start(const brume_train_config *c, const brume_model *m, const
         for (int k = 0; k < brume_param_count(g, slab); k++)
             if (!strcmp(brume_param_at(g, slab, k)->name, to->name)) from = brume_param_at(g, slab, k);
         const float *want = is_fresh ? other + to->offset : from ? m->params + from->offset : NULL;
-        if (!CHECK(want && !memcmp(p + to->offset, want, (size_t)brume_shape_numel(to->shape) * sizeof *p))) fprintf(stderr, "    %s\n", to->name);
+        if (!CHECK(want && !memcmp(p + to->offset, want, (size_t)brume_shape_numel(to->shape) * sizeof *p)))
+            fprintf(stderr, "    %s\n", to->name);
     }
     brume_train_result r;
     CHECK_OK(brume_trainer_step(t, &r));
@@ -102,14 +105,18 @@ static void test_differences(void)
     brume_model_free(unconditional);
     c = base;
     c.unet.in_channels = c.unet.out_channels = 1;
-    check_start(&c, m, "new: conv_in.weight (8x1x3x3, the model's is 8x3x3x3), conv_out.weight (1x8x3x3, the model's is 3x8x3x3), conv_out.bias (1, the model's is 3)", ends);
+    check_start(&c, m,
+                "new: conv_in.weight (8x1x3x3, the model's is 8x3x3x3), conv_out.weight (1x8x3x3, the model's is 3x8x3x3), "
+                "conv_out.bias (1, the model's is 3)",
+                ends);
     brume_model_free(m);
 
     /* Another network altogether. */
     brume_trainer *t = NULL;
     if (!CHECK_OK(brume_train_config_load(NULL, "points", 0, &c, NULL))) return;
     m = model_of(&c.unet);
-    if (m && CHECK_OK(brume_trainer_new(d, &base, NULL, &t))) CHECK_FAILS(brume_trainer_init(t, m, note), BRUME_E_ARG, "no parameter");
+    if (m && CHECK_OK(brume_trainer_new(d, &base, NULL, &t)))
+        CHECK_FAILS(brume_trainer_init(t, m, note), BRUME_E_ARG, "no parameter");
     brume_trainer_free(t);
     brume_model_free(m);
 }
@@ -127,13 +134,18 @@ static void test_variance(void)
         const brume_train_config *from = back ? &learned : &fixed, *to = back ? &fixed : &learned;
         brume_model *m = model_of(&from->unet);
         brume_trainer *t = NULL, *same = NULL;
-        if (!m || !CHECK_OK(brume_trainer_new(d, to, NULL, &t)) || !CHECK_OK(brume_trainer_init(t, m, note)) || !CHECK_OK(brume_trainer_new(d, from, NULL, &same))) return;
-        CHECK_STR(note, back ? "" : "new: conv_out.weight (6x8x3x3, in part: the model's is 3x8x3x3), conv_out.bias (6, in part: the model's is 3)");
+        if (!m || !CHECK_OK(brume_trainer_new(d, to, NULL, &t)) || !CHECK_OK(brume_trainer_init(t, m, note)) ||
+            !CHECK_OK(brume_trainer_new(d, from, NULL, &same)))
+            return;
+        CHECK_STR(note, back ? ""
+                             : "new: conv_out.weight (6x8x3x3, in part: the model's is 3x8x3x3), conv_out.bias (6, in part: the "
+                               "model's is 3)");
         float *p = params_of(t, 0);
         const int wide = back ? 3 : 6, own = back ? 6 : 3;
-        const brume_param_info *weight = info_of(t, "conv_out.weight"), *bias = info_of(t, "conv_out.bias"), *w0 = info_of(same, "conv_out.weight"),
-                               *b0 = info_of(same, "conv_out.bias");
-        for (int r = 0; r < 3 * 3 * 8; r++) CHECK(!memcmp(p + weight->offset + r * wide, m->params + w0->offset + r * own, 3 * sizeof *p));
+        const brume_param_info *weight = info_of(t, "conv_out.weight"), *bias = info_of(t, "conv_out.bias"),
+                               *w0 = info_of(same, "conv_out.weight"), *b0 = info_of(same, "conv_out.bias");
+        for (int r = 0; r < 3 * 3 * 8; r++)
+            CHECK(!memcmp(p + weight->offset + r * wide, m->params + w0->offset + r * own, 3 * sizeof *p));
         CHECK(!memcmp(p + bias->offset, m->params + b0->offset, 3 * sizeof *p));
         free(p);
         brume_trainer_free(t);
@@ -153,13 +165,14 @@ static void test_losses(const char *folder)
     double on = 0, anew = 0;
     small_config(&c);
     c.ema_decay = 0; /* the folder holds the last weights */
-    if (!CHECK_OK(brume_dataset_open("shapes", &options, &data)) || !CHECK_OK(brume_train_config_fit(&c, data, 1)) || !CHECK_OK(brume_trainer_new(d, &c, data, &run)))
+    if (!CHECK_OK(brume_dataset_open("shapes", &options, &data)) || !CHECK_OK(brume_train_config_fit(&c, data, 1)) ||
+        !CHECK_OK(brume_trainer_new(d, &c, data, &run)))
         return;
     brume_train_result r;
     for (int i = 0; i < 60; i++) CHECK_OK(brume_trainer_step(run, &r));
     CHECK_OK(brume_trainer_save(run, folder, 0));
-    if (CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK_OK(brume_trainer_new(d, &c, data, &next)) && CHECK_OK(brume_trainer_new(d, &c, data, &fresh)) &&
-        CHECK_OK(brume_trainer_init(next, m, note))) {
+    if (CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK_OK(brume_trainer_new(d, &c, data, &next)) &&
+        CHECK_OK(brume_trainer_new(d, &c, data, &fresh)) && CHECK_OK(brume_trainer_init(next, m, note))) {
         float *a = params_of(run, 0), *b = params_of(next, 0);
         CHECK(!memcmp(a, b, (size_t)brume_trainer_param_count(run) * sizeof *a));
         free(a);
@@ -170,7 +183,8 @@ static void test_losses(const char *folder)
             CHECK_OK(brume_trainer_step(fresh, &r)); /* the same images, noise and levels */
             anew += r.loss / 8;
         }
-        if (!CHECK(on < 0.7 * anew)) fprintf(stderr, "    losses %g from the model, %g from fresh weights\n", on, anew); /* about 0.4 */
+        /* about 0.4 */
+        if (!CHECK(on < 0.7 * anew)) fprintf(stderr, "    losses %g from the model, %g from fresh weights\n", on, anew);
     }
     brume_model_free(m);
     brume_trainer_free(run);
@@ -206,7 +220,8 @@ static void test_text(const char *folder)
     for (int i = 0; i < 2; i++) CHECK_OK(brume_trainer_step(run, &r));
     CHECK_OK(brume_trainer_save(run, folder, 0));
     c.seed = 5;
-    if (CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK_OK(brume_trainer_new(d, &c, data, &next)) && CHECK_OK(brume_trainer_init(next, m, note))) {
+    if (CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK_OK(brume_trainer_new(d, &c, data, &next)) &&
+        CHECK_OK(brume_trainer_init(next, m, note))) {
         CHECK_STR(note, "");
         float *a = params_of(run, 0), *b = params_of(next, 0);
         CHECK(!memcmp(a, b, (size_t)brume_trainer_param_count(run) * sizeof *a));

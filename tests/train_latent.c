@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training in latents: what a step learns from is a fresh sample of the autoencoder's moments, a resumed run has the same bits, the folder decodes. */
+ * Training in latents: what a step learns from is a fresh sample of the autoencoder's moments, a resumed run has the same bits,
+ * the folder decodes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,8 @@ static void oracle(const float *moments, uint64_t seed, double *z)
     for (int p = 0; p < SIDE * SIDE; p++)
         for (int k = 0; k < 4; k++) {
             const double mean = (double)moments[p * 8 + k], logvar = (double)moments[p * 8 + 4 + k];
-            z[p * 4 + k] = (mean + exp(logvar / 2) * (double)eps[p * 4 + k] - vae->config.shift_factor) * vae->config.scaling_factor;
+            z[p * 4 + k] =
+                (mean + exp(logvar / 2) * (double)eps[p * 4 + k] - vae->config.shift_factor) * vae->config.scaling_factor;
         }
 }
 
@@ -80,7 +82,8 @@ static void test_samples(void)
     int fresh = 0, seen[ITEMS] = { 0 };
     small_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 1));
-    if (!CHECK_OK(brume_trainer_new(cpu, &c, data, &t)) || !CHECK_OK(brume_latent_coder_new(cpu, vae, SIDE, SIDE, NULL, &coder))) goto done;
+    if (!CHECK_OK(brume_trainer_new(cpu, &c, data, &t)) || !CHECK_OK(brume_latent_coder_new(cpu, vae, SIDE, SIDE, NULL, &coder)))
+        goto done;
     for (int k = 0; k < 4; k++) { /* two epochs: every item comes twice, the second time from what was kept */
         brume_train_result r;
         if (!CHECK_OK(brume_trainer_step(t, &r))) break;
@@ -135,7 +138,8 @@ static void test_resume(void)
     const size_t bytes = (size_t)brume_unet2d_param_count(&c.unet) * sizeof(float);
     float *a = run(&c, 5, 0, NULL);
     free(run(&c, 3, 0, folder));
-    if (CHECK_OK(brume_autoencoder_load(folder, NULL, &own, NULL))) { /* as the program does: the autoencoder, too, is the folder's */
+    /* as the program does: the autoencoder, too, is the folder's */
+    if (CHECK_OK(brume_autoencoder_load(folder, NULL, &own, NULL))) {
         CHECK(own->n_params == vae->n_params && !memcmp(own->params, vae->params, (size_t)vae->n_params * sizeof(float)));
         c.autoencoder = own;
         float *b = run(&c, 5, 1, folder);
@@ -153,7 +157,8 @@ static void test_resume(void)
     float *whole = run(&c, 1, 0, NULL);
     double worst = 0;
     for (size_t i = 0; parts && whole && i < bytes / sizeof(float); i++) worst = fmax(worst, fabs((double)(parts[i] - whole[i])));
-    CHECK(parts && whole && worst <= 1e-4); /* lr 1e-3: Adam's first step divides a gradient by itself, so roundings near 0 show */
+    CHECK(parts && whole && worst <= 1e-4); /* lr 1e-3: Adam's first step divides a gradient by itself, so roundings near 0
+                                               show */
     if (CHECK_OK(brume_model_load(folder, NULL, &m)) && CHECK(m->autoencoder != NULL)) {
         CHECK(!m->scheduler.clip_sample);
         CHECK(m->autoencoder->config.scaling_factor == vae->config.scaling_factor);
@@ -163,7 +168,9 @@ static void test_resume(void)
     brume_image *grid = NULL;
     snprintf(path, sizeof path, "%s/preview.png", folder);
     if (CHECK_OK(brume_trainer_new(cpu, &c, data, &t))) CHECK_OK(brume_trainer_preview(t, 4, 1, path));
-    if (CHECK_OK(brume_png_read(path, &grid))) CHECK(grid->channels == 3 && grid->height >= 2 * 16 && grid->width == grid->height); /* 2 x 2 images */
+    /* 2 x 2 images */
+    if (CHECK_OK(brume_png_read(path, &grid)))
+        CHECK(grid->channels == 3 && grid->height >= 2 * 16 && grid->width == grid->height);
     brume_image_free(grid);
     brume_trainer_free(t);
     brume_model_free(m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training of low-rank adapters: weights that stay as they are to the bit and cost no gradient, a resumed run with the same bits, micro-batches,
- * recomputation and f16 as for whole networks, and a file that merges to what the trainer draws with. */
+ * Training of low-rank adapters: weights that stay as they are to the bit and cost no gradient, a resumed run with the same bits,
+ * micro-batches, recomputation and f16 as for whole networks, and a file that merges to what the trainer draws with. */
 #include "brume/model.h"
 #include "brume/params.h"
 #include "check.h"
@@ -15,12 +15,14 @@ static void small_config(brume_train_config *c)
     c->lora = (brume_train_lora){ .rank = 2, .alpha = 3, .targets = BRUME_LORA_OF_UNET };
 }
 
-/* Trains beside the model's weights to step `last` and checkpoints; returns what has been learned, which is freed by the caller. */
-static float *run(brume_device *d, const brume_train_config *c, const brume_dataset *data, const brume_model *m, int last, int resume, const char *to,
-                  double *losses)
+/* Trains beside the model's weights to step `last` and checkpoints; returns what has been learned, which is freed by the
+ * caller. */
+static float *run(brume_device *d, const brume_train_config *c, const brume_dataset *data, const brume_model *m, int last,
+                  int resume, const char *to, double *losses)
 {
     brume_trainer *t = NULL;
-    if (!CHECK_OK(brume_trainer_new(d, c, data, &t)) || !CHECK_OK(brume_trainer_set_params(t, m->params, m->n_params))) return NULL;
+    if (!CHECK_OK(brume_trainer_new(d, c, data, &t)) || !CHECK_OK(brume_trainer_set_params(t, m->params, m->n_params)))
+        return NULL;
     const int64_t n = t->n_weights;
     float *before = malloc((size_t)n * sizeof *before), *after = malloc((size_t)n * sizeof *after), *learned = NULL;
     CHECK_OK(brume_plan_read(t->plan, t->weights, before, (size_t)n * sizeof *before));
@@ -44,7 +46,8 @@ static float *run(brume_device *d, const brume_train_config *c, const brume_data
 }
 
 /* What the trainer draws with is what its file makes of the model, in either format. */
-static void test_file(brume_device *d, brume_train_config c, const brume_dataset *data, const brume_model *m, const brume_text_model *text)
+static void test_file(brume_device *d, brume_train_config c, const brume_dataset *data, const brume_model *m,
+                      const brume_text_model *text)
 {
     for (int format = 0; format < 2; format++) {
         brume_trainer *t = NULL;
@@ -52,7 +55,8 @@ static void test_file(brume_device *d, brume_train_config c, const brume_dataset
         brume_text_model words = *text;
         brume_train_result r;
         c.lora.format = (brume_lora_format)format;
-        if (!CHECK_OK(brume_trainer_new(d, &c, data, &t)) || !CHECK_OK(brume_trainer_set_params(t, m->params, m->n_params))) return;
+        if (!CHECK_OK(brume_trainer_new(d, &c, data, &t)) || !CHECK_OK(brume_trainer_set_params(t, m->params, m->n_params)))
+            return;
         for (int i = 0; i < 2; i++) CHECK_OK(brume_trainer_step(t, &r));
         CHECK_OK(brume_trainer_save(t, folder, 0));
         float *merged = malloc((size_t)t->n_weights * sizeof *merged);
@@ -67,7 +71,8 @@ static void test_file(brume_device *d, brume_train_config c, const brume_dataset
             CHECK(memcmp(again->params, m->params, (size_t)m->n_params * sizeof *m->params));
             /* kohya's has alpha beside the same bits; diffusers' has it in B, rounded once more */
             double worst = 0;
-            for (int64_t i = 0; i < m->n_params; i++) worst = fmax(worst, fabs((double)again->params[i] - (double)merged[n_text + i]));
+            for (int64_t i = 0; i < m->n_params; i++)
+                worst = fmax(worst, fabs((double)again->params[i] - (double)merged[n_text + i]));
             for (int64_t i = 0; i < n_text; i++) worst = fmax(worst, fabs((double)words.params[i] - (double)merged[i]));
             CHECK(worst <= (format == BRUME_LORA_KOHYA ? 0 : 1e-7));
             free(words.params);
@@ -90,7 +95,8 @@ static void test_training(brume_device *d, const brume_dataset *data)
     double whole[4], parts[4];
     small_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 0));
-    if (!CHECK_OK(brume_train_config_text(&c, data, &words)) || !CHECK_OK(brume_text_model_new(&c.text.encoder, 3, &text))) return;
+    if (!CHECK_OK(brume_train_config_text(&c, data, &words)) || !CHECK_OK(brume_text_model_new(&c.text.encoder, 3, &text)))
+        return;
     c.text.frozen = text;
     if (!CHECK_OK(brume_model_new(&c.unet, NULL, 11, &m))) return;
     for (uint32_t targets = 1; targets <= 3; targets++) {
@@ -114,7 +120,8 @@ static void test_training(brume_device *d, const brume_dataset *data)
         other = c;
         other.micro_batch = 2;
         free(run(d, &other, data, m, 4, 0, NULL, parts));
-        for (int i = 0; i < 4; i++) CHECK_NEAR(parts[i], whole[i], 1e-4 * whole[i]); /* other orders of the sums, and what Adam makes of them */
+        /* other orders of the sums, and what Adam makes of them */
+        for (int i = 0; i < 4; i++) CHECK_NEAR(parts[i], whole[i], 1e-4 * whole[i]);
         other.micro_batch = 0;
         other.storage = BRUME_STORAGE_F16;
         free(run(d, &other, data, m, 4, 0, NULL, parts));
@@ -129,7 +136,8 @@ static void test_training(brume_device *d, const brume_dataset *data)
         full = c;
         full.lora.rank = 0;
         CHECK_OK(brume_train_estimate(d, &full, &more));
-        if (targets == BRUME_LORA_OF_UNET) CHECK(less.persistent_bytes < more.persistent_bytes / 2 && less.arena_bytes < more.arena_bytes && !less.packed_bytes);
+        if (targets == BRUME_LORA_OF_UNET)
+            CHECK(less.persistent_bytes < more.persistent_bytes / 2 && less.arena_bytes < more.arena_bytes && !less.packed_bytes);
     }
     test_file(d, c, data, m, text);
     brume_model_free(m);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training with every process, objective, weighting and way to draw times: the loss falls, a resumed run equals an uninterrupted one,
- * times have their distributions, and what cannot be trained is refused. */
+ * Training with every process, objective, weighting and way to draw times: the loss falls, a resumed run equals an uninterrupted
+ * one, times have their distributions, and what cannot be trained is refused. */
 #include <unistd.h>
 
 #include "brume/model.h"
@@ -27,10 +27,13 @@ static const struct way ways[] = {
     { .process = "ncsnv2", .times = "stratified", .falls = 0.8 },
     { .process = "ve", .falls = 0.8 },
     { .process = "vp", .falls = 0.8 },
-    { .process = "vp", .objective = "v", .weighting = "likelihood", .falls = 1.2 }, /* g^2 / s^2 leaves little but the smallest noise */
+    /* g^2 / s^2 leaves little but the smallest noise */
+    { .process = "vp", .objective = "v", .weighting = "likelihood", .falls = 1.2 },
     { .process = "subvp", .falls = 0.8 },
-    { .schedule = "squaredcos_cap_v2", .objective = "v", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_HYBRID, .falls = 0.8 },
-    { .schedule = "linear", .objective = "eps", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_VLB, .times = "loss-second-moment", .falls = 0.9 },
+    { .schedule = "squaredcos_cap_v2", .objective = "v", .variance = BRUME_VARIANCE_LEARNED_RANGE,
+      .bound = BRUME_BOUND_HYBRID, .falls = 0.8 },
+    { .schedule = "linear", .objective = "eps", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_VLB,
+      .times = "loss-second-moment", .falls = 0.9 },
     { .schedule = "linear", .objective = "eps", .bound = BRUME_BOUND_VLB, .variance = BRUME_VARIANCE_FIXED_LARGE, .falls = 0.9 },
     { .schedule = "linear", .objective = "eps", .weighting = "min-snr", .times = "stratified", .offset = 0.1, .falls = 0.8 },
     { .schedule = "linear", .objective = "eps", .weighting = "p2", .falls = 0.8 },
@@ -68,7 +71,8 @@ static void configure(const struct way *w, brume_train_config *c, const brume_da
 }
 
 /* n steps; resumes from and saves to the folder as asked. */
-static brume_status steps(const brume_train_config *c, const brume_dataset *data, int resume, int n, int save, float *params, double *losses)
+static brume_status steps(const brume_train_config *c, const brume_dataset *data, int resume, int n, int save, float *params,
+                          double *losses)
 {
     brume_device *d = NULL;
     brume_trainer *t = NULL;
@@ -90,7 +94,8 @@ static brume_status steps(const brume_train_config *c, const brume_dataset *data
 static const char *name_of(const struct way *w)
 {
     static char text[128];
-    snprintf(text, sizeof text, "%s, %s, %s", w->process ? w->process : w->schedule, w->objective ? w->objective : "default", w->weighting ? w->weighting : "simple");
+    snprintf(text, sizeof text, "%s, %s, %s", w->process ? w->process : w->schedule, w->objective ? w->objective : "default",
+             w->weighting ? w->weighting : "simple");
     return text;
 }
 
@@ -131,14 +136,16 @@ static void test_resume(const brume_dataset *data)
         CHECK_OK(steps(&c, data, 0, 2 * half, 0, one, losses));
         CHECK_OK(steps(&c, data, 0, half, 1, NULL, again));
         CHECK_OK(steps(&c, data, 1, half, 0, other, again + half));
-        if (!CHECK(!memcmp(one, other, bytes) && !memcmp(losses, again, 2 * (size_t)half * sizeof *losses))) fprintf(stderr, "    %s\n", name_of(&ways[i]));
+        if (!CHECK(!memcmp(one, other, bytes) && !memcmp(losses, again, 2 * (size_t)half * sizeof *losses)))
+            fprintf(stderr, "    %s\n", name_of(&ways[i]));
         brume_model *m = NULL; /* what is written says which process and prediction it was */
         if (CHECK_OK(brume_model_load(folder, NULL, &m))) {
             CHECK_INT(m->scheduler.process, c.scheduler.process);
             CHECK_INT(m->scheduler.prediction_type, c.scheduler.prediction_type);
             CHECK_INT(m->scheduler.num_train_timesteps, c.scheduler.num_train_timesteps);
             CHECK_INT(m->scheduler.variance_type, c.scheduler.variance_type);
-            CHECK(m->scheduler.sigma_max == c.scheduler.sigma_max || (isnan(m->scheduler.sigma_max) && isnan(c.scheduler.sigma_max)));
+            CHECK(m->scheduler.sigma_max == c.scheduler.sigma_max ||
+                  (isnan(m->scheduler.sigma_max) && isnan(c.scheduler.sigma_max)));
         }
         brume_model_free(m);
         free(one);
@@ -193,7 +200,8 @@ static void test_times(void)
     brume_time_sampler_free(s);
     brume_process_free(p);
 
-    /* loss-second-moment on four levels: p ~ rms loss, mixed with 0.1 %, importance 1 / (T p); uniform until every level has 10 losses */
+    /* loss-second-moment on four levels: p ~ rms loss, mixed with 0.1 %, importance 1 / (T p); uniform until every level has 10
+     * losses */
     c.objective.times = BRUME_TIMES_LOSS_SECOND_MOMENT;
     c.scheduler.num_train_timesteps = 4;
     s = sampler_of(&c, &p);
@@ -214,7 +222,8 @@ static void test_times(void)
     }
     for (int t = 0; t < 4; t++) CHECK_NEAR(share[t], 0.999 * (t + 1) / 10 + 0.00025, 5 * sqrt(0.25 / N));
     /* what a damaged checkpoint may hold: 4 counts, then the losses */
-    static const struct { int at; float value; } damage[] = { { 1, 11 }, { 0, 2.5f }, { 3, -1 }, { 2, NAN }, { 4, -1e-3f }, { 43, INFINITY } };
+    static const struct { int at; float value; } damage[] = { { 1, 11 }, { 0, 2.5f }, { 3, -1 }, { 2, NAN },
+                                                              { 4, -1e-3f }, { 43, INFINITY } };
     int64_t n_state;
     float *state = brume_time_sampler_state(s, &n_state);
     CHECK_INT(n_state, 44);
@@ -297,9 +306,11 @@ static void test_refusals(const brume_dataset *data)
     refused(&(struct way){ .process = "ve", .bound = BRUME_BOUND_VLB }, "needs a discrete schedule", data, NULL);
     refused(&(struct way){ .process = "flow", .objective = "edm" }, "go together", data, NULL);
     refused(&(struct way){ .process = "edm", .objective = "eps" }, "go together", data, NULL);
-    refused(&(struct way){ .schedule = "linear", .variance = BRUME_VARIANCE_LEARNED_RANGE }, "choose bound hybrid or vlb", data, NULL);
+    refused(&(struct way){ .schedule = "linear", .variance = BRUME_VARIANCE_LEARNED_RANGE }, "choose bound hybrid or vlb", data,
+            NULL);
     refused(&(struct way){ .schedule = "linear", .bound = BRUME_BOUND_HYBRID }, "trains a learned variance", data, NULL);
-    refused(&(struct way){ .schedule = "linear", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_VLB }, "must predict 2", data, one_output);
+    refused(&(struct way){ .schedule = "linear", .variance = BRUME_VARIANCE_LEARNED_RANGE, .bound = BRUME_BOUND_VLB },
+            "must predict 2", data, one_output);
     refused(&(struct way){ .schedule = "linear", .objective = "eps", .bound = BRUME_BOUND_VLB }, "at time 999", data, zero_snr);
     refused(&(struct way){ .schedule = "linear", .objective = "eps" }, "choose another objective, such as v", data, zero_snr);
     refused(&(struct way){ .schedule = "linear", .weighting = "min-snr" }, "gamma > 0", data, negative_gamma);
@@ -339,7 +350,8 @@ static void test_ladder(const brume_dataset *data)
 /* No name is no row, as a wrong one. */
 static void test_no_name(void)
 {
-    CHECK(!brume_process_preset_find(NULL) && !brume_objective_find(NULL) && !brume_weighting_find(NULL) && !brume_time_sampling_find(NULL));
+    CHECK(!brume_process_preset_find(NULL) && !brume_objective_find(NULL) && !brume_weighting_find(NULL) &&
+          !brume_time_sampling_find(NULL));
     CHECK(!brume_lr_schedule_find(NULL) && !brume_preset_find(NULL) && !brume_sampler_find(NULL) && !brume_schedule_find(NULL));
 }
 

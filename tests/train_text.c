@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Training with captions: a resumed run has the same bits, parts and recomputation change nothing, a frozen encoder stays as it is, and the folder
- * holds a tokenizer and an encoder that load again. */
+ * Training with captions: a resumed run has the same bits, parts and recomputation change nothing, a frozen encoder stays as it
+ * is, and the folder holds a tokenizer and an encoder that load again. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,10 @@
 
 static char folder[400];
 
-/* Trains to step `last`, from a checkpoint if resume, and writes one; params: of the end (freed by the caller), losses: of the steps done. */
-static float *run(brume_device *d, const brume_train_config *c, const brume_dataset *data, int last, int resume, const char *to, double *losses)
+/* Trains to step `last`, from a checkpoint if resume, and writes one; params: of the end (freed by the caller), losses: of the
+ * steps done. */
+static float *run(brume_device *d, const brume_train_config *c, const brume_dataset *data, int last, int resume, const char *to,
+                  double *losses)
 {
     brume_trainer *t = NULL;
     float *params = NULL;
@@ -40,7 +42,8 @@ static void test_joint(brume_device *d, const brume_dataset *data)
     tiny_text_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 0));
     if (!CHECK_OK(brume_train_config_text(&c, data, &words))) return;
-    CHECK_INT(brume_tokenizer_max_length(words), 12); /* start, "a small red circle left of a large blue square", end: a token a word */
+    /* start, "a small red circle left of a large blue square", end: a token a word */
+    CHECK_INT(brume_tokenizer_max_length(words), 12);
     const size_t bytes = (size_t)brume_unet2d_param_count(&c.unet) * sizeof(float); /* less than all: the encoder's come first */
     float *a = run(d, &c, data, 4, 0, NULL, whole);
     free(run(d, &c, data, 2, 0, folder, NULL));
@@ -53,7 +56,8 @@ static void test_joint(brume_device *d, const brume_dataset *data)
     other = c;
     other.micro_batch = 2;
     free(run(d, &other, data, 4, 0, NULL, parts));
-    for (int i = 0; i < 4; i++) CHECK_NEAR(parts[i], whole[i], 1e-4 * whole[i]); /* other orders of the sums, and what Adam makes of them */
+    /* other orders of the sums, and what Adam makes of them */
+    for (int i = 0; i < 4; i++) CHECK_NEAR(parts[i], whole[i], 1e-4 * whole[i]);
     other.micro_batch = 0;
     other.storage = BRUME_STORAGE_F16;
     free(run(d, &other, data, 4, 0, NULL, parts));
@@ -91,7 +95,8 @@ static void test_joint(brume_device *d, const brume_dataset *data)
         brume_text_model *kept;
         char path[500];
         snprintf(path, sizeof path, "%s/text_encoder", folder);
-        if (CHECK_OK(brume_text_model_load(path, NULL, &kept, NULL))) CHECK(!memcmp(kept->params, frozen->params, (size_t)kept->n_params * sizeof *kept->params));
+        if (CHECK_OK(brume_text_model_load(path, NULL, &kept, NULL)))
+            CHECK(!memcmp(kept->params, frozen->params, (size_t)kept->n_params * sizeof *kept->params));
         brume_text_model_free(kept);
         folder[strlen(folder) - strlen("/frozen")] = 0;
     }
@@ -121,7 +126,8 @@ static void test_refusals(brume_device *d, const brume_dataset *data)
     CHECK_FAILS(brume_trainer_new(d, &c, data, &t), BRUME_E_ARG, "--cond text");
     if (CHECK_OK(brume_train_config_text(&c, data, &words))) {
         c.unet.cross_attention_dim = 32;
-        CHECK_FAILS(brume_trainer_new(d, &c, data, &t), BRUME_E_ARG, "vectors of width 16, the network's cross_attention_dim is 32");
+        CHECK_FAILS(brume_trainer_new(d, &c, data, &t), BRUME_E_ARG,
+                    "vectors of width 16, the network's cross_attention_dim is 32");
         brume_tokenizer_free(words);
     }
     brume_train_config_load(NULL, "shapes", 16, &c, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Tuned choices of kernels: their file, damaged at every place; plans that take them, and that refuse those which do not apply; the tuner and
- * its budget. Usage: tuning FOLDER [--device D ...]; it keeps its files in FOLDER/tuning_cache. */
+ * Tuned choices of kernels: their file, damaged at every place; plans that take them, and that refuse those which do not apply;
+ * the tuner and its budget. Usage: tuning FOLDER [--device D ...]; it keeps its files in FOLDER/tuning_cache. */
 #include <inttypes.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,7 +41,8 @@ static void write_sealed(const char *text)
 {
     const size_t bytes = strlen(text), head = bytes - strlen("  \"checksum\": \"0123456789abcdef\"\n}\n");
     char *sealed = malloc(bytes + 64);
-    const int n = snprintf(sealed, bytes + 64, "%.*s  \"checksum\": \"%016" PRIx64 "\"\n}\n", (int)head, text, brume_fnv1a(text, head));
+    const int n =
+        snprintf(sealed, bytes + 64, "%.*s  \"checksum\": \"%016" PRIx64 "\"\n}\n", (int)head, text, brume_fnv1a(text, head));
     write_text(sealed, (size_t)n);
     free(sealed);
 }
@@ -120,7 +121,8 @@ static void test_file(void)
         { "\"key\": \"add\"", "\"key\": 3", BRUME_E_FORMAT, "no key" },
         { "\"key\": \"add\"", "\"key\": \"\"", BRUME_E_FORMAT, "no key" },
         { "\"choice\": \"any\"", "\"choice\": []", BRUME_E_FORMAT, "no choice" },
-        { "\"choice\": \"any\"", "\"choice\": \"0123456789012345678901234567890123456789012345678901234567890123\"", BRUME_E_FORMAT, "no choice" },
+        { "\"choice\": \"any\"", "\"choice\": \"0123456789012345678901234567890123456789012345678901234567890123\"",
+          BRUME_E_FORMAT, "no choice" },
         { "\"entries\": [", "\"entries\": [ 7,", BRUME_E_FORMAT, "no key" },
         { "\"entries\": [", "\"entries\": [[", BRUME_E_FORMAT, "no JSON" },
     };
@@ -202,7 +204,8 @@ static int tuned_steps(const struct net *n, char name[48])
     return count;
 }
 
-/* |a - b| against the largest value: each is a sum of up to 9 C PIXELS products, whose order a kernel may choose: 1e-4 is ample for f32. */
+/* |a - b| against the largest value: each is a sum of up to 9 C PIXELS products, whose order a kernel may choose: 1e-4 is ample
+ * for f32. */
 static int near(const float *a, const float *b, int n)
 {
     double worst = 0, most = 0;
@@ -214,8 +217,10 @@ static int near(const float *a, const float *b, int n)
     return most > 0 && worst <= 1e-4 * most;
 }
 
-/* Plants a choice for one kind of step: the plan must take it, and compute the same (want NULL: only the first). Returns its hash. */
-static uint64_t plant(brume_device *d, const struct brume_noted *noted, struct brume_choice k, const struct results *want, const char *where)
+/* Plants a choice for one kind of step: the plan must take it, and compute the same (want NULL: only the first). Returns its
+ * hash. */
+static uint64_t plant(brume_device *d, const struct brume_noted *noted, struct brume_choice k, const struct results *want,
+                      const char *where)
 {
     static struct results got, again;
     char text[BRUME_CHOICE_NAME], name[48] = "";
@@ -232,7 +237,8 @@ static uint64_t plant(brume_device *d, const struct brume_noted *noted, struct b
             run(&n, &got);
             run(&n, &again);
             CHECK(!memcmp(&got, &again, sizeof got));
-            if (!CHECK(near(got.y, want->y, C * C) && near(got.dw, want->dw, 9 * C * C))) fprintf(stderr, "    %s: %s by %s\n", where, noted->key, text);
+            if (!CHECK(near(got.y, want->y, C * C) && near(got.dw, want->dw, 9 * C * C)))
+                fprintf(stderr, "    %s: %s by %s\n", where, noted->key, text);
         }
         hash = brume_plan_tuning(n.plan);
     }
@@ -275,7 +281,8 @@ static void test_plans(brume_device *d, const char *where)
         const struct brume_noted *noted = &t->noted[i];
         for (const struct brume_variant *v = noted->node->op->kernels; v->name; v++) {
             struct brume_choice k;
-            if (!brume_variant_runs(v, noted->node, &d->caps)) { /* the other backend's, which may have one of that name, or one that does not fit */
+            /* the other backend's, which may have one of that name, or one that does not fit */
+            if (!brume_variant_runs(v, noted->node, &d->caps)) {
                 if (!brume_variant_find(noted->node, &d->caps, v->name, &k)) stale(d, noted->key, v->name);
                 continue;
             }

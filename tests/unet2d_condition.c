@@ -44,8 +44,10 @@ static void test_config(void)
     CHECK_OK(brume_unet2d_config_write(path, &c));
     if (CHECK_OK(brume_unet2d_config_read(path, &back, note))) {
         CHECK_STR(note, "");
-        CHECK(back.level_layers[0] == 2 && back.level_layers[1] == 1 && back.level_attention_heads[1] == 3 && back.cross_attention_dim == 6);
-        CHECK(!back.only_cross_attention[0] && back.only_cross_attention[1] && back.use_linear_projection && back.mid_cross_attention);
+        CHECK(back.level_layers[0] == 2 && back.level_layers[1] == 1 && back.level_attention_heads[1] == 3 &&
+              back.cross_attention_dim == 6);
+        CHECK(!back.only_cross_attention[0] && back.only_cross_attention[1] && back.use_linear_projection &&
+              back.mid_cross_attention);
         CHECK_INT(brume_unet2d_param_count(&back), brume_unet2d_param_count(&c));
     }
     close(file);
@@ -146,7 +148,8 @@ static void test_denoiser(void)
     ask(m, &o, x, each);
     CHECK(memcmp(cond, uncond, sizeof cond) != 0);
     CHECK(!memcmp(got, each, sizeof got));
-    for (int i = 0; i < PIXELS; i++) CHECK_NEAR(got[i], uncond[i] + 3 * (cond[i] - uncond[i]), 1e-4); /* sums in another order at 2 N images */
+    /* sums in another order at 2 N images */
+    for (int i = 0; i < PIXELS; i++) CHECK_NEAR(got[i], uncond[i] + 3 * (cond[i] - uncond[i]), 1e-4);
     const brume_shape images = BRUME_SHAPE(N, H, W, 4);
     o.null_context = NULL;
     CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, m->params, images, &o, &d), BRUME_E_ARG, "null_context");

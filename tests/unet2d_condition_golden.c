@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * UNet2DConditionModel against diffusers in double precision (scripts/make_golden_condition.py): results, and products with the Jacobian by image, context
- * and vectors of class_embed_type "identity"; the denoiser's derivative, and the likelihood by the ODE that uses it. */
+ * UNet2DConditionModel against diffusers in double precision (scripts/make_golden_condition.py): results, and products with the
+ * Jacobian by image, context and vectors of class_embed_type "identity"; the denoiser's derivative, and the likelihood by the ODE
+ * that uses it. */
 #include <math.h>
 
 #include "brume/json.h"
@@ -78,7 +79,8 @@ static float *parameters(const brume_unet2d_config *c)
     brume_tensor slab;
     float *params = NULL;
     if (CHECK_OK(brume_unet2d_on_paper(g, c, &slab)) && (params = calloc((size_t)brume_params_numel(g, slab), sizeof *params)))
-        for (int i = 0; i < brume_param_count(g, slab); i++) fill(brume_param_at(g, slab, i), params + brume_param_at(g, slab, i)->offset);
+        for (int i = 0; i < brume_param_count(g, slab); i++)
+            fill(brume_param_at(g, slab, i), params + brume_param_at(g, slab, i)->offset);
     brume_graph_free(g);
     return params;
 }
@@ -179,16 +181,18 @@ static void test_denoiser(void)
     d = NULL;
     o.guidance.scale = 2;
     o.null_context = context;
-    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, params, BRUME_SHAPE(N, H, W, C), &o, &d), BRUME_E_UNSUPPORTED, "without guidance");
+    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &c, params, BRUME_SHAPE(N, H, W, C), &o, &d),
+                BRUME_E_UNSUPPORTED, "without guidance");
     const brume_unet2d_config vectors = config(BRUME_CLASS_IDENTITY);
     o.guidance.scale = 1;
-    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &vectors, params, BRUME_SHAPE(N, H, W, C), &o, &d), BRUME_E_UNSUPPORTED, "takes class numbers");
+    CHECK_FAILS(brume_unet2d_denoiser_new(cpu, &vectors, params, BRUME_SHAPE(N, H, W, C), &o, &d), BRUME_E_UNSUPPORTED,
+                "takes class numbers");
     free(params);
 }
 
 /*
- * log p with the derivative is that by differences of the network; another context gives another. Of flow matching, whose ODE is the network itself:
- * where it is multiplied by 1 / s, as for eps, the rounding of differences is, too.
+ * log p with the derivative is that by differences of the network; another context gives another. Of flow matching, whose ODE is
+ * the network itself: where it is multiplied by 1 / s, as for eps, the rounding of differences is, too.
  */
 static void test_likelihood(void)
 {
@@ -201,14 +205,18 @@ static void test_likelihood(void)
     brume_model *m = NULL;
     brume_ode_image by[3][N] = { 0 };
     wave(x, VALUES, 1.7, 0);
-    if (!CHECK_OK(brume_scheduler_config_class("FlowMatchEulerDiscreteScheduler", &flow)) || !CHECK_OK(brume_model_new(&c, NULL, 3, &m))) return;
+    if (!CHECK_OK(brume_scheduler_config_class("FlowMatchEulerDiscreteScheduler", &flow)) ||
+        !CHECK_OK(brume_model_new(&c, NULL, 3, &m)))
+        return;
     for (int kind = 0; kind < 3; kind++) { /* derivative, differences, another context */
         brume_unet2d_denoiser *d = NULL;
         brume_ode_likelihood *l = NULL;
         wave(context, CONTEXT, kind == 2 ? 0.8 : 0.9, 1);
-        const brume_unet2d_denoiser_options o = { .prediction_type = BRUME_PREDICT_FLOW, .context = context, .tokens = S, .guidance.scale = 1, .derivative = kind != 1 };
+        const brume_unet2d_denoiser_options o = { .prediction_type = BRUME_PREDICT_FLOW, .context = context, .tokens = S,
+                                                  .guidance.scale = 1, .derivative = kind != 1 };
         const brume_ode_likelihood_options options = { .scheduler = &flow, .rtol = 1e-3, .atol = 1e-3 };
-        if (CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, images, &o, &d)) && CHECK_OK(brume_ode_likelihood_new(cpu, &options, images, &l)))
+        if (CHECK_OK(brume_unet2d_denoiser_new(cpu, &c, m->params, images, &o, &d)) &&
+            CHECK_OK(brume_ode_likelihood_new(cpu, &options, images, &l)))
             CHECK_OK(brume_ode_likelihood_run(l, brume_unet2d_denoiser_get(d), x, seeds, by[kind], NULL, NULL, NULL, NULL));
         brume_ode_likelihood_free(l);
         brume_unet2d_denoiser_free(d);
@@ -224,7 +232,9 @@ static void test_likelihood(void)
 
 int main(void)
 {
-    if (!CHECK_OK(brume_device_open("cpu", NULL, &cpu)) || !CHECK_OK(brume_json_load("tests/data/unet2d_condition.json", &golden))) return check_report();
+    if (!CHECK_OK(brume_device_open("cpu", NULL, &cpu)) ||
+        !CHECK_OK(brume_json_load("tests/data/unet2d_condition.json", &golden)))
+        return check_report();
     test_network("none", BRUME_CLASS_NONE);
     test_network("identity", BRUME_CLASS_IDENTITY);
     test_denoiser();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Tests of cast: f32 to f16 and back, which is rounding to 11 binary digits. args: power of two that the inputs are multiplied by;
- * 1: to the reciprocal, which makes infinity comparable, 2: of integers of 2048 .. 4096, whose odd half are ties. */
+ * Tests of cast: f32 to f16 and back, which is rounding to 11 binary digits. args: power of two that the inputs are multiplied
+ * by; 1: to the reciprocal, which makes infinity comparable, 2: of integers of 2048 .. 4096, whose odd half are ties. */
 #include <math.h>
 
 #include "../harness.h"
@@ -40,7 +40,8 @@ static const struct test_case cases[] = {
     { "nearly_nothing", { -24 }, 1, { X(1001) } },
     { "chunks", { 3 }, 1, { X(16389) } },
     { "ties", { 10, 2 }, 1, { X(1003) } },
-    { "to_infinity", { 16, 1 }, 1, { { BRUME_F32, BRUME_SHAPE(515), 1 - 0x1p-10, 1, false } } }, /* 65472 .. 65536: from 65520 on, infinity */
+    /* 65472 .. 65536: from 65520 on, infinity */
+    { "to_infinity", { 16, 1 }, 1, { { BRUME_F32, BRUME_SHAPE(515), 1 - 0x1p-10, 1, false } } },
     { 0 },
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Convolutions: args are stride, pads (top, left, bottom, right), groups, and whether a residual is given. Inputs: x, weight, then the
- * residual if any, then the bias if any. The gradients run conv2d_dx and conv2d_dw. */
+ * Convolutions: args are stride, pads (top, left, bottom, right), groups, and whether a residual is given. Inputs: x, weight,
+ * then the residual if any, then the bias if any. The gradients run conv2d_dx and conv2d_dw. */
 #include "../harness.h"
 
 #include <math.h>
@@ -58,16 +58,19 @@ static const struct test_case cases[] = {
     { "uneven padding", { 1, 2, 0, 1, 3, 1 }, 3, { Q(2, 5, 6, 7), Q(4, 5, 7, 6), V(6) } },
     { "1x1 in a frame of zeros", { 1, 1, 1, 1, 1, 1 }, 3, { Q(2, 4, 3, 5), Q(1, 1, 5, 6), V(6) } },
     { "padded by more than the kernel", { 2, 5, 0, 1, 4, 1 }, 3, { Q(2, 6, 5, 4), Q(3, 3, 4, 5), V(5) } },
-    { "groups padded by more than the kernel", { 1, 3, 2, 3, 0, 2, 1 }, 4, { Q(2, 3, 4, 6), Q(3, 2, 3, 4), Q(2, 7, 5, 4), M(2, 4) } },
+    { "groups padded by more than the kernel", { 1, 3, 2, 3, 0, 2, 1 }, 4, { Q(2, 3, 4, 6), Q(3, 2, 3, 4),
+                                                                             Q(2, 7, 5, 4), M(2, 4) } },
     { "bias per sample", { 1, 1, 1, 1, 1, 1 }, 3, { Q(7, 8, 8, 16), Q(3, 3, 16, 17), M(7, 17) } },
     { "bias per sample, 3x3 on 5x5", { 1, 1, 1, 1, 1, 1 }, 3, { Q(3, 5, 5, 4), Q(3, 3, 4, 33), M(3, 33) } },
     { "residual", { 1, 1, 1, 1, 1, 1, 1 }, 3, { Q(2, 8, 8, 16), Q(3, 3, 16, 20), Q(2, 8, 8, 20) } },
     { "residual and bias", { 1, 1, 1, 1, 1, 1, 1 }, 4, { Q(2, 8, 8, 16), Q(3, 3, 16, 20), Q(2, 8, 8, 20), V(20) } },
-    { "residual and bias per sample, stride 2", { 2, 1, 1, 1, 1, 1, 1 }, 4, { Q(2, 8, 8, 6), Q(3, 3, 6, 5), Q(2, 4, 4, 5), M(2, 5) } },
+    { "residual and bias per sample, stride 2", { 2, 1, 1, 1, 1, 1, 1 }, 4,
+      { Q(2, 8, 8, 6), Q(3, 3, 6, 5), Q(2, 4, 4, 5), M(2, 5) } },
     { "1x1 residual", { 1, 0, 0, 0, 0, 1, 1 }, 4, { Q(2, 8, 8, 6), Q(1, 1, 6, 5), Q(2, 8, 8, 5), V(5) } },
     { "groups 2", { 1, 1, 1, 1, 1, 2 }, 3, { Q(2, 6, 6, 8), Q(3, 3, 4, 6), V(6) } },
     { "depthwise", { 1, 1, 1, 1, 1, 17 }, 3, { Q(2, 5, 4, 17), Q(3, 3, 1, 17), V(17) } },
-    { "groups with residual and bias per sample", { 2, 1, 1, 1, 1, 3, 1 }, 4, { Q(2, 6, 6, 6), Q(3, 3, 2, 9), Q(2, 3, 3, 9), M(2, 9) } },
+    { "groups with residual and bias per sample", { 2, 1, 1, 1, 1, 3, 1 }, 4,
+      { Q(2, 6, 6, 6), Q(3, 3, 2, 9), Q(2, 3, 3, 9), M(2, 9) } },
     { 0 },
 };
 
@@ -79,10 +82,13 @@ static const struct test_refusal refusals[] = {
       { "", { 1, 1, 1, 1, 1, 1 }, 2, { Q(2, 32, 32, 4), Q(3, 3, 3, 64) } } },
     { "stride 0", "stride", BRUME_E_ARG, { "", { 0, 1, 1, 1, 1, 1 }, 2, { Q(1, 4, 4, 4), Q(3, 3, 4, 4) } } },
     { "negative pad", "pad[0]", BRUME_E_ARG, { "", { 1, -1, 1, 1, 1, 1 }, 2, { Q(1, 4, 4, 4), Q(3, 3, 4, 4) } } },
-    { "kernel larger than the image", "does not fit", BRUME_E_SHAPE, { "", { 1, 0, 0, 0, 0, 1 }, 2, { Q(1, 2, 4, 4), Q(3, 3, 4, 4) } } },
+    { "kernel larger than the image", "does not fit", BRUME_E_SHAPE, { "", { 1, 0, 0, 0, 0, 1 }, 2,
+                                                                       { Q(1, 2, 4, 4), Q(3, 3, 4, 4) } } },
     { "bias differs", "bias", BRUME_E_SHAPE, { "", { 1, 1, 1, 1, 1, 1 }, 3, { Q(1, 4, 4, 4), Q(3, 3, 4, 5), V(4) } } },
-    { "bias of another batch", "bias", BRUME_E_SHAPE, { "", { 1, 1, 1, 1, 1, 1 }, 3, { Q(2, 4, 4, 4), Q(3, 3, 4, 5), M(3, 5) } } },
-    { "residual differs", "residual", BRUME_E_SHAPE, { "", { 2, 1, 1, 1, 1, 1, 1 }, 3, { Q(1, 4, 4, 4), Q(3, 3, 4, 5), Q(1, 4, 4, 5) } } },
+    { "bias of another batch", "bias", BRUME_E_SHAPE, { "", { 1, 1, 1, 1, 1, 1 }, 3,
+                                                        { Q(2, 4, 4, 4), Q(3, 3, 4, 5), M(3, 5) } } },
+    { "residual differs", "residual", BRUME_E_SHAPE, { "", { 2, 1, 1, 1, 1, 1, 1 }, 3,
+                                                       { Q(1, 4, 4, 4), Q(3, 3, 4, 5), Q(1, 4, 4, 5) } } },
     { "groups do not divide", "groups = 3", BRUME_E_SHAPE, { "", { 1, 1, 1, 1, 1, 3 }, 2, { Q(1, 4, 4, 4), Q(3, 3, 1, 6) } } },
     { "negative groups", "groups", BRUME_E_ARG, { "", { 1, 1, 1, 1, 1, -1 }, 2, { Q(1, 4, 4, 4), Q(3, 3, 4, 6) } } },
     { "image of three dimensions", "x", BRUME_E_SHAPE,
@@ -99,7 +105,8 @@ static int bias_of(const struct test_case *k)
 static int build(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
 {
     const brume_conv2d_params p = { .stride = (int32_t)k->args[STRIDE],
-                                    .pad = { (int32_t)k->args[TOP], (int32_t)k->args[LEFT], (int32_t)k->args[BOTTOM], (int32_t)k->args[RIGHT] },
+                                    .pad = { (int32_t)k->args[TOP], (int32_t)k->args[LEFT], (int32_t)k->args[BOTTOM],
+                                             (int32_t)k->args[RIGHT] },
                                     .groups = (int32_t)k->args[GROUPS] };
     const int bias = bias_of(k);
     out[0] = brume_conv2d(g, in[0], in[1], bias >= 0 ? in[bias] : BRUME_NONE, k->args[RESIDUAL] != 0 ? in[2] : BRUME_NONE, &p);
@@ -109,9 +116,11 @@ static int build(brume_graph *g, const struct test_case *k, const brume_tensor *
 static void oracle(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
 {
     const int64_t n = test_dim(k, 0, 0), h = test_dim(k, 0, 1), w = test_dim(k, 0, 2), ci = test_dim(k, 0, 3);
-    const int64_t kh = test_dim(k, 1, 0), kw = test_dim(k, 1, 1), gi = test_dim(k, 1, 2), o = test_dim(k, 1, 3), go = o / (ci / gi);
+    const int64_t kh = test_dim(k, 1, 0), kw = test_dim(k, 1, 1), gi = test_dim(k, 1, 2), o = test_dim(k, 1, 3),
+                  go = o / (ci / gi);
     const int64_t stride = (int64_t)k->args[STRIDE], top = (int64_t)k->args[TOP], left = (int64_t)k->args[LEFT];
-    const int64_t ho = (h + top + (int64_t)k->args[BOTTOM] - kh) / stride + 1, wo = (w + left + (int64_t)k->args[RIGHT] - kw) / stride + 1;
+    const int64_t ho = (h + top + (int64_t)k->args[BOTTOM] - kh) / stride + 1,
+                  wo = (w + left + (int64_t)k->args[RIGHT] - kw) / stride + 1;
     const int bias = bias_of(k), residual = k->args[RESIDUAL] != 0;
     double *y = out[0], *s = scale[0];
     for (int64_t b = 0; b < n; b++)
@@ -150,7 +159,10 @@ static void oracle_half(const struct test_case *k, const double *const *in, doub
     free(w);
 }
 
-static const struct test_op half = { .name = "conv2d of f16", .tolerance = "product", .cases = cases, .build = build_half, .oracle = oracle_half, .no_grad = ~0u };
-static const struct test_op wide = { .name = "conv2d of large weights", .tolerance = "product", .cases = large, .build = build, .oracle = oracle, .no_grad = ~0u };
-static const struct test_op op = { .name = "conv2d", .tolerance = "product", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
+static const struct test_op half = { .name = "conv2d of f16", .tolerance = "product", .cases = cases, .build = build_half,
+                                     .oracle = oracle_half, .no_grad = ~0u };
+static const struct test_op wide = { .name = "conv2d of large weights", .tolerance = "product", .cases = large, .build = build,
+                                     .oracle = oracle, .no_grad = ~0u };
+static const struct test_op op = { .name = "conv2d", .tolerance = "product", .cases = cases, .refusals = refusals,
+                                   .build = build, .oracle = oracle };
 const struct test_op *const tests_conv2d[] = { &op, &half, &wide, NULL };

@@ -37,7 +37,8 @@ static const struct test_case cases_dw[] = { GRADIENTS(DW), { 0 } };
 static struct brume_conv2d_attrs attrs_of(const struct test_case *k)
 {
     const double *a = k->args;
-    return (struct brume_conv2d_attrs){ .stride = (int32_t)a[0], .pad = { (int32_t)a[1], (int32_t)a[2], (int32_t)a[3], (int32_t)a[4] },
+    return (struct brume_conv2d_attrs){ .stride = (int32_t)a[0], .pad = { (int32_t)a[1], (int32_t)a[2],
+                                                                          (int32_t)a[3], (int32_t)a[4] },
                                         .h = (int64_t)a[5], .w = (int64_t)a[6], .kh = (int64_t)a[7], .kw = (int64_t)a[8] };
 }
 
@@ -62,7 +63,8 @@ static void each(const struct test_case *k, const int64_t x[4], const int64_t w[
                  void (*f)(struct sum *s, int64_t ix, int64_t iw, int64_t iy), struct sum *s)
 {
     const int64_t stride = (int64_t)k->args[0], top = (int64_t)k->args[1], left = (int64_t)k->args[2];
-    const int64_t ho = (x[1] + top + (int64_t)k->args[3] - w[0]) / stride + 1, wo = (x[2] + left + (int64_t)k->args[4] - w[1]) / stride + 1;
+    const int64_t ho = (x[1] + top + (int64_t)k->args[3] - w[0]) / stride + 1,
+                  wo = (x[2] + left + (int64_t)k->args[4] - w[1]) / stride + 1;
     for (int64_t n = 0; n < x[0]; n++)
         for (int64_t p = 0; p < ho; p++)
             for (int64_t q = 0; q < wo; q++)

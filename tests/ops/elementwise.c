@@ -29,20 +29,25 @@ ACT(act_mish, BRUME_ACT_MISH)
 ACT(act_gelu_erf, BRUME_ACT_GELU_ERF)
 ACT(act_gelu_tanh, BRUME_ACT_GELU_TANH)
 ACT(act_gelu_quick, BRUME_ACT_GELU_QUICK)
-static brume_tensor build_act_none(brume_graph *g, brume_tensor x) { return brume_affine(g, brume_activation(g, x, BRUME_ACT_NONE), 1, 0); }
+static brume_tensor build_act_none(brume_graph *g, brume_tensor x)
+{
+    return brume_affine(g, brume_activation(g, x, BRUME_ACT_NONE), 1, 0);
+}
 
 enum { SILU, RELU, MISH, GELU_ERF, GELU_TANH, GELU_QUICK, EXP, EXPM1, LOG, SQRT, SQUARE, SIGMOID, TANH, SIN, COS, AFFINE, CLAMP,
        A_SILU, A_RELU, A_MISH, A_GELU_ERF, A_GELU_TANH, A_GELU_QUICK, A_NONE };
 
 static const struct { brume_tensor (*build)(brume_graph *g, brume_tensor x); double (*f)(double x); } unary[] = {
-    [SILU] = { brume_silu, silu }, [RELU] = { brume_relu, relu }, [MISH] = { brume_mish, mish }, [GELU_ERF] = { brume_gelu_erf, gelu_erf },
-    [GELU_TANH] = { brume_gelu_tanh, gelu_tanh }, [GELU_QUICK] = { brume_gelu_quick, gelu_quick }, [EXP] = { brume_exp, exp }, [EXPM1] = { brume_expm1, expm1 },
+    [SILU] = { brume_silu, silu }, [RELU] = { brume_relu, relu }, [MISH] = { brume_mish, mish },
+    [GELU_ERF] = { brume_gelu_erf, gelu_erf }, [GELU_TANH] = { brume_gelu_tanh, gelu_tanh },
+    [GELU_QUICK] = { brume_gelu_quick, gelu_quick }, [EXP] = { brume_exp, exp }, [EXPM1] = { brume_expm1, expm1 },
    
-    [LOG] = { brume_log, log }, [SQRT] = { brume_sqrt, sqrt }, [SQUARE] = { brume_square, square }, [SIGMOID] = { brume_sigmoid, sigmoid },
-    [SIN] = { brume_sin, sin }, [COS] = { brume_cos, cos },
-    [TANH] = { brume_tanh, tanh }, [AFFINE] = { build_affine, affine }, [CLAMP] = { build_clamp, clamp }, [A_SILU] = { build_act_silu, silu },
-    [A_RELU] = { build_act_relu, relu }, [A_MISH] = { build_act_mish, mish }, [A_GELU_ERF] = { build_act_gelu_erf, gelu_erf },
-    [A_GELU_TANH] = { build_act_gelu_tanh, gelu_tanh }, [A_GELU_QUICK] = { build_act_gelu_quick, gelu_quick }, [A_NONE] = { build_act_none, identity },
+    [LOG] = { brume_log, log }, [SQRT] = { brume_sqrt, sqrt }, [SQUARE] = { brume_square, square },
+    [SIGMOID] = { brume_sigmoid, sigmoid }, [SIN] = { brume_sin, sin }, [COS] = { brume_cos, cos },
+    [TANH] = { brume_tanh, tanh }, [AFFINE] = { build_affine, affine }, [CLAMP] = { build_clamp, clamp },
+    [A_SILU] = { build_act_silu, silu }, [A_RELU] = { build_act_relu, relu }, [A_MISH] = { build_act_mish, mish },
+    [A_GELU_ERF] = { build_act_gelu_erf, gelu_erf }, [A_GELU_TANH] = { build_act_gelu_tanh, gelu_tanh },
+    [A_GELU_QUICK] = { build_act_gelu_quick, gelu_quick }, [A_NONE] = { build_act_none, identity },
 };
 
 static int build_unary(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
@@ -121,12 +126,14 @@ static int build_nothing(brume_graph *g, const struct test_case *k, const brume_
 static const struct test_refusal unary_refusals[] = {
     { "clamp with lo > hi", "lower limit", BRUME_E_ARG, { .args = { 1 }, .n_in = 1, .in = { { .shape = BRUME_SHAPE(3) } } } },
     { "unknown activation", "77", BRUME_E_ARG, { .args = { 2 }, .n_in = 1, .in = { { .shape = BRUME_SHAPE(3) } } } },
-    { "silu of integers", "f32", BRUME_E_SHAPE, { .n_in = 1, .in = { { .dtype = BRUME_I32, .shape = BRUME_SHAPE(3), .hi = 4 } } } },
+    { "silu of integers", "f32", BRUME_E_SHAPE, { .n_in = 1, .in = { { .dtype = BRUME_I32,
+                                                                       .shape = BRUME_SHAPE(3), .hi = 4 } } } },
     { 0 },
 };
 
 static const struct test_op elementwise = { "elementwise", "elementwise", unary_cases, NULL, build_unary, oracle_unary, 0 };
-static const struct test_op elementwise_refused = { "elementwise refusals", "elementwise", NULL, unary_refusals, build_nothing, NULL, 0 };
+static const struct test_op elementwise_refused = { "elementwise refusals", "elementwise", NULL, unary_refusals,
+                                                    build_nothing, NULL, 0 };
 
 /* ---- NaN, infinities and huge values; the input only feeds the functions that make them ---- */
 
@@ -155,13 +162,14 @@ static void oracle_special(const struct test_case *k, const double *const *in, d
 
 #define S(name, row) { name, { row }, 1, { { .shape = BRUME_SHAPE(19), .lo = 0.5, .hi = 1 } } }
 static const struct test_case special_cases[] = {
-    S("silu", SILU), S("relu", RELU), S("mish", MISH), S("gelu_erf", GELU_ERF), S("gelu_tanh", GELU_TANH), S("gelu_quick", GELU_QUICK),
-    S("exp", EXP), S("expm1", EXPM1), S("log", LOG), S("sqrt", SQRT), S("square", SQUARE), S("sigmoid", SIGMOID), S("tanh", TANH), S("sin", SIN),
-    S("cos", COS), S("affine", AFFINE),
+    S("silu", SILU), S("relu", RELU), S("mish", MISH), S("gelu_erf", GELU_ERF), S("gelu_tanh", GELU_TANH),
+    S("gelu_quick", GELU_QUICK), S("exp", EXP), S("expm1", EXPM1), S("log", LOG), S("sqrt", SQRT), S("square", SQUARE),
+    S("sigmoid", SIGMOID), S("tanh", TANH), S("sin", SIN), S("cos", COS), S("affine", AFFINE),
     S("clamp", CLAMP), { 0 },
 };
 
-static const struct test_op special = { "special values", "elementwise", special_cases, NULL, build_special, oracle_special, ~0u };
+static const struct test_op special = { "special values", "elementwise", special_cases, NULL,
+                                        build_special, oracle_special, ~0u };
 
 /* ---- functions of two inputs: args[0] is the row of this table ---- */
 
@@ -198,7 +206,8 @@ static void oracle_binary(const struct test_case *k, const double *const *in, do
 
 #define SH(...) BRUME_SHAPE(__VA_ARGS__)
 #define PAIR(name, f, a, b) { name, { f }, 2, { { .shape = a, .lo = -3, .hi = 3 }, { .shape = b, .lo = 0.5, .hi = 2 } } }
-#define ALL(name, a, b) PAIR("add " name, ADD, a, b), PAIR("sub " name, SUB, a, b), PAIR("mul " name, MUL, a, b), PAIR("div " name, DIV, a, b)
+#define ALL(name, a, b) \
+    PAIR("add " name, ADD, a, b), PAIR("sub " name, SUB, a, b), PAIR("mul " name, MUL, a, b), PAIR("div " name, DIV, a, b)
 
 static const struct test_case binary_cases[] = {
     ALL("1 and 1", SH(1), SH(1)),
@@ -222,11 +231,14 @@ static const struct test_case binary_cases[] = {
 static const struct test_refusal binary_refusals[] = {
     { "3 and 4", "broadcast", BRUME_E_SHAPE, PAIR(NULL, ADD, SH(3), SH(4)) },
     { "2x3 and 2", "broadcast", BRUME_E_SHAPE, PAIR(NULL, MUL, SH(2, 3), SH(2)) },
-    { "f32 and i32", "f32", BRUME_E_SHAPE, { .args = { ADD }, .n_in = 2, .in = { { .shape = SH(3) }, { .dtype = BRUME_I32, .shape = SH(3), .hi = 4 } } } },
+    { "f32 and i32", "f32", BRUME_E_SHAPE, { .args = { ADD }, .n_in = 2, .in = { { .shape = SH(3) },
+                                                                                 { .dtype = BRUME_I32,
+                                                                                   .shape = SH(3), .hi = 4 } } } },
     { 0 },
 };
 
-static const struct test_op binary_op = { "binary", "elementwise", binary_cases, binary_refusals, build_binary, oracle_binary, 0 };
+static const struct test_op binary_op = { "binary", "elementwise", binary_cases, binary_refusals,
+                                          build_binary, oracle_binary, 0 };
 
 /* ---- the same tensor twice, and a chain that fusion joins ---- */
 
@@ -243,7 +255,8 @@ static void oracle_chain(const struct test_case *k, const double *const *in, dou
 {
     const brume_shape x = k->in[0].shape;
     for (int64_t i = 0; i < brume_shape_numel(x); i++) {
-        const double a = in[0][i], s = silu(a + in[1][walk_broadcast(k->in[1].shape, x, i)]), c = in[2][walk_broadcast(k->in[2].shape, x, i)];
+        const double a = in[0][i], s = silu(a + in[1][walk_broadcast(k->in[1].shape, x, i)]),
+                     c = in[2][walk_broadcast(k->in[2].shape, x, i)];
         out[0][i] = (s * s - (0.5 * a + 1)) * sigmoid(c);
         scale[0][i] = s * s + fabs(a) + 1;
         out[1][i] = s + 0.25;
@@ -289,4 +302,5 @@ static const struct test_refusal clip_refusals[] = {
 
 static const struct test_op clip_scale = { "clip_scale", "elementwise", clip_cases, clip_refusals, build_clip, oracle_clip, ~0u };
 
-const struct test_op *const tests_elementwise[] = { &elementwise, &elementwise_refused, &special, &binary_op, &chain, &clip_scale, NULL };
+const struct test_op *const tests_elementwise[] = { &elementwise, &elementwise_refused, &special, &binary_op,
+                                                    &chain, &clip_scale, NULL };

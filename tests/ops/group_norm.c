@@ -56,7 +56,8 @@ static const struct test_refusal refusals[] = {
     { "weight without bias", "both", BRUME_E_ARG, { "", { 2, 1e-5, 0 }, 2, { X(1, 2, 2, 8), V(8) } } },
     { "vector", "dimensions", BRUME_E_SHAPE, { "", { 2, 1e-5, 0 }, 3, { V(8), V(8), V(8) } } },
     { "another activation", "act", BRUME_E_ARG, AFFINE("", 1, 2, 2, 8, 2, BRUME_ACT_MISH) },
-    { "x of integers", "x", BRUME_E_SHAPE, { "", { 2, 1e-5, 0 }, 3, { { BRUME_I32, { 4, { 1, 2, 2, 8 } }, 0, 5, false }, V(8), V(8) } } },
+    { "x of integers", "x", BRUME_E_SHAPE, { "", { 2, 1e-5, 0 }, 3, { { BRUME_I32, { 4, { 1, 2, 2, 8 } }, 0, 5,
+                                                                        false }, V(8), V(8) } } },
     { 0 },
 };
 

@@ -71,7 +71,8 @@ static void oracle_nan(const struct test_case *k, const double *const *in, doubl
     }
 }
 
-static const struct test_case nan_cases[] = { { "37", { 0 }, 3, { ZERO(1), X(1), X(37) } }, { "64", { 0 }, 3, { ZERO(1), X(1), X(4, 16) } }, { 0 } };
+static const struct test_case nan_cases[] = { { "37", { 0 }, 3, { ZERO(1), X(1), X(37) } },
+                                              { "64", { 0 }, 3, { ZERO(1), X(1), X(4, 16) } }, { 0 } };
 static const struct test_op lincomb_nan = { "lincomb of NaN", "product", nan_cases, NULL, build_nan, oracle_nan, ~0u };
 
 const struct test_op *const tests_lincomb[] = { &lincomb, &lincomb_nan, NULL };

@@ -77,6 +77,8 @@ static void oracle_half(const struct test_case *k, const double *const *in, doub
     free(w);
 }
 
-static const struct test_op half = { .name = "linear of f16", .tolerance = "product", .cases = cases, .build = build_half, .oracle = oracle_half, .no_grad = ~0u };
-static const struct test_op op = { .name = "linear", .tolerance = "product", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
+static const struct test_op half = { .name = "linear of f16", .tolerance = "product", .cases = cases, .build = build_half,
+                                     .oracle = oracle_half, .no_grad = ~0u };
+static const struct test_op op = { .name = "linear", .tolerance = "product", .cases = cases, .refusals = refusals,
+                                   .build = build, .oracle = oracle };
 const struct test_op *const tests_linear[] = { &op, &half, NULL };

@@ -87,7 +87,8 @@ static const struct test_refusal ce_refusals[] = {
 };
 
 static const struct test_op ce = { "cross_entropy", "cross_entropy", ce_cases, ce_refusals, build_ce, oracle_ce, 0 };
-static const struct test_op ce_outside = { "cross_entropy_outside", "cross_entropy", ce_outside_cases, NULL, build_ce, oracle_ce, ~0u };
+static const struct test_op ce_outside = { "cross_entropy_outside", "cross_entropy", ce_outside_cases, NULL,
+                                           build_ce, oracle_ce, ~0u };
 
 /* ---- discretised Gaussian: x, mean, log of the standard deviation ---- */
 
@@ -107,12 +108,14 @@ static void oracle_bins(const struct test_case *k, const double *const *in, doub
         if (s.d[i] == 1) s.d[i] = k->in[1].shape.d[i];
     for (int64_t i = 0; i < brume_shape_numel(s); i++) {
         const double x = in[0][walk_broadcast(k->in[0].shape, s, i)], mean = in[1][walk_broadcast(k->in[1].shape, s, i)];
-        const double std = exp(in[2][walk_broadcast(k->in[2].shape, s, i)]), hi = (x + 1 / 255.0 - mean) / std, lo = (x - 1 / 255.0 - mean) / std;
+        const double std = exp(in[2][walk_broadcast(k->in[2].shape, s, i)]), hi = (x + 1 / 255.0 - mean) / std,
+                     lo = (x - 1 / 255.0 - mean) / std;
         /* On the side where both are small nothing cancels: F(hi) - F(lo) = F(-lo) - F(-hi). */
         const double p = x < -0.999 ? cdf(hi) : x > 0.999 ? cdf(-lo) : hi + lo > 0 ? cdf(-lo) - cdf(-hi) : cdf(hi) - cdf(lo);
         const double z = (x - mean) / std;
         out[0][i] = log(fmax(p, 1e-12));
-        scale[0][i] = p < 1e-12 ? 28 : 3 + fabs(out[0][i]) + 1.6 * z * z * (1 + 0.14 * z * z); /* z is known to some roundings, and log P has its cube */
+        /* z is known to some roundings, and log P has its cube */
+        scale[0][i] = p < 1e-12 ? 28 : 3 + fabs(out[0][i]) + 1.6 * z * z * (1 + 0.14 * z * z);
     }
 }
 

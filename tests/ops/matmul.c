@@ -51,14 +51,16 @@ static int build(brume_graph *g, const struct test_case *k, const brume_tensor *
 static void oracle(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
 {
     const int ta = (int)k->args[0], tb = (int)k->args[1], d = k->in[0].shape.ndim;
-    const int64_t m = test_dim(k, 0, d - (ta ? 1 : 2)), depth = test_dim(k, 0, d - (ta ? 2 : 1)), n = test_dim(k, 1, d - (tb ? 2 : 1));
+    const int64_t m = test_dim(k, 0, d - (ta ? 1 : 2)), depth = test_dim(k, 0, d - (ta ? 2 : 1)),
+                  n = test_dim(k, 1, d - (tb ? 2 : 1));
     const int64_t batch = test_numel(k, 0) / (m * depth);
     for (int64_t b = 0; b < batch; b++)
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++) {
                 double y = 0, s = 0;
                 for (int64_t q = 0; q < depth; q++) {
-                    const double t = in[0][b * m * depth + (ta ? q * m + i : i * depth + q)] * in[1][b * depth * n + (tb ? j * depth + q : q * n + j)];
+                    const double t = in[0][b * m * depth + (ta ? q * m + i : i * depth + q)] *
+                                     in[1][b * depth * n + (tb ? j * depth + q : q * n + j)];
                     y += t;
                     s += fabs(t);
                 }
@@ -67,5 +69,6 @@ static void oracle(const struct test_case *k, const double *const *in, double *c
             }
 }
 
-static const struct test_op op = { .name = "matmul", .tolerance = "product", .cases = cases, .refusals = refusals, .build = build, .oracle = oracle };
+static const struct test_op op = { .name = "matmul", .tolerance = "product", .cases = cases, .refusals = refusals,
+                                   .build = build, .oracle = oracle };
 const struct test_op *const tests_matmul[] = { &op, NULL };

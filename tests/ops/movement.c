@@ -85,15 +85,18 @@ static const struct test_case concat_cases[] = {
     { "skip connection", { 3 }, 2, { { .shape = SH(2, 5, 3, 16) }, { .shape = SH(2, 5, 3, 8) } } },
     { "odd channels", { -1 }, 3, { { .shape = SH(2, 5, 3, 1) }, { .shape = SH(2, 5, 3, 7) }, { .shape = SH(2, 5, 3, 33) } } },
     { "batches", { 0 }, 2, { { .shape = SH(3, 4, 5) }, { .shape = SH(1, 4, 5) } } },
-    { "middle", { 1 }, 4, { { .shape = SH(3, 4, 5) }, { .shape = SH(3, 1, 5) }, { .shape = SH(3, 2, 5) }, { .shape = SH(3, 4, 5) } } },
+    { "middle", { 1 }, 4, { { .shape = SH(3, 4, 5) }, { .shape = SH(3, 1, 5) }, { .shape = SH(3, 2, 5) },
+                            { .shape = SH(3, 4, 5) } } },
     { "5-d", { -2 }, 2, { { .shape = SH(2, 3, 2, 3, 4) }, { .shape = SH(2, 3, 2, 1, 4) } } },
     { "long rows", { 1 }, 2, { { .shape = SH(2, 70001) }, { .shape = SH(2, 65536) } } },
     { 0 },
 };
 static const struct test_refusal concat_refusals[] = {
     { "axis 2 of 2", "axis", BRUME_E_ARG, { .args = { 2 }, .n_in = 2, .in = { { .shape = SH(2, 3) }, { .shape = SH(2, 3) } } } },
-    { "2x3 and 3x3 along 1", "agree", BRUME_E_SHAPE, { .args = { 1 }, .n_in = 2, .in = { { .shape = SH(2, 3) }, { .shape = SH(3, 3) } } } },
-    { "2-d and 3-d", "agree", BRUME_E_SHAPE, { .args = { 0 }, .n_in = 2, .in = { { .shape = SH(2, 3) }, { .shape = SH(2, 3, 1) } } } },
+    { "2x3 and 3x3 along 1", "agree", BRUME_E_SHAPE, { .args = { 1 }, .n_in = 2,
+                                                       .in = { { .shape = SH(2, 3) }, { .shape = SH(3, 3) } } } },
+    { "2-d and 3-d", "agree", BRUME_E_SHAPE, { .args = { 0 }, .n_in = 2, .in = { { .shape = SH(2, 3) },
+                                                                                 { .shape = SH(2, 3, 1) } } } },
     { "17 tensors", "17", BRUME_E_ARG, { .args = { 0, 17 }, .n_in = 1, .in = { { .shape = SH(2, 3) } } } },
     { 0 },
 };
@@ -219,7 +222,8 @@ static const struct test_case pack_cases[] = {
     { 0 },
 };
 static const struct test_refusal pack_refusals[] = {
-    { "overlap", "before the end", BRUME_E_ARG, { .args = { 20, 0, 4 }, .n_in = 2, .in = { { .shape = SH(5) }, { .shape = SH(5) } } } },
+    { "overlap", "before the end", BRUME_E_ARG, { .args = { 20, 0, 4 }, .n_in = 2,
+                                                  .in = { { .shape = SH(5) }, { .shape = SH(5) } } } },
     { "too long", "beyond", BRUME_E_SHAPE, { .args = { 9, 0, 5 }, .n_in = 2, .in = { { .shape = SH(5) }, { .shape = SH(5) } } } },
     { 0 },
 };
@@ -248,8 +252,10 @@ static const struct test_case assign_cases[] = {
     { 0 },
 };
 static const struct test_refusal assign_refusals[] = {
-    { "other shape", "shape", BRUME_E_SHAPE, { .n_in = 2, .in = { { .shape = SH(5), .persistent = true }, { .shape = SH(6) } } } },
-    { "other type", "type", BRUME_E_SHAPE, { .n_in = 2, .in = { { .shape = SH(5), .persistent = true }, { .dtype = BRUME_I32, .shape = SH(5), .hi = 3 } } } },
+    { "other shape", "shape", BRUME_E_SHAPE, { .n_in = 2, .in = { { .shape = SH(5), .persistent = true },
+                                                                  { .shape = SH(6) } } } },
+    { "other type", "type", BRUME_E_SHAPE, { .n_in = 2, .in = { { .shape = SH(5), .persistent = true },
+                                                                { .dtype = BRUME_I32, .shape = SH(5), .hi = 3 } } } },
     { "not persistent", "persistent", BRUME_E_ARG, { .n_in = 2, .in = { { .shape = SH(5) }, { .shape = SH(5) } } } },
     { 0 },
 };

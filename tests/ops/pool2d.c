@@ -9,7 +9,8 @@
 static brume_pool2d_params params(const struct test_case *k)
 {
     const double *a = k->args;
-    return (brume_pool2d_params){ .kernel = { (int32_t)a[0], (int32_t)a[1] }, .stride = (int32_t)a[2], .pad = { (int32_t)a[3], (int32_t)a[4] }, .count_pad = a[5] != 0 };
+    return (brume_pool2d_params){ .kernel = { (int32_t)a[0], (int32_t)a[1] }, .stride = (int32_t)a[2],
+                                  .pad = { (int32_t)a[3], (int32_t)a[4] }, .count_pad = a[5] != 0 };
 }
 
 static int build_max(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
@@ -29,7 +30,8 @@ static int build_mean(brume_graph *g, const struct test_case *k, const brume_ten
 static void oracle(const struct test_case *k, const double *x, double *out, double *scale, bool maximum)
 {
     const brume_pool2d_params p = params(k);
-    const int64_t *d = k->in[0].shape.d, oh = (d[1] + 2 * p.pad[0] - p.kernel[0]) / p.stride + 1, ow = (d[2] + 2 * p.pad[1] - p.kernel[1]) / p.stride + 1;
+    const int64_t *d = k->in[0].shape.d, oh = (d[1] + 2 * p.pad[0] - p.kernel[0]) / p.stride + 1,
+                  ow = (d[2] + 2 * p.pad[1] - p.kernel[1]) / p.stride + 1;
     for (int64_t i = 0; i < d[0] * oh * ow * d[3]; i++) {
         const int64_t c = i % d[3], ox = i / d[3] % ow, oy = i / d[3] / ow % oh, n = i / d[3] / ow / oh;
         double best = -INFINITY, sum = 0, size = 0;
@@ -49,8 +51,14 @@ static void oracle(const struct test_case *k, const double *x, double *out, doub
     }
 }
 
-static void oracle_max(const struct test_case *k, const double *const *in, double *const *out, double *const *scale) { oracle(k, in[0], out[0], scale[0], true); }
-static void oracle_mean(const struct test_case *k, const double *const *in, double *const *out, double *const *scale) { oracle(k, in[0], out[0], scale[0], false); }
+static void oracle_max(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    oracle(k, in[0], out[0], scale[0], true);
+}
+static void oracle_mean(const struct test_case *k, const double *const *in, double *const *out, double *const *scale)
+{
+    oracle(k, in[0], out[0], scale[0], false);
+}
 
 static const struct test_case cases[] = {
     { "one", { 1, 1, 1, 0, 0, 1 }, 1, { X(1, 1, 1, 1) } },

@@ -58,7 +58,8 @@ static const struct test_case cases[] = {
 static const struct test_refusal refusals[] = {
     { "seeds_i32", "i64", BRUME_E_SHAPE, { 0, { 0, 0, 4 }, 2, { { BRUME_I32, BRUME_SHAPE(2), 0, 9, false }, STEP } } },
     { "seeds_2d", "dimensions", BRUME_E_SHAPE, { 0, { 0, 0, 4 }, 2, { { BRUME_I64, BRUME_SHAPE(2, 1), 0, 9, false }, STEP } } },
-    { "step_vector", "one element", BRUME_E_SHAPE, { 0, { 0, 0, 4 }, 2, { SEEDS(2), { BRUME_I32, BRUME_SHAPE(2), 0, 9, false } } } },
+    { "step_vector", "one element", BRUME_E_SHAPE, { 0, { 0, 0, 4 }, 2, { SEEDS(2),
+                                                                          { BRUME_I32, BRUME_SHAPE(2), 0, 9, false } } } },
     { 0 },
 };
 
@@ -78,7 +79,8 @@ static void oracle_dropout(const struct test_case *k, const double *const *in, d
     const int64_t n = test_dim(k, 0, 0), len = test_numel(k, 0) / n;
     const double p = (double)(float)k->args[1];
     for (int64_t i = 0; i < n * len; i++) {
-        const bool keep = noise_word((int64_t)in[1][i / len], (uint32_t)k->args[0], (int32_t)in[2][0], i % len) >= p * 4294967296.0;
+        const bool keep =
+            noise_word((int64_t)in[1][i / len], (uint32_t)k->args[0], (int32_t)in[2][0], i % len) >= p * 4294967296.0;
         out[0][i] = keep ? in[0][i] / (1 - p) : 0;
         scale[0][i] = fabs(out[0][i]);
     }
@@ -102,6 +104,7 @@ static const struct test_refusal dropout_refusals[] = {
     { 0 },
 };
 
-static const struct test_op dropout = { "dropout", "elementwise", dropout_cases, dropout_refusals, build_dropout, oracle_dropout, 0 };
+static const struct test_op dropout = { "dropout", "elementwise", dropout_cases, dropout_refusals,
+                                        build_dropout, oracle_dropout, 0 };
 
 const struct test_op *const tests_random[] = { &normal, &uniform, &dropout, NULL };

@@ -126,7 +126,8 @@ static void oracle_fir_up(const struct test_case *k, const double *const *in, do
         const int64_t c = i % d[3], x = i / d[3] % w, y = i / d[3] / w % h, n = i / d[3] / w / h;
         out[0][i] = scale[0][i] = 0;
         for (int q = 0; q < 16; q++) {
-            const int64_t zy = y + q / 4 - 2, zx = x + q % 4 - 2; /* in the image with zeros inserted; top and left padding is 2 */
+            /* in the image with zeros inserted; top and left padding is 2 */
+            const int64_t zy = y + q / 4 - 2, zx = x + q % 4 - 2;
             if (zy < 0 || zy % 2 || zx < 0 || zx % 2) continue;
             const double v = 4 * taps[q / 4] * taps[q % 4] / 64 * pixel(k, in[0], n, zy / 2, zx / 2, c);
             out[0][i] += v;
@@ -151,6 +152,7 @@ static const struct test_case fir_down_cases[] = {
 };
 
 static const struct test_op fir_up = { "fir_upsample2", "sum", fir_up_cases, NULL, build_fir_up, oracle_fir_up, 0 };
-static const struct test_op fir_down = { "fir_downsample2", "sum", fir_down_cases, pool_refusals, build_fir_down, oracle_fir_down, 0 };
+static const struct test_op fir_down = { "fir_downsample2", "sum", fir_down_cases, pool_refusals,
+                                         build_fir_down, oracle_fir_down, 0 };
 
 const struct test_op *const tests_resample[] = { &up, &pool, &fir_up, &fir_down, NULL };

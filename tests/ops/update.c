@@ -20,7 +20,10 @@ static brume_tensor hyper_of(brume_graph *g, const struct test_case *k, brume_te
     return brume_concat(g, BRUME_HYPER_COUNT, part, 0);
 }
 
-static double hyper_at(const struct test_case *k, const double *h, int i) { return k->args[2] ? (double)(usual[i] * (float)h[i]) : h[i]; }
+static double hyper_at(const struct test_case *k, const double *h, int i)
+{
+    return k->args[2] ? (double)(usual[i] * (float)h[i]) : h[i];
+}
 
 /* param, m, v, grad, hyper, scale */
 static int build_adamw(brume_graph *g, const struct test_case *k, const brume_tensor *in, brume_tensor *out)
@@ -54,7 +57,8 @@ static void oracle_adamw(const struct test_case *k, const double *const *in, dou
     }
 }
 
-#define ADAMW(...) { STATE(-1, 1, __VA_ARGS__), STATE(-1, 1, __VA_ARGS__), STATE(0, 1, __VA_ARGS__), X(__VA_ARGS__), HYPER, SCALAR(0.1, 1) }
+#define ADAMW(...) \
+    { STATE(-1, 1, __VA_ARGS__), STATE(-1, 1, __VA_ARGS__), STATE(0, 1, __VA_ARGS__), X(__VA_ARGS__), HYPER, SCALAR(0.1, 1) }
 
 static const struct test_case adamw_cases[] = {
     { "one", { 1, 0, 0 }, 5, ADAMW(1) },
@@ -68,9 +72,11 @@ static const struct test_case adamw_cases[] = {
 
 static const struct test_refusal adamw_refusals[] = {
     { "not_persistent", "persistent", BRUME_E_ARG, { 0, { 1 }, 5, { X(4), STATE(0, 1, 4), STATE(0, 1, 4), X(4), HYPER } } },
-    { "shape", "shape of param", BRUME_E_SHAPE, { 0, { 1 }, 5, { STATE(0, 1, 4), STATE(0, 1, 4), STATE(0, 1, 4), X(2, 2), HYPER } } },
+    { "shape", "shape of param", BRUME_E_SHAPE, { 0, { 1 }, 5, { STATE(0, 1, 4), STATE(0, 1, 4),
+                                                                 STATE(0, 1, 4), X(2, 2), HYPER } } },
     { "hyper", "7 numbers", BRUME_E_SHAPE, { 0, { 1 }, 5, { STATE(0, 1, 4), STATE(0, 1, 4), STATE(0, 1, 4), X(4), X(6) } } },
-    { "scale", "scalar", BRUME_E_SHAPE, { 0, { 1, 1 }, 6, { STATE(0, 1, 4), STATE(0, 1, 4), STATE(0, 1, 4), X(4), HYPER, X(4) } } },
+    { "scale", "scalar", BRUME_E_SHAPE, { 0, { 1, 1 }, 6, { STATE(0, 1, 4), STATE(0, 1, 4), STATE(0, 1, 4),
+                                                            X(4), HYPER, X(4) } } },
     { 0 },
 };
 
@@ -89,7 +95,8 @@ static void oracle_sgd(const struct test_case *k, const double *const *in, doubl
 {
     const double *h = in[3];
     for (int64_t i = 0; i < test_numel(k, 0); i++) {
-        const double g = in[2][i] * (k->args[1] ? in[4][0] : 1), l2 = h[BRUME_HYPER_DECAY] * in[0][i], m = h[BRUME_HYPER_BETA1] * in[1][i];
+        const double g = in[2][i] * (k->args[1] ? in[4][0] : 1), l2 = h[BRUME_HYPER_DECAY] * in[0][i],
+                     m = h[BRUME_HYPER_BETA1] * in[1][i];
         out[1][i] = m + g + l2;
         out[0][i] = in[0][i] - h[BRUME_HYPER_LR] * out[1][i];
         scale[1][i] = fabs(m) + fabs(g) + fabs(l2);
@@ -174,6 +181,7 @@ static const struct test_refusal accumulate_refusals[] = {
     { 0 },
 };
 
-static const struct test_op accumulate = { "accumulate", "update", accumulate_cases, accumulate_refusals, build_accumulate, oracle_accumulate, ~0u };
+static const struct test_op accumulate = { "accumulate", "update", accumulate_cases, accumulate_refusals, build_accumulate,
+                                           oracle_accumulate, ~0u };
 
 const struct test_op *const tests_update[] = { &adamw, &sgd, &ema, &accumulate, NULL };
