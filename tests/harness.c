@@ -300,7 +300,7 @@ static void run_variant(struct job *j, const char *variant, bool poison)
         ok = false;
         snprintf(text, sizeof text, "a second run gives other bytes");
     }
-    if (s == BRUME_OK) j->r->bits = brume_hash_words(j->r->bits, first, bytes);
+    if (s == BRUME_OK) j->r->bits = brume_hash_values(j->r->bits, first, bytes, 1);
     result(j, poison ? variant : "(reusing memory)", ok, text);
     brume_plan_free(p);
     free(first);

@@ -324,10 +324,10 @@ brume_status brume_file_fingerprint(const char *path, uint64_t *out)
     FILE *f = fopen(path, "rb");
     *out = 0;
     if (!f) return brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, strerror(errno));
-    for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0; total += n) h = brume_hash_words(h, block, n);
+    for (size_t n; (n = fread(block, 1, sizeof block, f)) > 0; total += n) h = brume_hash_values(h, block, n, 1);
     const int failed = ferror(f);
     fclose(f);
     if (failed) return brume_fail(BRUME_E_IO, "%s: cannot read: %s", path, strerror(errno));
-    *out = brume_hash_words(h, &total, sizeof total);
+    *out = brume_hash_values(h, &total, 1, sizeof total);
     return BRUME_OK;
 }

@@ -54,17 +54,28 @@ static const char *set(struct compare_side *s, int opencl, const char *key, cons
     return NULL;
 }
 
+/* The word at *at, which is ended and passed over; NULL behind the last one. */
+static char *next_word(char **at)
+{
+    char *word = *at;
+    if (!word) return NULL;
+    char *end = word + strcspn(word, ":,");
+    *at = *end ? end + 1 : NULL;
+    *end = 0;
+    return word;
+}
+
 const char *compare_side_parse(const char *text, struct compare_side *s)
 {
     *s = (struct compare_side){ .text = text, .options.clblast = -1 };
     if (strlen(text) >= sizeof s->words) return "a shorter text";
     strcpy(s->words, text);
-    char *at = s->words, *word = strsep(&at, ":,");
+    char *at = s->words, *word = next_word(&at);
     if (strcmp(word, "cpu") && strcmp(word, "opencl") && strcmp(word, "auto"))
         return "cpu, opencl, opencl:PLATFORM.DEVICE or auto first";
     const int opencl = !strcmp(word, "opencl");
-    snprintf(s->spec, sizeof s->spec, "%s", word);
-    for (int i = 0; (word = strsep(&at, ":,")); i++) {
+    snprintf(s->spec, sizeof s->spec, "%.20s", word);
+    for (int i = 0; (word = next_word(&at)); i++) {
         char *value = strchr(word, '=');
         const char *wrong = NULL;
         if (value) {

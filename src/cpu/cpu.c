@@ -99,6 +99,8 @@ static void describe(const struct brume_simd *simd, int threads, brume_device_in
     const uint64_t group = group_limit();
     out->memory_bytes = brume_system_memory();
     if (group && group < out->memory_bytes) out->memory_bytes = group;
+    const uint64_t addressed = SIZE_MAX; /* by a program of 32 bits, whatever the machine has */
+    if (addressed < out->memory_bytes) out->memory_bytes = addressed;
 }
 
 static void cpu_info(const struct brume_device *d, brume_device_info *out)

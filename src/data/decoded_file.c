@@ -36,17 +36,17 @@ struct head {
 static uint64_t key_of(const brume_dataset *ds)
 {
     const int64_t sizes[] = { ds->count, ds->height, ds->width, ds->channels };
-    uint64_t h = brume_hash_words(0, sizes, sizeof sizes);
+    uint64_t h = brume_hash_values(0, sizes, 4, sizeof *sizes);
     for (int64_t i = 0; i < ds->count; i++) {
         const char *path = ds->kind->path(ds, i);
         struct stat st;
         char *whole = realpath(path, NULL);
         const char *name = whole ? whole : path;
-        h = brume_hash_words(h, name, strlen(name) + 1);
+        h = brume_hash_values(h, name, strlen(name) + 1, 1);
         if (!stat(path, &st)) {
             int64_t file[3] = { (int64_t)st.st_size };
             brume_system_modified(&st, file + 1);
-            h = brume_hash_words(h, file, sizeof file);
+            h = brume_hash_values(h, file, 3, sizeof *file);
         }
         free(whole);
     }
@@ -58,11 +58,17 @@ static struct head head_of(const brume_dataset *ds, uint64_t key)
     return (struct head){ MAGIC, VERSION, 1, ds->count, (int64_t)ds->height * ds->width * ds->channels, key };
 }
 
+/* Of the file without its checksum. */
+static uint64_t bytes_of(const struct head *h)
+{
+    return sizeof *h + (uint64_t)h->count * (uint64_t)h->values * sizeof(float) + (uint64_t)h->count;
+}
+
 /* Maps a file that is whole and meant for this; NULL: there is none. */
 static void *map_file(const char *path, const struct head *want, size_t *bytes)
 {
     struct stat st;
-    const size_t data = sizeof *want + (size_t)want->count * (size_t)want->values * sizeof(float) + (size_t)want->count;
+    const size_t data = (size_t)bytes_of(want);
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NULL;
     void *map = MAP_FAILED;
@@ -73,8 +79,9 @@ static void *map_file(const char *path, const struct head *want, size_t *bytes)
     const size_t flags = data - (size_t)want->count;
     memcpy(&sum, (const char *)map + data, sizeof sum);
     *bytes = data + sizeof sum;
-    const uint64_t values = brume_hash_words(0, (const char *)map + sizeof *want, flags - sizeof *want);
-    if (!memcmp(map, want, sizeof *want) && brume_hash_words(values, (const char *)map + flags, (size_t)want->count) == sum) return map;
+    const size_t n = (flags - sizeof *want) / sizeof(float);
+    const uint64_t values = brume_hash_values(0, (const char *)map + sizeof *want, n, sizeof(float));
+    if (!memcmp(map, want, sizeof *want) && brume_hash_values(values, (const char *)map + flags, (size_t)want->count, 1) == sum) return map;
     munmap(map, *bytes);
     return NULL;
 }
@@ -114,7 +121,7 @@ static brume_status write_values(const brume_dataset *ds, struct chunk *c, brume
         const size_t bytes = (size_t)(n * c->values) * sizeof *c->out;
         const brume_status s = brume_atomic_write(file, c->out, bytes);
         if (s != BRUME_OK) return s;
-        *sum = brume_hash_words(*sum, c->out, bytes); /* in whole words, but for the last chunk */
+        *sum = brume_hash_values(*sum, c->out, (size_t)(n * c->values), sizeof *c->out); /* in whole words, but for the last chunk */
     }
     return BRUME_OK;
 }
@@ -139,7 +146,7 @@ static brume_status build(const brume_dataset *ds, const char *path, const struc
     if (s == BRUME_OK) s = write_values(ds, c, pool, file, &sum);
     if (s == BRUME_OK) s = brume_atomic_write(file, c->broken, (size_t)ds->count);
     if (s == BRUME_OK) {
-        sum = brume_hash_words(sum, c->broken, (size_t)ds->count);
+        sum = brume_hash_values(sum, c->broken, (size_t)ds->count, 1);
         s = brume_atomic_write(file, &sum, sizeof sum);
     }
     if (s == BRUME_OK) s = brume_atomic_commit(file);
@@ -161,6 +168,11 @@ brume_status brume_decoded_open(const brume_dataset *ds, struct brume_decoded **
     char *folder = brume_cache_folder("data", why);
     if (!folder) return brume_fail(BRUME_E_IO, "pictures cannot be kept on the disk: %s", why);
     const struct head head = head_of(ds, key_of(ds));
+    if (bytes_of(&head) > SIZE_MAX / 2) {
+        free(folder);
+        return brume_fail(BRUME_E_UNSUPPORTED, "pictures cannot be kept on the disk: %llu bytes are more than this machine can map",
+                          (unsigned long long)bytes_of(&head));
+    }
     snprintf(name, sizeof name, "%016llx.pixels", (unsigned long long)head.key);
     char *path = brume_path_join(folder, name);
     brume_status s = path ? brume_make_folders(folder) : brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);

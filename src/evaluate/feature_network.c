@@ -80,7 +80,7 @@ static brume_status open_classifier(brume_feature_network *f, brume_device *d, c
         const double asked[] = { level.t, level.a };
         f->width = brume_classifier_width(f->judge);
         snprintf(f->note, sizeof f->note, "%s", m->note);
-        f->fingerprint = brume_hash_words(brume_model_fingerprint(m), asked, sizeof asked);
+        f->fingerprint = brume_hash_values(brume_model_fingerprint(m), asked, 2, sizeof *asked);
         s = name(f, "values before the last layer of the classifier ", folder);
     }
     brume_process_free(process);
@@ -141,7 +141,7 @@ static brume_status load_weights(brume_feature_network *f, brume_tensor slab, co
     if (s == BRUME_OK && !(host = malloc((size_t)n * sizeof *host))) s = no_memory();
     if (s == BRUME_OK) s = brume_params_load(f->g, slab, w, host, f->note);
     if (s == BRUME_OK) s = brume_plan_write(f->p, slab, host, (size_t)n * sizeof *host);
-    if (s == BRUME_OK) f->fingerprint = brume_hash_words(f->fingerprint, host, (size_t)n * sizeof *host);
+    if (s == BRUME_OK) f->fingerprint = brume_hash_values(f->fingerprint, host, (size_t)n, sizeof *host);
     brume_weights_close(w);
     free(host);
     return s;

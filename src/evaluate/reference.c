@@ -42,10 +42,10 @@ static brume_status fingerprint(struct work *w)
     uint64_t h = brume_fnv1a("images", 6);
     for (int64_t i = 0; i < w->r->n && s == BRUME_OK; i += PART) {
         s = brume_loader_read(w->loader, i, part_at(w, i), w->images, NULL, w->r->items + i);
-        if (s == BRUME_OK) h = brume_hash_words(h, w->images, (size_t)(part_at(w, i) * w->values) * sizeof *w->images);
+        if (s == BRUME_OK) h = brume_hash_values(h, w->images, (size_t)(part_at(w, i) * w->values), sizeof *w->images);
     }
     const int64_t sizes[] = { w->r->n, w->values };
-    w->r->data = brume_hash_words(h, sizes, sizeof sizes);
+    w->r->data = brume_hash_values(h, sizes, 2, sizeof *sizes);
     snprintf(w->data, sizeof w->data, "%016" PRIx64, w->r->data);
     snprintf(w->network, sizeof w->network, "%016" PRIx64, brume_feature_network_fingerprint(w->f));
     return s;
@@ -54,7 +54,7 @@ static brume_status fingerprint(struct work *w)
 static void checksum(const brume_reference *r, char text[20])
 {
     snprintf(text, 20, "%016" PRIx64,
-             brume_hash_words(brume_fnv1a("features", 8), r->features, (size_t)(r->n * r->dims) * sizeof *r->features));
+             brume_hash_values(brume_fnv1a("features", 8), r->features, (size_t)(r->n * r->dims), sizeof *r->features));
 }
 
 static int says(const brume_safetensors *f, const char *key, const char *want)

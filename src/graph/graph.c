@@ -3,6 +3,7 @@
 #include "graph/graph.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,13 +109,15 @@ static struct brume_value *value_new(brume_graph *g, enum brume_value_kind kind,
     return v;
 }
 
-/* Dimensions in range, and an element count that cannot overflow later products. */
+/* Values of a tensor or of all parameters: so few that no product of sizes overflows 64 bits, and that even 8 bytes for each can be addressed. */
+#define MOST_VALUES (SIZE_MAX > UINT32_MAX ? (int64_t)1 << 40 : (int64_t)1 << 28)
+
 static int shape_ok(brume_shape s)
 {
     if (s.ndim < 0 || s.ndim > BRUME_MAX_DIMS) return 0;
     int64_t n = 1;
     for (int i = 0; i < s.ndim; i++) {
-        if (s.d[i] < 1 || s.d[i] > ((int64_t)1 << 40) / n) return 0;
+        if (s.d[i] < 1 || s.d[i] > MOST_VALUES / n) return 0;
         n *= s.d[i];
     }
     return 1;
@@ -125,8 +128,9 @@ static brume_tensor leaf(brume_graph *g, enum brume_value_kind kind, const char 
     if (!g || g->status != BRUME_OK) return BRUME_NONE;
     char text[96];
     if (!shape_ok(shape))
-        return brume_graph_fail(g, BRUME_E_SHAPE, "tensor '%s': every dimension must be at least 1, at most %d of them, got %s",
-                                name, BRUME_MAX_DIMS,
+        return brume_graph_fail(g, BRUME_E_SHAPE,
+                                "tensor '%s': every dimension must be at least 1, at most %d of them and %lld values, got %s", name,
+                                BRUME_MAX_DIMS, (long long)MOST_VALUES,
                                 shape.ndim < 0 || shape.ndim > BRUME_MAX_DIMS ? "too many" : brume_shape_text(shape, text));
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i]->kind == kind && g->values[i]->name && !strcmp(g->values[i]->name, name))
@@ -202,12 +206,19 @@ brume_tensor brume_param(brume_graph *g, brume_tensor slab, const brume_param_in
     if (!g || g->status != BRUME_OK) return BRUME_NONE;
     struct brume_slab_info *s = slab_info(g, slab);
     if (!s) return brume_graph_fail(g, BRUME_E_ARG, "parameter '%s': the tensor given is not a slab", info->name);
-    if (!shape_ok(info->shape)) return brume_graph_fail(g, BRUME_E_SHAPE, "parameter '%s': a dimension is below 1", info->name);
+    if (!shape_ok(info->shape))
+        return brume_graph_fail(g, BRUME_E_SHAPE, "parameter '%s': a dimension is below 1, or it has more than %lld values",
+                                info->name, (long long)MOST_VALUES);
     if (s->n == MAX_PARAMS)
         return brume_graph_fail(
             g, BRUME_E_UNSUPPORTED,
             "parameter '%s': more than %d parameters; are all numbers of the model's config as they should be?", info->name,
             MAX_PARAMS);
+    if (brume_shape_numel(info->shape) > MOST_VALUES - g->values[slab]->shape.d[0])
+        return brume_graph_fail(
+            g, BRUME_E_UNSUPPORTED,
+            "parameter '%s': more than %lld values of all parameters; are all numbers of the model's config as they should be?",
+            info->name, (long long)MOST_VALUES);
     if (!grow_slots(s)) return out_of_memory(g);
     const uint32_t slot = find_slot(s, info->name);
     if (s->slots[slot] >= 0)
@@ -413,7 +424,7 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     brume_status s = g->n_values == first + n->n_out ? op->shape(n) : BRUME_E_MEMORY;
     for (int k = 0; s == BRUME_OK && k < n->n_out; k++)
         if (!shape_ok(n->out_v[k]->shape))
-            s = brume_node_fail(n, BRUME_E_SHAPE, "the result would have an empty or overflowing dimension");
+            s = brume_node_fail(n, BRUME_E_SHAPE, "the result would have an empty dimension, or more values than can be addressed");
     shaping = NULL;
     if (s != BRUME_OK) {
         while (g->n_values > first) {

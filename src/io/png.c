@@ -99,7 +99,7 @@ static brume_status read_png(struct job *j)
     png_set_chunk_cache_max(j->png, 256);
     png_set_read_fn(j->png, j, on_read);
     png_read_info(j->png, j->info);
-    if (png_get_image_height(j->png, j->info) > (j->in_all + 64) * DEFLATE_MOST / (png_get_rowbytes(j->png, j->info) + 1))
+    if (png_get_image_height(j->png, j->info) > ((uint64_t)j->in_all + 64) * DEFLATE_MOST / (png_get_rowbytes(j->png, j->info) + 1))
         png_error(j->png, "more pixels than a file of its size can hold");
     png_set_expand(j->png); /* palette to RGB, few bits to 8, tRNS to alpha */
     png_set_interlace_handling(j->png);

@@ -11,10 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/byte_order.h"
 #include "base/fail.h"
 #include "brume/json.h"
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are copied from little-endian files as they are");
 
 #define MAX_HEADER 100000000u /* the limit of the format */
 #define CHUNK 4096            /* elements converted at a time */
@@ -108,6 +107,9 @@ static brume_status parse_tensor(const brume_safetensors *f, const brume_json *v
     if (end - begin != bytes)
         return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': data_offsets span %llu bytes, shape and dtype need %llu", f->name, t->name,
                           (unsigned long long)(end - begin), (unsigned long long)bytes);
+    if (count > SIZE_MAX / 8) /* on a machine of 32 bits: no array of its values, as floats or integers, could be addressed */
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' has %llu elements, expected at most %llu on this machine", f->name,
+                          t->name, (unsigned long long)count, (unsigned long long)(SIZE_MAX / 8));
     t->count = (int64_t)count;
     t->bytes = bytes;
     t->offset = begin;
@@ -343,15 +345,23 @@ static int to_i64(brume_st_dtype dtype, const unsigned char *raw, int64_t n, int
     return 1;
 }
 
+/* Elements as they are in the file, in the machine's order of bytes. */
+static brume_status read_raw(const brume_st_tensor *t, int64_t first, int64_t n, void *dst)
+{
+    const size_t size = (size_t)dtypes[t->dtype].bytes;
+    const brume_status s = read_at(t->file, t->offset + (uint64_t)first * size, dst, (size_t)n * size);
+    if (s == BRUME_OK) brume_little_endian(dst, (size_t)n, size);
+    return s;
+}
+
 brume_status brume_st_read_f32(const brume_st_tensor *t, int64_t first, int64_t n, float *dst)
 {
     unsigned char raw[CHUNK * 8];
-    const int64_t size = dtypes[t->dtype].bytes;
     brume_status s = check_range(t, first, n);
-    if (s == BRUME_OK && t->dtype == BRUME_ST_F32) return read_at(t->file, t->offset + (uint64_t)(first * size), dst, (size_t)(n * size));
+    if (s == BRUME_OK && t->dtype == BRUME_ST_F32) return read_raw(t, first, n, dst);
     while (s == BRUME_OK && n) {
         const int64_t m = n < CHUNK ? n : CHUNK;
-        s = read_at(t->file, t->offset + (uint64_t)(first * size), raw, (size_t)(m * size));
+        s = read_raw(t, first, m, raw);
         if (s == BRUME_OK) to_f32(t->dtype, raw, m, dst);
         first += m;
         n -= m;
@@ -363,11 +373,10 @@ brume_status brume_st_read_f32(const brume_st_tensor *t, int64_t first, int64_t 
 brume_status brume_st_read_i64(const brume_st_tensor *t, int64_t first, int64_t n, int64_t *dst)
 {
     unsigned char raw[CHUNK * 8];
-    const int64_t size = dtypes[t->dtype].bytes;
     brume_status s = check_range(t, first, n);
     while (s == BRUME_OK && n) {
         const int64_t m = n < CHUNK ? n : CHUNK;
-        s = read_at(t->file, t->offset + (uint64_t)(first * size), raw, (size_t)(m * size));
+        s = read_raw(t, first, m, raw);
         if (s == BRUME_OK && !to_i64(t->dtype, raw, m, dst))
             s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' (%s) cannot be read as integers", t->file->name, t->name, dtypes[t->dtype].name);
         first += m;

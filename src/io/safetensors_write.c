@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/byte_order.h"
 #include "base/fail.h"
 #include "base/file.h"
 #include "brume/json.h"
@@ -51,19 +52,22 @@ static brume_status write_values(brume_atomic *a, const brume_st_item *t, int64_
 {
     const bool narrow = t->dtype == BRUME_ST_F16 || t->dtype == BRUME_ST_BF16;
     const size_t size = narrow ? sizeof(float) : (size_t)brume_st_dtype_bytes(t->dtype); /* of a value as it is given */
-    if (!narrow && !read) return brume_atomic_write(a, t->data, (size_t)n * size);
+    const size_t stored = narrow ? sizeof(uint16_t) : size;
+    if (!narrow && !read && !BRUME_BIG_ENDIAN) return brume_atomic_write(a, t->data, (size_t)n * size);
     void *given = malloc(CHUNK * size);
     uint16_t *h = malloc(CHUNK * sizeof *h);
     brume_status s = given && h ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "tensor '%s': out of memory while writing", t->name);
     for (int64_t i = 0; i < n && s == BRUME_OK; i += CHUNK) {
         const int64_t m = n - i < CHUNK ? n - i : CHUNK;
-        const void *from = read ? given : (const char *)t->data + (size_t)i * size;
         if (read) s = read(t->data, i, m, given);
+        else memcpy(given, (const char *)t->data + (size_t)i * size, (size_t)m * size);
         for (int64_t j = 0; narrow && s == BRUME_OK && j < m; j++) {
-            const float x = ((const float *)from)[j];
+            const float x = ((const float *)given)[j];
             h[j] = t->dtype == BRUME_ST_F16 ? brume_f32_to_f16(x) : brume_f32_to_bf16(x);
         }
-        if (s == BRUME_OK) s = brume_atomic_write(a, narrow ? h : from, (size_t)m * (narrow ? sizeof *h : size));
+        void *values = narrow ? h : given;
+        brume_little_endian(values, (size_t)m, stored);
+        if (s == BRUME_OK) s = brume_atomic_write(a, values, (size_t)m * stored);
     }
     free(given);
     free(h);

@@ -26,8 +26,8 @@ void brume_model_free(brume_model *m)
 
 static uint64_t hash_part(uint64_t h, const float *params, int64_t n)
 {
-    h = brume_hash_words(h, &n, sizeof n);
-    return n ? brume_hash_words(h, params, (size_t)n * sizeof *params) : h;
+    h = brume_hash_values(h, &n, 1, sizeof n);
+    return n ? brume_hash_values(h, params, (size_t)n, sizeof *params) : h;
 }
 
 uint64_t brume_model_fingerprint(const brume_model *m)

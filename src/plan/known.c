@@ -222,7 +222,7 @@ brume_status brume_known_run(struct brume_device *d, struct brume_device *refere
 
 /* ---- keys ---------------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, uint64_t x) { return brume_hash_words(h, &x, sizeof x); }
+static uint64_t mix(uint64_t h, uint64_t x) { return brume_hash_values(h, &x, 1, sizeof x); }
 static uint64_t mix_text(uint64_t h, const char *text) { return mix(h, brume_fnv1a(text, strlen(text))); }
 
 uint64_t brume_known_key(const struct brume_device *d, const struct brume_node *n, struct brume_choice k)

@@ -37,7 +37,11 @@ static brume_status allocate(struct brume_plan *p)
         const size_t bytes = (size_t)(p->slots[i].bytes ? p->slots[i].bytes : 4);
         if (p->slots[i].elsewhere) continue;
         if ((p->buffers[i] = p->slots[i].lent)) continue;
-        brume_status s = b->buffer_new(p->device, bytes, &p->slots[i].own);
+        brume_status s = bytes < p->slots[i].bytes ? BRUME_E_MEMORY : BRUME_OK;
+        if (s != BRUME_OK)
+            return brume_fail(s, "plan: %.1f MiB at once cannot be addressed by a program of %d bits",
+                              (double)p->slots[i].bytes / 1048576, 8 * (int)sizeof bytes);
+        s = b->buffer_new(p->device, bytes, &p->slots[i].own);
         if (s != BRUME_OK) return brume_fail_in(s, "plan: allocating %.1f MiB", (double)bytes / 1048576);
         p->buffers[i] = p->slots[i].own;
         /* Persistent tensors and inputs start at zero, the arena at nothing (at NaN in tests: see guards.c). */
@@ -189,7 +193,7 @@ brume_status brume_plan_write(brume_plan *p, brume_tensor t, const void *src, si
     if (p->slots[at.slot].dropped && p->values[t].root != t) return dropped(p, "write", t);
     p->slots[at.slot].dropped = false;
     changed(p, t);
-    return p->device->backend->write(p->buffers[at.slot], at.offset, src, bytes);
+    return p->device->backend->write(p->buffers[at.slot], (size_t)at.offset, src, bytes);
 }
 
 brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t bytes)
@@ -202,7 +206,7 @@ brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t by
     if (at.slot < 0 || (v->kind == BRUME_VALUE_NODE && root->kind == BRUME_VALUE_NODE && !v->is_output && !p->options.keep_all))
         return brume_fail(BRUME_E_ARG, "plan: cannot read '%s': no running node keeps it; mark it with brume_output()", brume_tensor_name(p->graph, t));
     if (p->slots[at.slot].dropped) return dropped(p, "read", t);
-    return p->device->backend->read(p->buffers[at.slot], at.offset, dst, bytes);
+    return p->device->backend->read(p->buffers[at.slot], (size_t)at.offset, dst, bytes);
 }
 
 static int slot_of(const struct brume_plan *p, brume_tensor t)

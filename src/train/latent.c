@@ -53,7 +53,7 @@ brume_status brume_trainer_latent_check(const brume_train_config *c, const brume
 uint64_t brume_trainer_latent_hash(const brume_autoencoder *a)
 {
     const double scale[2] = { a->config.scaling_factor, a->config.shift_factor };
-    return brume_hash_words(brume_hash_words(0, a->params, (size_t)a->n_params * sizeof *a->params), scale, sizeof scale);
+    return brume_hash_values(brume_hash_values(0, a->params, (size_t)a->n_params, sizeof *a->params), scale, 2, sizeof *scale);
 }
 
 brume_status brume_trainer_latent_open(struct brume_trainer_latent *x, brume_device *d, const brume_train_config *c,

@@ -25,7 +25,7 @@ brume_status brume_state_file_path(const char *folder, const char *name, char pa
 static uint64_t hash_text(uint64_t h, const char *text)
 {
     const uint64_t n = strlen(text);
-    return brume_hash_words(brume_hash_words(h, text, n), &n, sizeof n);
+    return brume_hash_values(brume_hash_values(h, text, (size_t)n, 1), &n, 1, sizeof n);
 }
 
 /* Values on their way into the file, which the checksum sees as they pass. */
@@ -36,13 +36,13 @@ static brume_status read_values(const void *from, int64_t first, int64_t n, void
     const struct source *x = from;
     const size_t bytes = (size_t)n * sizeof(float), offset = (size_t)first * sizeof(float);
     if (!x->tensor) {
-        memcpy(dst, (const char *)x->hash + offset, bytes);
+        for (int64_t i = 0; i < n; i++) ((uint32_t *)dst)[i] = (uint32_t)(*x->hash >> 32 * (first + i)); /* the lower half first */
         return BRUME_OK;
     }
     brume_status s = BRUME_OK;
     if (x->tensor->buffer) s = brume_buffer_read(x->tensor->buffer, offset, dst, bytes);
     else memcpy(dst, x->tensor->host + first, bytes);
-    *x->hash = brume_hash_words(*x->hash, dst, bytes);
+    *x->hash = brume_hash_values(*x->hash, dst, (size_t)n, sizeof(float));
     return s;
 }
 
@@ -95,7 +95,7 @@ static brume_status verify(const brume_safetensors *f)
         for (int64_t at = 0; s == BRUME_OK && x != sum && at < x->count; at += BRUME_STATE_CHUNK) {
             const int64_t m = x->count - at < BRUME_STATE_CHUNK ? x->count - at : BRUME_STATE_CHUNK;
             if ((s = brume_st_read_f32(x, at, m, host)) == BRUME_OK)
-                hash = brume_hash_words(hash, host, (size_t)m * sizeof *host);
+                hash = brume_hash_values(hash, host, (size_t)m, sizeof *host);
         }
     }
     free(host);

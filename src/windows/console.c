@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * What a program needs before it prints on Windows: text as UTF-8, line ends as they are, and escape sequences that are understood. */
-#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
 static UINT page; /* as we found it: the console outlives us */

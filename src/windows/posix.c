@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * POSIX functions over those of Windows: files. See posix.h. */
-#define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
 #include <stdarg.h>

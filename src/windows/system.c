@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT
  * POSIX functions over those of Windows: the machine and the process. See posix.h. */
-#define WIN32_LEAN_AND_MEAN
 #define PSAPI_VERSION 2 /* of kernel32 */
 #include <windows.h>
 

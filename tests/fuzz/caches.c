@@ -155,7 +155,8 @@ void fuzz_decoded(const uint8_t *data, size_t n)
         memcpy(file, right, bytes = size);
         const size_t body = size - HEAD - sizeof(uint64_t);
         if (n) memcpy(file + HEAD, data, n < body ? n : body);
-        const uint64_t sum = brume_hash_words(brume_hash_words(0, file + HEAD, body - 1), file + HEAD + body - 1, 1);
+        const uint64_t values = brume_hash_values(0, file + HEAD, (body - 1) / sizeof(float), sizeof(float));
+        const uint64_t sum = brume_hash_values(values, file + HEAD + body - 1, 1, 1);
         memcpy(file + HEAD + body, &sum, sizeof sum);
     }
     fuzz_put(cached, file, bytes);
