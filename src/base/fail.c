@@ -16,7 +16,7 @@ const char *brume_status_name(brume_status s)
     return (unsigned)s < sizeof names / sizeof *names ? names[s] : "unknown";
 }
 
-brume_status brume_fail(brume_status s, const char *fmt, ...)
+brume_status (brume_fail)(brume_status s, const char *fmt, ...)
 {
     char next[sizeof text]; /* the arguments may point into the old text */
     va_list ap;
@@ -27,7 +27,7 @@ brume_status brume_fail(brume_status s, const char *fmt, ...)
     return s;
 }
 
-brume_status brume_fail_in(brume_status s, const char *fmt, ...)
+brume_status (brume_fail_in)(brume_status s, const char *fmt, ...)
 {
     char next[sizeof text];
     va_list ap;
