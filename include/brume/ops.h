@@ -122,7 +122,7 @@ brume_tensor brume_upsample_nearest(brume_graph *g, brume_tensor x, int64_t out_
 /** 2x2 means, stride 2; an odd trailing row or column is dropped. */
 brume_tensor brume_avg_pool2d(brume_graph *g, brume_tensor x);
 typedef struct brume_pool2d_params {
-    int32_t kernel[2];     /* height and width, >= 1 */
+    int32_t kernel[2];     /* height and width, 1 .. 32768 */
     int32_t stride;        /* >= 1, both axes */
     int32_t pad[2];        /* above and below, left and right; below the kernel's size */
     int32_t count_pad;     /* means: 1: padding counts as zeros, 0: only pixels of the image count */

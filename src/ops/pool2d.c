@@ -7,11 +7,15 @@
 
 #include <math.h>
 
+enum { LARGEST = 32768 };
+
 static brume_status check(struct brume_node *n, const brume_pool2d_params *p, const int64_t *d)
 {
     for (int i = 0; i < 2; i++) {
         if (p->kernel[i] < 1 || p->stride < 1 || p->pad[i] < 0)
             return brume_node_fail(n, BRUME_E_ARG, "expected a kernel and stride of at least 1 and no negative padding");
+        if (p->kernel[i] > LARGEST) /* kernels count a window's pixels, and twice the padding, in int */
+            return brume_node_fail(n, BRUME_E_ARG, "kernel %d is larger than %d", p->kernel[i], LARGEST);
         if (p->pad[i] >= p->kernel[i])
             return brume_node_fail(n, BRUME_E_ARG, "padding %d must be below the kernel's %d", p->pad[i], p->kernel[i]);
         if (d[1 + i] + 2 * (int64_t)p->pad[i] < p->kernel[i])

@@ -75,6 +75,7 @@ static const struct test_case cases[] = {
 
 static const struct test_refusal refusals[] = {
     { "small", "as large as the kernel", BRUME_E_SHAPE, { 0, { 3, 3, 1, 0, 0, 1 }, 1, { X(1, 2, 4, 1) } } },
+    { "vast", "larger than 32768", BRUME_E_ARG, { 0, { INT32_MAX, 1, 1, 1 << 30, 0, 1 }, 1, { X(1, 1, 1, 1) } } },
     { "padding", "below the kernel", BRUME_E_ARG, { 0, { 2, 2, 1, 2, 0, 1 }, 1, { X(1, 4, 4, 1) } } },
     { "stride", "at least 1", BRUME_E_ARG, { 0, { 2, 2, 0, 0, 0, 1 }, 1, { X(1, 4, 4, 1) } } },
     { "flat", "4 dimensions", BRUME_E_SHAPE, { 0, { 2, 2, 1, 0, 0, 1 }, 1, { X(4, 4, 1) } } },
