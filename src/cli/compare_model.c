@@ -5,9 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "brume/autoencoder_train.h"
 #include "brume/classifier.h"
-#include "brume/json.h"
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/pipeline.h"
@@ -26,6 +24,8 @@ struct subject {
     int32_t *labels;
     float *context;
     int64_t tokens;
+    brume_tokenizer *tokenizer;  /* what reads texts in training where the model brings nothing */
+    brume_text_model *text;
 };
 
 static brume_shape image_shape(const struct subject *s)
@@ -176,6 +176,33 @@ static brume_status draw(struct subject *s)
     return st == BRUME_OK && s->m->autoencoder ? decode(s, shape) : st;
 }
 
+/* The model's own, or a small one with fresh weights where it is a network alone. Either stays as it is. */
+static brume_status read_texts(struct subject *s, brume_train_text *out)
+{
+    static const char *const words[] = { "a small red circle left of a blue square" };
+    const int64_t width = brume_unet2d_context_dim(&s->m->unet);
+    brume_text_encoder_config c;
+    if (!width) return BRUME_OK;
+    if (s->m->tokenizer && s->m->text_encoder) {
+        *out = (brume_train_text){ s->m->tokenizer, s->m->text_encoder->config, s->m->text_encoder };
+        return BRUME_OK;
+    }
+    brume_status st = brume_tokenizer_train(words, 1, 0, 2 * TOKENS, &s->tokenizer);
+    if (st != BRUME_OK) return st;
+    brume_text_encoder_config_default(&c);
+    c.hidden_size = (int32_t)width;
+    c.intermediate_size = (int32_t)width;
+    c.num_hidden_layers = c.num_attention_heads = 1;
+    c.max_position_embeddings = brume_tokenizer_max_length(s->tokenizer);
+    c.vocab_size = brume_tokenizer_vocab_size(s->tokenizer);
+    c.bos_token_id = brume_tokenizer_start_id(s->tokenizer);
+    c.eos_token_id = brume_tokenizer_end_id(s->tokenizer);
+    c.pad_token_id = brume_tokenizer_pad_id(s->tokenizer);
+    st = brume_text_model_new(&c, (uint64_t)s->a->seed, &s->text);
+    if (st == BRUME_OK) *out = (brume_train_text){ s->tokenizer, c, s->text };
+    return st;
+}
+
 static brume_status train(struct subject *s)
 {
     brume_train_config *c = &s->config;
@@ -187,10 +214,8 @@ static brume_status train(struct subject *s)
     c->steps = s->a->steps;
     c->warmup = 0;
     c->parallel = NULL;
-    if (s->m->tokenizer && s->m->text_encoder && brume_unet2d_context_dim(&c->unet))
-        c->text = (brume_train_text){ .tokenizer = s->m->tokenizer, .encoder = s->m->text_encoder->config,
-                                      .frozen = s->m->text_encoder };
-    brume_status st = brume_trainer_new(s->d, c, NULL, &t);
+    brume_status st = read_texts(s, &c->text);
+    if (st == BRUME_OK) st = brume_trainer_new(s->d, c, NULL, &t);
     if (st == BRUME_OK) st = brume_trainer_set_params(t, s->m->params, s->m->n_params);
     for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
         brume_train_result r;
@@ -211,71 +236,6 @@ static brume_status run_model(struct subject *s)
     return st == BRUME_OK && !classifier && s->a->sample_steps ? draw(s) : st;
 }
 
-static brume_status run_autoencoder(struct subject *s, const brume_autoencoder *ae)
-{
-    const brume_autoencoder_config *c = &ae->config;
-    const int64_t f = brume_autoencoder_factor(c), n = s->a->batch;
-    int64_t side = s->a->size ? s->a->size : c->sample_size > 64 ? 64 : c->sample_size;
-    side = side < f ? f : side / f * f;
-    float *pictures = noise((uint64_t)s->a->seed, 1, n * side * side * c->in_channels),
-          *latents = malloc((size_t)(n * side / f * side / f * c->latent_channels) * sizeof *latents);
-    brume_latent_coder *coder = NULL;
-    uint64_t *seeds = calloc((size_t)n, sizeof *seeds);
-    brume_status st =
-        pictures && latents && seeds ? brume_latent_coder_new(s->d, ae, side / f, side / f, NULL, &coder) : no_memory();
-    brume_compare_phase(s->d, "encoding");
-    if (st == BRUME_OK) st = brume_latent_coder_encode(coder, pictures, n, seeds, latents);
-    brume_compare_phase(s->d, "decoding");
-    if (st == BRUME_OK && c->in_channels == c->out_channels) st = brume_latent_coder_decode(coder, latents, n, pictures);
-    brume_latent_coder_free(coder);
-    free(pictures);
-    free(latents);
-    free(seeds);
-    if (st != BRUME_OK || !s->a->train) return st;
-    brume_dataset *data = NULL;
-    brume_autoencoder_trainer *t = NULL;
-    const brume_dataset_options o = { .size = (int32_t)(side < 8 ? 8 : side), .channels = c->in_channels,
-                                      .threads = -1, .count = 64 };
-    const brume_autoencoder_objective objective = { BRUME_RECONSTRUCTION_L1, 1e-6 };
-    s->config.batch = (int32_t)n;
-    s->config.steps = s->a->steps;
-    s->config.seed = (uint64_t)s->a->seed;
-    s->config.warmup = 0;
-    st = brume_dataset_open("shapes", &o, &data);
-    if (st == BRUME_OK) st = brume_autoencoder_trainer_new(s->d, &s->config, c, &objective, data, ae, &t);
-    for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
-        brume_train_result r;
-        brume_compare_phase(s->d, "training step %lld", (long long)i + 1);
-        st = brume_autoencoder_trainer_step(t, &r);
-    }
-    brume_autoencoder_trainer_free(t);
-    brume_dataset_free(data);
-    return st;
-}
-
-/* Is it an autoencoder alone? */
-static bool is_autoencoder(const char *what)
-{
-    char path[4096];
-    brume_json *j = NULL;
-    const char *class = NULL;
-    snprintf(path, sizeof path, "%s/config.json", what);
-    if (brume_json_load(is_file(what) ? what : path, &j) != BRUME_OK) return false;
-    const brume_json *name = brume_json_find(j, "_class_name");
-    class = name ? brume_json_string(name, "") : "";
-    const bool yes = !strcmp(class, "AutoencoderKL");
-    brume_json_free(j);
-    return yes;
-}
-
-static brume_status open_autoencoder(const char *what, uint64_t seed, brume_autoencoder **ae)
-{
-    brume_autoencoder_config c;
-    if (!is_file(what)) return brume_autoencoder_load(what, NULL, ae, NULL);
-    const brume_status st = brume_autoencoder_config_read(what, &c, NULL);
-    return st == BRUME_OK ? brume_autoencoder_new(&c, seed, ae) : st;
-}
-
 /* A folder with weights is taken as it is; configs and presets get fresh ones. */
 static brume_status open_model(struct subject *s, const char *what)
 {
@@ -287,29 +247,30 @@ static brume_status open_model(struct subject *s, const char *what)
     if (s->config.unet.time_embedding_type == BRUME_TIME_FOURIER)
         st = brume_train_config_process(&s->config, brume_process_preset_find("ve"), 1);
     if (st != BRUME_OK) return st;
-    if (what && !is_file(what)) st = brume_model_load(what, NULL, &s->m);
+    const bool folder = what && !is_file(what);
+    if (folder) st = brume_model_load(what, NULL, &s->m);
     else st = brume_model_new(&s->config.unet, &s->config.scheduler, (uint64_t)a->seed, &s->m);
     if (st != BRUME_OK) return st;
     if (s->config.unet.sample_size[0] > 0)
         memcpy(s->m->unet.sample_size, s->config.unet.sample_size, sizeof s->m->unet.sample_size);
-    if (what && !is_file(what)) st = brume_train_config_schedule(what, &s->config, note);
-    return st;
+    if (!folder) return BRUME_OK;
+    if (s->m->has_scheduler) return brume_train_config_schedule(what, &s->config, note);
+    brume_scheduler_config_clear(&s->m->scheduler);
+    return brume_scheduler_config_copy(&s->m->scheduler, &s->config.scheduler);
 }
 
 brume_status compare_model(brume_device *d, const struct compare_args *a, const char *what)
 {
     struct subject s = { .d = d, .a = a };
-    brume_autoencoder *ae = NULL;
-    brume_status st;
+    int is_part = 0;
+    brume_status st = what ? compare_part(d, a, what, &is_part) : BRUME_OK;
+    if (is_part || st != BRUME_OK) return st;
     brume_train_config_default(&s.config);
-    if (what && is_autoencoder(what)) {
-        st = open_autoencoder(what, (uint64_t)a->seed, &ae);
-        if (st == BRUME_OK) st = run_autoencoder(&s, ae);
-    } else {
-        st = open_model(&s, what);
-        if (st == BRUME_OK) st = run_model(&s);
-    }
-    brume_autoencoder_free(ae);
+    st = open_model(&s, what);
+    if (st == BRUME_OK) st = run_model(&s);
+    brume_scheduler_config_clear(&s.config.scheduler);
+    brume_tokenizer_free(s.tokenizer);
+    brume_text_model_free(s.text);
     brume_buffer_free(s.x);
     brume_buffer_free(s.out);
     brume_model_free(s.m);
