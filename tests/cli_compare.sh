@@ -36,6 +36,23 @@ expect 0 "conv2d                 " "$tiny" --a cpu:threads=1 --b cpu:threads=2 -
 "$brume" compare "$tiny" --a cpu:threads=1 --b cpu:threads=3 --train-step --json >"$dir/json"
 if [ $? -eq 0 ] && ! grep '"share"' "$dir/json" | grep -qv '"share": 0.0,'; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: threads change bits"; fi
 
+# A network that is told sigma, in a folder that names no process; parts that stand alone; a network that brings no text encoder.
+"$brume" train --data shapes --model "$root/examples/unet_tiny28_fourier.json" --schedule ve --steps 1 --batch 2 --quiet --out "$dir/ve" >"$dir/out" 2>&1
+rm -r "$dir/ve/scheduler"
+expect 0 "equal within tolerance" "$dir/ve/unet" $two
+if grep -q NaN "$dir/out"; then failed=$((failed + 1)); echo "failed: NaN of a network that is told sigma"; else passed=$((passed + 1)); fi
+echo '{"architectures": ["CLIPTextModel"], "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+       "max_position_embeddings": 12, "vocab_size": 300, "bos_token_id": 298, "eos_token_id": 299, "projection_dim": 32}' >"$dir/text.json"
+expect 0 "layer_norm" "$dir/text.json" $two
+expect 0 "a text encoder alone" "$dir/text.json" $two --train-step
+echo '{"_class_name": "AutoencoderKL", "block_out_channels": [8, 8], "norm_num_groups": 4, "sample_size": 16, "in_channels": 3, "out_channels": 3,
+       "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"], "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"]}' >"$dir/vae.json"
+expect 0 "group_norm_grad" "$dir/vae.json" $two --train-step
+echo '{"_class_name": "UNet2DConditionModel", "sample_size": 8, "in_channels": 3, "out_channels": 3, "block_out_channels": [16, 16], "layers_per_block": 1,
+       "cross_attention_dim": 24, "attention_head_dim": 8, "norm_num_groups": 4, "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+       "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}' >"$dir/condition.json"
+expect 0 "sdpa_grad" "$dir/condition.json" $two --train-step
+
 expect 0 "upsample_nearest_grad" ops $two --html "$dir/page.html"
 if grep -q "<svg" "$dir/page.html" && grep -q "<title>1: silu" "$dir/page.html" && ! grep -q "https\?:" "$dir/page.html"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: the page"; fi
 expect 2 "expected cpu, opencl" "$tiny" --b gpux
