@@ -21,12 +21,13 @@ typedef struct brume_finding {
     char shapes[256];      /* inputs -> outputs of the test */
     int passed;
     double excess;         /* the largest error in units of the tolerance: <= 1 passes */
+    int of;                /* of how many tests this is one; 0: not known */
     char text[256];        /* where it failed: "result 0, index 17: got 1.5, expected 1.25", or the error of the driver; "" where it passed */
 } brume_finding;
 
 /**
  * Tests every kernel of every op that runs on the device, with each set of its parameters, whatever was found before, and tells each.
- * found: called once for every test. n_failed: their number. Fails only where the device or memory does.
+ * found: called once for every test, some tests at a time. n_failed: how many failed. Fails only where the device or memory does.
  */
 brume_status brume_device_check(brume_device *d, void (*found)(void *ctx, const brume_finding *f), void *ctx, int *n_failed);
 

@@ -10,13 +10,14 @@
 #include "brume/json.h"
 #include "brume/self_test.h"
 #include "options.h"
+#include "progress.h"
 
 #define MOST_FAILURES 64 /* that are told one by one */
 
 /* All tests of one op. */
 struct row { char op[64], kernels[400]; int passed, failed; double worst; };
 struct failure { char text[640]; };
-struct table { struct row *rows; int n; struct failure *failures; int n_failures, lost; };
+struct table { struct row *rows; int n; struct failure *failures; int n_failures, lost, tests; struct cli_progress bar; char what[64]; };
 
 /* "winograd" of "winograd", "local" of "local:64x64x16": variants are listed once, with a count of their sets of parameters. */
 static void add_kernel(struct row *r, const char *kernel)
@@ -31,6 +32,8 @@ static void found(void *ctx, const brume_finding *f)
 {
     struct table *t = ctx;
     int i = 0;
+    t->bar.total = f->of;
+    cli_progress_step(&t->bar, ++t->tests, "%s by %s", f->op, f->kernel);
     while (i < t->n && strcmp(t->rows[i].op, f->op)) i++;
     if (i == t->n) {
         struct row *grown = realloc(t->rows, (size_t)(t->n + 1) * sizeof *grown);
@@ -103,11 +106,15 @@ static void put_json(brume_json_writer *w, const brume_device_info *d, const str
 static int check(const brume_device_info *info, int json, brume_json_writer *w, int *failed)
 {
     const brume_device_options options = { .no_tuning = 1, .clblast = -1 };
-    struct table t = { 0 };
+    struct table t = { .n = 0 };
+    snprintf(t.what, sizeof t.what, "checking %s", info->spec);
     brume_device *d = NULL;
     int n = 0;
+    cli_progress_begin(&t.bar, t.what, 0, 0, 0);
+    fprintf(stderr, "%s: compiling kernels and comparing what they compute with plain C\n", t.what);
     brume_status s = brume_device_open(info->spec, &options, &d);
     if (s == BRUME_OK) s = brume_device_check(d, found, &t, &n);
+    cli_progress_end(&t.bar);
     if (s == BRUME_OK && t.lost) s = BRUME_E_MEMORY;
     if (s == BRUME_OK && json) put_json(w, info, &t);
     if (s == BRUME_OK && !json) print_text(info, &t);

@@ -6,51 +6,85 @@
 #include "plan/known.h"
 #include "plan/self_test.h"
 
-/* The k-th of all choices for a node: variants by their rules, each followed by its rows; false past the end. */
-static bool nth_choice(const struct brume_device *d, const struct brume_node *n, int k, struct brume_choice *out)
+#define AT_ONCE 32 /* tests in one plan: programs are compiled side by side, and one hears of them now and then */
+
+struct list { struct brume_known *at; int n, cap; };
+
+static brume_status add(struct list *l, struct brume_known test)
 {
-    for (const struct brume_variant *v = n->op->kernels; v && v->name; v++) {
-        if (!brume_variant_runs(v, n, &d->caps)) continue;
-        for (int row = 0; row <= (v->rows && d->caps.opencl ? v->rows->n : 0); row++) {
-            if (row && !v->rows->fits(row, &d->caps)) continue;
-            *out = (struct brume_choice){ v, row };
-            if (k-- == 0) return true;
-        }
+    if (l->n == l->cap) {
+        const int cap = l->cap ? 2 * l->cap : 256;
+        struct brume_known *grown = realloc(l->at, (size_t)cap * sizeof *grown);
+        if (!grown) return brume_fail(BRUME_E_MEMORY, "self-test: out of memory");
+        l->at = grown;
+        l->cap = cap;
     }
-    return false;
+    l->at[l->n++] = test;
+    return BRUME_OK;
 }
 
-/* The tests of round k: one choice for each node, so that one plan runs all of them. p: knows the nodes that are chains. */
-static int round_of(const struct brume_device *d, const struct brume_plan *p, int k, struct brume_known *tests)
+/* Nodes of the same op, with the same attributes, that this variant computes: their number, and how many come before n. */
+static int alike(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, const struct brume_variant *v, int *before)
 {
-    int n = 0;
-    for (int i = 0; i < brume_graph_node_count(p->graph); i++) {
-        const struct brume_node *node = brume_graph_node(p->graph, i);
-        struct brume_known t = { .node = node, .constant = -1, .keep_size = true };
-        if (node->op->flags & BRUME_OP_ALIAS) continue;
-        if (node->op->ew ? k > 0 : !nth_choice(d, node, k, &t.choice)) continue;
-        if (node->op->ew) t.plan = p;
-        /* Weights that are packed once, and those that are packed before every run, are tested in turn. */
-        if (!node->op->ew && t.choice.variant->pack_bytes && (i + k) % 2) t.constant = t.choice.variant->pack_input;
-        tests[n++] = t;
+    char own[128] = "", other[128];
+    int count = 0;
+    if (n->op->key) n->op->key(n, own, sizeof own);
+    for (int i = 0; i < brume_graph_node_count(g); i++) {
+        const struct brume_node *m = brume_graph_node(g, i);
+        if (m == n) *before = count;
+        if (m->op != n->op || !brume_variant_runs(v, m, &d->caps)) continue;
+        other[0] = 0;
+        if (m->op->key) m->op->key(m, other, sizeof other);
+        count += !strcmp(own, other);
     }
-    return n;
+    return count;
+}
+
+/* Every variant computes every node that it can. Of its sets of parameters, which differ in tiles alone, each computes one of those nodes that are alike, in turn:
+ * each is a program of its own, and drivers take a second to compile some. */
+static brume_status add_kernels(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, struct list *l)
+{
+    brume_status s = BRUME_OK;
+    for (const struct brume_variant *v = n->op->kernels; v && v->name; v++) {
+        int before = 0;
+        if (!brume_variant_runs(v, n, &d->caps)) continue;
+        const int count = alike(d, g, n, v, &before);
+        for (int row = 0; row <= (v->rows && d->caps.opencl ? v->rows->n : 0) && s == BRUME_OK; row++) {
+            if (row && (row % count != before || !v->rows->fits(row, &d->caps))) continue;
+            /* Weights that are packed once, and those that are packed before every run, are tested in turn. */
+            const bool once = v->pack_bytes && (n->index + l->n) % 2;
+            s = add(l, (struct brume_known){ .node = n, .choice = { v, row }, .constant = once ? v->pack_input : -1, .keep_size = true });
+        }
+    }
+    return s;
+}
+
+/* p: knows the nodes that are chains. */
+static brume_status list_all(const struct brume_device *d, const struct brume_plan *p, struct list *l)
+{
+    brume_status s = BRUME_OK;
+    for (int i = 0; i < brume_graph_node_count(p->graph) && s == BRUME_OK; i++) {
+        const struct brume_node *n = brume_graph_node(p->graph, i);
+        if (n->op->flags & BRUME_OP_ALIAS) continue;
+        s = n->op->ew ? add(l, (struct brume_known){ .plan = p, .node = n, .constant = -1, .keep_size = true }) : add_kernels(d, p->graph, n, l);
+    }
+    return s;
 }
 
 static brume_status check(brume_device *d, const struct brume_plan *p, brume_device *reference, void (*found)(void *ctx, const brume_finding *f), void *ctx, int *n_failed)
 {
-    struct brume_known *tests = calloc((size_t)brume_graph_node_count(p->graph) + 1, sizeof *tests);
-    brume_status s = tests ? BRUME_OK : brume_fail(BRUME_E_MEMORY, "self-test: out of memory");
-    int n = 1;
-    for (int k = 0; s == BRUME_OK && n > 0; k++) {
-        n = round_of(d, p, k, tests);
-        s = brume_known_run(d, reference, tests, n);
-        for (int i = 0; s == BRUME_OK && i < n; i++) {
-            *n_failed += !tests[i].found.passed;
-            found(ctx, &tests[i].found);
+    struct list l = { 0 };
+    brume_status s = list_all(d, p, &l);
+    for (int from = 0; s == BRUME_OK && from < l.n; from += AT_ONCE) {
+        const int n = l.n - from < AT_ONCE ? l.n - from : AT_ONCE;
+        s = brume_known_run(d, reference, l.at + from, n);
+        for (int i = from; s == BRUME_OK && i < from + n; i++) {
+            *n_failed += !l.at[i].found.passed;
+            l.at[i].found.of = l.n;
+            found(ctx, &l.at[i].found);
         }
     }
-    free(tests);
+    free(l.at);
     return s;
 }
 
