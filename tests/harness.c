@@ -388,7 +388,8 @@ void test_run_split(const struct test_op *op, struct brume_device *whole, struct
                     struct test_report *r, long launches[2])
 {
     const struct test_case *k = op->cases;
-    for (const struct test_case *c = k; c && c->name; c++)
+    if (!k || !k->name) return; /* refusals alone */
+    for (const struct test_case *c = k; c->name; c++)
         if (case_numel(c) > case_numel(k)) k = c;
     struct job j = { .op = op, .k = k, .d = whole, .where = where, .r = r };
     char names[MAX_NAMES][BRUME_CHOICE_NAME];
