@@ -459,8 +459,46 @@ static void test_steps_until(void)
     brume_graph_free(g);
 }
 
+/* What a plan says about its pieces is what it submits; a dry one says the same. */
+static void test_bound(void)
+{
+    brume_device *d = NULL;
+    brume_plan *p = NULL, *dry = NULL;
+    brume_graph *g = brume_graph_new();
+    brume_plan_bound b = { .gflops = 0 }, slow = { .gflops = 20 };
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 9, 10, 24)), w = brume_input(g, "w", BRUME_F32, BRUME_SHAPE(3, 3, 24, 40));
+    const brume_tensor y = brume_silu(g, brume_conv2d(g, x, w, BRUME_NONE, BRUME_NONE, &(brume_conv2d_params){ .stride = 1, .pad = { 1, 1, 1, 1 } }));
+    float *zeros = calloc(9 * 24 * 40, sizeof *zeros);
+    brume_output(g, y, "y");
+    if (CHECK_OK(brume_device_open("cpu", NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p))) CHECK_FAILS(brume_plan_get_bound(p, &b), BRUME_E_UNSUPPORTED, "cpu");
+    brume_plan_free(p);
+    brume_device_close(d);
+    p = NULL;
+    d = NULL;
+    if (brume_device_open("opencl", &(brume_device_options){ .launch_ms = 1e-9, .clblast = 0 }, &d) != BRUME_OK) check_skipped++;
+    else if (CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_new(d, g, &(brume_plan_options){ .dry = 1 }, &dry))) {
+        CHECK_OK(brume_plan_write(p, x, zeros, 2 * 9 * 10 * 24 * sizeof *zeros));
+        CHECK_OK(brume_plan_write(p, w, zeros, 9 * 24 * 40 * sizeof *zeros));
+        CHECK_OK(brume_plan_get_bound(p, &b));
+        const uint64_t before = brume_device_launches(d);
+        CHECK_OK(brume_plan_run(p));
+        CHECK_INT(brume_device_launches(d) - before, b.pieces);
+        CHECK(b.gflops > 0 && b.bound_ms == 1e-9 && b.launches >= 2 && b.cut >= 1 && b.pieces > b.launches && b.longest_ms >= b.piece_ms && b.longest_pieces > 1);
+        CHECK(strstr(b.longest, "conv2d") && strstr(b.longest, "2x9x10x24"));
+        CHECK_OK(brume_plan_get_bound(dry, &slow));
+        CHECK(slow.gflops == 20 && slow.pieces == b.pieces);
+        CHECK_NEAR(slow.longest_ms * 20, b.longest_ms * fmax(b.gflops, 20), 1e-6 * slow.longest_ms * 20); /* the work is the same */
+    }
+    brume_plan_free(dry);
+    brume_plan_free(p);
+    brume_device_close(d);
+    brume_graph_free(g);
+    free(zeros);
+}
+
 int main(void)
 {
+    test_bound();
     test_steps_until();
     test_halves();
     test_rows();

@@ -18,6 +18,7 @@ struct plan_args {
     const char *preset;
     int64_t batch, micro_batch, size, pictures;
     int mode, recompute, storage, json, steps, quiet;
+    double gflops;
     const char *limit;
     uint64_t memory_limit;
 };
@@ -51,8 +52,22 @@ static double device_bytes(const brume_plan_stats *s)
     return (double)(s->arena_bytes + s->persistent_bytes + s->input_bytes + s->packed_bytes);
 }
 
+static void report_bound(struct cli_report *r, const struct plan_args *a, const brume_plan_bound *b)
+{
+    cli_report_float(r, "launch_gflops", a->gflops > 0 ? "speed of a device, as given" : "speed of the device, measured", b->gflops,
+                     "GFLOP/s");
+    cli_report_float(r, "launch_bound_ms", "a launch may take", b->bound_ms, "ms");
+    cli_report_text(r, "longest_launch", "longest launch", b->longest);
+    cli_report_float(r, "longest_launch_ms", "by a poor kernel, whole", b->longest_ms, "ms");
+    cli_report_int(r, "longest_launch_pieces", "pieces that it is cut into", b->longest_pieces);
+    cli_report_float(r, "longest_piece_ms", "longest piece of all", b->piece_ms, "ms");
+    cli_report_int(r, "launches", "launches of a run", b->launches);
+    cli_report_int(r, "launches_cut", "of these cut", b->cut);
+    cli_report_int(r, "pieces", "launches with all pieces", b->pieces);
+}
+
 static void report(const struct plan_args *a, const brume_train_config *c, const brume_device_info *info,
-                   const brume_plan_stats *s, double base, int64_t copy, const char *advice)
+                   const brume_plan_stats *s, const brume_plan_bound *b, double base, int64_t copy, const char *advice)
 {
     struct cli_report r;
     const double mib = 1048576;
@@ -78,6 +93,7 @@ static void report(const struct plan_args *a, const brume_train_config *c, const
     cli_report_float(&r, "device_mib", "memory of the device", (double)info->memory_bytes / mib, "MiB");
     if (info->max_alloc_bytes)
         cli_report_float(&r, "device_max_alloc_mib", "largest buffer of the device", (double)info->max_alloc_bytes / mib, "MiB");
+    if (b->launches) report_bound(&r, a, b);
     cli_report_int(&r, "fits", "it fits (1: yes)", *advice == 0);
     if (*advice) cli_report_text(&r, "advice", "why, and what would fit", advice);
     cli_report_end(&r);
@@ -88,6 +104,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     char note[512];
     brume_train_config c;
     brume_plan_stats stats;
+    brume_plan_bound bound = { .gflops = a->gflops };
     brume_device *d = NULL;
     brume_device_info info;
     double base = 0;
@@ -102,7 +119,7 @@ static brume_status plan(const struct plan_args *a, const char *model)
     c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
-    s = a->mode ? brume_train_estimate(d, &c, &stats) : cli_plan_infer(d, &c, a->batch, a->steps && !a->json, &stats, &copy);
+    s = a->mode ? brume_train_estimate(d, &c, &stats) : cli_plan_infer(d, &c, a->batch, a->steps && !a->json, &stats, info.is_opencl ? &bound : NULL, &copy);
     if (a->mode) copy = brume_unet2d_param_count(&c.unet);
     if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);
@@ -110,7 +127,8 @@ static brume_status plan(const struct plan_args *a, const char *model)
         snprintf(advice, sizeof advice, "%s", brume_error());
     if (s == BRUME_OK && !a->mode && info.memory_bytes && device_bytes(&stats) > (double)info.memory_bytes)
         snprintf(advice, sizeof advice, "this does not fit; use a smaller --batch");
-    if (s == BRUME_OK) report(a, &c, &info, &stats, base, copy, advice);
+    if (s == BRUME_OK && a->mode && info.is_opencl) s = brume_train_get_bound(d, &c, &bound);
+    if (s == BRUME_OK) report(a, &c, &info, &stats, &bound, base, copy, advice);
     brume_device_close(d);
     return s;
 }
@@ -121,7 +139,8 @@ int cmd_plan(int argc, char **argv)
                                             "brume plan RUN --batch 16 --device opencl", NULL };
     static const char *const modes[] = { "infer", "train", NULL };
     const struct cli_usage u = { "plan", "[MODEL|CONFIG.json]",
-                                 "Tells parameters, arithmetic and memory of a model on a device, without running it.",
+                                 "Tells parameters, arithmetic, memory and the longest launch of a model on a device, without "
+                                 "running it.",
                                  examples, 0, 1, NULL };
     struct plan_args a = { .device = CLI_DEVICE_DEFAULT, .batch = 1 };
     struct cli_option options[] = {
@@ -137,6 +156,7 @@ int cmd_plan(int argc, char **argv)
                 "train: of so many pictures in a folder, which a run keeps in memory once they are read, up to 256 MiB (see "
                 "--data-cache of brume train)"),
         OPT_INT("size", &a.size, 0, 4096, "N", "height and width of the images; 0: as the config says"),
+        OPT_FLOAT("gflops", &a.gflops, 0, 1e9, "G", "OpenCL: cut launches as for a device with so many GFLOP/s; 0: as measured"),
         OPT_FLAG("steps", &a.steps, "list every kernel launch (infer)"),
         OPT_DEVICE(&a.device),
         OPT_FLAG("json", &a.json, "print JSON"),

@@ -150,7 +150,7 @@ static brume_status make_plans(brume_device *d, const struct tune_args *a, brume
     brume_plan_stats stats;
     int64_t largest;
     brume_status s = BRUME_OK;
-    if (a->infer) s = cli_plan_infer(d, c, a->batch ? a->batch : 1, 0, &stats, &largest);
+    if (a->infer) s = cli_plan_infer(d, c, a->batch ? a->batch : 1, 0, &stats, NULL, &largest);
     if (a->batch) c->batch = (int32_t)a->batch;
     c->micro_batch = (int32_t)a->micro_batch;
     if (s == BRUME_OK && a->train) s = brume_train_estimate(d, c, &stats);

@@ -11,7 +11,7 @@ static void print_line(void *ctx, const char *text)
 }
 
 brume_status cli_plan_infer(brume_device *d, const brume_train_config *c, int64_t batch, int steps, brume_plan_stats *stats,
-                            int64_t *largest)
+                            brume_plan_bound *bound, int64_t *largest)
 {
     const brume_unet2d_config *u = &c->unet;
     brume_plan *plan = NULL;
@@ -26,10 +26,11 @@ brume_status cli_plan_infer(brume_device *d, const brume_train_config *c, int64_
         if (n > *largest) *largest = n;
     }
     const brume_plan_options options = { .dry = 1, .drop_packed = 1 };
-    const brume_status s = brume_plan_new(d, g, &options, &plan);
+    brume_status s = brume_plan_new(d, g, &options, &plan);
     if (s == BRUME_OK) {
         brume_plan_get_stats(plan, stats);
         if (steps) brume_plan_describe(plan, print_line, NULL);
+        if (bound) s = brume_plan_get_bound(plan, bound);
     }
     brume_plan_free(plan);
     brume_graph_free(g);

@@ -7,10 +7,11 @@
 #include "brume/train.h"
 
 /*
- * The network of c, with its storage, for `batch` images. steps: prints a line for every launch. largest: set to the values of
- * the largest parameter, which are on the host while parameters are made or read, one after the other.
+ * The network of c, with its storage, for `batch` images. steps: prints a line for every launch. bound: as of
+ * brume_plan_get_bound(), or NULL. largest: set to the values of the largest parameter, which are on the host while parameters
+ * are made or read, one after the other.
  */
 brume_status cli_plan_infer(brume_device *d, const brume_train_config *c, int64_t batch, int steps, brume_plan_stats *stats,
-                            int64_t *largest);
+                            brume_plan_bound *bound, int64_t *largest);
 
 #endif

@@ -48,6 +48,7 @@ static const struct brume_backend backend = {
     .run = brume_cl_run,
     .kernels = brume_opencl_kernels,
     .measure_peak = brume_cl_measure_peak,
+    .bound = brume_cl_bound,
 };
 
 void brume_cl_progress(const struct brume_cl_device *d, const char *what, int done, int total)

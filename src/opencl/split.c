@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "opencl/internal.h"
+#include "opencl/pending.h"
 #include "opencl/split.h"
 
 /* A poor kernel reaches this part of the multiply-add rate (2 %), and moves a byte in the time of so many operations at the full rate:
@@ -52,17 +53,18 @@ static double work_of(const struct brume_step *s)
     return fmax(flops / LEAST_PART, bytes * OPS_PER_BYTE);
 }
 
-brume_status brume_cl_step_ms(struct brume_cl_device *d, const struct brume_step *s, double *ms)
+/* What decides: the most that a launch may take (ms), the multiply-add rate (GFLOP/s) and compute units of the device. */
+struct limit { double bound_ms, gflops; size_t units; };
+
+static struct limit limit_of(const struct brume_cl_device *d)
 {
-    const double work = work_of(s);
-    *ms = 0;
-    if (isinf(d->bound_ms)) return BRUME_OK;
-    if (!(d->gflops > 0) && work / WEAKEST / 1e6 > d->bound_ms) {
-        const brume_status st = brume_cl_measure_peak(&d->base, &d->gflops);
-        if (st != BRUME_OK) return st;
-    }
-    *ms = work / (d->gflops > WEAKEST ? d->gflops : WEAKEST) / 1e6;
-    return BRUME_OK;
+    return (struct limit){ d->bound_ms, d->gflops, d->base.caps.compute_units > 0 ? (size_t)d->base.caps.compute_units : 1 };
+}
+
+/* Milliseconds of a step by a poor kernel; 0 on devices without a bound. */
+static double step_ms(const struct limit *l, const struct brume_step *s)
+{
+    return isinf(l->bound_ms) ? 0 : work_of(s) / fmax(l->gflops, WEAKEST) / 1e6;
 }
 
 static bool asks_size(const char *text, int dim)
@@ -84,13 +86,13 @@ static int cut_gemm(const struct brume_cl_gemm *g, double wanted, struct brume_c
     return (int)ceil_div(n, c->piece[0]);
 }
 
-int brume_cl_cut(const struct brume_cl_device *d, struct brume_cl_launch *k, const char *text, double ms, struct brume_cl_cut *c)
+/* Of a launch of `text`'s kernel that would take ms; may add a define. Returns the number of pieces, 1 where it stays whole. */
+static int cut(const struct limit *l, struct brume_cl_launch *k, const char *text, double ms, struct brume_cl_cut *c)
 {
     *c = (struct brume_cl_cut){ { 0 } };
-    if (!(ms > d->bound_ms)) return 1;
-    const double wanted = ceil(ms / d->bound_ms);
+    if (!(ms > l->bound_ms)) return 1;
+    const double wanted = ceil(ms / l->bound_ms);
     if (!k->kernel) return cut_gemm(&k->gemm, wanted, c);
-    const size_t units = d->base.caps.compute_units > 0 ? (size_t)d->base.caps.compute_units : 1;
     size_t groups[3], unit[3], all = 1, pieces = 1;
     for (int i = 0; i < k->dims; i++) {
         unit[i] = k->local[0] ? k->local[i] : i == 0 ? NO_LOCAL : 1;
@@ -98,18 +100,74 @@ int brume_cl_cut(const struct brume_cl_device *d, struct brume_cl_launch *k, con
         all *= groups[i];
     }
     /* Fewer groups than units would leave some idle and take no less time. */
-    const size_t most = all / units > 0 ? all / units : 1;
+    const size_t most = all / l->units > 0 ? all / l->units : 1;
     size_t left = wanted < (double)most ? (size_t)wanted : most;
     for (int i = k->dims - 1; i >= 0 && left > 1; i--) { /* outer dimensions first: neighbours in memory stay together */
         if (asks_size(text, i) || groups[i] < 2) continue;
-        const size_t n = left < groups[i] ? left : groups[i], per = ceil_div(groups[i], n), cut = ceil_div(groups[i], per);
+        const size_t n = left < groups[i] ? left : groups[i], per = ceil_div(groups[i], n), parts = ceil_div(groups[i], per);
         c->piece[i] = per * unit[i];
-        pieces *= cut;
-        left = ceil_div(left, cut);
+        pieces *= parts;
+        left = ceil_div(left, parts);
     }
     if (pieces > 1 && strstr(text, "get_group_id")) {
         const size_t used = strlen(k->defines);
         snprintf(k->defines + used, sizeof k->defines - used, " -DSPLIT");
     }
     return (int)pieces;
+}
+
+/* Sets q->ms to that of a piece, and returns the number of pieces. */
+static int cut_one(const struct limit *l, struct brume_cl_pending *q)
+{
+    const char *text = q->source ? q->source : q->k.kernel ? brume_cl_source(q->k.file) : "";
+    q->ms = step_ms(l, q->step);
+    const int pieces = text ? cut(l, &q->k, text, q->ms, &q->cut) : 1;
+    q->ms /= pieces;
+    return pieces;
+}
+
+brume_status brume_cl_cut_all(struct brume_cl_device *d, struct brume_cl_pendings *p)
+{
+    struct limit l = limit_of(d);
+    for (int i = 0; i < p->n; i++) {
+        if (!(d->gflops > 0) && step_ms(&l, p->at[i].step) > d->bound_ms) {
+            const brume_status s = brume_cl_measure_peak(&d->base, &d->gflops);
+            if (s) return s;
+            l = limit_of(d);
+        }
+        (void)cut_one(&l, &p->at[i]);
+    }
+    return BRUME_OK;
+}
+
+brume_status brume_cl_bound(struct brume_device *base, const struct brume_step *steps, int n, brume_plan_bound *b)
+{
+    struct brume_cl_device *d = brume_cl_device_of(base);
+    struct brume_cl_pendings p = { 0 };
+    char *source = NULL, *names = NULL;
+    brume_status s = b->gflops > 0 || d->gflops > 0 ? BRUME_OK : brume_cl_measure_peak(base, &d->gflops);
+    struct limit l = limit_of(d);
+    if (b->gflops > 0) l.gflops = b->gflops;
+    if (isinf(l.bound_ms)) l.bound_ms = DEFAULT_MS;
+    b->gflops = l.gflops;
+    b->bound_ms = l.bound_ms;
+    if (!s) s = brume_cl_collect(&base->caps, steps, n, &p, &source, &names);
+    for (int i = 0; i < p.n && !s; i++) {
+        struct brume_cl_pending *q = &p.at[i];
+        if (q->pack) continue; /* not of every run */
+        const double whole = step_ms(&l, q->step);
+        const int pieces = cut_one(&l, q);
+        b->launches++;
+        b->cut += pieces > 1;
+        b->pieces += pieces;
+        if (q->ms > b->piece_ms) b->piece_ms = q->ms;
+        if (whole <= b->longest_ms) continue;
+        b->longest_ms = whole;
+        b->longest_pieces = pieces;
+        b->longest_step = (int)(q->step - steps);
+    }
+    free(source);
+    free(names);
+    free(p.at);
+    return s;
 }

@@ -4,6 +4,7 @@
 #define BRUME_PLAN_BACKEND_H
 
 #include "brume/device.h"
+#include "brume/plan.h"
 #include "graph/op.h"
 
 /* Where a tensor lies: a slot of the plan's buffer table (rebound without a new plan) and a byte offset in it. slot -1: absent. */
@@ -81,6 +82,8 @@ struct brume_backend {
     const struct brume_twin_ops *twins;
     /* Multiply-add rate of the whole device in GFLOP/s, measured. */
     brume_status (*measure_peak)(struct brume_device *d, double *gflops);
+    /* How long launches are, and into how many pieces they are cut; longest is left to the caller. NULL: a step is no launch. */
+    brume_status (*bound)(struct brume_device *d, const struct brume_step *steps, int n, brume_plan_bound *b);
 };
 
 /* Every backend's device and buffer begin with these. */

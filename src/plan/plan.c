@@ -292,3 +292,17 @@ brume_status brume_plan_run_step(brume_plan *p, int i)
     if (i < 0 || i >= count) return brume_fail(BRUME_E_ARG, "plan: there is no step %d, the plan has %d", i, count);
     return run(p, i, i + 1, false);
 }
+
+brume_status brume_plan_get_bound(const brume_plan *p, brume_plan_bound *b)
+{
+    const struct brume_plan *own = brume_plan_first(p);
+    brume_device *d = own->device;
+    *b = (brume_plan_bound){ .gflops = b->gflops };
+    if (!d->backend->bound) return brume_fail(BRUME_E_UNSUPPORTED, "the %s backend has no launches to bound: those of OpenCL devices are", d->backend->kind);
+    const brume_status s = d->backend->bound(d, own->steps, own->n_steps, b);
+    if (s != BRUME_OK || !b->launches) return s;
+    brume_plan_step step;
+    brume_plan_get_step(own, b->longest_step, &step);
+    snprintf(b->longest, sizeof b->longest, "%.100s '%.100s' by %s: %s", step.op, step.name, step.kernel, step.shapes);
+    return s;
+}

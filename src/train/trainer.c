@@ -245,6 +245,27 @@ brume_status brume_trainer_estimate(brume_device *d, const brume_train_config *c
     return s;
 }
 
+brume_status brume_train_get_bound(brume_device *d, const brume_train_config *c, brume_plan_bound *b)
+{
+    brume_trainer *t;
+    brume_plan_bound u = { .gflops = b->gflops };
+    brume_status s = plan_step(d, c, NULL, 1, &t);
+    if (s == BRUME_OK) s = brume_plan_get_bound(t->plan, b);
+    if (s == BRUME_OK && apart(t)) {
+        const int runs = (int)(brume_trainer_share(t) / t->part);
+        s = brume_plan_get_bound(t->update.plan, &u);
+        const brume_plan_bound *longer = u.longest_ms > b->longest_ms ? &u : b;
+        brume_plan_bound sum = *longer;
+        sum.launches = b->launches * runs + u.launches;
+        sum.cut = b->cut * runs + u.cut;
+        sum.pieces = b->pieces * runs + u.pieces;
+        sum.piece_ms = b->piece_ms > u.piece_ms ? b->piece_ms : u.piece_ms;
+        *b = sum;
+    }
+    brume_trainer_free(t);
+    return s;
+}
+
 static brume_status allocate_batch(struct brume_trainer *t)
 {
     const size_t B = (size_t)t->part, batch = (size_t)t->config.batch,
