@@ -466,11 +466,14 @@ static void test_bound(void)
     brume_plan *p = NULL, *dry = NULL;
     brume_graph *g = brume_graph_new();
     brume_plan_bound b = { .gflops = 0 }, slow = { .gflops = 20 };
-    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 9, 10, 24)), w = brume_input(g, "w", BRUME_F32, BRUME_SHAPE(3, 3, 24, 40));
-    const brume_tensor y = brume_silu(g, brume_conv2d(g, x, w, BRUME_NONE, BRUME_NONE, &(brume_conv2d_params){ .stride = 1, .pad = { 1, 1, 1, 1 } }));
+    const brume_tensor x = brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 9, 10, 24));
+    const brume_tensor w = brume_input(g, "w", BRUME_F32, BRUME_SHAPE(3, 3, 24, 40));
+    const brume_conv2d_params params = { .stride = 1, .pad = { 1, 1, 1, 1 } };
+    const brume_tensor y = brume_silu(g, brume_conv2d(g, x, w, BRUME_NONE, BRUME_NONE, &params));
     float *zeros = calloc(9 * 24 * 40, sizeof *zeros);
     brume_output(g, y, "y");
-    if (CHECK_OK(brume_device_open("cpu", NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p))) CHECK_FAILS(brume_plan_get_bound(p, &b), BRUME_E_UNSUPPORTED, "cpu");
+    if (CHECK_OK(brume_device_open("cpu", NULL, &d)) && CHECK_OK(brume_plan_new(d, g, NULL, &p)))
+        CHECK_FAILS(brume_plan_get_bound(p, &b), BRUME_E_UNSUPPORTED, "cpu");
     brume_plan_free(p);
     brume_device_close(d);
     p = NULL;
@@ -483,7 +486,8 @@ static void test_bound(void)
         const uint64_t before = brume_device_launches(d);
         CHECK_OK(brume_plan_run(p));
         CHECK_INT(brume_device_launches(d) - before, b.pieces);
-        CHECK(b.gflops > 0 && b.bound_ms == 1e-9 && b.launches >= 2 && b.cut >= 1 && b.pieces > b.launches && b.longest_ms >= b.piece_ms && b.longest_pieces > 1);
+        CHECK(b.gflops > 0 && b.bound_ms == 1e-9 && b.launches >= 2 && b.cut >= 1);
+        CHECK(b.pieces > b.launches && b.longest_ms >= b.piece_ms && b.longest_pieces > 1);
         CHECK(strstr(b.longest, "conv2d") && strstr(b.longest, "2x9x10x24"));
         CHECK_OK(brume_plan_get_bound(dry, &slow));
         CHECK(slow.gflops == 20 && slow.pieces == b.pieces);

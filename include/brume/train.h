@@ -129,7 +129,8 @@ brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int
 brume_status brume_trainer_init(brume_trainer *t, const brume_model *m, char note[1024]);
 /** What brume_trainer_new() would take, without allocating it: memory and work of one step. */
 brume_status brume_train_estimate(brume_device *d, const brume_train_config *c, brume_plan_stats *s);
-/** How long its launches would be: brume_plan_get_bound() of a step, all micro-batches and the update together (longest_step then counts in the plan of one of them). */
+/** How long its launches would be: brume_plan_get_bound() of a step, all micro-batches and the update together (longest_step then
+ * counts in the plan of one of them). */
 brume_status brume_train_get_bound(brume_device *d, const brume_train_config *c, brume_plan_bound *b);
 /**
  * BRUME_OK if brume_trainer_new() would fit into the device's memory and c->memory_limit; else BRUME_E_MEMORY with the numbers and what would

@@ -119,7 +119,8 @@ static brume_status plan(const struct plan_args *a, const char *model)
     c.memory_limit = a->memory_limit;
     if ((s = cli_device_open(&a->device, 1, &d)) != BRUME_OK) return s;
     brume_device_get_info(d, &info);
-    s = a->mode ? brume_train_estimate(d, &c, &stats) : cli_plan_infer(d, &c, a->batch, a->steps && !a->json, &stats, info.is_opencl ? &bound : NULL, &copy);
+    s = a->mode ? brume_train_estimate(d, &c, &stats) : cli_plan_infer(d, &c, a->batch, a->steps && !a->json, &stats,
+                                                                                info.is_opencl ? &bound : NULL, &copy);
     if (a->mode) copy = brume_unet2d_param_count(&c.unet);
     if (s == BRUME_E_MEMORY && a->mode) s = brume_train_check_memory(d, &c); /* says what would fit */
     if (s == BRUME_OK) s = cli_base(d, &base);

@@ -17,7 +17,13 @@
 /* All tests of one op. */
 struct row { char op[64], kernels[400]; int passed, failed; double worst; };
 struct failure { char text[640]; };
-struct table { struct row *rows; int n; struct failure *failures; int n_failures, lost, tests; struct cli_progress bar; char what[64]; };
+struct table {
+    struct row *rows;
+    struct failure *failures;
+    int n, n_failures, lost, tests;
+    struct cli_progress bar;
+    char what[64];
+};
 
 /* "winograd" of "winograd", "local" of "local:64x64x16": variants are listed once, with a count of their sets of parameters. */
 static void add_kernel(struct row *r, const char *kernel)

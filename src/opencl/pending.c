@@ -89,7 +89,8 @@ static brume_status generate(const struct brume_caps *device, struct brume_cl_pe
     return s;
 }
 
-brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p, char **source, char **names)
+brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p, char **source,
+                              char **names)
 {
     const brume_status s = collect(device, steps, n, p);
     return s ? s : generate(device, p, source, names);

@@ -15,7 +15,8 @@ double brume_cl_bound_ms(const brume_device_options *o, const brume_device_info 
 struct brume_cl_cut { size_t piece[3]; };
 
 struct brume_cl_pendings;
-/** Cuts launches that would take too long, and notes the milliseconds of their pieces; measures the device where that matters. Pieces may need other programs. */
+/** Cuts launches that would take too long, and notes the milliseconds of their pieces; measures the device where that matters.
+ * Pieces may need other programs. */
 brume_status brume_cl_cut_all(struct brume_cl_device *d, struct brume_cl_pendings *p);
 /** What that does to a plan's steps: brume_plan_get_bound(). */
 brume_status brume_cl_bound(struct brume_device *d, const struct brume_step *steps, int n, brume_plan_bound *b);

@@ -24,7 +24,8 @@ static brume_status add(struct list *l, struct brume_known test)
 }
 
 /* Nodes of the same op, with the same attributes, that this variant computes: their number, and how many come before n. */
-static int alike(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, const struct brume_variant *v, int *before)
+static int alike(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, const struct brume_variant *v,
+                 int *before)
 {
     char own[128] = "", other[128];
     int count = 0;
@@ -40,8 +41,8 @@ static int alike(const struct brume_device *d, const brume_graph *g, const struc
     return count;
 }
 
-/* Every variant computes every node that it can. Of its sets of parameters, which differ in tiles alone, each computes one of those nodes that are alike, in turn:
- * each is a program of its own, and drivers take a second to compile some. */
+/* Every variant computes every node that it can. Of its sets of parameters, which differ in tiles alone, each computes one of those
+ * nodes that are alike, in turn: each is a program of its own, and drivers take a second to compile some. */
 static brume_status add_kernels(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, struct list *l)
 {
     brume_status s = BRUME_OK;
@@ -66,7 +67,8 @@ static brume_status list_all(const struct brume_device *d, const struct brume_pl
     for (int i = 0; i < brume_graph_node_count(p->graph) && s == BRUME_OK; i++) {
         const struct brume_node *n = brume_graph_node(p->graph, i);
         if (n->op->flags & BRUME_OP_ALIAS) continue;
-        s = n->op->ew ? add(l, (struct brume_known){ .plan = p, .node = n, .constant = -1, .keep_size = true }) : add_kernels(d, p->graph, n, l);
+        s = n->op->ew ? add(l, (struct brume_known){ .plan = p, .node = n, .constant = -1, .keep_size = true })
+                      : add_kernels(d, p->graph, n, l);
     }
     return s;
 }

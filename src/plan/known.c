@@ -57,7 +57,8 @@ static bool drives_update(const struct brume_graph *g, const struct brume_value 
 
 static brume_status write_input(brume_plan *p, const struct brume_value *v, int64_t limit)
 {
-    /* Above 0 and not small: AdamW's eps of another sign would take what it is added to nearly to zero, and a rounding error there makes any result right. */
+    /* Above 0 and not small: an eps of another sign would take what it is added to (AdamW) nearly to zero, where any rounding error
+     * makes any result. */
     const float scale = drives_update(p->graph, v) ? 0.375f : 1, shift = scale < 1 ? 0.625f : 0;
     const size_t n = (size_t)brume_shape_numel(v->shape), size = (size_t)brume_dtype_bytes(v->dtype);
     unsigned char *raw = malloc(n * size + 1);

@@ -298,7 +298,8 @@ brume_status brume_plan_get_bound(const brume_plan *p, brume_plan_bound *b)
     const struct brume_plan *own = brume_plan_first(p);
     brume_device *d = own->device;
     *b = (brume_plan_bound){ .gflops = b->gflops };
-    if (!d->backend->bound) return brume_fail(BRUME_E_UNSUPPORTED, "the %s backend has no launches to bound: those of OpenCL devices are", d->backend->kind);
+    if (!d->backend->bound)
+        return brume_fail(BRUME_E_UNSUPPORTED, "the %s backend has no launches to bound: those of OpenCL devices are", d->backend->kind);
     const brume_status s = d->backend->bound(d, own->steps, own->n_steps, b);
     if (s != BRUME_OK || !b->launches) return s;
     brume_plan_step step;
