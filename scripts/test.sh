@@ -25,6 +25,6 @@ mkdir -p "$build/pocl-cache"
 export POCL_CACHE_DIR="$PWD/$build/pocl-cache" BRUME_CACHE="$PWD/$build/brume-cache"
 export BRUME_SHARED="${BRUME_SHARED:-$PWD/../shared}"
 
-# One at a time: most tests use every core themselves.
-meson test -C "$build" --no-rebuild --num-processes 1 --print-errorlogs || true
+# One at a time: most tests use every core themselves. The limits of time are those of an idle machine: three times that on any other.
+meson test -C "$build" --no-rebuild --num-processes 1 --timeout-multiplier 3 --print-errorlogs || true
 exec python3 scripts/count_tests.py "$build/meson-logs/testlog.json"
