@@ -70,6 +70,11 @@ if [ "$plant" = 1 ]; then
         expect 1 "first beyond its tolerance: $op '" "$tiny" $two --train-step --sample-steps 0
         unset BRUME_PLANT
     done
+    export BRUME_PLANT=elementwise@b
+    expect 1 "first beyond its tolerance: " "$tiny" $two --sample-steps 0
+    export BRUME_PLANT=no_such_op
+    expect 0 "no kernel that ran has this op" "$tiny" $two --sample-steps 0
+    unset BRUME_PLANT
 fi
 
 echo "$passed passed, $failed failed"

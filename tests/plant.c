@@ -57,6 +57,9 @@ int main(void)
             CHECK_OK(run(&f, text));
             expect(f.got_y, kinds[i].at, kinds[i].value, kinds[i].differ);
             expect(f.got_sum, 0, x[0], 0);
+            snprintf(text, sizeof text, "elementwise%s", kinds[i].kind); /* the chain as tables call it */
+            CHECK_OK(run(&f, text));
+            expect(f.got_y, kinds[i].at, kinds[i].value, kinds[i].differ);
             snprintf(text, sizeof text, "assign@cpu%s", kinds[i].kind); /* an update */
             CHECK_OK(run(&f, text));
             expect(f.got_sum, kinds[i].at, kinds[i].value, kinds[i].differ);
@@ -71,7 +74,7 @@ int main(void)
             CHECK_OK(run(&f, elsewhere[i]));
             expect(f.got_sum, 0, x[0], 0);
         }
-        static const char *const wrong[] = { "assign:bogus", "@cpu", "assign.x", "assign.-1", "assign/",
+        static const char *const wrong[] = { "assign:bogus", "@cpu", "assign.x", "assign.-1", "assign/", "assign@gpu",
                                              "assign:offf", "assign:" };
         for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) CHECK_FAILS(run(&f, wrong[i]), BRUME_E_ARG, "expected OP");
     }

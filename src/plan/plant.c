@@ -3,6 +3,8 @@
 #include "plan/plant.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,8 @@ static const struct { const char *name; void (*spoil)(float *x, int64_t n, int64
     { "unwritten", NULL }, /* needs what was there before */
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
+
+static const char *const wheres[] = { "cpu", "opencl", "a", "b" };
 
 struct plant { char op[64], variant[32], where[16]; int out, kind; };
 
@@ -56,6 +60,9 @@ static brume_status parse(const char *text, struct plant *p)
     if (*at == '.') p->out = (int)strtol(at + 1, (char **)&at, 10);
     if (*at == '/' && (at++, !take(&at, "@:", p->variant, sizeof p->variant))) return misread(text);
     if (*at == '@' && (at++, !take(&at, ":", p->where, sizeof p->where))) return misread(text);
+    bool known = !*p->where;
+    for (size_t i = 0; i < sizeof wheres / sizeof *wheres; i++) known = known || !strcmp(p->where, wheres[i]);
+    if (!known) return misread(text);
     if (*at == ':') {
         at++;
         if (!take(&at, "", word, sizeof word)) return misread(text);
@@ -71,6 +78,7 @@ static bool hits(const struct brume_plan *p, const struct plant *f, const struct
     if (*f->where && strcmp(f->where, p->device->backend->kind) && (!p->side || strcmp(f->where, side))) return false;
     if (!s->fused) return !strcmp(s->node->op->name, f->op) && (!*f->variant || !strcmp(s->variant->name, f->variant));
     if (*f->variant) return false;
+    if (!strcmp(f->op, "elementwise")) return true; /* as tables call all chains */
     for (int i = 0; i <= s->node->index; i++)
         if (p->needed[i] && p->group[i] == s->node->index && !strcmp(brume_graph_node(p->graph, i)->op->name, f->op)) return true;
     return false;
@@ -145,6 +153,14 @@ static brume_status run_spoiled(struct brume_plan *p, const struct plant *f, int
     return unwritten ? b->write(p->buffers[at.slot], end, last, size) : spoil(p, f, v, at);
 }
 
+/* An error that nothing meets must not pass for one that is not found. */
+static atomic_bool met;
+static void warn_unmet(void)
+{
+    if (!met) fprintf(stderr, "brume: BRUME_PLANT: no kernel that ran has this op, variant and device\n");
+}
+static void watch(void) { atexit(warn_unmet); }
+
 /* Step i, spoiled by the first of the list that names its kernel. */
 static brume_status run_one(struct brume_plan *p, const char *list, int i)
 {
@@ -157,7 +173,10 @@ static brume_status run_one(struct brume_plan *p, const char *list, int i)
         text[n] = 0;
         const brume_status s = parse(text, &f);
         if (s != BRUME_OK) return s;
-        if (hits(p, &f, &p->steps[i])) return run_spoiled(p, &f, i);
+        if (hits(p, &f, &p->steps[i])) {
+            met = true;
+            return run_spoiled(p, &f, i);
+        }
         at += n + (at[n] == ',');
     }
     return p->device->backend->run(p->exec, p->buffers, i, i + 1);
@@ -167,7 +186,9 @@ brume_status brume_plant_run(struct brume_plan *p, int from, int to)
 {
     const char *list = getenv("BRUME_PLANT");
     brume_status s = BRUME_OK;
+    static pthread_once_t watched = PTHREAD_ONCE_INIT;
     if (!list || !*list) return p->device->backend->run(p->exec, p->buffers, from, to);
+    pthread_once(&watched, watch);
     for (int i = from; s == BRUME_OK && i < to; i++) s = run_one(p, list, i);
     return s;
 }
