@@ -14,7 +14,10 @@
 
 #define SUM_BYTES 17 /* 16 digits and the end of the line */
 
-static void sum_of(const char *data, size_t bytes, char sum[SUM_BYTES + 1]) { snprintf(sum, SUM_BYTES + 1, "%016" PRIx64 "\n", brume_fnv1a(data, bytes)); }
+static void sum_of(const char *data, size_t bytes, char sum[SUM_BYTES + 1])
+{
+    snprintf(sum, SUM_BYTES + 1, "%016" PRIx64 "\n", brume_fnv1a(data, bytes));
+}
 
 void brume_sealed_owner(char *owner)
 {

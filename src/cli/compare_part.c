@@ -78,7 +78,8 @@ static brume_status run_text(brume_device *d, const struct compare_args *a, cons
     const int32_t n = c->max_position_embeddings;
     brume_text_run *r = NULL;
     if (a->train)
-        fprintf(stderr, "brume: a text encoder alone has no training step; only its forward pass is compared (its pipeline has both)\n");
+        fprintf(stderr, "brume: a text encoder alone has no training step; only its forward pass is compared "
+                        "(its pipeline has both)\n");
     int32_t *ids = malloc((size_t)n * sizeof *ids);
     float *hidden = malloc((size_t)n * (size_t)c->hidden_size * sizeof *hidden);
     brume_status st = ids && hidden ? brume_text_run_new(d, c, m->params, n, &r) : BRUME_E_MEMORY;
