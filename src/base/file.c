@@ -144,6 +144,16 @@ char *brume_path_join(const char *a, const char *b)
     return p;
 }
 
+brume_status brume_file_in(const char *folder, const char *name, char **path)
+{
+    *path = brume_path_join(folder, name);
+    if (!*path) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", folder);
+    if (brume_is_file(*path)) return BRUME_OK;
+    free(*path);
+    *path = NULL;
+    return BRUME_OK;
+}
+
 brume_status brume_name_check(const char *name, const char *where)
 {
     int bad = !*name || !strcmp(name, ".") || !strcmp(name, "..");

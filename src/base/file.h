@@ -34,6 +34,9 @@ brume_status brume_make_parents(const char *path);
 /** "a/b", allocated; free() it. NULL without memory. b is returned alone if a is empty or b begins with '/' or a drive. */
 char *brume_path_join(const char *a, const char *b);
 
+/** *path: folder/name if that is a file, else NULL; free() it. BRUME_E_MEMORY. */
+brume_status brume_file_in(const char *folder, const char *name, char **path);
+
 /**
  * A file under construction: written beside its target under a hidden name, then renamed onto it.
  * A target that exists and is no regular file (/dev/null, a pipe) is written directly.

@@ -112,18 +112,24 @@ static void find_sizes(struct summary *m)
     }
 }
 
-static void look_at_captions(struct summary *m)
+/* 0 without memory; what is wrong with items is known. */
+static int look_at_captions(struct summary *m)
 {
     char text[4096];
     const int64_t n = brume_dataset_count(m->ds);
     for (int64_t i = 0; i < n; i++) {
-        if (brume_dataset_caption(m->ds, i, text, sizeof text) != BRUME_OK) continue;
+        const brume_status s = brume_dataset_caption(m->ds, i, text, sizeof text);
+        if (s == BRUME_E_MEMORY) return no_memory();
+        if (s != BRUME_OK) continue;
         const int64_t length = (int64_t)strlen(text);
         if (length > m->longest) m->longest = length;
     }
-    for (int64_t k = 0; k < EXAMPLES; k++)
-        if (brume_dataset_caption(m->ds, k * n / EXAMPLES, text, sizeof text) == BRUME_OK)
-            snprintf(m->examples[k], sizeof *m->examples, "%.199s", text);
+    for (int64_t k = 0; k < EXAMPLES; k++) {
+        const brume_status s = brume_dataset_caption(m->ds, k * n / EXAMPLES, text, sizeof text);
+        if (s == BRUME_E_MEMORY) return no_memory();
+        if (s == BRUME_OK) snprintf(m->examples[k], sizeof *m->examples, "%.199s", text);
+    }
+    return 1;
 }
 
 /* Mean and deviation of values in [-1, 1], of images as a model would see them, evenly chosen. */
@@ -134,9 +140,10 @@ static int measure(struct summary *m)
                   take = n < MEASURED ? n : MEASURED;
     float *x = malloc((size_t)numel * sizeof *x);
     double sum[CHANNELS] = { 0 }, squares[CHANNELS] = { 0 };
-    if (!x) return no_memory();
-    for (int64_t k = 0; m->good && c <= CHANNELS && k < take; k++) {
-        if (brume_dataset_get(m->ds, k * n / take, x, NULL) != BRUME_OK) continue;
+    brume_status s = x ? BRUME_OK : BRUME_E_MEMORY;
+    for (int64_t k = 0; m->good && c <= CHANNELS && k < take && s != BRUME_E_MEMORY; k++) {
+        s = brume_dataset_get(m->ds, k * n / take, x, NULL);
+        if (s != BRUME_OK) continue;
         m->measured++;
         for (int64_t e = 0; e < numel; e++) {
             sum[e % c] += (double)x[e];
@@ -149,7 +156,7 @@ static int measure(struct summary *m)
         m->std[k] = sqrt(fmax(squares[k] / pixels - m->mean[k] * m->mean[k], 0));
     }
     free(x);
-    return 1;
+    return s != BRUME_E_MEMORY || no_memory();
 }
 
 static int draw_sheet(const struct summary *m, const struct data_args *a)
@@ -161,9 +168,12 @@ static int draw_sheet(const struct summary *m, const struct data_args *a)
     brume_image *im = NULL;
     int64_t drawn = 0;
     if (!x) return no_memory();
-    for (int64_t k = 0; k < take; k++)
-        if (brume_dataset_get(m->ds, k * n / take, x + drawn * numel, NULL) == BRUME_OK) drawn++;
-    brume_status s = drawn ? brume_image_grid(x, drawn, h, w, c, 0, 0, &im) : BRUME_OK;
+    brume_status s = BRUME_OK;
+    for (int64_t k = 0; k < take && s != BRUME_E_MEMORY; k++) {
+        s = brume_dataset_get(m->ds, k * n / take, x + drawn * numel, NULL);
+        drawn += s == BRUME_OK;
+    }
+    if (s != BRUME_E_MEMORY) s = drawn ? brume_image_grid(x, drawn, h, w, c, 0, 0, &im) : BRUME_OK;
     if (im) s = brume_png_write(a->sheet, im);
     brume_image_free(im);
     free(x);
@@ -268,8 +278,7 @@ static int summarise(struct summary *m, const struct data_args *a)
 {
     if (!look(m, a->quiet || a->json)) return CLI_FAILED;
     find_sizes(m);
-    look_at_captions(m);
-    if (!measure(m)) return CLI_FAILED;
+    if (!look_at_captions(m) || !measure(m)) return CLI_FAILED;
     if (a->json && !print_json(m)) return CLI_FAILED;
     if (!a->json) print_text(m);
     if (a->sheet && !draw_sheet(m, a)) return CLI_FAILED;

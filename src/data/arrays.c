@@ -181,17 +181,18 @@ static brume_status take_labels(struct arrays *st, brume_dataset *ds, const char
 }
 
 /* The file of labels beside one of images: the last "images" of its name is "labels". NULL: there is none. */
-static char *labels_beside(const char *path)
+static brume_status labels_beside(const char *path, char **labels)
 {
     char *other = strdup(path);
     const char *base = brume_path_slash(path);
     char *at = NULL;
-    if (!other) return NULL;
+    *labels = NULL;
+    if (!other) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", path);
     for (char *p = other + (base ? base + 1 - path : 0); (p = strstr(p, "images")); p++) at = p;
     if (at) memcpy(at, "labels", 6);
-    if (at && brume_is_file(other)) return other;
-    free(other);
-    return NULL;
+    if (at && brume_is_file(other)) *labels = other;
+    else free(other);
+    return BRUME_OK;
 }
 
 static brume_status read_labels_npy(struct arrays *st, brume_dataset *ds, const char *path)
@@ -224,7 +225,8 @@ static brume_status open_npy(struct arrays *st, brume_dataset *ds, const brume_d
         s = st->whole ? brume_npy_read_f32(a, 0, a->count, st->whole) : brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld values", st->path, (long long)a->count);
     }
     if (s == BRUME_OK) s = take_range(st, a->kind == 'f', a->bytes, o->range);
-    char *labels = s == BRUME_OK ? labels_beside(st->path) : NULL;
+    char *labels = NULL;
+    if (s == BRUME_OK) s = labels_beside(st->path, &labels);
     if (labels) s = read_labels_npy(st, ds, labels);
     free(labels);
     return s;
@@ -258,24 +260,24 @@ static int ends_with(const char *text, const char *end)
 }
 
 /* The file that `what` is or, as a folder, holds; NULL: neither. */
-static char *find(const char *what, int test)
+static brume_status find(const char *what, int test, char **path)
 {
     static const char *const names[2][6] = { { "train_images.npy", "train-images.npy", "images.npy", "train.safetensors", "images.safetensors", NULL },
                                              { "test_images.npy", "test-images.npy", "test.safetensors", NULL } };
-    if (brume_is_file(what)) return ends_with(what, ".npy") || ends_with(what, ".safetensors") ? strdup(what) : NULL;
-    for (int k = 0; names[test][k]; k++) {
-        char *path = brume_path_join(what, names[test][k]);
-        if (path && brume_is_file(path)) return path;
-        free(path);
-    }
-    return NULL;
+    brume_status s = BRUME_OK;
+    *path = NULL;
+    if (brume_is_file(what) && !ends_with(what, ".npy") && !ends_with(what, ".safetensors")) return BRUME_OK;
+    if (brume_is_file(what)) return brume_file_in("", what, path);
+    for (int k = 0; names[test][k] && s == BRUME_OK && !*path; k++) s = brume_file_in(what, names[test][k], path);
+    return s;
 }
 
 brume_status brume_arrays_open(const char *what, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
-    char *path = find(what, o->test != 0);
+    char *path;
+    const brume_status looked = find(what, o->test != 0, &path);
     *found = path != NULL;
-    if (!path) return BRUME_OK;
+    if (!path) return looked;
     struct arrays *st = calloc(1, sizeof *st);
     if (!st) {
         free(path);

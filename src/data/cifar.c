@@ -112,7 +112,8 @@ brume_status brume_cifar_open(const char *folder, const brume_dataset_options *o
         if (b && *found && ds->kind == &cifar100) break;
         if (!b) snprintf(name, sizeof name, "%s.bin", o->test ? "test" : "train");
         else snprintf(name, sizeof name, o->test ? "test_batch.bin" : "data_batch_%d.bin", b);
-        char *path = brume_packed_find(folder, name);
+        char *path;
+        s = brume_packed_find(folder, name, &path);
         if (path) {
             if (!*found) s = begin(ds, !b, o->coarse);
             *found = 1;

@@ -112,7 +112,7 @@ static brume_status first_size(brume_dataset *ds)
             brume_raster_free(&r);
             return BRUME_OK;
         }
-        if (!ds->bad) break;
+        if (!ds->bad || s == BRUME_E_MEMORY) break;
     }
     return s;
 }

@@ -87,26 +87,28 @@ static void release(brume_dataset *ds)
 static const struct brume_dataset_kind kind = { .name = "idx", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
 
 /* The file of a part ("train", "t10k"): "train-images-idx3-ubyte", also with a '.' before idx as some archives unpack it. */
-static char *find(const char *folder, const char *part, const char *what, int ndim)
+static brume_status find(const char *folder, const char *part, const char *what, int ndim, char **path)
 {
     char name[64];
-    char *path = NULL;
-    for (int dot = 0; dot < 2 && !path; dot++) {
+    brume_status s = BRUME_OK;
+    *path = NULL;
+    for (int dot = 0; dot < 2 && s == BRUME_OK && !*path; dot++) {
         snprintf(name, sizeof name, "%s-%s%cidx%d-ubyte", part, what, dot ? '.' : '-', ndim);
-        path = brume_packed_find(folder, name);
+        s = brume_packed_find(folder, name, path);
     }
-    return path;
+    return s;
 }
 
 brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, brume_dataset *ds, int *found)
 {
     const char *part = o->test ? "t10k" : "train";
     uint32_t dims[4] = { 1, 1, 1, 1 }, n_labels[4] = { 1, 1, 1, 1 };
-    brume_status s = BRUME_OK;
-    char *images = find(folder, part, "images", 3), *labels = find(folder, part, "labels", 1);
+    char *images, *labels = NULL;
     struct idx *st = NULL;
+    brume_status s = find(folder, part, "images", 3, &images);
+    if (s == BRUME_OK) s = find(folder, part, "labels", 1, &labels);
     *found = images || labels;
-    if (!*found) return BRUME_OK;
+    if (s != BRUME_OK || !*found) goto done;
     if (!images || !labels) {
         s = brume_fail(BRUME_E_IO, "%s: has %s, but no %s-%s-ubyte beside it", folder, images ? images : labels, part,
                        images ? "labels-idx1" : "images-idx3");

@@ -82,22 +82,15 @@ static brume_status make_classes(struct brume_folder *st, const char **labels)
     return s;
 }
 
-/* The path of folder/name if that is a file, else NULL. */
-static char *find(const char *folder, const char *name)
-{
-    char *path = brume_path_join(folder, name);
-    if (path && brume_is_file(path)) return path;
-    free(path);
-    return NULL;
-}
-
 brume_status brume_folder_describe(struct brume_folder *st, const char *folder)
 {
-    char *metadata = find(folder, "metadata.jsonl"), *csv = find(folder, "labels.csv"), *text = find(folder, "labels.txt");
+    char *metadata, *csv = NULL, *text = NULL;
+    brume_status s = brume_file_in(folder, "metadata.jsonl", &metadata);
+    if (s == BRUME_OK) s = brume_file_in(folder, "labels.csv", &csv);
+    if (s == BRUME_OK) s = brume_file_in(folder, "labels.txt", &text);
     const char *list = csv ? csv : text;
     const size_t n = (size_t)st->files.n;
-    brume_status s = BRUME_OK;
-    if (metadata || list) {
+    if (s == BRUME_OK && (metadata || list)) {
         char ***sorted = malloc(n * sizeof *sorted);
         const char **labels = calloc(n, sizeof *labels);
         if (metadata) st->texts = calloc(n, sizeof *st->texts);

@@ -16,7 +16,9 @@ static brume_status open_packed(const char *path, gzFile *f)
     if (!brume_is_file(path)) return brume_fail(BRUME_E_IO, "%s: is no regular file", path);
     errno = 0;
     *f = gzopen(path, "rb");
-    return *f ? BRUME_OK : brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, errno ? strerror(errno) : "no memory");
+    if (*f) return BRUME_OK;
+    if (!errno || errno == ENOMEM) return brume_fail(BRUME_E_MEMORY, "%s: no memory to open it", path);
+    return brume_fail(BRUME_E_IO, "%s: cannot open: %s", path, strerror(errno));
 }
 
 /* Reads on; *n is less than asked for at the end. */
@@ -28,6 +30,7 @@ static brume_status read_part(gzFile f, const char *path, uint8_t *to, size_t wa
     *n = got > 0 ? (size_t)got : 0;
     *cut = code == Z_BUF_ERROR;
     if (got >= 0 || *cut) return BRUME_OK;
+    if (code == Z_MEM_ERROR) return brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", path);
     return brume_fail(code == Z_ERRNO ? BRUME_E_IO : BRUME_E_FORMAT, "%s: cannot read: %s", path, code == Z_ERRNO ? strerror(errno) : why);
 }
 
@@ -79,14 +82,14 @@ brume_status brume_packed_read(const char *path, size_t most, uint8_t **out, siz
     return BRUME_OK;
 }
 
-char *brume_packed_find(const char *folder, const char *name)
+brume_status brume_packed_find(const char *folder, const char *name, char **path)
 {
     char packed[256];
-    for (int gz = 0; gz < 2; gz++) {
+    brume_status s = BRUME_OK;
+    *path = NULL;
+    for (int gz = 0; gz < 2 && s == BRUME_OK && !*path; gz++) {
         snprintf(packed, sizeof packed, "%s%s", name, gz ? ".gz" : "");
-        char *path = brume_path_join(folder, packed);
-        if (path && brume_is_file(path)) return path;
-        free(path);
+        s = brume_file_in(folder, packed, path);
     }
-    return NULL;
+    return s;
 }

@@ -18,7 +18,7 @@ brume_status brume_packed_head(const char *path, uint8_t *head, size_t n, size_t
  */
 brume_status brume_packed_read(const char *path, size_t most, uint8_t **out, size_t *bytes, int *cut);
 
-/** Path of folder/name or folder/name.gz, whichever is there, allocated; NULL if neither. */
-char *brume_packed_find(const char *folder, const char *name);
+/** *path: folder/name or folder/name.gz, whichever is there, allocated; NULL if neither. BRUME_E_MEMORY. */
+brume_status brume_packed_find(const char *folder, const char *name, char **path);
 
 #endif

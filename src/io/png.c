@@ -79,6 +79,7 @@ static void on_write(png_structp png, png_bytep src, size_t n)
     if (j->out_cap - j->out_n < n) {
         const size_t cap = (j->out_cap + n) * 2;
         unsigned char *more = realloc(j->out, cap);
+        if (!more) j->lacked = 1;
         if (!more) png_error(png, "no memory");
         j->out = more;
         j->out_cap = cap;
@@ -213,13 +214,16 @@ brume_status brume_png_read(const char *path, brume_image **out)
 
 static brume_status write_png(struct job *j, const brume_image *im)
 {
-    if (setjmp(png_jmpbuf(j->png))) return brume_fail(BRUME_E_MEMORY, "%s: cannot make the PNG: %s", j->name, j->message);
+    if (setjmp(png_jmpbuf(j->png)))
+        return j->lacked ? brume_fail(BRUME_E_MEMORY, "%s: no memory to make the PNG", j->name)
+                         : brume_fail(BRUME_E_ARG, "%s: cannot make the PNG: %s", j->name, j->message);
     png_set_write_fn(j->png, j, on_write, on_flush);
     png_set_IHDR(j->png, j->info, (png_uint_32)im->width, (png_uint_32)im->height, 8,
                  im->channels == 1 ? PNG_COLOR_TYPE_GRAY : im->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGB_ALPHA, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (im->n_text) {
-        if (!(j->texts = calloc((size_t)im->n_text, sizeof *j->texts))) png_error(j->png, "no memory");
+        j->texts = take(j, (size_t)im->n_text * sizeof *j->texts);
+        memset(j->texts, 0, (size_t)im->n_text * sizeof *j->texts);
         for (int i = 0; i < im->n_text; i++) {
             int ascii = 1;
             for (const unsigned char *c = (const unsigned char *)im->text[2 * i + 1]; *c; c++) ascii &= *c < 0x80;
@@ -229,11 +233,12 @@ static brume_status write_png(struct job *j, const brume_image *im)
         }
         png_set_text(j->png, j->info, j->texts, im->n_text);
     }
-    if (!(j->rows = malloc((size_t)im->height * sizeof *j->rows))) png_error(j->png, "no memory");
+    j->rows = take(j, (size_t)im->height * sizeof *j->rows);
     for (int32_t y = 0; y < im->height; y++) j->rows[y] = im->pixels + (size_t)y * (size_t)im->width * (size_t)im->channels;
     png_write_info(j->png, j->info);
     png_write_image(j->png, j->rows);
     png_write_end(j->png, j->info);
+    if (j->lacked) png_error(j->png, "no memory"); /* what libpng does without, such as a text */
     return BRUME_OK;
 }
 
@@ -243,7 +248,7 @@ brume_status brume_png_write_memory(const brume_image *im, const char *name, voi
     brume_status s = BRUME_E_MEMORY;
     *bytes = NULL;
     *n = 0;
-    j.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning);
+    j.png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, &j, on_error, on_warning, &j, on_malloc, on_free);
     if (j.png) j.info = png_create_info_struct(j.png);
     if (j.info) s = write_png(&j, im);
     else brume_fail(s, "%s: no memory for the PNG writer", name);

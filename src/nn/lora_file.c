@@ -316,6 +316,7 @@ brume_status brume_lora_merge(brume_model *model, const char *path, double scale
     struct merging m = { 0 };
     char *inside = brume_is_folder(path) ? brume_path_join(path, BRUME_LORA_FILE) : NULL;
     if (note) note[0] = 0;
+    if (!inside && brume_is_folder(path)) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a path", path);
     if (!isfinite(scale)) return free(inside), brume_fail(BRUME_E_ARG, "%s: the scale of adapters must be finite", path);
     brume_status s = brume_safetensors_open(inside ? inside : path, &m.file);
     if (s == BRUME_OK) s = merge_file(&m, model, scale);

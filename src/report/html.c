@@ -91,7 +91,7 @@ void html_data(struct html *h, const char *type, const char *path)
     void *bytes = NULL;
     size_t n = 0;
     html_add(h, "\"data:%s;base64,", type);
-    if (brume_file_read(path, LARGEST_FILE, &bytes, &n) == BRUME_OK) {
+    if (html_has(h, brume_file_read(path, LARGEST_FILE, &bytes, &n))) {
         const uint8_t *b = bytes;
         char *to = reserve(h, (n + 2) / 3 * 4);
         for (size_t i = 0; to && i < n; i += 3, to += 4, h->used += 4) {

@@ -24,6 +24,12 @@ void html_text(struct html *h, const char *text);
 /* A file as a data: address in quotes; the caller knows its type, such as "image/png". An empty one if the file cannot be
  * read. */
 void html_data(struct html *h, const char *type, const char *path);
+/* A page goes without what cannot be read, but not without what memory was missing for. */
+static inline int html_has(struct html *h, brume_status s)
+{
+    if (s == BRUME_E_MEMORY) h->failed = 1;
+    return s == BRUME_OK;
+}
 /* Writes the file, whole or not at all, and frees. */
 brume_status html_save(struct html *h, const char *path);
 

@@ -25,10 +25,12 @@ struct page {
     struct column log[COLUMNS], validation;
 };
 
-static char *inside(const struct page *p, const char *name)
+/* NULL without memory, which is noted. */
+static char *inside(struct page *p, const char *name)
 {
     char *training = brume_path_join(p->run, "training"), *path = training ? brume_path_join(training, name) : NULL;
     free(training);
+    if (!path) p->h.failed = 1;
     return path;
 }
 
@@ -140,13 +142,13 @@ static void by_time(struct page *p)
     size_t n = 0;
     brume_json *root = NULL;
     char *path = inside(p, "validation.jsonl");
-    if (path && p->validation.n && brume_file_read(path, (size_t)1 << 30, &bytes, &n) == BRUME_OK) {
+    if (path && p->validation.n && html_has(&p->h, brume_file_read(path, (size_t)1 << 30, &bytes, &n))) {
         char *text = bytes, *end = strrchr(text, '\n'); /* what follows is being written */
         while (end && end > text && end[-1] == '\n') end--;
         if (end) *end = 0;
         char *begin = end ? strrchr(text, '\n') : NULL;
         begin = begin ? begin + 1 : text;
-        if (end && brume_json_parse(begin, (size_t)(end - begin), path, &root) != BRUME_OK) root = NULL;
+        if (end && !html_has(&p->h, brume_json_parse(begin, (size_t)(end - begin), path, &root))) root = NULL;
     }
     const brume_json *list = brume_json_find(root, "by_time");
     const int64_t bins = brume_json_typeof(list) == BRUME_JSON_ARRAY ? brume_json_count(list) : 0;
@@ -190,7 +192,7 @@ static void picture(struct page *p, const char *path, const char *caption)
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* Names of the PNG files of a folder, sorted; their number. Free each and the list. */
-static int pictures_of(const char *folder, char ***names)
+static int pictures_of(struct page *p, const char *folder, char ***names)
 {
     DIR *d = opendir(folder);
     int n = 0, room = 0;
@@ -200,10 +202,12 @@ static int pictures_of(const char *folder, char ***names)
         if (e->d_name[0] == '.' || length < 5 || strcmp(e->d_name + length - 4, ".png")) continue;
         if (n == room) {
             char **more = realloc(*names, (size_t)(room = 2 * room + 16) * sizeof *more);
+            if (!more) p->h.failed = 1;
             if (!more) break;
             *names = more;
         }
-        if (!((*names)[n] = strdup(e->d_name))) break;
+        if (!((*names)[n] = strdup(e->d_name))) p->h.failed = 1;
+        if (!(*names)[n]) break;
         n++;
     }
     if (d) closedir(d);
@@ -216,7 +220,7 @@ static void samples(struct page *p)
 {
     char **names;
     char *folder = inside(p, "samples");
-    const int n = folder ? pictures_of(folder, &names) : 0, shown = n < MOST_PICTURES ? n : MOST_PICTURES;
+    const int n = folder ? pictures_of(p, folder, &names) : 0, shown = n < MOST_PICTURES ? n : MOST_PICTURES;
     if (n)
         html_add(&p->h, "<h2>Samples over time</h2>\n<p class=\"sub\">drawn from the averaged weights, always from the same "
                         "noise</p>\n<div class=\"pictures\">\n");
@@ -226,6 +230,7 @@ static void samples(struct page *p)
         if (sscanf(name, "step-%lld", &step) == 1) snprintf(caption, sizeof caption, "step %lld", step);
         else snprintf(caption, sizeof caption, "samples");
         if (path) picture(p, path, caption);
+        else p->h.failed = 1;
         free(path);
     }
     if (n) html_add(&p->h, "</div>\n");
@@ -302,11 +307,11 @@ static void evaluations(struct page *p)
     size_t n = 0;
     char *path = inside(p, "evaluation.jsonl");
     int begun = 0;
-    if (path && brume_is_file(path) && brume_file_read(path, (size_t)16 << 20, &bytes, &n) == BRUME_OK) {
+    if (path && brume_is_file(path) && html_has(&p->h, brume_file_read(path, (size_t)16 << 20, &bytes, &n))) {
         char *line = bytes;
         for (char *end; (end = strchr(line, '\n')); line = end + 1) {
             brume_json *root = NULL;
-            if (brume_json_parse(line, (size_t)(end - line), path, &root) != BRUME_OK) continue; /* a page goes without */
+            if (!html_has(&p->h, brume_json_parse(line, (size_t)(end - line), path, &root))) continue;
             if (!begun++) html_add(&p->h, "<h2>Evaluation</h2>\n");
             html_add(&p->h, "<div class=\"box\" style=\"margin-bottom:12px\"><table>\n");
             members(p, root, 0);
