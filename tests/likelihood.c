@@ -283,7 +283,7 @@ static void test_processes(brume_device *d)
             brume_ode_image got[2];
             brume_sampler_stats stats = { 0 };
             scheduler(&c, rows[r].class_name);
-            const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_probe)probe, .probes = 2,
+            const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_divergence)probe, .probes = 2,
                                                      .rtol = 1e-6, .atol = 1e-6 };
             if (CHECK_OK(brume_process_new(&c, &p)) && CHECK_OK(brume_ode_likelihood_new(d, &o, BRUME_SHAPE(2, 2, 1), &l)) &&
                 CHECK_OK(brume_ode_likelihood_run(l, &denoiser, x, seeds, got, NULL, &stats, NULL, NULL))) {
@@ -336,7 +336,7 @@ static void test_hutchinson(brume_device *d)
         }
         scheduler(&c, "ScoreSdeVpScheduler");
         c.sampling_eps = 1e-5;
-        const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_probe)probe };
+        const brume_ode_likelihood_options o = { .scheduler = &c, .probe = (brume_divergence)probe };
         if (CHECK_OK(brume_ode_likelihood_new(d, &o, BRUME_SHAPE(N, 2), &l)) &&
             CHECK_OK(brume_ode_likelihood_run(l, &denoiser, x, seeds, got, NULL, NULL, NULL, NULL))) {
             for (int i = 0; i < N; i++) log_p[i] = got[i].log_p;

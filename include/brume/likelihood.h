@@ -89,12 +89,12 @@ const double *brume_vlb_by_time(brume_vlb *v, int32_t *n);
 /* ---- probability-flow ODE (Song et al. 2021, app. D.2, eqs. 39 and 40) ----------------------------------------------------------- */
 
 /** How the divergence is found: v^T J v with v of random signs, or normal (Hutchinson 1990), or the trace of J itself by D products. */
-typedef enum brume_probe { BRUME_PROBE_SIGNS = 0, BRUME_PROBE_NORMAL, BRUME_PROBE_EXACT } brume_probe;
+typedef enum brume_divergence { BRUME_PROBE_SIGNS = 0, BRUME_PROBE_NORMAL, BRUME_PROBE_EXACT } brume_divergence;
 
 typedef struct brume_ode_likelihood_options {
     const brume_scheduler_config *scheduler; /**< any process; sampling_eps is where data are taken to be; read during _new() only */
     double rtol, atol;                       /**< 0 = 1e-5 */
-    brume_probe probe;
+    brume_divergence probe; 
     int32_t probes;                          /**< vectors v, kept for the whole solve and averaged over; 0 = 1 */
 } brume_ode_likelihood_options;
 

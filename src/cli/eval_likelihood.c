@@ -125,7 +125,7 @@ static brume_status run_vlb(struct evaluation *e, brume_shape shape)
 static brume_status run_ode(struct evaluation *e, brume_shape shape)
 {
     const brume_ode_likelihood_options o = { .scheduler = &e->model->scheduler, .rtol = e->a->tolerance, .atol = e->a->tolerance,
-                                             .probe = (brume_probe)e->a->probe, .probes = (int32_t)e->a->probes };
+                                             .probe = (brume_divergence)e->a->probe, .probes = (int32_t)e->a->probes };
     const size_t count = (size_t)(e->batch * e->dims);
     brume_ode_likelihood *l = NULL;
     brume_process *p = NULL;

@@ -18,7 +18,7 @@ enum { PROBE = BRUME_RK45_REGISTERS, PRODUCT, SHIFTED }; /* registers beside tho
 
 struct brume_ode_likelihood {
     brume_sampler *sampler;
-    brume_probe probe;
+    brume_divergence probe;
     int32_t probes;
     int64_t images, per;
     double rtol, atol;
