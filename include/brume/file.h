@@ -12,8 +12,8 @@
 BRUME_API_BEGIN
 
 /**
- * Replaces a file at once: on failure (BRUME_E_IO, with path and reason) the old one is untouched. What exists and is no regular file
- * (/dev/null, a pipe) is written directly.
+ * Replaces a file at once: on failure (BRUME_E_IO, with path and reason) the old one is untouched. What exists and is no regular
+ * file (/dev/null, a pipe) is written directly.
  */
 brume_status brume_file_write(const char *path, const void *data, size_t bytes);
 
@@ -21,8 +21,8 @@ brume_status brume_file_write(const char *path, const void *data, size_t bytes);
 brume_status brume_make_folders(const char *path);
 
 /**
- * BRUME_OK if a name found inside a file may be joined to a folder: not empty, no '/', '\\' or control characters, and not "." or "..".
- * where names the file that holds it, for the message.
+ * BRUME_OK if a name found inside a file may be joined to a folder: not empty, no '/', '\\' or control characters, and not "." or
+ * "..". where names the file that holds it, for the message.
  */
 brume_status brume_name_check(const char *name, const char *where);
 

@@ -15,15 +15,19 @@
 
 BRUME_API_BEGIN
 
+/** Most dimensions of a tensor. */
 #define BRUME_MAX_DIMS 5
 
+/** A computation under construction: nodes, shapes, names and the first error. */
 typedef struct brume_graph brume_graph;
 typedef int32_t brume_tensor; /* index of a tensor in its graph */
+/** No tensor: an optional input left out, or what a builder returns after an error. */
 #define BRUME_NONE ((brume_tensor)-1)
 
 /** F16 (IEEE 754 binary16) is for storage: only brume_cast() reads and makes it. */
 typedef enum brume_dtype { BRUME_F32 = 0, BRUME_I32, BRUME_I64, BRUME_F16 } brume_dtype;
 
+/** Shape of a tensor, outermost dimension first. */
 typedef struct brume_shape {
     int32_t ndim;              /* 0 (a scalar) to BRUME_MAX_DIMS */
     int64_t d[BRUME_MAX_DIMS]; /* each >= 1 */
@@ -32,6 +36,7 @@ typedef struct brume_shape {
 /** BRUME_SHAPE(2, 8, 8, 3) is a brume_shape of four dimensions; BRUME_SCALAR one of none. */
 #define BRUME_SHAPE(...)                                                                     \
     ((brume_shape){ (int32_t)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } })
+/** The shape of a single value. */
 #define BRUME_SCALAR ((brume_shape){ 0, { 0 } })
 
 /** Number of elements (1 for a scalar). */
@@ -48,8 +53,8 @@ void brume_graph_free(brume_graph *g);
 /** The first error met while building, or BRUME_OK. */
 brume_status brume_graph_status(const brume_graph *g);
 /**
- * Sets the first error from outside an operator (a model builder that meets an argument it cannot use); does nothing if g holds one.
- * printf-like. Returns BRUME_NONE.
+ * Sets the first error from outside an operator (a model builder that meets an argument it cannot use); does nothing if g holds
+ * one. printf-like. Returns BRUME_NONE.
  */
 brume_tensor brume_graph_fail(brume_graph *g, brume_status s, const char *fmt, ...)
 #if defined(__GNUC__)
@@ -72,29 +77,32 @@ void brume_output(brume_graph *g, brume_tensor t, const char *name);
  */
 brume_tensor brume_slab(brume_graph *g, const char *name);
 
-typedef enum brume_layout { /* how a parameter's file layout maps to the one inside */
+/** How a parameter's layout in files maps to the one inside. */
+typedef enum brume_layout {
     BRUME_LAYOUT_SAME = 0,  /* vectors, embeddings */
     BRUME_LAYOUT_LINEAR,    /* file (out, in),         inside (in, out) */
     BRUME_LAYOUT_CONV       /* file (out, in, kh, kw), inside (kh, kw, in, out) */
 } brume_layout;
 
-typedef enum brume_init {   /* value of a fresh parameter, as diffusers (PyTorch) initialises it */
+/** Value of a fresh parameter, as diffusers (PyTorch) initialises it. */
+typedef enum brume_init {
     BRUME_INIT_ZERO = 0,
     BRUME_INIT_ONE,
     BRUME_INIT_UNIFORM_FAN_IN, /* U(-b, b), b = scale / sqrt(fan_in) */
     BRUME_INIT_NORMAL          /* N(0, scale^2) */
 } brume_init;
 
+/** A parameter of a slab. */
 typedef struct brume_param_info {
     const char *name;          /* name in the file, e.g. "down_blocks.0.resnets.0.conv1.weight" */
     brume_shape shape;         /* inside */
-    brume_layout layout;
-    brume_init init;
-    int64_t fan_in;
-    float init_scale;
+    brume_layout layout;       /**< in files */
+    brume_init init;           /**< of fresh values */
+    int64_t fan_in;            /**< of BRUME_INIT_UNIFORM_FAN_IN */
+    float init_scale;          /**< of uniform and normal values */
     int trainable;             /* 0: saved and loaded but never updated (Fourier table) */
     int64_t offset;            /* first element within the slab */
-    brume_tensor tensor;
+    brume_tensor tensor;       /**< its handle in the graph */
 } brume_param_info;
 
 /**
@@ -122,14 +130,16 @@ void brume_scope_push(brume_graph *g, const char *fmt, ...)
 void brume_scope_pop(brume_graph *g);
 
 /**
- * Nodes made between begin and end are a segment: a part of a network, one block say, whose inner values are cheap to compute again from
- * what goes in. A segment within a segment is part of the outer one. Segments mean nothing unless brume_graph_recompute() is on.
+ * Nodes made between begin and end are a segment: a part of a network, one block say, whose inner values are cheap to compute
+ * again from what goes in. A segment within a segment is part of the outer one. Segments mean nothing unless
+ * brume_graph_recompute() is on.
  */
 void brume_segment_begin(brume_graph *g);
 void brume_segment_end(brume_graph *g);
 /**
- * on: gradients made from now on keep of each segment only what other nodes read, too, and compute the rest again when its backward pass
- * begins (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the same kernels on the same values, dropout included.
+ * on: gradients made from now on keep of each segment only what other nodes read, too, and compute the rest again when its
+ * backward pass begins (Chen et al. 2016, "Training deep nets with sublinear memory cost"): the same kernels on the same values,
+ * dropout included.
  */
 void brume_graph_recompute(brume_graph *g, int on);
 
@@ -147,18 +157,21 @@ void brume_grad(brume_graph *g, brume_tensor y, brume_tensor dy, int n, const br
 brume_tensor brume_grad_slab(brume_graph *g, brume_tensor y, brume_tensor slab);
 
 /**
- * The same, times the scalar tensor dy (BRUME_NONE: 1), added to a persistent vector `name` that it makes and returns; where the scalar
- * tensor keep is 0, the vector starts anew. Every part is added as soon as it is complete, so that no second vector is needed.
+ * The same, times the scalar tensor dy (BRUME_NONE: 1), added to a persistent vector `name` that it makes and returns; where the
+ * scalar tensor keep is 0, the vector starts anew. Every part is added as soon as it is complete, so that no second vector is
+ * needed.
  */
-brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name, brume_tensor keep);
+brume_tensor brume_grad_slab_sum(brume_graph *g, brume_tensor y, brume_tensor dy, brume_tensor slab, const char *name,
+                                 brume_tensor keep);
 
+/** What tensors wait in while other nodes run: 4 bytes a value, or 2. */
 typedef enum brume_storage { BRUME_STORAGE_F32 = 0, BRUME_STORAGE_F16 } brume_storage;
 /**
  * Storage in f16, arithmetic in f32. Rewrites a finished graph, gradients and updates included; handles stay valid.
- * - A tensor of 4096 elements or more that waits while 32 nodes and more run (an activation kept for the backward pass, a skip connection)
- *   is cast to f16 for that time. What is summed up as gradients of parameters, or updates something, stays f32.
- * - weights, a slab or BRUME_NONE: becomes a slab of f16 (to be written as such), whose parameters are cast just before they are read.
- *   Nothing may update it.
+ * - A tensor of 4096 elements or more that waits while 32 nodes and more run (an activation kept for the backward pass, a skip
+ *   connection) is cast to f16 for that time. What is summed up as gradients of parameters, or updates something, stays f32.
+ * - weights, a slab or BRUME_NONE: becomes a slab of f16 (to be written as such), whose parameters are cast just before they are
+ *   read. Nothing may update it.
  * Gradients in f16 need a scaled loss: see brume_grad_slab_sum().
  */
 void brume_store_half(brume_graph *g, brume_tensor weights);

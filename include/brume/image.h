@@ -11,11 +11,12 @@
 
 BRUME_API_BEGIN
 
+/** A picture in memory. Made and freed by the functions here. */
 typedef struct brume_image {
     int32_t height, width, channels; /* channels: 1 grey, 3 RGB, 4 RGBA */
     uint8_t *pixels;                 /* (height, width, channels) */
     uint16_t *deep;                  /* the same with 16 bits, where the file has more than 8; else NULL */
-    int n_text;
+    int n_text;                      /**< pairs */
     char **text;                     /* key, value, key, value, ...: 2 n_text strings, UTF-8 */
 } brume_image;
 
@@ -33,19 +34,21 @@ uint8_t brume_to_byte(float x);
 float brume_from_byte(uint8_t b);
 
 /**
- * Reads a PNG of any kind: 16 bits are scaled to 8 and kept as deep, palettes and transparency expanded; grey with alpha becomes RGBA.
- * At most 65535 pixels a side and 2^28 bytes. Text pairs (tEXt, zTXt, iTXt) are kept.
+ * Reads a PNG of any kind: 16 bits are scaled to 8 and kept as deep, palettes and transparency expanded; grey with alpha becomes
+ * RGBA. At most 65535 pixels a side and 2^28 bytes. Text pairs (tEXt, zTXt, iTXt) are kept.
  */
 brume_status brume_png_read(const char *path, brume_image **out);
 /** The same from memory; name stands for the file in messages. */
 brume_status brume_png_read_memory(const void *bytes, size_t n, const char *name, brume_image **out);
-/** Reads a PNG, PGM, PPM (text or bytes) or, where the build has libjpeg and giflib, a JPEG or the first frame of a GIF, whatever its name. */
+/** Reads a PNG, PGM, PPM (text or bytes) or, where the build has libjpeg and giflib, a JPEG or the first frame of a GIF, whatever
+ * its name. */
 brume_status brume_image_read(const char *path, brume_image **out);
 /** BRUME_OK if the file begins as one of these; else the reason. It may be damaged further on. */
 brume_status brume_image_check(const char *path);
 /**
- * Cuts the middle part of the wanted proportions out and resamples it by areas into hwc (height, width, channels), f32 in [-1, 1],
- * from 16 bits where the image has them. channels: 1 (luma) or 3, where transparent parts become white; or 4, opaque being 1. All sizes >= 1.
+ * Cuts the middle part of the wanted proportions out and resamples it by areas into hwc (height, width, channels), f32 in [-1,
+ * 1], from 16 bits where the image has them. channels: 1 (luma) or 3, where transparent parts become white; or 4, opaque being 1.
+ * All sizes >= 1.
  */
 void brume_image_fit(const brume_image *im, int32_t height, int32_t width, int32_t channels, float *hwc);
 /** Writes a PNG with the image's text, whole or not at all. */
@@ -58,8 +61,8 @@ typedef struct brume_film brume_film;
 /** Begins a film. BRUME_E_UNSUPPORTED where the build has no giflib. */
 brume_status brume_film_new(const char *path, brume_film **out);
 /**
- * Appends a frame, shown for that many hundredths of a second; all frames have the size of the first (else BRUME_E_SHAPE). Colours are
- * reduced to 256 for each frame; grey is exact. centiseconds 1 .. 65535.
+ * Appends a frame, shown for that many hundredths of a second; all frames have the size of the first (else BRUME_E_SHAPE).
+ * Colours are reduced to 256 for each frame; grey is exact. centiseconds 1 .. 65535.
  */
 brume_status brume_film_add(brume_film *f, const brume_image *frame, int centiseconds);
 /** Writes the file, whole or not at all, and frees f. At least one frame is needed. */
@@ -73,8 +76,8 @@ void brume_film_abort(brume_film *f);
  * columns  0 = about square
  * scale    nearest-neighbour enlargement; 0 = small images are enlarged by a whole factor until the grid is pleasant to look at
  */
-brume_status brume_image_grid(const float *images, int64_t n, int32_t height, int32_t width, int32_t channels, int32_t columns, int32_t scale,
-                              brume_image **out);
+brume_status brume_image_grid(const float *images, int64_t n, int32_t height, int32_t width, int32_t channels, int32_t columns,
+                              int32_t scale, brume_image **out);
 
 BRUME_API_END
 

@@ -15,8 +15,16 @@ BRUME_API_BEGIN
 /** A value of a document: an object, array, string, number, boolean or null. Owned by its document. */
 typedef struct brume_json brume_json;
 
+/** What a value of a document is. */
 typedef enum brume_json_type {
-    BRUME_JSON_NULL = 0, BRUME_JSON_FALSE, BRUME_JSON_TRUE, BRUME_JSON_INT, BRUME_JSON_REAL, BRUME_JSON_STRING, BRUME_JSON_ARRAY, BRUME_JSON_OBJECT
+    BRUME_JSON_NULL = 0,
+    BRUME_JSON_FALSE,
+    BRUME_JSON_TRUE,
+    BRUME_JSON_INT,
+    BRUME_JSON_REAL,
+    BRUME_JSON_STRING,
+    BRUME_JSON_ARRAY,
+    BRUME_JSON_OBJECT
 } brume_json_type;
 
 /** Reads a file of at most 256 MiB. *out is the root; free it (and with it every value inside) with brume_json_free(). */
@@ -67,15 +75,19 @@ brume_status brume_json_get_ints(const brume_json *obj, const char *key, int max
 /** Text under construction, indented by two spaces. Memory errors stick until brume_json_writer_save() or _text(). */
 typedef struct brume_json_writer brume_json_writer;
 
+/** A writer with nothing in it; NULL without memory. */
 brume_json_writer *brume_json_writer_new(void);
+/** Frees it with what was written; NULL is fine. */
 void brume_json_writer_free(brume_json_writer *w);
 /** key: name of the member inside an object; NULL inside an array and for the root. compact: on one line, for short arrays. */
 void brume_json_begin_object(brume_json_writer *w, const char *key);
 void brume_json_begin_array(brume_json_writer *w, const char *key, int compact);
 void brume_json_end(brume_json_writer *w); /**< closes the innermost object or array */
-void brume_json_put_string(brume_json_writer *w, const char *key, const char *value); /**< NULL writes null; bytes that are not UTF-8 become U+FFFD */
+/** NULL writes null; bytes that are not UTF-8 become U+FFFD */
+void brume_json_put_string(brume_json_writer *w, const char *key, const char *value);
 void brume_json_put_int(brume_json_writer *w, const char *key, int64_t value);
-void brume_json_put_double(brume_json_writer *w, const char *key, double value);      /**< shortest text that reads back as the same double */
+/** shortest text that reads back as the same double */
+void brume_json_put_double(brume_json_writer *w, const char *key, double value);
 void brume_json_put_bool(brume_json_writer *w, const char *key, int value);
 void brume_json_put_null(brume_json_writer *w, const char *key);
 /** The text so far (owned by w), or NULL without memory. */

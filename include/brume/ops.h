@@ -2,7 +2,8 @@
  * Operators: each call appends nodes to a graph and returns the result, or BRUME_NONE once the graph holds an error.
  *
  * Tensors are f32 unless another type is named. Images are (N, H, W, C), sequences (B, S, C), "..." stands for any leading axes.
- * Every operator has a gradient for its f32 inputs unless it says otherwise. Axes count from 0; negative axes count from the end. */
+ * Every operator has a gradient for its f32 inputs unless it says otherwise. Axes count from 0; negative axes count from the
+ * end. */
 #ifndef BRUME_OPS_H
 #define BRUME_OPS_H
 
@@ -11,7 +12,9 @@
 
 BRUME_API_BEGIN
 
-typedef enum brume_act { BRUME_ACT_NONE = 0, BRUME_ACT_SILU, BRUME_ACT_RELU, BRUME_ACT_MISH, BRUME_ACT_GELU_ERF, BRUME_ACT_GELU_TANH,
+/** Activation functions that networks name. */
+typedef enum brume_act { BRUME_ACT_NONE = 0, BRUME_ACT_SILU, BRUME_ACT_RELU, BRUME_ACT_MISH,
+                         BRUME_ACT_GELU_ERF, BRUME_ACT_GELU_TANH,
                          BRUME_ACT_GELU_QUICK } brume_act;
 
 /* ---- elementwise, fused into chains by the plan ---------------------------------------------------------------------------- */
@@ -45,7 +48,7 @@ brume_tensor brume_stop_gradient(brume_graph *g, brume_tensor x);
 /** A tensor filled with one value. No gradient. */
 brume_tensor brume_constant(brume_graph *g, brume_shape shape, float value);
 
-/* ---- shape ------------------------------------------------------------------------------------------------------------------ */
+/* ---- shape ----------------------------------------------------------------------------------------------------------------- */
 
 /** Same elements in the same order, other dimensions; costs nothing. numel must agree. */
 brume_tensor brume_reshape(brume_graph *g, brume_tensor x, brume_shape shape);
@@ -61,9 +64,10 @@ brume_tensor brume_pad(brume_graph *g, brume_tensor x, const int64_t *before, co
  */
 brume_tensor brume_pack(brume_graph *g, int n, const brume_tensor *xs, const int64_t *offsets, int64_t size);
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------- */
+/* ---- reductions ------------------------------------------------------------------------------------------------------------ */
 
-/** Sum over the axes whose bit is set in axes (bit i = axis i); they stay as 1 if keepdims, else vanish. Fixed order of summation. */
+/** Sum over the axes whose bit is set in axes (bit i = axis i); they stay as 1 if keepdims, else vanish. Fixed order of
+ * summation. */
 brume_tensor brume_sum(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims);
 brume_tensor brume_mean(brume_graph *g, brume_tensor x, uint32_t axes, int keepdims);
 /** Sum of x down to a shape that broadcasts to x's (the gradient of broadcasting). */
@@ -71,13 +75,16 @@ brume_tensor brume_sum_to(brume_graph *g, brume_tensor x, brume_shape shape);
 /** sqrt(sum of squares of all elements), a scalar. No gradient. */
 brume_tensor brume_l2_norm(brume_graph *g, brume_tensor x);
 
-/* ---- linear algebra --------------------------------------------------------------------------------------------------------- */
+/* ---- linear algebra -------------------------------------------------------------------------------------------------------- */
 
-/** y = x w + bias. x (..., I), w (I, O), bias (O) or BRUME_NONE. Returns (..., O). Files hold w as (O, I): BRUME_LAYOUT_LINEAR. */
+/** y = x w + bias. x (..., I), w (I, O), bias (O) or BRUME_NONE. Returns (..., O). Files hold w as (O, I):
+ * BRUME_LAYOUT_LINEAR. */
 brume_tensor brume_linear(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor bias);
-/** Batched product of the last two axes; trans_a / trans_b take that operand transposed. Leading axes must agree. Both at least 2-d. */
+/** Batched product of the last two axes; trans_a / trans_b take that operand transposed. Leading axes must agree. Both at least
+ * 2-d. */
 brume_tensor brume_matmul(brume_graph *g, brume_tensor a, brume_tensor b, int trans_a, int trans_b);
 
+/** Stride and padding of a convolution. */
 typedef struct brume_conv2d_params {
     int32_t stride;        /* >= 1, both axes */
     int32_t pad[4];        /* zeros at top, left, bottom, right; each >= 0; kernel and more take a pass of their own */
@@ -92,20 +99,21 @@ typedef struct brume_conv2d_params {
 brume_tensor brume_conv2d(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor bias, brume_tensor residual,
                           const brume_conv2d_params *p);
 
-/* ---- normalisation ---------------------------------------------------------------------------------------------------------- */
+/* ---- normalisation --------------------------------------------------------------------------------------------------------- */
 
 /**
- * Group normalisation (Wu & He 2018) and, if asked, an activation: y = act((x - mean) rstd w + b), rstd = 1 / sqrt(var + norm_eps),
- * var divides by the count. x (N, H, W, C); w, b (C), or both BRUME_NONE for 1 and 0; groups divides C; norm_eps > 0;
+ * Group normalisation (Wu & He 2018) and, if asked, an activation: y = act((x - mean) rstd w + b), rstd = 1 / sqrt(var +
+ * norm_eps), var divides by the count. x (N, H, W, C); w, b (C), or both BRUME_NONE for 1 and 0; groups divides C; norm_eps > 0;
  * act is BRUME_ACT_NONE or BRUME_ACT_SILU (others: apply brume_activation). Variance in two passes: exact for large means.
  */
-brume_tensor brume_group_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, int groups, float norm_eps, brume_act act);
+brume_tensor brume_group_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, int groups, float norm_eps,
+                              brume_act act);
 /** Layer normalisation over the last axis (Ba et al. 2016), biased variance. x (..., D); w, b (D) or both BRUME_NONE. */
 brume_tensor brume_layer_norm(brume_graph *g, brume_tensor x, brume_tensor w, brume_tensor b, float norm_eps);
 /** Softmax over the last axis, with the maximum subtracted first. */
 brume_tensor brume_softmax(brume_graph *g, brume_tensor x);
 
-/* ---- attention -------------------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------------------------------------- */
 
 /**
  * softmax(scale q k^T [+ causal mask: query i sees keys 0..i]) v for every head (Vaswani et al. 2017), O(S) memory.
@@ -115,40 +123,43 @@ brume_tensor brume_sdpa(brume_graph *g, brume_tensor q, brume_tensor k, brume_te
 /** (..., 2 D) -> (..., D): first half times gelu_erf(second half) (Shazeer 2020). */
 brume_tensor brume_geglu(brume_graph *g, brume_tensor x);
 
-/* ---- resampling ------------------------------------------------------------------------------------------------------------- */
+/* ---- resampling ------------------------------------------------------------------------------------------------------------ */
 
 /** Nearest: src = min(floor(dst * (in / out)), in - 1) per axis. (N, H, W, C) -> (N, out_h, out_w, C). */
 brume_tensor brume_upsample_nearest(brume_graph *g, brume_tensor x, int64_t out_h, int64_t out_w);
 /** 2x2 means, stride 2; an odd trailing row or column is dropped. */
 brume_tensor brume_avg_pool2d(brume_graph *g, brume_tensor x);
+/** Windows of brume_max_pool2d() and brume_mean_pool2d(). */
 typedef struct brume_pool2d_params {
     int32_t kernel[2];     /* height and width, 1 .. 32768 */
     int32_t stride;        /* >= 1, both axes */
     int32_t pad[2];        /* above and below, left and right; below the kernel's size */
     int32_t count_pad;     /* means: 1: padding counts as zeros, 0: only pixels of the image count */
 } brume_pool2d_params;
-/** Maxima, or means, over windows of pixels: (N, H, W, C) -> (N, Ho, Wo, C), out = floor((in + 2 pad - kernel) / stride) + 1. No gradient. */
+/** Maxima, or means, over windows of pixels: (N, H, W, C) -> (N, Ho, Wo, C), out = floor((in + 2 pad - kernel) / stride) + 1. No
+ * gradient. */
 brume_tensor brume_max_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p);
 brume_tensor brume_mean_pool2d(brume_graph *g, brume_tensor x, const brume_pool2d_params *p);
 /** FIR resampling by 2 with K = outer([1,3,3,1], [1,3,3,1]) / 64 (Song et al. 2021, NCSN++; model-format 6.1). */
 brume_tensor brume_fir_downsample2(brume_graph *g, brume_tensor x);
 brume_tensor brume_fir_upsample2(brume_graph *g, brume_tensor x);
 
-/* ---- tables and embeddings -------------------------------------------------------------------------------------------------- */
+/* ---- tables and embeddings ------------------------------------------------------------------------------------------------- */
 
-/** Rows of table (V, D) chosen by ids i32 (...): (..., D); repeated ids add up in the gradient. Ids outside 0..V-1 give NaN rows. */
+/** Rows of table (V, D) chosen by ids i32 (...): (..., D); repeated ids add up in the gradient. Ids outside 0..V-1 give NaN
+ * rows. */
 brume_tensor brume_embedding(brume_graph *g, brume_tensor table, brume_tensor ids);
 /** Per-sample coefficients: table (T, K) or (T) and t i32 (N) -> (N, K) or (N): rows of a schedule. No gradient for t. */
 brume_tensor brume_gather(brume_graph *g, brume_tensor table, brume_tensor t);
 /**
- * Sinusoidal embedding of t (N) f32 (Vaswani et al. 2017; Ho et al. 2020): args t exp(-ln(10000) i / (half - freq_shift)), half = dim / 2;
- * [sin, cos], or [cos, sin] if flip_sin_to_cos; a zero is appended if dim is odd. Returns (N, dim). No gradient.
+ * Sinusoidal embedding of t (N) f32 (Vaswani et al. 2017; Ho et al. 2020): args t exp(-ln(10000) i / (half - freq_shift)), half =
+ * dim / 2; [sin, cos], or [cos, sin] if flip_sin_to_cos; a zero is appended if dim is odd. Returns (N, dim). No gradient.
  */
 brume_tensor brume_timestep_embedding(brume_graph *g, brume_tensor t, int64_t dim, int flip_sin_to_cos, float freq_shift);
 /** [sin(2 pi ln(t) w), cos(2 pi ln(t) w)] of t (N) > 0 and a table w (D): (N, 2 D). No gradient (the table is never trained). */
 brume_tensor brume_fourier_embedding(brume_graph *g, brume_tensor t, brume_tensor w);
 
-/* ---- losses (scalars) ------------------------------------------------------------------------------------------------------- */
+/* ---- losses (scalars) ------------------------------------------------------------------------------------------------------ */
 
 /** mean (x - target)^2 over all elements. */
 brume_tensor brume_mse(brume_graph *g, brume_tensor x, brume_tensor target);
@@ -157,22 +168,22 @@ brume_tensor brume_cross_entropy(brume_graph *g, brume_tensor x, brume_tensor la
 
 /**
  * Log probability of 8-bit values x (levels -1, -1 + 2/255, .., 1) under N(mean, exp(2 log_std)): F((x + 1/255 - mean) / std) -
- * F((x - 1/255 - mean) / std), below -0.999 and above 0.999 open-ended (Ho et al. 2020, eq. 13), not below log 1e-12, where the gradient
- * ends. F is the approximation (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3))) / 2 of the released code: up to 1e-3 nats from the exact one.
- * The three broadcast. The gradient for x is that of a bin that moves with x.
+ * F((x - 1/255 - mean) / std), below -0.999 and above 0.999 open-ended (Ho et al. 2020, eq. 13), not below log 1e-12, where the
+ * gradient ends. F is the approximation (1 + tanh(sqrt(2/pi) (v + 0.044715 v^3))) / 2 of the released code: up to 1e-3 nats from
+ * the exact one. The three broadcast. The gradient for x is that of a bin that moves with x.
  */
 brume_tensor brume_bin_log_prob(brume_graph *g, brume_tensor x, brume_tensor mean, brume_tensor log_std);
 
-/* ---- diffusion -------------------------------------------------------------------------------------------------------------- */
+/* ---- diffusion ------------------------------------------------------------------------------------------------------------- */
 
 /**
- * y = sum_j c_j x_j over n (1..8) tensors of one shape (N, ...), c_j = coef[j] for coef (n), coef[i, j] for sample i for coef (N, n).
- * A term whose coefficient is exactly 0 is skipped: 0 times NaN adds nothing. No gradient for coef.
+ * y = sum_j c_j x_j over n (1..8) tensors of one shape (N, ...), c_j = coef[j] for coef (n), coef[i, j] for sample i for coef (N,
+ * n). A term whose coefficient is exactly 0 is skipped: 0 times NaN adds nothing. No gradient for coef.
  */
 brume_tensor brume_lincomb(brume_graph *g, int n, const brume_tensor *xs, brume_tensor coef);
 /**
- * Unit normal noise of shape (N, ...), sample i from Philox4x32-10 with key seeds[i] (i64 (N)), counter (element / 4, stream, step);
- * step i32, a scalar input. The bits are the same on every device. No gradient.
+ * Unit normal noise of shape (N, ...), sample i from Philox4x32-10 with key seeds[i] (i64 (N)), counter (element / 4, stream,
+ * step); step i32, a scalar input. The bits are the same on every device. No gradient.
  */
 brume_tensor brume_normal(brume_graph *g, brume_tensor seeds, brume_tensor step, uint32_t stream, brume_shape shape);
 /** The same, uniform in [0, 1): 24-bit fractions. */
@@ -183,7 +194,7 @@ brume_tensor brume_uniform(brume_graph *g, brume_tensor seeds, brume_tensor step
  */
 brume_tensor brume_dropout(brume_graph *g, brume_tensor x, float p, brume_tensor seeds, brume_tensor step, uint32_t stream);
 
-/* ---- updates in place on persistent tensors; no gradient -------------------------------------------------------------------- */
+/* ---- updates in place on persistent tensors; no gradient ------------------------------------------------------------------- */
 
 /** Entries of the f32 vector that drives an optimizer step: one write per step, no recompilation. */
 enum { BRUME_HYPER_LR = 0, BRUME_HYPER_BETA1, BRUME_HYPER_BETA2, BRUME_HYPER_EPS, BRUME_HYPER_DECAY,
@@ -198,16 +209,18 @@ enum { BRUME_HYPER_LR = 0, BRUME_HYPER_BETA1, BRUME_HYPER_BETA2, BRUME_HYPER_EPS
 void brume_adamw_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor v, brume_tensor grad, brume_tensor hyper,
                         brume_tensor scale, int decoupled);
 /** SGD with momentum (PyTorch's form): g = grad scale + decay param; m = beta1 m + g; param -= lr m. In place on param, m. */
-void brume_sgd_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor grad, brume_tensor hyper, brume_tensor scale);
+void brume_sgd_update(brume_graph *g, brume_tensor param, brume_tensor m, brume_tensor grad, brume_tensor hyper,
+                      brume_tensor scale);
 /** ema = decay ema + (1 - decay) param, decay a scalar tensor; in place on ema. */
 void brume_ema_update(brume_graph *g, brume_tensor ema, brume_tensor param, brume_tensor decay);
 /** sum = sum + x; or, where the scalar tensor keep is 0, sum = x whatever sum held. In place on sum. */
 void brume_accumulate(brume_graph *g, brume_tensor sum, brume_tensor x, brume_tensor keep);
-/** min(1, max_norm / (norm + 1e-6)) of a scalar norm (Pascanu et al. 2013; PyTorch's clip_grad_norm_). max_norm a scalar tensor. */
+/** min(1, max_norm / (norm + 1e-6)) of a scalar norm (Pascanu et al. 2013; PyTorch's clip_grad_norm_). max_norm a scalar
+ * tensor. */
 brume_tensor brume_clip_scale(brume_graph *g, brume_tensor norm, brume_tensor max_norm);
 /**
- * x in another type: f32 to f16 (to nearest, ties to even; above 65504 infinity) or f16 to f32 (exact). Any shape. Has no gradient: it is
- * put into finished graphs, see brume_store_half().
+ * x in another type: f32 to f16 (to nearest, ties to even; above 65504 infinity) or f16 to f32 (exact). Any shape. Has no
+ * gradient: it is put into finished graphs, see brume_store_half().
  */
 brume_tensor brume_cast(brume_graph *g, brume_tensor x, brume_dtype to);
 /** Copies x into the persistent tensor dst of the same shape. */

@@ -11,6 +11,7 @@
 
 BRUME_API_BEGIN
 
+/** The ranks that mpirun started, or this process alone. */
 typedef struct brume_parallel brume_parallel;
 
 /** Ranks that this process was started with, by what mpirun or srun says in the environment; 1: by none of them. */
@@ -21,10 +22,12 @@ int brume_parallel_started(void);
  * BRUME_E_UNSUPPORTED: started with several ranks, but built without MPI (meson setup -Dmpi=enabled), or by another MPI's mpirun.
  */
 brume_status brume_parallel_open(brume_parallel **out);
-/** Leaves; status 0: after all others have come here, too. Any other ends all ranks at once, with that exit status: print the message before. */
+/** Leaves; status 0: after all others have come here, too. Any other ends all ranks at once, with that exit status: print the
+ * message before. */
 void brume_parallel_close(brume_parallel *p, int status);
 
 int brume_parallel_rank(const brume_parallel *p);       /**< 0 .. size - 1 */
+/** How many ranks there are; 1 for NULL. */
 int brume_parallel_size(const brume_parallel *p);
 int brume_parallel_local_rank(const brume_parallel *p); /**< among the ranks of this machine */
 /** Threads for this rank so that those that share its processor cores get equally many, 1 at least; 0 for NULL. */
@@ -38,15 +41,18 @@ brume_status brume_parallel_sum_f64(brume_parallel *p, double *x, int n);
 brume_status brume_parallel_broadcast(brume_parallel *p, int root, void *x, size_t bytes);
 
 /**
- * Sums that go on while the process does something else: a thread of their own, which sleeps while there are none, takes them onward. From the first start to the
- * wait for the last one, no other function of this file may be called. Where the MPI library does not let another thread call it, they go on when it likes.
+ * Sums that go on while the process does something else: a thread of their own, which sleeps while there are none, takes them
+ * onward. From the first start to the wait for the last one, no other function of this file may be called. Where the MPI library
+ * does not let another thread call it, they go on when it likes.
  */
 typedef struct brume_parallel_sums brume_parallel_sums;
-/** most: sums that are started before the first is waited for. *out is NULL for p NULL; the other functions take that, and do nothing. */
+/** most: sums that are started before the first is waited for. *out is NULL for p NULL; the other functions take that, and do
+ * nothing. */
 brume_status brume_parallel_sums_new(brume_parallel *p, int most, brume_parallel_sums **out);
 /** Only where all were waited for, or the program is about to end with an error. */
 void brume_parallel_sums_free(brume_parallel_sums *s);
-/** x[i] will become the sum of all ranks' x[i], with the same bits on all; x is not to be touched until then. All ranks start sums of the same n in the same order. */
+/** x[i] will become the sum of all ranks' x[i], with the same bits on all; x is not to be touched until then. All ranks start
+ * sums of the same n in the same order. */
 brume_status brume_parallel_sums_start(brume_parallel_sums *s, float *x, int64_t n);
 /** Waits for the sum that was started first of those not waited for yet. */
 brume_status brume_parallel_sums_wait(brume_parallel_sums *s);

@@ -21,7 +21,8 @@ typedef struct brume_prompt_context {
  * A prompt's result does not depend on the others.
  * BRUME_E_UNSUPPORTED: m has no tokenizer or no text encoder; BRUME_E_SHAPE: its U-Net reads contexts of another width.
  */
-brume_status brume_prompt_encode(brume_device *d, const brume_model *m, const char *const *prompts, int64_t n, brume_prompt_context **out);
+brume_status brume_prompt_encode(brume_device *d, const brume_model *m, const char *const *prompts, int64_t n,
+                                 brume_prompt_context **out);
 /** Frees; NULL is fine. */
 void brume_prompt_context_free(brume_prompt_context *p);
 

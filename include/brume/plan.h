@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Plans: a graph made ready for one device. Kernels are chosen and compiled, every tensor has its place; running allocates nothing. */
+ * Plans: a graph made ready for one device. Kernels are chosen and compiled, every tensor has its place; running allocates
+ * nothing. */
 #ifndef BRUME_PLAN_H
 #define BRUME_PLAN_H
 
@@ -9,32 +10,38 @@
 
 BRUME_API_BEGIN
 
+/** A graph made ready for one device. */
 typedef struct brume_plan brume_plan;
 
+/** How a plan is made; { 0 } is right for most. */
 typedef struct brume_plan_options {
     int keep_all;          /* 1: no arena reuse and no fusion, every tensor may be read after a run (comparison, debugging) */
     int no_fusion;         /* 1: one kernel per elementwise node */
     int poison;            /* 1: the arena is NaN before every run, and guard words surround every tensor (tests) */
-    const char *variant;   /* NULL, or the kernel variant to take wherever it fits (tests, tuning): "NAME", or "NAME:ROW" with one of the sets of
-                              parameters that it has; a row that does not fit the device is left to the variant's rule */
-    int repack;            /* 1: packed copies of weights are made before every call, in the arena, as if a node updated them: for weights
-                              that change with every run, where copies of all of them at once would only take memory */
-    int drop_packed;       /* 1: what is read only to be packed, once, gives its memory back afterwards, where a device can do that (cpu): it
-                              cannot be read any more, and to change it its whole slab is written again. The plan must own that memory */
-    const brume_tensor *elsewhere; /* NULL, or inputs, slabs and persistent tensors, ended by BRUME_NONE, that the plan allocates no memory for:
-                              the caller binds buffers to them before the first run */
-    const brume_plan *arena; /* NULL, or a plan of the same device whose arena this one uses, too, as far as it goes: for plans that never run at
-                              the same time. It must outlive this one; a run spoils the results of the other plan */
+    const char *variant;   /* NULL, or the kernel variant to take wherever it fits (tests, tuning): "NAME", or "NAME:ROW" with one
+                              of the sets of parameters that it has; a row that does not fit the device is left to the variant's
+                              rule */
+    int repack;            /* 1: packed copies of weights are made before every call, in the arena, as if a node updated them: for
+                              weights that change with every run, where copies of all of them at once would only take memory */
+    int drop_packed;       /* 1: what is read only to be packed, once, gives its memory back afterwards, where a device can do
+                              that (cpu): it cannot be read any more, and to change it its whole slab is written again. The plan
+                              must own that memory */
+    const brume_tensor *elsewhere; /* NULL, or inputs, slabs and persistent tensors, ended by BRUME_NONE, that the plan allocates
+                                      no memory for: the caller binds buffers to them before the first run */
+    const brume_plan *arena; /* NULL, or a plan of the same device whose arena this one uses, too, as far as it goes: for plans
+                                that never run at the same time. It must outlive this one; a run spoils the results of the other
+                                plan */
     int dry;               /* 1: lay out only, nothing is allocated or compiled on the device; such a plan cannot run */
 } brume_plan_options;
 
+/** Memory and work of a plan. */
 typedef struct brume_plan_stats {
     int nodes, kernels;          /* nodes of the graph that run; launches they became */
     int prepared;                /* launches that a backend prepares: of a trainer with micro-batches less than it runs */
     uint64_t arena_bytes;        /* activations, gradients, workspaces */
     uint64_t persistent_bytes;   /* parameters, optimizer state, EMA */
     uint64_t dropped_bytes;      /* parameters besides, until drop_packed gives their memory back */
-    uint64_t input_bytes;
+    uint64_t input_bytes;        /**< tensors that the caller sets */
     uint64_t packed_bytes;       /* packed copies of constant weights */
     uint64_t host_bytes;         /* on the host beside these: scratch of threads; of a trainer also its copy of a batch */
     int tuned;                   /* launches whose kernel is not the rule's choice but that of tuning (brume/tune.h) */
@@ -66,7 +73,8 @@ brume_status brume_plan_check_guards(brume_plan *p);
 typedef struct brume_plan_step {
     const char *name;      /* of the node (the last one of a chain); owned by the graph */
     char op[160];          /* "conv2d"; of a chain, its functions: "add+silu" */
-    char kernel[48];       /* variant chosen, with a row of parameters behind a colon where tuning chose it; "single" or "chain" */
+    char kernel[48];       /* variant chosen, with a row of parameters behind a colon where tuning chose it; "single" or
+                              "chain" */
     int tuned;             /* 1: the kernel is not the rule's choice but that of tuning */
     char shapes[256];      /* inputs -> outputs: "64x28x28x32, 3x3x32x32, - -> 64x28x28x32" ("-": an absent optional input) */
     double flops;          /* multiply and add count as two */
@@ -84,20 +92,22 @@ brume_status brume_plan_run_step(brume_plan *p, int i);
 /** The step that computes a tensor, or -1: after it an output may be read, before the rest runs. */
 int brume_plan_step_of(const brume_plan *p, brume_tensor t);
 /**
- * Number of steps from the beginning after which nothing is written any more to values first .. first + n - 1 of an input, slab or persistent tensor t: then that
- * part of a gradient, say, may be used while the rest runs. 0: no step writes there.
+ * Number of steps from the beginning after which nothing is written any more to values first .. first + n - 1 of an input, slab
+ * or persistent tensor t: then that part of a gradient, say, may be used while the rest runs. 0: no step writes there.
  */
 int brume_plan_steps_until(const brume_plan *p, brume_tensor t, int64_t first, int64_t n);
 /** Runs n steps from the first one on: a run in two halves has the bits of a whole one. Asynchronous as brume_plan_run(). */
 brume_status brume_plan_run_steps(brume_plan *p, int first, int n);
 
 /**
- * After a run of a plan with keep_all: the first input, parameter or result of a step (in this order) that is not finite, as words with its op,
- * shape, and where: "mid_block/conv2d (conv2d, 4x8x8x32): 3 of 8192 values are not finite, the first is number 17, nan"; "" if all are finite.
+ * After a run of a plan with keep_all: the first input, parameter or result of a step (in this order) that is not finite, as
+ * words with its op, shape, and where: "mid_block/conv2d (conv2d, 4x8x8x32): 3 of 8192 values are not finite, the first is number
+ * 17, nan"; "" if all are finite.
  */
 brume_status brume_plan_find_not_finite(brume_plan *p, char text[320]);
 
-/** Tells plans with different tuned kernels apart: 0 if every kernel is the rule's choice, else a hash of all tuned choices, each once. */
+/** Tells plans with different tuned kernels apart: 0 if every kernel is the rule's choice, else a hash of all tuned choices, each
+ * once. */
 uint64_t brume_plan_tuning(const brume_plan *p);
 
 /** How long launches on an OpenCL device are, and into how many pieces they are cut, so that none keeps a display waiting (see

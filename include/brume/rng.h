@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Random numbers on the host: counter-based, so a generator is a few integers that a checkpoint can hold, and element i can be had
- * without drawing the ones before it. The same numbers as brume_normal() and brume_uniform() draw on any device. */
+ * Random numbers on the host: counter-based, so a generator is a few integers that a checkpoint can hold, and element i can be
+ * had without drawing the ones before it. The same numbers as brume_normal() and brume_uniform() draw on any device. */
 #ifndef BRUME_RNG_H
 #define BRUME_RNG_H
 
@@ -13,7 +13,8 @@ BRUME_API_BEGIN
 /** Philox4x32-10 (Salmon et al. 2011): four words for a 128-bit counter and a 64-bit key, low words first. */
 void brume_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/** A seed for item `index` of a family: distinct for distinct indices, far apart for near ones (SplitMix64, Steele et al. 2014). */
+/** A seed for item `index` of a family: distinct for distinct indices, far apart for near ones (SplitMix64, Steele et al.
+ * 2014). */
 uint64_t brume_seed_mix(uint64_t seed, uint64_t index);
 
 /** Elements first .. first + n - 1 of one sample of brume_normal() / brume_uniform() with this seed, stream and step. */
@@ -22,11 +23,12 @@ void brume_fill_uniform(uint64_t seed, uint32_t stream, uint32_t step, uint64_t 
 
 /** A sequence of random words. Set seed, stream and step, and next to 0; copying the struct saves the state. */
 typedef struct brume_rng {
-    uint64_t seed;
-    uint32_t stream, step;
+    uint64_t seed; /**< of the sequence */
+    uint32_t stream, step; /**< which of the seed's sequences */
     uint64_t next; /* index of the word that comes next */
 } brume_rng;
 
+/** The next word: each of 2^32 exactly as likely. */
 uint32_t brume_rng_u32(brume_rng *r);
 float brume_rng_uniform(brume_rng *r); /**< in [0, 1), a multiple of 2^-24 */
 float brume_rng_normal(brume_rng *r);  /**< mean 0, variance 1 */

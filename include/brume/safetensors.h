@@ -11,8 +11,10 @@
 
 BRUME_API_BEGIN
 
+/** Types of values in a file, as its header names them. */
 typedef enum brume_st_dtype {
-    BRUME_ST_F32 = 0, BRUME_ST_F16, BRUME_ST_BF16, BRUME_ST_F64, BRUME_ST_I64, BRUME_ST_I32, BRUME_ST_I16, BRUME_ST_I8, BRUME_ST_U64, BRUME_ST_U32,
+    BRUME_ST_F32 = 0, BRUME_ST_F16, BRUME_ST_BF16, BRUME_ST_F64, BRUME_ST_I64, BRUME_ST_I32, BRUME_ST_I16, BRUME_ST_I8,
+    BRUME_ST_U64, BRUME_ST_U32,
     BRUME_ST_U16, BRUME_ST_U8, BRUME_ST_BOOL, BRUME_ST_F8_E4M3, BRUME_ST_F8_E5M2
 } brume_st_dtype;
 
@@ -20,16 +22,18 @@ typedef enum brume_st_dtype {
 const char *brume_st_dtype_name(brume_st_dtype t);
 int64_t brume_st_dtype_bytes(brume_st_dtype t);
 
+/** An open file: its header, checked. */
 typedef struct brume_safetensors brume_safetensors;
 
+/** A tensor of an open file; owned by it. */
 typedef struct brume_st_tensor {
-    const char *name;
-    brume_st_dtype dtype;
+    const char *name;                /**< unique in the file */
+    brume_st_dtype dtype;            /**< of its values in the file */
     int ndim;                        /* 0: a scalar */
     const int64_t *shape;            /* outermost first; a dimension may be 0 */
     int64_t count;                   /* elements */
     uint64_t bytes, offset;          /* size, and place within the file */
-    const brume_safetensors *file;
+    const brume_safetensors *file;   /**< that it belongs to */
 } brume_st_tensor;
 
 /** Opens and checks a file. The message of BRUME_E_FORMAT names file, tensor and rule. */
@@ -59,11 +63,12 @@ brume_status brume_st_read_i64(const brume_st_tensor *t, int64_t first, int64_t 
 
 /** A tensor to write. */
 typedef struct brume_st_item {
-    const char *name;
-    brume_st_dtype dtype;  /* F32, F16, BF16: data is float (rounded to nearest even); I32: int32_t; I64: int64_t; others are refused */
-    int ndim;
-    const int64_t *shape;
-    const void *data;
+    const char *name;      /**< unique among the items */
+    brume_st_dtype dtype;  /* F32, F16, BF16: data is float (rounded to nearest even); I32: int32_t; I64: int64_t; others are
+                              refused */
+    int ndim;              /**< 0: a scalar */
+    const int64_t *shape; /**< ndim sizes, outermost first */
+    const void *data; /**< row-major */
 } brume_st_item;
 
 /**
@@ -72,11 +77,14 @@ typedef struct brume_st_item {
  */
 brume_status brume_safetensors_write(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata);
 /**
- * The same for values that need not lie in memory all at once: read(data, first, n, dst) puts values first .. first + n - 1 of the item
- * with that data (row-major; float, int32_t or int64_t) into dst. It is called tensor by tensor, in order of first from 0 on.
+ * The same for values that need not lie in memory all at once: read(data, first, n, dst) puts values first .. first + n - 1 of
+ * the item with that data (row-major; float, int32_t or int64_t) into dst. It is called tensor by tensor, in order of first from
+ * 0 on.
  */
 typedef brume_status brume_st_reader(const void *data, int64_t first, int64_t n, void *dst);
-brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata, brume_st_reader *read);
+/** The same, calling read for the values; an error of read is returned, and no file is left. */
+brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata,
+                                          brume_st_reader *read);
 
 /** Conversions of one value; narrowing rounds to nearest, ties to even. */
 float brume_f16_to_f32(uint16_t h);

@@ -7,6 +7,7 @@
 
 BRUME_API_BEGIN
 
+/** What a function that can fail returns; brume_error() has the text. */
 typedef enum brume_status {
     BRUME_OK = 0,
     BRUME_E_ARG,         /* an argument or option outside its range */

@@ -31,6 +31,7 @@ typedef struct brume_text_encoder_config {
     bool projection;                 /**< class CLIPTextModelWithProjection: text_projection.weight (projection_dim, H) */
 } brume_text_encoder_config;
 
+/** The defaults of CLIPTextConfig. */
 void brume_text_encoder_config_default(brume_text_encoder_config *c);
 /** BRUME_E_ARG names the key and what it must be. */
 brume_status brume_text_encoder_config_check(const brume_text_encoder_config *c);
@@ -40,16 +41,19 @@ brume_status brume_text_encoder_config_read(const char *path, brume_text_encoder
 brume_status brume_text_encoder_config_write(const char *path, const brume_text_encoder_config *c);
 
 /**
- * x = token_embedding[id] + position_embedding[position]; per layer x += attention(norm1(x)), causal, then x += mlp(norm2(x)); final norm.
- * prefix  begins the parameters' names in the slab: "" for an encoder alone, "text_encoder." in a slab with others. The names go on with
- *         "text_model.", as published files have them.
+ * x = token_embedding[id] + position_embedding[position]; per layer x += attention(norm1(x)), causal, then x += mlp(norm2(x));
+ * final norm.
+ * prefix  begins the parameters' names in the slab: "" for an encoder alone, "text_encoder." in a slab with others. The names go
+ *         on with "text_model.", as published files have them.
  * ids     i32 (N, S), 1 <= S <= max_position_embeddings, values below vocab_size
  * Returns (N, S, H), what cross-attention takes as context, or BRUME_NONE once g holds an error.
  */
-brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids);
-/** The same with adapters on the attention of every layer, named "text_encoder.text_model. ..." whatever the prefix is; NULL: none. */
-brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix, brume_tensor ids,
-                                        const brume_lora *lora);
+brume_tensor brume_text_encoder(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
+                                brume_tensor ids);
+/** The same with adapters on the attention of every layer, named "text_encoder.text_model. ..." whatever the prefix is; NULL:
+ * none. */
+brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
+                                        brume_tensor ids, const brume_lora *lora);
 /**
  * Row of hidden, taken as (N S, H), that stands for each text: the first eos_token_id, or the largest id where eos_token_id is 2.
  * ids (n, s) on the host; rows (n).
@@ -57,14 +61,15 @@ brume_tensor brume_text_encoder_adapted(brume_graph *g, const brume_text_encoder
 void brume_text_encoder_pooled_rows(const brume_text_encoder_config *c, const int32_t *ids, int64_t n, int64_t s, int32_t *rows);
 /** Those rows (i32 (N)) of hidden (N, S, H): (N, H), transformers' pooler_output. */
 brume_tensor brume_text_encoder_pooled(brume_graph *g, brume_tensor hidden, brume_tensor rows);
-/** pooled (N, H) to text_embeds (N, projection_dim); c->projection must be set, and brume_text_encoder() be called on the slab before. */
+/** pooled (N, H) to text_embeds (N, projection_dim); c->projection must be set, and brume_text_encoder() be called on the slab
+ * before. */
 brume_tensor brume_text_encoder_project(brume_graph *g, const brume_text_encoder_config *c, brume_tensor slab, const char *prefix,
                                         brume_tensor pooled);
 
 /** A text encoder on the host. */
 typedef struct brume_text_model {
-    brume_text_encoder_config config;
-    int64_t n_params;
+    brume_text_encoder_config config; /**< what the parameters are of */
+    int64_t n_params; /**< floats in params */
     float *params; /**< laid out like the slab of brume_text_encoder(), then the projection */
 } brume_text_model;
 
@@ -84,7 +89,8 @@ void brume_text_model_free(brume_text_model *m);
 typedef struct brume_text_run brume_text_run;
 
 /** params as brume_text_model has them, copied to the device; tokens: S of every text, at most max_position_embeddings. */
-brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens, brume_text_run **out);
+brume_status brume_text_run_new(brume_device *d, const brume_text_encoder_config *c, const float *params, int32_t tokens,
+                                brume_text_run **out);
 /** ids: S numbers below vocab_size; hidden: (S, H). */
 brume_status brume_text_run_encode(brume_text_run *r, const int32_t *ids, float *hidden);
 /** Frees; NULL is fine. */

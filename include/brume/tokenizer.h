@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Tokenizers of CLIP: prompts to ids by merges of byte pairs (Sennrich, Haddow & Birch 2016; Radford et al. 2021), as the text encoders of
- * Stable Diffusion use them. */
+ * Tokenizers of CLIP: prompts to ids by merges of byte pairs (Sennrich, Haddow & Birch 2016; Radford et al. 2021), as the text
+ * encoders of Stable Diffusion use them. */
 #ifndef BRUME_TOKENIZER_H
 #define BRUME_TOKENIZER_H
 
@@ -11,6 +11,7 @@
 
 BRUME_API_BEGIN
 
+/** A tokenizer: vocabulary, merges and special tokens; read-only, so that several threads may use it. */
 typedef struct brume_tokenizer brume_tokenizer;
 
 /**
@@ -21,22 +22,25 @@ typedef struct brume_tokenizer brume_tokenizer;
 brume_status brume_tokenizer_load(const char *folder, brume_tokenizer **out);
 
 /**
- * A tokenizer from merges in order of rank, each "A B" as in merges.txt. Vocabulary and ids follow CLIP: 256 symbols for bytes, the same 256 at the
- * end of a word, one symbol a merge, <|startoftext|>, <|endoftext|>.
+ * A tokenizer from merges in order of rank, each "A B" as in merges.txt. Vocabulary and ids follow CLIP: 256 symbols for bytes,
+ * the same 256 at the end of a word, one symbol a merge, <|startoftext|>, <|endoftext|>.
  * max_length  ids of an encoded text, >= 2 (77 in CLIP)
  * pad         what fills up: a symbol of the vocabulary ("!" in Stable Diffusion 2), or NULL for <|endoftext|>
  */
-brume_status brume_tokenizer_new(const char *const *merges, int64_t n_merges, int32_t max_length, const char *pad, brume_tokenizer **out);
+brume_status brume_tokenizer_new(const char *const *merges, int64_t n_merges, int32_t max_length, const char *pad,
+                                 brume_tokenizer **out);
 
 /**
- * Learns merges from n captions: again and again the adjacent pair that occurs most often within words (of equals, the one with the smaller
- * ids), until max_merges are found or no pair occurs twice. The same captions give the same tokenizer. Then as brume_tokenizer_new().
+ * Learns merges from n captions: again and again the adjacent pair that occurs most often within words (of equals, the one with
+ * the smaller ids), until max_merges are found or no pair occurs twice. The same captions give the same tokenizer. Then as
+ * brume_tokenizer_new().
  */
-brume_status brume_tokenizer_train(const char *const *captions, int64_t n, int64_t max_merges, int32_t max_length, brume_tokenizer **out);
+brume_status brume_tokenizer_train(const char *const *captions, int64_t n, int64_t max_merges, int32_t max_length,
+                                   brume_tokenizer **out);
 
 /**
- * Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, which transformers loads as CLIPTokenizer. The folder is
- * created; a tokenizer.json in it is removed, because it would win over these.
+ * Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, which transformers loads as CLIPTokenizer.
+ * The folder is created; a tokenizer.json in it is removed, because it would win over these.
  */
 brume_status brume_tokenizer_save(const brume_tokenizer *t, const char *folder);
 /** Frees; NULL is fine. */
@@ -60,13 +64,14 @@ typedef struct brume_encoding {
 } brume_encoding;
 
 /**
- * ids (max_length): start, tokens of the text, end, padding; a longer text is cut. text is UTF-8 of at most 1 MiB; bytes that are no UTF-8 count as
- * U+FFFD. e may be NULL. BRUME_E_UNSUPPORTED where the build has no libutf8proc.
+ * ids (max_length): start, tokens of the text, end, padding; a longer text is cut. text is UTF-8 of at most 1 MiB; bytes that are
+ * no UTF-8 count as U+FFFD. e may be NULL. BRUME_E_UNSUPPORTED where the build has no libutf8proc.
  */
 brume_status brume_tokenizer_encode(const brume_tokenizer *t, const char *text, int32_t *ids, brume_encoding *e);
 /** The tokens alone, uncut: *ids is allocated (free() it), *n their number. */
 brume_status brume_tokenizer_encode_raw(const brume_tokenizer *t, const char *text, int32_t **ids, int64_t *n);
-/** Text of n tokens, with a space after each word but the last; ids outside the vocabulary give nothing. *text is allocated: free() it. */
+/** Text of n tokens, with a space after each word but the last; ids outside the vocabulary give nothing. *text is allocated:
+ * free() it. */
 brume_status brume_tokenizer_decode(const brume_tokenizer *t, const int32_t *ids, int64_t n, char **text);
 
 BRUME_API_END

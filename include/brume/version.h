@@ -12,8 +12,8 @@ BRUME_API_BEGIN
 /** The version of the library that runs (a program may have been compiled with another one): "0.1.0". */
 const char *brume_version(void);
 /**
- * A hash of the sources of the OpenCL kernels; 0 without OpenCL. Compiled programs and tuned choices that are kept on the disk belong to
- * one of them.
+ * A hash of the sources of the OpenCL kernels; 0 without OpenCL. Compiled programs and tuned choices that are kept on the disk
+ * belong to one of them.
  */
 uint64_t brume_kernels_version(void);
 
