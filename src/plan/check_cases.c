@@ -18,6 +18,12 @@ static brume_tensor input(struct cases *c, brume_shape s) { return named(c, brum
 static brume_tensor state(struct cases *c, brume_shape s) { return named(c, brume_persistent, BRUME_F32, s); }
 static brume_tensor index_input(struct cases *c, brume_dtype t, brume_shape s) { return named(c, brume_input, t, s); }
 
+/* As weights of a file in f16 come: kernels may read them so. */
+static brume_tensor half_input(struct cases *c, brume_shape s)
+{
+    return brume_cast(c->g, named(c, brume_input, BRUME_F16, s), BRUME_F32);
+}
+
 /* Appends the gradient of y by n tensors. */
 static void gradient(struct cases *c, brume_tensor y, int n, const brume_tensor *wrt)
 {
@@ -41,8 +47,21 @@ static void convolutions(struct cases *c)
     }
 }
 
+static void half_weights(struct cases *c)
+{
+    const brume_tensor x = input(c, BRUME_SHAPE(2, 9, 10, 20));
+    for (int k = 1; k <= 3; k += 2) {
+        const brume_conv2d_params p = { .stride = 1, .pad = { k / 2, k / 2, k / 2, k / 2 } };
+        brume_conv2d(c->g, x, half_input(c, BRUME_SHAPE(k, k, 20, 24)), input(c, BRUME_SHAPE(24)), BRUME_NONE, &p);
+    }
+    brume_linear(c->g, input(c, BRUME_SHAPE(37, 45)), half_input(c, BRUME_SHAPE(45, 70)), input(c, BRUME_SHAPE(70)));
+}
+
 static void products(struct cases *c)
 {
+    /* A weight gradient over so many rows is a product with long sums, which is split. */
+    const brume_tensor rows = input(c, BRUME_SHAPE(300, 21)), many = input(c, BRUME_SHAPE(21, 30));
+    gradient(c, brume_linear(c->g, rows, many, BRUME_NONE), 2, (brume_tensor[]){ rows, many });
     const brume_tensor x = input(c, BRUME_SHAPE(37, 45)), w = input(c, BRUME_SHAPE(45, 70)), b = input(c, BRUME_SHAPE(70));
     gradient(c, brume_linear(c->g, x, w, b), 3, (brume_tensor[]){ x, w, b });
     for (int f = 0; f < 4; f++) {
@@ -143,6 +162,7 @@ void brume_check_cases(brume_graph *g)
 {
     struct cases c = { .g = g };
     convolutions(&c);
+    half_weights(&c);
     products(&c);
     norms_and_attention(&c);
     movement(&c);

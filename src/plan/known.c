@@ -55,11 +55,23 @@ static bool drives_update(const struct brume_graph *g, const struct brume_value 
     return false;
 }
 
+/* The terms of a few sums. */
+static bool is_summed(const struct brume_graph *g, const struct brume_value *v)
+{
+    for (int i = 0; i < brume_graph_node_count(g); i++) {
+        const struct brume_node *n = brume_graph_node(g, i);
+        if (!(n->op->flags & BRUME_OP_TERMS) || !n->n_out || brume_shape_numel(n->out_v[0]->shape) > FEW) continue;
+        for (int j = 0; j < n->n_in; j++)
+            if (n->in_v[j] == v) return true;
+    }
+    return false;
+}
+
 static brume_status write_input(brume_plan *p, const struct brume_value *v, int64_t limit)
 {
-    /* Above 0 and not small: an eps of another sign would take what it is added to (AdamW) nearly to zero, where any rounding error
-     * makes any result. */
-    const float scale = drives_update(p->graph, v) ? 0.375f : 1, shift = scale < 1 ? 0.625f : 0;
+    /* Above 0 and not small: an eps of another sign would take what it is added to (AdamW) nearly to zero, and so would terms of both signs
+     * where there are few sums; then any rounding error makes any result. */
+    const float scale = drives_update(p->graph, v) || is_summed(p->graph, v) ? 0.375f : 1, shift = scale < 1 ? 0.625f : 0;
     const size_t n = (size_t)brume_shape_numel(v->shape), size = (size_t)brume_dtype_bytes(v->dtype);
     unsigned char *raw = malloc(n * size + 1);
     if (!raw) return no_memory();
