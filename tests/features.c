@@ -171,7 +171,8 @@ static void test_classifier(const struct test_device *d)
     CHECK_OK(brume_model_save(m, in_folder("damaged")));
     if (CHECK_OK(brume_feature_network_open(d->device, in_folder("damaged"), NULL, BRUME_SHAPE(2, 8, 8, 1), &f))) {
         CHECK(strstr(brume_feature_network_note(f), "1 tensors of the weights hold values that are NaN") != NULL);
-        CHECK_FAILS(brume_feature_network_run(f, images, 1, features), BRUME_E_NUMERIC, "1 tensors of the weights hold values that are NaN");
+        CHECK_FAILS(brume_feature_network_run(f, images, 1, features), BRUME_E_NUMERIC,
+                    "1 tensors of the weights hold values that are NaN");
     }
     brume_buffer_free(x);
     brume_feature_network_free(f);

@@ -479,7 +479,8 @@ static void test_bound(void)
     p = NULL;
     d = NULL;
     if (brume_device_open("opencl", &(brume_device_options){ .launch_ms = 1e-9, .clblast = 0 }, &d) != BRUME_OK) check_skipped++;
-    else if (CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_new(d, g, &(brume_plan_options){ .dry = 1 }, &dry))) {
+    else if (CHECK_OK(brume_plan_new(d, g, NULL, &p)) && CHECK_OK(brume_plan_new(d, g,
+                                                                                 &(brume_plan_options){ .dry = 1 }, &dry))) {
         CHECK_OK(brume_plan_write(p, x, zeros, 2 * 9 * 10 * 24 * sizeof *zeros));
         CHECK_OK(brume_plan_write(p, w, zeros, 9 * 24 * 40 * sizeof *zeros));
         CHECK_OK(brume_plan_get_bound(p, &b));
@@ -491,7 +492,8 @@ static void test_bound(void)
         CHECK(strstr(b.longest, "conv2d") && strstr(b.longest, "2x9x10x24"));
         CHECK_OK(brume_plan_get_bound(dry, &slow));
         CHECK(slow.gflops == 20 && slow.pieces == b.pieces);
-        CHECK_NEAR(slow.longest_ms * 20, b.longest_ms * fmax(b.gflops, 20), 1e-6 * slow.longest_ms * 20); /* the work is the same */
+        /* the work is the same */
+        CHECK_NEAR(slow.longest_ms * 20, b.longest_ms * fmax(b.gflops, 20), 1e-6 * slow.longest_ms * 20);
     }
     brume_plan_free(dry);
     brume_plan_free(p);

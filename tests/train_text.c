@@ -108,7 +108,8 @@ static void test_joint(brume_device *d, const brume_dataset *data)
         frozen->params[0] = NAN;
         CHECK_OK(brume_text_model_save(frozen, path));
         brume_tokenizer_free(again);
-        if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &damaged, note))) CHECK(strstr(note, "1 tensors of the weights hold values that are NaN") != NULL);
+        if (CHECK_OK(brume_train_config_text_load(&other, folder, &again, &damaged, note)))
+            CHECK(strstr(note, "1 tensors of the weights hold values that are NaN") != NULL);
     }
     brume_text_model_free(damaged);
     brume_tokenizer_free(words);

@@ -336,8 +336,8 @@ static void test_tuner(const char *spec)
     CHECK(calls >= 1 && calls <= 2 + brume_tuner_count(t));
     brume_device_get_tuning(d, &info);
     CHECK_INT(info.entries, 0); /* nothing is known yet */
-    /* On the cpu all kernels are reached, however busy the machine is. On OpenCL they would take minutes to compile: the budget must end that, where
-     * one kernel of this tiny network, which runs for less than a millisecond, may take seconds. */
+    /* On the cpu all kernels are reached, however busy the machine is. On OpenCL they would take minutes to compile: the budget
+     * must end that, where one kernel of this tiny network, which runs for less than a millisecond, may take seconds. */
     const double begin = now(), budget = d->caps.opencl ? 1 : 600;
     CHECK_OK(brume_tuner_run(t, &(brume_tuner_options){ .seconds = budget }));
     if (d->caps.opencl) CHECK(now() - begin < budget + 60);

@@ -12,7 +12,8 @@ const char *brume_error(void) { return text; }
 
 const char *brume_status_name(brume_status s)
 {
-    static const char *const names[] = { "ok", "argument", "shape", "format", "io", "memory", "device", "unsupported", "numeric", "stopped" };
+    static const char *const names[] = { "ok", "argument", "shape", "format", "io", "memory", "device", "unsupported",
+                                         "numeric", "stopped" };
     return (unsigned)s < sizeof names / sizeof *names ? names[s] : "unknown";
 }
 

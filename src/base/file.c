@@ -123,7 +123,8 @@ brume_status brume_make_folders(const char *path)
         if (mkdir(p, 0777)) {
             const int why = errno;
             if (!brume_is_folder(p))
-                s = brume_fail(BRUME_E_IO, "%s: cannot make the folder: %s", p, why == EEXIST ? "a file of that name exists" : strerror(why));
+                s = brume_fail(BRUME_E_IO, "%s: cannot make the folder: %s", p,
+                               why == EEXIST ? "a file of that name exists" : strerror(why));
         }
         p[i] = keep;
     }
@@ -157,7 +158,8 @@ brume_status brume_file_in(const char *folder, const char *name, char **path)
 brume_status brume_name_check(const char *name, const char *where)
 {
     int bad = !*name || !strcmp(name, ".") || !strcmp(name, "..");
-    for (const unsigned char *c = (const unsigned char *)name; *c && !bad; c++) bad = *c < 32 || *c == 127 || *c == '/' || *c == '\\';
+    for (const unsigned char *c = (const unsigned char *)name; *c && !bad; c++)
+        bad = *c < 32 || *c == 127 || *c == '/' || *c == '\\';
     if (bad) return brume_fail(BRUME_E_FORMAT, "%s: '%s' is not a plain file name in the same folder", where, name);
     return BRUME_OK;
 }
@@ -193,7 +195,8 @@ brume_status brume_atomic_open(const char *path, brume_atomic **out)
         const int folder = slash ? (int)(slash - a->path) + 1 : 0;
         const size_t n = strlen(a->path) + 64;
         if ((a->temp = malloc(n)))
-            snprintf(a->temp, n, "%.*s.%s.%ld-%u.tmp", folder, a->path, a->path + folder, (long)getpid(), atomic_fetch_add(&serial, 1u));
+            snprintf(a->temp, n, "%.*s.%s.%ld-%u.tmp", folder, a->path, a->path + folder, (long)getpid(),
+                     atomic_fetch_add(&serial, 1u));
     }
     if (!a->path || !a->buffer || (!a->temp && (!exists || S_ISREG(st.st_mode)))) {
         atomic_free(a);
@@ -295,7 +298,8 @@ brume_status brume_file_replace(const char *fresh, const char *path, const char 
 brume_status brume_atomic_commit(brume_atomic *a)
 {
     brume_status s = a->failed ? BRUME_E_IO : flush(a);
-    if (s == BRUME_OK && a->temp && fsync(a->fd)) s = brume_fail(BRUME_E_IO, "%s: cannot flush to the disk: %s", a->path, strerror(errno));
+    if (s == BRUME_OK && a->temp && fsync(a->fd))
+        s = brume_fail(BRUME_E_IO, "%s: cannot flush to the disk: %s", a->path, strerror(errno));
     const int fd = a->fd;
     a->fd = -1;
     if (close(fd) && s == BRUME_OK) s = brume_fail(BRUME_E_IO, "%s: cannot close: %s", a->path, strerror(errno));

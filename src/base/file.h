@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * Files and paths: whole reads with a limit, folders, and replacement that leaves the old file or the new one, never a torn one. */
+ * Files and paths: whole reads with a limit, folders, and replacement that leaves the old file or the new one, never a torn
+ * one. */
 #ifndef BRUME_BASE_FILE_H
 #define BRUME_BASE_FILE_H
 
 #include <stddef.h>
 
-#include "brume/file.h" /* brume_file_write(): the three calls of brume_atomic at once; brume_make_folders(), brume_name_check() */
+/* brume_file_write(): the three calls of brume_atomic at once; brume_make_folders(), brume_name_check() */
+#include "brume/file.h"
 #include "brume/status.h"
 
 /**
@@ -20,8 +22,8 @@ int brume_is_file(const char *path);
 /** Puts a finished file in place of another, which is kept under the name `keep` (in the same folder), unless that is NULL. */
 brume_status brume_file_replace(const char *fresh, const char *path, const char *keep);
 /**
- * Removes files under construction (see brume_atomic) that nobody writes any more, as killed processes leave them, from a folder and `depth` levels of
- * folders in it. What cannot be removed stays.
+ * Removes files under construction (see brume_atomic) that nobody writes any more, as killed processes leave them, from a folder
+ * and `depth` levels of folders in it. What cannot be removed stays.
  */
 void brume_remove_unfinished(const char *folder, int depth);
 

@@ -5,7 +5,8 @@
 
 #include "brume/status.h"
 
-/** Takes the lock by the file `path`, which is made and stays. what: named in the message. BRUME_E_IO: another process has it (named), or the file cannot be made. */
+/** Takes the lock by the file `path`, which is made and stays. what: named in the message. BRUME_E_IO: another process has it
+ * (named), or the file cannot be made. */
 brume_status brume_lock_take(const char *path, const char *what, int *lock);
 /** Gives it back; -1 is fine. */
 void brume_lock_drop(int lock);

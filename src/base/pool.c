@@ -76,7 +76,8 @@ static void start_loop(struct brume_pool *p)
 brume_status brume_pool_new(int threads, brume_pool **out)
 {
     *out = NULL;
-    if (threads < 0 || threads > 1024) return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) to 1024, got %d", threads);
+    if (threads < 0 || threads > 1024)
+        return brume_fail(BRUME_E_ARG, "threads: expected 0 (one per core) to 1024, got %d", threads);
     if (threads == 0) threads = brume_cores();
     brume_pool *p = calloc(1, sizeof *p);
     struct worker *w = calloc((size_t)threads, sizeof *w);
@@ -94,7 +95,8 @@ brume_status brume_pool_new(int threads, brume_pool **out)
         w[i].index = i;
         if (pthread_create(&w[i].thread, NULL, worker_main, &w[i])) {
             brume_pool_free(p);
-            return brume_fail(BRUME_E_MEMORY, "thread pool: the system refused thread %d of %d; try fewer with --threads", i, threads);
+            return brume_fail(BRUME_E_MEMORY, "thread pool: the system refused thread %d of %d; try fewer with --threads", i,
+                              threads);
         }
         p->threads = i + 1;
     }

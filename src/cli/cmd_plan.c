@@ -54,8 +54,8 @@ static double device_bytes(const brume_plan_stats *s)
 
 static void report_bound(struct cli_report *r, const struct plan_args *a, const brume_plan_bound *b)
 {
-    cli_report_float(r, "launch_gflops", a->gflops > 0 ? "speed of a device, as given" : "speed of the device, measured", b->gflops,
-                     "GFLOP/s");
+    cli_report_float(r, "launch_gflops", a->gflops > 0 ? "speed of a device, as given" : "speed of the device, measured",
+                     b->gflops, "GFLOP/s");
     cli_report_float(r, "launch_bound_ms", "a launch may take", b->bound_ms, "ms");
     cli_report_text(r, "longest_launch", "longest launch", b->longest);
     cli_report_float(r, "longest_launch_ms", "by a poor kernel, whole", b->longest_ms, "ms");

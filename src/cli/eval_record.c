@@ -18,7 +18,8 @@ int eval_is_run(const char *folder)
     return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
-/* As one line: the line breaks of the writer are the only ones, those of strings are escaped. Its length; line: as long as json at most, and 2 bytes. */
+/* As one line: the line breaks of the writer are the only ones, those of strings are escaped. Its length; line: as long as json
+ * at most, and 2 bytes. */
 static size_t one_line(const char *json, char *line)
 {
     size_t n = 0;

@@ -38,7 +38,8 @@ void brume_pair_freed(struct brume_plan *p);
 brume_status brume_pair_run(struct brume_plan *p, int from, int to);
 
 /* host.c: reads a tensor from where it lies. x: its values as f32 (integers rounded). */
-brume_status brume_host_read(struct brume_host *h, const struct brume_plan *p, const struct brume_value *v, struct brume_place at);
+brume_status brume_host_read(struct brume_host *h, const struct brume_plan *p, const struct brume_value *v,
+                             struct brume_place at);
 void brume_host_free(struct brume_host *h);
 
 /* judge.c: how far b is from a. */
@@ -50,13 +51,15 @@ struct brume_verdict {
 };
 struct brume_bound { double rel, abs; };
 /* Per value. terms: NULL, or what each may have been summed from; before: NULL, or what an update found. */
-void brume_judge(const float *a, const float *b, int64_t n, struct brume_bound bound, const float *terms, const float *before, struct brume_verdict *v);
+void brume_judge(const float *a, const float *b, int64_t n, struct brume_bound bound, const float *terms, const float *before,
+                 struct brume_verdict *v);
 /* The tensor as a whole: rms(b - a) <= limit rms(a). */
 void brume_judge_whole(const float *a, const float *b, int64_t n, double limit, const float *terms, struct brume_verdict *v);
 /* The bound of an op by the table of tolerances: twice what each side may be off. */
 struct brume_bound brume_bound_of(const struct brume_op *op);
 /* Of a step: of a chain the one of the function that may be off most, times the number of functions. */
-struct brume_bound brume_bound_of_step(const struct brume_plan *p, const struct brume_step *s, const struct brume_tolerance **row);
+struct brume_bound brume_bound_of_step(const struct brume_plan *p, const struct brume_step *s,
+                                       const struct brume_tolerance **row);
 
 /* lockstep.c: values of input j of the step, as they were when it ran. */
 brume_status brume_pair_input(struct brume_plan *p, int step, int j, struct brume_host *h);

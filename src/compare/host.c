@@ -18,7 +18,8 @@ brume_status brume_host_read(struct brume_host *h, const struct brume_plan *p, c
 {
     const size_t n = (size_t)brume_shape_numel(v->shape), bytes = (size_t)brume_plan_value_bytes(v);
     if (v->dtype == BRUME_F32) {
-        if (!grow((unsigned char **)&h->x, &h->x_cap, bytes)) return brume_fail(BRUME_E_MEMORY, "compare: out of host memory for %zu values", n);
+        if (!grow((unsigned char **)&h->x, &h->x_cap, bytes))
+            return brume_fail(BRUME_E_MEMORY, "compare: out of host memory for %zu values", n);
         return p->device->backend->read(p->buffers[at.slot], (size_t)at.offset, h->x, bytes);
     }
     if (!grow(&h->raw, &h->raw_cap, bytes) || !grow((unsigned char **)&h->x, &h->x_cap, n * sizeof *h->x))

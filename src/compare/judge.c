@@ -11,7 +11,8 @@
 struct brume_bound brume_bound_of(const struct brume_op *op)
 {
     const struct brume_tolerance *t = &brume_tolerances[op->tolerance];
-    /* abs of a row with rel is for results that are zero but for roundings: here the root mean square of the tensor stands for it */
+    /* abs of a row with rel is for results that are zero but for roundings: here the root mean square of the tensor stands for
+     * it */
     return (struct brume_bound){ BOTH * t->rel, t->rel > 0 ? 0 : BOTH * t->abs };
 }
 
@@ -54,7 +55,8 @@ static double ulp_of(double scale)
     return ldexp(1, e - 24);
 }
 
-void brume_judge(const float *a, const float *b, int64_t n, struct brume_bound bound, const float *terms, const float *before, struct brume_verdict *v)
+void brume_judge(const float *a, const float *b, int64_t n, struct brume_bound bound, const float *terms, const float *before,
+                 struct brume_verdict *v)
 {
     *v = (struct brume_verdict){ .only_rounding = true };
     const double rms = rms_of(a, n);
@@ -65,7 +67,8 @@ void brume_judge(const float *a, const float *b, int64_t n, struct brume_bound b
             continue;
         }
         double scale = fmax(fabs((double)a[i]), rms);
-        const double error = fabs((double)b[i] - a[i]), relative = scale > 0 ? error / scale : INFINITY, ulp = error / ulp_of(scale);
+        const double error = fabs((double)b[i] - a[i]), relative = scale > 0 ? error / scale : INFINITY,
+                     ulp = error / ulp_of(scale);
         if (before && isfinite(before[i])) scale = fmax(scale, fabs((double)before[i]));
         if (terms) scale = fmax(scale, terms[i]);
         const double allowed = bound.rel > 0 || bound.abs > 0 ? bound.rel * scale + bound.abs + TINY : 0;

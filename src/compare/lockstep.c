@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Running two plans of one graph side by side: after every step that both have, its results are compared; in resync mode the second side then
- * takes over the first one's. */
+ * Running two plans of one graph side by side: after every step that both have, its results are compared; in resync mode the
+ * second side then takes over the first one's. */
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -60,7 +60,10 @@ void brume_pair_freed(struct brume_plan *p)
 
 struct range { int slot; uint64_t from, to; };
 
-static struct range range_of(struct brume_place at, uint64_t bytes) { return (struct range){ at.slot, at.offset, at.offset + bytes }; }
+static struct range range_of(struct brume_place at, uint64_t bytes)
+{
+    return (struct range){ at.slot, at.offset, at.offset + bytes };
+}
 
 static bool overlap(struct range a, struct range b) { return a.slot >= 0 && a.slot == b.slot && a.from < b.to && b.from < a.to; }
 
@@ -103,7 +106,8 @@ static brume_status keep_inputs(struct brume_plan *p, int i)
     for (int j = 0; st == BRUME_OK && j < s->n_in && j < BRUME_FUSED_MAX_IN; j++) {
         bool over = !s->fused && j < 32 && s->node->op->updates >> j & 1;
         const struct range in = input_range(p, s, i, j);
-        for (int k = 0; k < s->n_out; k++) over = over || overlap(in, range_of(s->out[k], brume_plan_value_bytes(s->node->out_v[k])));
+        for (int k = 0; k < s->n_out; k++)
+            over = over || overlap(in, range_of(s->out[k], brume_plan_value_bytes(s->node->out_v[k])));
         if (!over || (s->node->op->flags & BRUME_OP_PACK)) continue;
         st = brume_host_read(&c->before[j], a, brume_value_of(p->graph, w->inputs[w->first_input[i] + j]), s->in[j]);
     }
@@ -182,11 +186,13 @@ static void place_text(brume_shape s, int64_t index, char text[96])
         index /= s.d[i];
     }
     text[0] = 0;
-    for (int i = 0; i < s.ndim && used < 60; i++) used += (size_t)snprintf(text + used, 96 - used, "%s%lld", i ? ", " : "[", (long long)at[i]);
+    for (int i = 0; i < s.ndim && used < 60; i++)
+        used += (size_t)snprintf(text + used, 96 - used, "%s%lld", i ? ", " : "[", (long long)at[i]);
     snprintf(text + used, 96 - used, s.ndim ? "] of %.30s" : "the scalar", brume_shape_text(s, shape));
 }
 
-static brume_status note(struct brume_plan *p, int i, brume_compare_node *n, const struct brume_verdict *v, const struct brume_value *value, int result)
+static brume_status note(struct brume_plan *p, int i, brume_compare_node *n, const struct brume_verdict *v,
+                         const struct brume_value *value, int result)
 {
     struct brume_pair *c = brume_pair_of(p->device);
     n->values += brume_shape_numel(value->shape);
@@ -209,14 +215,16 @@ static brume_status note(struct brume_plan *p, int i, brume_compare_node *n, con
     if (c->first < 0) c->first = ((struct brume_watch *)p->watch)->node[i];
     const struct brume_step *s = &p->twin[0]->steps[i];
     const char *culprit = NULL;
-    const brume_status st = s->fused && s->fused->n_ops > 1 && c->options.mode == BRUME_COMPARE_RESYNC ? brume_replay_culprit(p, i, &culprit) : BRUME_OK;
+    const brume_status st = s->fused && s->fused->n_ops > 1 && c->options.mode == BRUME_COMPARE_RESYNC
+                                ? brume_replay_culprit(p, i, &culprit)
+                                : BRUME_OK;
     if (culprit) snprintf(n->culprit, sizeof n->culprit, "%.63s", culprit);
     return st;
 }
 
 /* Compares one tensor that step i has just computed on both sides, and in resync mode brings side 1 to the values of side 0. */
-static brume_status judge(struct brume_plan *p, int i, brume_compare_node *n, const struct brume_value *v, struct brume_place at_a, struct brume_place at_b,
-                          int result, const float *before)
+static brume_status judge(struct brume_plan *p, int i, brume_compare_node *n, const struct brume_value *v,
+                          struct brume_place at_a, struct brume_place at_b, int result, const float *before)
 {
     struct brume_pair *c = brume_pair_of(p->device);
     const struct brume_plan *a = p->twin[0], *b = p->twin[1];
@@ -241,7 +249,8 @@ static brume_status judge(struct brume_plan *p, int i, brume_compare_node *n, co
     }
     const void *values = v->dtype == BRUME_F32 ? (const void *)c->a.x : c->a.raw;
     if (s == BRUME_OK) s = note(p, i, n, &verdict, v, result);
-    if (s == BRUME_OK && !drift) s = b->device->backend->write(b->buffers[at_b.slot], (size_t)at_b.offset, values, (size_t)brume_plan_value_bytes(v));
+    if (s == BRUME_OK && !drift)
+        s = b->device->backend->write(b->buffers[at_b.slot], (size_t)at_b.offset, values, (size_t)brume_plan_value_bytes(v));
     return s;
 }
 
@@ -260,7 +269,8 @@ static brume_status both(struct brume_plan *p, int ia, int ib)
     brume_compare_node *n = node_of(p, ia, sb);
     if (!n) return no_memory();
     for (int k = 0; s == BRUME_OK && k < sa->n_out; k++)
-        if (sa->out[k].slot >= 0 && sb->out[k].slot >= 0) s = judge(p, ia, n, sa->node->out_v[k], sa->out[k], sb->out[k], k, NULL);
+        if (sa->out[k].slot >= 0 && sb->out[k].slot >= 0)
+            s = judge(p, ia, n, sa->node->out_v[k], sa->out[k], sb->out[k], k, NULL);
     int result = 0;
     for (int j = 0; s == BRUME_OK && !sa->fused && j < sa->n_in && j < 32; j++) {
         if (!(sa->node->op->updates >> j & 1) || !sa->node->in_v[j]) continue;
@@ -275,7 +285,9 @@ static void count_apart(struct brume_plan *p, int side, const struct brume_step 
     struct brume_pair *c = brume_pair_of(p->device);
     struct brume_watch *w = p->watch;
     if (w->counted) return;
-    if (c->apart++ == 0) snprintf(c->apart_text, sizeof c->apart_text, "%s '%.100s', which side %s alone runs", s->node->op->name, s->node->name, side ? "B" : "A");
+    if (c->apart++ == 0)
+        snprintf(c->apart_text, sizeof c->apart_text, "%s '%.100s', which side %s alone runs", s->node->op->name, s->node->name,
+                 side ? "B" : "A");
 }
 
 brume_status brume_pair_run(struct brume_plan *p, int from, int to)
@@ -283,7 +295,9 @@ brume_status brume_pair_run(struct brume_plan *p, int from, int to)
     struct brume_plan *a = p->twin[0], *b = p->twin[1];
     struct brume_watch *w = p->watch;
     if (p->options.dry) return brume_fail(BRUME_E_ARG, "plan: cannot run: it was made dry");
-    const int after = from > 0 ? a->steps[from - 1].node->index : -1, last = to >= a->n_steps ? INT_MAX : to > 0 ? a->steps[to - 1].node->index : -1;
+    const int after = from > 0 ? a->steps[from - 1].node->index : -1, last = to >= a->n_steps ? INT_MAX
+                                                                             : to > 0         ? a->steps[to - 1].node->index
+                                                                                              : -1;
     int ia = from, ib = 0;
     brume_status s = BRUME_OK;
     while (ib < b->n_steps && b->steps[ib].node->index <= after) ib++;

@@ -46,12 +46,16 @@ static brume_status buffer_write(brume_buffer *b, size_t offset, const void *src
     return s == BRUME_OK ? brume_buffer_write(of(b)->part[1], offset, src, bytes) : s;
 }
 
-static brume_status buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes) { return brume_buffer_read(of(b)->part[0], offset, dst, bytes); }
+static brume_status buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes)
+{
+    return brume_buffer_read(of(b)->part[0], offset, dst, bytes);
+}
 
 static brume_status fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern)
 {
     brume_status s = BRUME_OK;
-    for (int i = 0; s == BRUME_OK && i < 2; i++) s = of(b)->part[i]->device->backend->fill(of(b)->part[i], offset, bytes, pattern);
+    for (int i = 0; s == BRUME_OK && i < 2; i++)
+        s = of(b)->part[i]->device->backend->fill(of(b)->part[i], offset, bytes, pattern);
     return s;
 }
 
@@ -61,7 +65,10 @@ static brume_status finish(struct brume_device *d)
     return s == BRUME_OK ? brume_device_finish(brume_pair_of(d)->side[1]) : s;
 }
 
-static brume_status measure_peak(struct brume_device *d, double *gflops) { return brume_device_measure_peak(brume_pair_of(d)->side[0], gflops); }
+static brume_status measure_peak(struct brume_device *d, double *gflops)
+{
+    return brume_device_measure_peak(brume_pair_of(d)->side[0], gflops);
+}
 
 /* What the first side is; the name tells both. */
 static void info(const struct brume_device *d, brume_device_info *out)
@@ -97,11 +104,12 @@ static brume_device *side(struct brume_device *d, int i, brume_plan_options *o)
 
 static brume_buffer *part(brume_buffer *b, int i) { return of(b)->part[i]; }
 
-static const struct brume_twin_ops twins = { .side = side, .part = part, .join = join, .made = brume_pair_made, .freed = brume_pair_freed, .run = brume_pair_run };
+static const struct brume_twin_ops twins = { .side = side, .part = part, .join = join, .made = brume_pair_made,
+                                             .freed = brume_pair_freed, .run = brume_pair_run };
 
 static const struct brume_backend backend = {
-    .kind = "pair", .close = close_pair, .info = info, .buffer_new = buffer_new, .buffer_free = buffer_free, .write = buffer_write, .read = buffer_read,
-    .fill = fill, .finish = finish, .measure_peak = measure_peak, .twins = &twins,
+    .kind = "pair", .close = close_pair, .info = info, .buffer_new = buffer_new, .buffer_free = buffer_free,
+    .write = buffer_write, .read = buffer_read, .fill = fill, .finish = finish, .measure_peak = measure_peak, .twins = &twins,
 };
 
 brume_status brume_compare_open(brume_device *a, brume_device *b, const brume_compare_options *options, brume_device **out)
@@ -109,7 +117,8 @@ brume_status brume_compare_open(brume_device *a, brume_device *b, const brume_co
     if (!out) return brume_fail(BRUME_E_ARG, "brume_compare_open: out is NULL");
     *out = NULL;
     if (!a || !b) return brume_fail(BRUME_E_ARG, "brume_compare_open: two open devices are needed");
-    if (a->backend->twins || b->backend->twins) return brume_fail(BRUME_E_ARG, "brume_compare_open: a device of two cannot be one of two");
+    if (a->backend->twins || b->backend->twins)
+        return brume_fail(BRUME_E_ARG, "brume_compare_open: a device of two cannot be one of two");
     struct brume_pair *c = calloc(1, sizeof *c);
     if (!c) return brume_fail(BRUME_E_MEMORY, "compare: out of memory");
     c->base.backend = &backend;

@@ -30,7 +30,10 @@ void brume_compare_get_summary(const brume_device *d, brume_compare_summary *s)
     }
 }
 
-static int by_op(const void *pa, const void *pb) { return strcmp(((const brume_compare_kind *)pa)->op, ((const brume_compare_kind *)pb)->op); }
+static int by_op(const void *pa, const void *pb)
+{
+    return strcmp(((const brume_compare_kind *)pa)->op, ((const brume_compare_kind *)pb)->op);
+}
 
 static bool is_chain(const brume_compare_node *n) { return !strcmp(n->kernel[0], "chain") || !strcmp(n->kernel[0], "single"); }
 

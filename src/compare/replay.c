@@ -9,7 +9,8 @@
 
 #include "brume/ops.h"
 
-#define MOVE 0x1p-8f       /* inputs are moved by so much of their size: roundings of 2^-24 are small beside it, and so are second derivatives */
+/* inputs are moved by so much of their size: roundings of 2^-24 are small beside it, and so are second derivatives */
+#define MOVE 0x1p-8f
 #define ROUNDS 4           /* of random signs, for kernels that mix their inputs */
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "compare: out of host memory"); }
@@ -69,7 +70,9 @@ static brume_status build(const struct brume_plan *p, int step, int upto, bool f
     free(map);
     if (st == BRUME_OK)
         for (int k = 0; k < s->node->n_out; k++) brume_output(r->g, r->out[k], NULL);
-    return st == BRUME_OK && brume_graph_status(r->g) != BRUME_OK ? brume_fail(brume_graph_status(r->g), "compare: %s", brume_graph_error(r->g)) : st;
+    return st == BRUME_OK && brume_graph_status(r->g) != BRUME_OK
+               ? brume_fail(brume_graph_status(r->g), "compare: %s", brume_graph_error(r->g))
+               : st;
 }
 
 /* The inputs of the step, as the reference had them. */
@@ -91,7 +94,8 @@ static void free_inputs(struct inputs *in)
 static brume_status write_input(const struct replay *r, brume_plan *plan, int j, const float *x, const struct inputs *in)
 {
     const struct brume_value *v = brume_value_of(r->g, r->in[j]);
-    return brume_plan_write(plan, r->in[j], v->dtype == BRUME_F32 ? (const void *)x : in->at[j].raw, (size_t)brume_plan_value_bytes(v));
+    return brume_plan_write(plan, r->in[j], v->dtype == BRUME_F32 ? (const void *)x : in->at[j].raw,
+                            (size_t)brume_plan_value_bytes(v));
 }
 
 static brume_status write_inputs(const struct replay *r, brume_plan *plan, const struct inputs *in)
@@ -159,7 +163,8 @@ static brume_status chain_terms(const struct replay *r, brume_plan *plan, const 
 }
 
 /* The farthest of some rounds; where signs cancel by chance in all of them, half of what is usual in the tensor stands in. */
-static brume_status mixed_terms(const struct replay *r, brume_plan *plan, const struct inputs *in, int result, const float *y, float *moved, float *terms)
+static brume_status mixed_terms(const struct replay *r, brume_plan *plan, const struct inputs *in, int result, const float *y,
+                                float *moved, float *terms)
 {
     const int64_t n = brume_shape_numel(brume_tensor_shape(r->g, r->out[result]));
     double sum = 0;
@@ -179,7 +184,8 @@ static brume_status mixed_terms(const struct replay *r, brume_plan *plan, const 
     return s;
 }
 
-static brume_status terms_of(struct brume_plan *p, int step, const struct replay *r, const struct inputs *in, int result, float *terms)
+static brume_status terms_of(struct brume_plan *p, int step, const struct replay *r, const struct inputs *in, int result,
+                             float *terms)
 {
     struct brume_pair *c = brume_pair_of(p->device);
     const struct brume_step *s = &p->twin[0]->steps[step];
@@ -219,7 +225,8 @@ brume_status brume_replay_terms(struct brume_plan *p, int step, int result, floa
     return st;
 }
 
-/* Functions 0 .. upto of a chain, fused as far as they are in earnest, on both devices: is the last one's result beyond its bound? */
+/* Functions 0 .. upto of a chain, fused as far as they are in earnest, on both devices: is the last one's result beyond its
+ * bound? */
 static brume_status judge_upto(struct brume_plan *p, int step, int upto, struct inputs *in, bool *fails, const char **name)
 {
     struct brume_pair *c = brume_pair_of(p->device);
@@ -231,7 +238,8 @@ static brume_status judge_upto(struct brume_plan *p, int step, int upto, struct 
     for (int i = 0; s == BRUME_OK && i < 2; i++) {
         brume_plan *plan = NULL;
         x[i] = malloc(n * sizeof(float));
-        s = x[i] ? brume_plan_new(c->side[i], r.g, &(brume_plan_options){ .no_fusion = c->options.no_fusion[i] }, &plan) : no_memory();
+        s = x[i] ? brume_plan_new(c->side[i], r.g, &(brume_plan_options){ .no_fusion = c->options.no_fusion[i] }, &plan)
+                 : no_memory();
         if (s == BRUME_OK) plan->side = (char)('a' + i);
         if (s == BRUME_OK) s = write_inputs(&r, plan, in);
         if (s == BRUME_OK) s = run(&r, plan, 0, x[i]);

@@ -6,8 +6,9 @@
 #include "compare/compare.h"
 
 /*
- * terms[i]: of ops whose results are sums of products, what value i of that result was summed from (|terms|); of others how far it moves when
- * what it is computed from moves by its own size. Roundings are small beside it, even where the result itself is small.
+ * terms[i]: of ops whose results are sums of products, what value i of that result was summed from (|terms|); of others how far
+ * it moves when what it is computed from moves by its own size. Roundings are small beside it, even where the result itself is
+ * small.
  */
 brume_status brume_replay_terms(struct brume_plan *p, int step, int result, float *terms);
 

@@ -125,7 +125,8 @@ static brume_status restart(struct brume_ahead *a, int64_t first, int64_t n)
             s->images = malloc((size_t)n * numel * sizeof *s->images);
             s->labels = malloc((size_t)n * sizeof *s->labels);
             s->indices = malloc((size_t)n * sizeof *s->indices);
-            if (!s->images || !s->labels || !s->indices) return brume_fail(BRUME_E_MEMORY, "loader: no memory for %d batches of %lld images", SLOTS, (long long)n);
+            if (!s->images || !s->labels || !s->indices)
+                return brume_fail(BRUME_E_MEMORY, "loader: no memory for %d batches of %lld images", SLOTS, (long long)n);
         }
     }
     a->n = n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Images in an array: NumPy's .npy files, and tensors "images" and "labels" of a safetensors file. They are read when asked for. */
+ * Images in an array: NumPy's .npy files, and tensors "images" and "labels" of a safetensors file. They are read when asked
+ * for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static brume_status read_item(const struct arrays *st, int64_t i, float *out)
     if (!st->whole) return read_values(st, i * st->item, st->item, out);
     for (int32_t y = 0; y < st->height; y++)
         for (int32_t x = 0; x < st->width; x++)
-            for (int32_t c = 0; c < st->channels; c++) *out++ = st->whole[i * st->item + y * st->row + x * st->column + c * st->channel];
+            for (int32_t c = 0; c < st->channels; c++)
+                *out++ = st->whole[i * st->item + y * st->row + x * st->column + c * st->channel];
     return BRUME_OK;
 }
 
@@ -54,14 +56,16 @@ static brume_status picture(const brume_dataset *ds, int64_t i, struct brume_ras
     const double half = (st->white - st->black) / 2;
     for (int64_t k = 0; s == BRUME_OK && k < n; k++) {
         if (!((double)v[k] >= st->black && (double)v[k] <= st->white))
-            s = brume_fail(BRUME_E_FORMAT, "%s: image %lld has a value of %g, expected %g to %g; see --data-range", st->path, (long long)i, (double)v[k], st->black, st->white);
+            s = brume_fail(BRUME_E_FORMAT, "%s: image %lld has a value of %g, expected %g to %g; see --data-range", st->path,
+                           (long long)i, (double)v[k], st->black, st->white);
         v[k] = (float)(((double)v[k] - st->black) / half - 1);
     }
     if (s != BRUME_OK) {
         free(v);
         return s;
     }
-    *r = (struct brume_raster){ st->height, st->width, st->channels, BRUME_RASTER_F32, v, st->row, st->column, st->channel, NULL, v };
+    *r = (struct brume_raster){ st->height, st->width, st->channels, BRUME_RASTER_F32, v, st->row, st->column, st->channel,
+                                NULL,       v };
     if (st->whole) r->row = (int64_t)st->width * st->channels, r->column = st->channels, r->channel = 1;
     return BRUME_OK;
 }
@@ -98,7 +102,8 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { .name = "arrays", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
+static const struct brume_dataset_kind kind = { .name = "arrays", .picture = picture, .label = label, .caption = caption,
+                                                .class_name = class_name, .free = release };
 
 static int channels_fit(int64_t c) { return c == 1 || c == 3 || c == 4; }
 
@@ -107,11 +112,12 @@ static brume_status take_shape(struct arrays *st, int ndim, const int64_t *d, in
 {
     const int planes = ndim == 4 && !channels_fit(d[3]) && channels_fit(d[1]), y = planes ? 2 : 1, x = y + 1, c = planes ? 1 : 3;
     if ((ndim != 3 && ndim != 4) || (ndim == 4 && !planes && !channels_fit(d[3])))
-        return brume_fail(BRUME_E_SHAPE, "%s: images must be (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4, got %d sizes%s", st->path, ndim,
-                          ndim == 4 ? ", none of them such a C" : "");
+        return brume_fail(BRUME_E_SHAPE,
+                          "%s: images must be (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4, got %d sizes%s", st->path,
+                          ndim, ndim == 4 ? ", none of them such a C" : "");
     if (d[0] < 1 || d[y] < 1 || d[x] < 1 || d[y] > MAX_SIDE || d[x] > MAX_SIDE)
-        return brume_fail(BRUME_E_SHAPE, "%s: %lld images of %lld x %lld pixels; expected at least one, of 1 to %d pixels a side", st->path, (long long)d[0],
-                          (long long)d[y], (long long)d[x], MAX_SIDE);
+        return brume_fail(BRUME_E_SHAPE, "%s: %lld images of %lld x %lld pixels; expected at least one, of 1 to %d pixels a side",
+                          st->path, (long long)d[0], (long long)d[y], (long long)d[x], MAX_SIDE);
     int64_t step[4] = { 1, 1, 1, 1 };
     for (int k = 0; k < ndim; k++) {
         step[k] = 1;
@@ -151,7 +157,8 @@ static brume_status take_range(struct arrays *st, int is_float, int bytes, brume
 {
     static const double ends[][2] = { { 0, 0 }, { 0, 1 }, { -1, 1 }, { 0, 255 } };
     if (!is_float) {
-        if (bytes > 2) return brume_fail(BRUME_E_UNSUPPORTED, "%s: images of integers must have 8 or 16 bits without a sign", st->path);
+        if (bytes > 2)
+            return brume_fail(BRUME_E_UNSUPPORTED, "%s: images of integers must have 8 or 16 bits without a sign", st->path);
         st->white = bytes == 1 ? 255 : 65535;
         return BRUME_OK;
     }
@@ -165,10 +172,13 @@ static brume_status take_range(struct arrays *st, int is_float, int bytes, brume
 static brume_status take_labels(struct arrays *st, brume_dataset *ds, const char *where, int64_t n, const int64_t *labels)
 {
     int64_t largest = 0;
-    if (n != st->stored) return brume_fail(BRUME_E_FORMAT, "%s: %lld labels, expected %lld, as there are images", where, (long long)n, (long long)st->stored);
+    if (n != st->stored)
+        return brume_fail(BRUME_E_FORMAT, "%s: %lld labels, expected %lld, as there are images", where, (long long)n,
+                          (long long)st->stored);
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] < 0 || labels[i] >= MAX_CLASSES)
-            return brume_fail(BRUME_E_FORMAT, "%s: label %lld is %lld, expected 0 to %d", where, (long long)i, (long long)labels[i], MAX_CLASSES - 1);
+            return brume_fail(BRUME_E_FORMAT, "%s: label %lld is %lld, expected 0 to %d", where, (long long)i,
+                              (long long)labels[i], MAX_CLASSES - 1);
         if (labels[i] > largest) largest = labels[i];
     }
     st->labels = malloc((size_t)n * sizeof *st->labels);
@@ -220,9 +230,12 @@ static brume_status open_npy(struct arrays *st, brume_dataset *ds, const brume_d
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: images of integers must have 8 or 16 bits without a sign", st->path);
     if (s == BRUME_OK && a->fortran) {
         if (a->count > MAX_FORTRAN)
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s: %lld values in Fortran's order must all be in memory; save numpy.ascontiguousarray() of it", st->path, (long long)a->count);
+            return brume_fail(BRUME_E_UNSUPPORTED,
+                              "%s: %lld values in Fortran's order must all be in memory; save numpy.ascontiguousarray() of it",
+                              st->path, (long long)a->count);
         st->whole = malloc((size_t)a->count * sizeof *st->whole);
-        s = st->whole ? brume_npy_read_f32(a, 0, a->count, st->whole) : brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld values", st->path, (long long)a->count);
+        s = st->whole ? brume_npy_read_f32(a, 0, a->count, st->whole)
+                      : brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld values", st->path, (long long)a->count);
     }
     if (s == BRUME_OK) s = take_range(st, a->kind == 'f', a->bytes, o->range);
     char *labels = NULL;
@@ -236,12 +249,14 @@ static brume_status open_safetensors(struct arrays *st, brume_dataset *ds, const
 {
     brume_status s = brume_safetensors_open(st->path, &st->file);
     if (s != BRUME_OK) return s;
-    const brume_st_tensor *images = brume_safetensors_find(st->file, "images"), *labels = brume_safetensors_find(st->file, "labels");
+    const brume_st_tensor *images = brume_safetensors_find(st->file, "images"),
+                          *labels = brume_safetensors_find(st->file, "labels");
     if (!images) return brume_fail(BRUME_E_FORMAT, "%s: has no tensor 'images'", st->path);
     const brume_st_dtype t = images->dtype;
     const int is_float = t == BRUME_ST_F32 || t == BRUME_ST_F16 || t == BRUME_ST_BF16 || t == BRUME_ST_F64;
     if (!is_float && t != BRUME_ST_U8 && t != BRUME_ST_U16)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: 'images' is %s, expected U8, U16 or floats", st->path, brume_st_dtype_name(t));
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: 'images' is %s, expected U8, U16 or floats", st->path,
+                          brume_st_dtype_name(t));
     st->tensor = images;
     s = take_shape(st, images->ndim, images->shape, 0);
     if (s == BRUME_OK) s = take_range(st, is_float, (int)brume_st_dtype_bytes(t), o->range);
@@ -262,7 +277,8 @@ static int ends_with(const char *text, const char *end)
 /* The file that `what` is or, as a folder, holds; NULL: neither. */
 static brume_status find(const char *what, int test, char **path)
 {
-    static const char *const names[2][6] = { { "train_images.npy", "train-images.npy", "images.npy", "train.safetensors", "images.safetensors", NULL },
+    static const char *const names[2][6] = { { "train_images.npy", "train-images.npy", "images.npy", "train.safetensors",
+                                               "images.safetensors", NULL },
                                              { "test_images.npy", "test-images.npy", "test.safetensors", NULL } };
     brume_status s = BRUME_OK;
     *path = NULL;

@@ -65,7 +65,10 @@ brume_status brume_bad_files_add(struct brume_bad_files *b, const char *reason)
     return s;
 }
 
-enum brume_item_state brume_bad_files_state(const struct brume_bad_files *b, int64_t item) { return (enum brume_item_state)atomic_load(&b->states[item]); }
+enum brume_item_state brume_bad_files_state(const struct brume_bad_files *b, int64_t item)
+{
+    return (enum brume_item_state)atomic_load(&b->states[item]);
+}
 
 void brume_bad_files_good(struct brume_bad_files *b, int64_t item)
 {

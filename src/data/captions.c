@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Captions and labels of pictures in files: metadata.jsonl, one JSON object a line with "file_name", "text" and "label"; one text file per picture; lists of
- * names and labels. */
+ * Captions and labels of pictures in files: metadata.jsonl, one JSON object a line with "file_name", "text" and "label"; one text
+ * file per picture; lists of names and labels. */
 #include "data/captions.h"
 
 #include <stdio.h>
@@ -13,7 +13,8 @@
 
 #define LIMIT ((size_t)1 << 30)
 
-static const char *after_mark(const char *text) { return strncmp(text, "\xef\xbb\xbf", 3) ? text : text + 3; } /* some editors begin with U+FEFF */
+/* some editors begin with U+FEFF */
+static const char *after_mark(const char *text) { return strncmp(text, "\xef\xbb\xbf", 3) ? text : text + 3; }
 
 static int blank(const char *text, size_t n)
 {
@@ -53,8 +54,12 @@ static brume_status member(const brume_json *o, const char *key, const char *whe
 {
     const brume_json *v = brume_json_find(o, key);
     *text = brume_json_string(v, NULL);
-    if (!v) return brume_fail(BRUME_E_FORMAT, "%s: \"%s\" is missing; a line is {\"file_name\": \"cat1.png\", \"text\": \"a black cat\"}", where, key);
-    if (!*text || blank(*text, strlen(*text))) return brume_fail(BRUME_E_FORMAT, "%s: \"%s\" must be a text that is not empty", where, key);
+    if (!v)
+        return brume_fail(BRUME_E_FORMAT,
+                          "%s: \"%s\" is missing; a line is {\"file_name\": \"cat1.png\", \"text\": \"a black cat\"}", where,
+                          key);
+    if (!*text || blank(*text, strlen(*text)))
+        return brume_fail(BRUME_E_FORMAT, "%s: \"%s\" must be a text that is not empty", where, key);
     return BRUME_OK;
 }
 
@@ -77,7 +82,8 @@ static brume_status read_line(struct brume_captions *c, const char *text, size_t
     const char *file = NULL, *words = NULL, *label = NULL;
     snprintf(where, sizeof where, "%s:%lld", path, (long long)line);
     brume_status s = brume_json_parse(text, n, where, &o);
-    if (s == BRUME_OK && brume_json_typeof(o) != BRUME_JSON_OBJECT) s = brume_fail(BRUME_E_FORMAT, "%s: expected an object, {\"file_name\": ..., \"text\": ...}", where);
+    if (s == BRUME_OK && brume_json_typeof(o) != BRUME_JSON_OBJECT)
+        s = brume_fail(BRUME_E_FORMAT, "%s: expected an object, {\"file_name\": ..., \"text\": ...}", where);
     if (s == BRUME_OK) s = member(o, "file_name", where, &file);
     if (s == BRUME_OK) s = read_label(o, where, number, &label);
     if (s == BRUME_OK && (!label || brume_json_find(o, "text"))) s = member(o, "text", where, &words);
@@ -101,7 +107,8 @@ static int is_heading(const char *file, const char *label)
     return (!strcmp(label, "label") || !strcmp(label, "class")) && !strchr(file, '.');
 }
 
-static brume_status read_label_line(struct brume_captions *c, const char *text, size_t n, char between, const char *path, int64_t line)
+static brume_status read_label_line(struct brume_captions *c, const char *text, size_t n, char between, const char *path,
+                                    int64_t line)
 {
     char *copy = malloc(n + 1);
     if (!copy) return brume_fail(BRUME_E_MEMORY, "%s: no memory", path);
@@ -113,7 +120,8 @@ static brume_status read_label_line(struct brume_captions *c, const char *text, 
     brume_status s = BRUME_OK;
     char *label = trim(copy + cut, n - cut), *file = cut ? trim(copy, cut - 1) : copy;
     if (!cut || !*file || !*label)
-        s = brume_fail(BRUME_E_FORMAT, "%s:%lld: expected a picture and its label, such as cat1.png%ccat", path, (long long)line, between);
+        s = brume_fail(BRUME_E_FORMAT, "%s:%lld: expected a picture and its label, such as cat1.png%ccat", path, (long long)line,
+                       between);
     else if (!(c->n == 0 && is_heading(file, label)))
         s = add(c, file, NULL, label, line);
     free(copy);
@@ -133,7 +141,8 @@ static brume_status read_lines(const char *path, char between, struct brume_capt
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) stop = end;
         const size_t length = (size_t)(stop - at);
-        if (!blank(at, length)) s = between ? read_label_line(c, at, length, between, path, line) : read_line(c, at, length, path, line);
+        if (!blank(at, length))
+            s = between ? read_label_line(c, at, length, between, path, line) : read_line(c, at, length, path, line);
         at = stop + 1;
     }
     free(bytes);

@@ -21,11 +21,13 @@ struct brume_captions {
 
 /* Reads a metadata.jsonl; empty lines are skipped. A bad line is named with its number. */
 brume_status brume_captions_read(const char *path, struct brume_captions *c);
-/* Reads lines of a file's name and its label, parted by the last comma, or with ' ' by the last blanks. A first line "file_name,label" is a heading. */
+/* Reads lines of a file's name and its label, parted by the last comma, or with ' ' by the last blanks. A first line
+ * "file_name,label" is a heading. */
 brume_status brume_labels_read(const char *path, char between, struct brume_captions *c);
 void brume_captions_free(struct brume_captions *c);
 
-/* The first line of the text file beside a picture (cat1.txt beside cat1.png), cut to size - 1 bytes. Returns 0 where there is none, or an empty one. */
+/* The first line of the text file beside a picture (cat1.txt beside cat1.png), cut to size - 1 bytes. Returns 0 where there is
+ * none, or an empty one. */
 int brume_caption_beside(const char *picture, char *text, size_t size);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * CIFAR-10 and CIFAR-100 in their binary form: records of a label byte (of two: coarse and fine) and planes of 32 x 32 red, green and blue bytes,
- * compressed or not. */
+ * CIFAR-10 and CIFAR-100 in their binary form: records of a label byte (of two: coarse and fine) and planes of 32 x 32 red, green
+ * and blue bytes, compressed or not. */
 #include "data/cifar.h"
 
 #include <stdio.h>
@@ -21,7 +21,10 @@ struct cifar {
 };
 
 static size_t record(const struct cifar *st) { return (size_t)st->labels + 3 * PLANE; }
-static const uint8_t *at(const brume_dataset *ds, int64_t i) { return ((const struct cifar *)ds->state)->records + (size_t)i * record(ds->state); }
+static const uint8_t *at(const brume_dataset *ds, int64_t i)
+{
+    return ((const struct cifar *)ds->state)->records + (size_t)i * record(ds->state);
+}
 static int32_t label(const brume_dataset *ds, int64_t i) { return at(ds, i)[((const struct cifar *)ds->state)->which]; }
 
 static brume_status picture(const brume_dataset *ds, int64_t i, struct brume_raster *r)
@@ -49,8 +52,10 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind cifar10 = { .name = "cifar10", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
-static const struct brume_dataset_kind cifar100 = { .name = "cifar100", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
+static const struct brume_dataset_kind cifar10 = { .name = "cifar10", .picture = picture, .label = label, .caption = caption,
+                                                   .class_name = class_name, .free = release };
+static const struct brume_dataset_kind cifar100 = { .name = "cifar100", .picture = picture, .label = label, .caption = caption,
+                                                    .class_name = class_name, .free = release };
 
 static brume_status append(brume_dataset *ds, const char *path)
 {
@@ -64,12 +69,13 @@ static brume_status append(brume_dataset *ds, const char *path)
     if (n > BRUME_PACKED_MOST)
         s = brume_fail(BRUME_E_UNSUPPORTED, "%s: unpacks to more than %zu bytes, the most that is read", path, BRUME_PACKED_MOST);
     else if (cut || n == 0 || n % size)
-        s = brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes, expected a multiple of %zu (records of %s)", path, cut ? "cut short: " : "", n, size,
-                       st->labels == 1 ? "CIFAR-10" : "CIFAR-100");
+        s = brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes, expected a multiple of %zu (records of %s)", path,
+                       cut ? "cut short: " : "", n, size, st->labels == 1 ? "CIFAR-10" : "CIFAR-100");
     for (size_t i = 0; s == BRUME_OK && i < n; i += size)
         for (int k = 0; k < st->labels; k++)
             if (bytes[i + (size_t)k] >= st->classes[k]) {
-                s = brume_fail(BRUME_E_FORMAT, "%s: record %zu has label %d, expected 0 to %d", path, i / size, bytes[i + (size_t)k], st->classes[k] - 1);
+                s = brume_fail(BRUME_E_FORMAT, "%s: record %zu has label %d, expected 0 to %d", path, i / size,
+                               bytes[i + (size_t)k], st->classes[k] - 1);
                 i = n - size;
                 break;
             }

@@ -35,7 +35,8 @@ brume_status brume_decoded_new(int64_t count, int64_t values, uint64_t limit, st
     return BRUME_OK;
 }
 
-brume_status brume_decoded_new_mapped(void *map, size_t bytes, size_t offset, int64_t count, int64_t values, struct brume_decoded **out)
+brume_status brume_decoded_new_mapped(void *map, size_t bytes, size_t offset, int64_t count, int64_t values,
+                                      struct brume_decoded **out)
 {
     const brume_status s = brume_decoded_new(count, values, 0, out);
     if (s != BRUME_OK) {
@@ -59,7 +60,10 @@ void brume_decoded_free(struct brume_decoded *d)
     free(d);
 }
 
-const float *brume_decoded_find(struct brume_decoded *d, int64_t item) { return atomic_load_explicit(&d->at[item], memory_order_acquire); }
+const float *brume_decoded_find(struct brume_decoded *d, int64_t item)
+{
+    return atomic_load_explicit(&d->at[item], memory_order_acquire);
+}
 
 void brume_decoded_keep(struct brume_decoded *d, int64_t item, const float *values)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Drawing of the built-in data sets: anti-aliased figures on a shaded ground. Only + - * / and sqrt are used, so that pixels are the same
- * on every machine. */
+ * Drawing of the built-in data sets: anti-aliased figures on a shaded ground. Only + - * / and sqrt are used, so that pixels are
+ * the same on every machine. */
 #include "data/figures.h"
 
 #include <math.h>
@@ -8,8 +8,9 @@
 const char *const brume_figure_names[BRUME_FIGURES] = { "circle", "square", "triangle", "cross", "ring", "star" };
 
 const struct brume_figure_colour brume_figure_colours[BRUME_COLOURS] = {
-    { "red", { 0.86f, 0.14f, 0.14f } },  { "orange", { 0.98f, 0.55f, 0.08f } }, { "yellow", { 0.97f, 0.88f, 0.16f } }, { "green", { 0.13f, 0.63f, 0.22f } },
-    { "cyan", { 0.15f, 0.80f, 0.85f } }, { "blue", { 0.13f, 0.27f, 0.85f } },   { "purple", { 0.50f, 0.16f, 0.65f } }, { "pink", { 0.98f, 0.55f, 0.75f } },
+    { "red", { 0.86f, 0.14f, 0.14f } },  { "orange", { 0.98f, 0.55f, 0.08f } }, { "yellow", { 0.97f, 0.88f, 0.16f } },
+    { "green", { 0.13f, 0.63f, 0.22f } }, { "cyan", { 0.15f, 0.80f, 0.85f } }, { "blue", { 0.13f, 0.27f, 0.85f } },
+    { "purple", { 0.50f, 0.16f, 0.65f } }, { "pink", { 0.98f, 0.55f, 0.75f } },
 };
 
 enum { MAX_CORNERS = 12 };
@@ -21,10 +22,13 @@ static const struct {
 } polygons[BRUME_FIGURES] = {
     [BRUME_SQUARE] = { 4, { { -0.80f, -0.80f }, { 0.80f, -0.80f }, { 0.80f, 0.80f }, { -0.80f, 0.80f } } },
     [BRUME_TRIANGLE] = { 3, { { 0, -1 }, { 0.866025f, 0.5f }, { -0.866025f, 0.5f } } },
-    [BRUME_CROSS] = { 12, { { -0.3f, -0.95f }, { 0.3f, -0.95f }, { 0.3f, -0.3f }, { 0.95f, -0.3f }, { 0.95f, 0.3f }, { 0.3f, 0.3f }, { 0.3f, 0.95f },
+    [BRUME_CROSS] = { 12, { { -0.3f, -0.95f }, { 0.3f, -0.95f }, { 0.3f, -0.3f }, { 0.95f, -0.3f }, { 0.95f, 0.3f },
+                            { 0.3f, 0.3f }, { 0.3f, 0.95f },
                       { -0.3f, 0.95f }, { -0.3f, 0.3f }, { -0.95f, 0.3f }, { -0.95f, -0.3f }, { -0.3f, -0.3f } } },
-    [BRUME_STAR] = { 10, { { 0, -1 }, { 0.224514f, -0.309017f }, { 0.951057f, -0.309017f }, { 0.363271f, 0.118034f }, { 0.587785f, 0.809017f },
-                     { 0, 0.381966f }, { -0.587785f, 0.809017f }, { -0.363271f, 0.118034f }, { -0.951057f, -0.309017f }, { -0.224514f, -0.309017f } } },
+    [BRUME_STAR] = { 10, { { 0, -1 }, { 0.224514f, -0.309017f }, { 0.951057f, -0.309017f }, { 0.363271f, 0.118034f },
+                           { 0.587785f, 0.809017f },
+                     { 0, 0.381966f }, { -0.587785f, 0.809017f }, { -0.363271f, 0.118034f }, { -0.951057f, -0.309017f },
+                     { -0.224514f, -0.309017f } } },
 };
 
 /* Signed distance of (x, y) from a polygon, negative inside (even-odd rule). */
@@ -60,7 +64,8 @@ static float cover(const struct brume_figure *f, float side, float x, float y)
 
 float brume_luma(const float rgb[3]) { return 0.299f * rgb[0] + 0.587f * rgb[1] + 0.114f * rgb[2]; }
 
-void brume_figures_draw(const struct brume_figure *figures, int n, const struct brume_ground *ground, int32_t size, int32_t channels, float *hwc)
+void brume_figures_draw(const struct brume_figure *figures, int n, const struct brume_ground *ground, int32_t size,
+                        int32_t channels, float *hwc)
 {
     const float side = (float)size;
     for (int32_t row = 0; row < size; row++)
@@ -69,7 +74,8 @@ void brume_figures_draw(const struct brume_figure *figures, int n, const struct 
             float rgb[3];
             for (int c = 0; c < 3; c++) rgb[c] = ground->top[c] + (ground->bottom[c] - ground->top[c]) * part;
             for (int k = 0; k < n; k++) {
-                const float f = cover(&figures[k], side, (float)col + 0.5f, (float)row + 0.5f), *colour = brume_figure_colours[figures[k].colour].rgb;
+                const float f = cover(&figures[k], side, (float)col + 0.5f, (float)row + 0.5f),
+                            *colour = brume_figure_colours[figures[k].colour].rgb;
                 for (int c = 0; c < 3; c++) rgb[c] += (colour[c] - rgb[c]) * f;
             }
             for (int c = 0; c < 3; c++) rgb[c] = 2 * rgb[c] - 1;

@@ -27,6 +27,7 @@ struct brume_ground { float top[3], bottom[3]; };
 
 float brume_luma(const float rgb[3]);
 /* Draws n figures, each over those before, into hwc: (size, size, channels), in [-1, 1]; channels 1 or 3. */
-void brume_figures_draw(const struct brume_figure *figures, int n, const struct brume_ground *ground, int32_t size, int32_t channels, float *hwc);
+void brume_figures_draw(const struct brume_figure *figures, int n, const struct brume_ground *ground, int32_t size,
+                        int32_t channels, float *hwc);
 
 #endif

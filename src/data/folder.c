@@ -45,12 +45,18 @@ static brume_status check_captions(const brume_dataset *ds)
     for (int64_t i = ds->count - 1; i >= 0; i--)
         if (!own_caption(st, i, text, sizeof text)) missing++, first = i;
     if (!missing || (missing == ds->count && ds->classes > 1)) return BRUME_OK; /* names of classes are captions, too */
-    return brume_fail(BRUME_E_FORMAT, "%lld of %lld pictures have no caption, the first is %s: write it into a text file beside the picture (cat1.txt beside "
-                      "cat1.png), or into metadata.jsonl in the folder, a line {\"file_name\": \"cat1.png\", \"text\": \"a black cat\"} for each picture",
-                      (long long)missing, (long long)ds->count, st->files.at[first]);
+    return brume_fail(
+        BRUME_E_FORMAT,
+        "%lld of %lld pictures have no caption, the first is %s: write it into a text file beside the picture (cat1.txt beside "
+        "cat1.png), or into metadata.jsonl in the folder, a line {\"file_name\": \"cat1.png\", \"text\": \"a black cat\"} for "
+        "each picture",
+        (long long)missing, (long long)ds->count, st->files.at[first]);
 }
 
-static const char *class_name(const brume_dataset *ds, int32_t k) { return ((const struct brume_folder *)ds->state)->classes.at[k]; }
+static const char *class_name(const brume_dataset *ds, int32_t k)
+{
+    return ((const struct brume_folder *)ds->state)->classes.at[k];
+}
 
 static void release(brume_dataset *ds)
 {
@@ -65,8 +71,9 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { .name = "pictures", .picture = picture, .label = label, .path = path_of, .caption = caption,
-                                                .class_name = class_name, .free = release, .check_captions = check_captions };
+static const struct brume_dataset_kind kind = { .name = "pictures", .picture = picture, .label = label,
+                                                .path = path_of, .caption = caption, .class_name = class_name, .free = release,
+                                                .check_captions = check_captions };
 
 /* Looks at the first bytes of every picture: bad ones are an error, or no items. */
 static brume_status sort_out(struct brume_folder *st, struct brume_bad_files *skipped, const char *folder)
@@ -93,9 +100,13 @@ static brume_status sort_out(struct brume_folder *st, struct brume_bad_files *sk
     }
     if (!bad) return BRUME_OK;
     if (!skipped)
-        return brume_fail(BRUME_E_FORMAT, "%s: %lld of %lld files are no pictures; the first: %s. `brume data` lists them, --bad-files skip leaves them out",
-                          folder, (long long)bad, (long long)st->files.n, first);
-    if (!good) return brume_fail(BRUME_E_FORMAT, "%s: none of its %lld files is a picture; the first: %s", folder, (long long)bad, first);
+        return brume_fail(
+            BRUME_E_FORMAT,
+            "%s: %lld of %lld files are no pictures; the first: %s. `brume data` lists them, --bad-files skip leaves them out",
+            folder, (long long)bad, (long long)st->files.n, first);
+    if (!good)
+        return brume_fail(BRUME_E_FORMAT, "%s: none of its %lld files is a picture; the first: %s", folder, (long long)bad,
+                          first);
     while (st->files.n > good) free(st->files.at[--st->files.n]);
     return BRUME_OK;
 }
@@ -132,10 +143,13 @@ brume_status brume_folder_open(const char *folder, const brume_dataset_options *
     ds->state = st;
     const int parts = brume_is_folder(train) && brume_is_folder(test);
     const char *part = !parts ? folder : o->test ? test : train;
-    if ((s = brume_folder_list(st, part)) != BRUME_OK || !st->files.n || (s = brume_folder_describe(st, part)) != BRUME_OK) goto done;
+    if ((s = brume_folder_list(st, part)) != BRUME_OK || !st->files.n || (s = brume_folder_describe(st, part)) != BRUME_OK)
+        goto done;
     *found = 1;
-    if ((o->size && (o->size < 8 || o->size > 1024)) || (o->channels && o->channels != 1 && o->channels != 3 && o->channels != 4)) {
-        s = brume_fail(BRUME_E_ARG, "data set '%s': size %d and %d channels, expected 8 to 1024 pixels and 1, 3 or 4 channels", folder, o->size, o->channels);
+    if ((o->size && (o->size < 8 || o->size > 1024)) ||
+        (o->channels && o->channels != 1 && o->channels != 3 && o->channels != 4)) {
+        s = brume_fail(BRUME_E_ARG, "data set '%s': size %d and %d channels, expected 8 to 1024 pixels and 1, 3 or 4 channels",
+                       folder, o->size, o->channels);
         goto done;
     }
     if (o->bad_files == BRUME_BAD_FILES_SKIP && (s = brume_bad_files_new(&ds->bad)) != BRUME_OK) goto done;

@@ -95,7 +95,8 @@ brume_status brume_folder_list(struct brume_folder *st, const char *folder)
         const int64_t before = st->files.n;
         s = path ? take(st, path, (int32_t)st->classes.n) : brume_fail(BRUME_E_MEMORY, "%s: no memory", folder);
         free(path);
-        if (s == BRUME_OK && st->files.n > before) s = brume_names_add(&st->classes, strdup(subs.at[k])); /* empty folders are no classes */
+        /* empty folders are no classes */
+        if (s == BRUME_OK && st->files.n > before) s = brume_names_add(&st->classes, strdup(subs.at[k]));
     }
     brume_names_clear(&subs);
     if (s == BRUME_OK && !st->files.n) {

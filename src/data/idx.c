@@ -18,7 +18,8 @@ static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t
 
 enum { MAX_HEAD = 16 };
 
-/* What the header says: sizes, and their product. Before anything else is read, so that no size asks for memory that the file does not fill. */
+/* What the header says: sizes, and their product. Before anything else is read, so that no size asks for memory that the file
+ * does not fill. */
 static brume_status read_head(const char *path, int ndim, const char *holds, uint32_t dims[4], uint64_t *want)
 {
     uint8_t p[MAX_HEAD];
@@ -26,9 +27,11 @@ static brume_status read_head(const char *path, int ndim, const char *holds, uin
     const size_t head = 4 + 4 * (size_t)ndim;
     const brume_status s = brume_packed_head(path, p, head, &n);
     if (s != BRUME_OK) return s;
-    if (n < head) return brume_fail(BRUME_E_FORMAT, "%s: cut short: %zu bytes, expected at least %zu of an IDX header", path, n, head);
+    if (n < head)
+        return brume_fail(BRUME_E_FORMAT, "%s: cut short: %zu bytes, expected at least %zu of an IDX header", path, n, head);
     if (be32(p) != 0x0800u + (unsigned)ndim)
-        return brume_fail(BRUME_E_FORMAT, "%s: begins with %08x, expected %08x (IDX, %s)", path, be32(p), 0x0800u + (unsigned)ndim, holds);
+        return brume_fail(BRUME_E_FORMAT, "%s: begins with %08x, expected %08x (IDX, %s)", path, be32(p),
+                          0x0800u + (unsigned)ndim, holds);
     int overflow = 0;
     *want = 1;
     for (int i = 0; i < ndim; i++) {
@@ -37,8 +40,8 @@ static brume_status read_head(const char *path, int ndim, const char *holds, uin
         if (!dims[i]) return brume_fail(BRUME_E_FORMAT, "%s: size %d of its IDX header is 0", path, i);
     }
     if (overflow || *want > BRUME_PACKED_MOST - head)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: its IDX header tells of %u x %u x %u %s, expected at most %zu", path, dims[0], dims[1], dims[2], holds,
-                          BRUME_PACKED_MOST - head);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: its IDX header tells of %u x %u x %u %s, expected at most %zu", path, dims[0],
+                          dims[1], dims[2], holds, BRUME_PACKED_MOST - head);
     return BRUME_OK;
 }
 
@@ -52,16 +55,21 @@ static brume_status read_idx(const char *path, int ndim, const char *holds, uint
     brume_status s = read_head(path, ndim, holds, dims, &want);
     if (s == BRUME_OK) s = brume_packed_read(path, head + (size_t)want, out, &n, &cut);
     if (s != BRUME_OK) return s;
-    if (n > head + want) return brume_fail(BRUME_E_FORMAT, "%s: more bytes of %s than the %llu that its header tells of", path, holds, (unsigned long long)want);
+    if (n > head + want)
+        return brume_fail(BRUME_E_FORMAT, "%s: more bytes of %s than the %llu that its header tells of", path, holds,
+                          (unsigned long long)want);
     if (n < head + want || cut)
-        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes of %s, expected %llu", path, cut ? "cut short: " : "", n < head ? 0 : n - head, holds, (unsigned long long)want);
+        return brume_fail(BRUME_E_FORMAT, "%s: %s%zu bytes of %s, expected %llu", path, cut ? "cut short: " : "",
+                          n < head ? 0 : n - head, holds, (unsigned long long)want);
     return BRUME_OK;
 }
 
 static brume_status picture(const brume_dataset *ds, int64_t i, struct brume_raster *r)
 {
     const struct idx *st = ds->state;
-    *r = (struct brume_raster){ st->height, st->width, 1, BRUME_RASTER_U8, st->first_pixel + i * st->height * st->width, st->width, 1, 1, NULL, NULL };
+    *r = (struct brume_raster){
+        st->height, st->width, 1, BRUME_RASTER_U8, st->first_pixel + i * st->height * st->width, st->width, 1, 1, NULL, NULL
+    };
     return BRUME_OK;
 }
 
@@ -84,7 +92,8 @@ static void release(brume_dataset *ds)
     free(st);
 }
 
-static const struct brume_dataset_kind kind = { .name = "idx", .picture = picture, .label = label, .caption = caption, .class_name = class_name, .free = release };
+static const struct brume_dataset_kind kind = { .name = "idx", .picture = picture, .label = label, .caption = caption,
+                                                .class_name = class_name, .free = release };
 
 /* The file of a part ("train", "t10k"): "train-images-idx3-ubyte", also with a '.' before idx as some archives unpack it. */
 static brume_status find(const char *folder, const char *part, const char *what, int ndim, char **path)
@@ -127,7 +136,8 @@ brume_status brume_idx_open(const char *folder, const brume_dataset_options *o, 
         goto done;
     }
     if (dims[1] > 4096 || dims[2] > 4096) {
-        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: pictures of %u x %u pixels, expected at most 4096 a side", images, dims[1], dims[2]);
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s: pictures of %u x %u pixels, expected at most 4096 a side", images, dims[1],
+                       dims[2]);
         goto done;
     }
     st->first_pixel = st->pixels + 16;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * An item of a data set on its way to a model: read or taken from what is kept, brought to size, mirrored; bad files are replaced or told. */
+ * An item of a data set on its way to a model: read or taken from what is kept, brought to size, mirrored; bad files are replaced
+ * or told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ static void mirror(const brume_dataset *ds, float *hwc)
     for (int32_t y = 0; y < ds->height; y++, hwc += (int64_t)ds->width * ds->channels)
         for (int32_t x = 0; x < ds->width / 2; x++)
             for (int32_t c = 0; c < ds->channels; c++) {
-                float *a = hwc + (int64_t)x * ds->channels + c, *b = hwc + (int64_t)(ds->width - 1 - x) * ds->channels + c, t = *a;
+                float *a = hwc + (int64_t)x * ds->channels + c, *b = hwc + (int64_t)(ds->width - 1 - x) * ds->channels + c,
+                      t = *a;
                 *a = *b;
                 *b = t;
             }
@@ -38,11 +40,14 @@ static brume_status read_picture(const brume_dataset *ds, int64_t i, const struc
     return BRUME_OK;
 }
 
-brume_status brume_dataset_read_file(const brume_dataset *ds, int64_t i, float *hwc) { return read_picture(ds, i, &plain.window, hwc); }
+brume_status brume_dataset_read_file(const brume_dataset *ds, int64_t i, float *hwc)
+{
+    return read_picture(ds, i, &plain.window, hwc);
+}
 
 /*
- * Reads item *i, or the next one that can be read, and says which it was. So what stands for an item depends on the files alone, not on what was
- * asked for before.
+ * Reads item *i, or the next one that can be read, and says which it was. So what stands for an item depends on the files alone,
+ * not on what was asked for before.
  */
 static brume_status read_good(const brume_dataset *ds, int64_t *i, const struct brume_window *window, float *hwc)
 {
@@ -78,7 +83,8 @@ brume_status brume_dataset_view(const brume_dataset *ds, int64_t i, const struct
 static brume_status check(const brume_dataset *ds, int64_t i)
 {
     if (i >= 0 && i < ds->count) return BRUME_OK;
-    return brume_fail(BRUME_E_ARG, "data set '%s' has items 0 to %lld, asked for %lld", ds->kind->name, (long long)ds->count - 1, (long long)i);
+    return brume_fail(BRUME_E_ARG, "data set '%s' has items 0 to %lld, asked for %lld", ds->kind->name, (long long)ds->count - 1,
+                      (long long)i);
 }
 
 brume_status brume_dataset_get(const brume_dataset *ds, int64_t i, float *hwc, int32_t *label)

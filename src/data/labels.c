@@ -14,7 +14,8 @@ static int by_path(const void *a, const void *b) { return strcmp(**(char **const
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Gives captions and labels of a file to their pictures. sorted: places in files.at, by path. */
-static brume_status assign(struct brume_folder *st, const struct brume_captions *lines, const char *folder, const char *path, char ***sorted, const char **labels)
+static brume_status assign(struct brume_folder *st, const struct brume_captions *lines, const char *folder, const char *path,
+                           char ***sorted, const char **labels)
 {
     for (int64_t k = 0; k < lines->n; k++) {
         const struct brume_caption *c = &lines->at[k];
@@ -24,12 +25,19 @@ static brume_status assign(struct brume_folder *st, const struct brume_captions 
         const int is_file = brume_is_file(picture);
         free(picture);
         if (!found)
-            return brume_fail(BRUME_E_FORMAT, is_file ? "%s:%lld: '%s' is not among the pictures of the folder (.png, .jpg, .jpeg, .gif, .pgm, .ppm; where it has "
-                              "sub-folders, in one of these)" : "%s:%lld: there is no picture '%s'", path, (long long)c->line, c->file);
+            return brume_fail(
+                BRUME_E_FORMAT,
+                is_file
+                    ? "%s:%lld: '%s' is not among the pictures of the folder (.png, .jpg, .jpeg, .gif, .pgm, .ppm; where it has "
+                      "sub-folders, in one of these)"
+                    : "%s:%lld: there is no picture '%s'",
+                path, (long long)c->line, c->file);
         const int64_t i = *found - st->files.at;
         const char **text = st->texts ? &st->texts[i] : NULL, **label = &labels[i];
-        if (c->text && *text) return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a caption already", path, (long long)c->line, c->file);
-        if (c->label && *label) return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a label already", path, (long long)c->line, c->file);
+        if (c->text && *text)
+            return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a caption already", path, (long long)c->line, c->file);
+        if (c->label && *label)
+            return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a label already", path, (long long)c->line, c->file);
         if (c->text) *text = c->text;
         if (c->label) *label = c->label;
     }
@@ -60,7 +68,9 @@ static brume_status make_classes(struct brume_folder *st, const char **labels)
         if (v > largest) largest = v;
     }
     if (!given) return BRUME_OK;
-    if (bare >= 0) return brume_fail(BRUME_E_FORMAT, "%lld of %lld pictures have no label, the first is %s", (long long)(n - given), (long long)n, st->files.at[bare]);
+    if (bare >= 0)
+        return brume_fail(BRUME_E_FORMAT, "%lld of %lld pictures have no label, the first is %s", (long long)(n - given),
+                          (long long)n, st->files.at[bare]);
     const char **sorted = malloc((size_t)n * sizeof *sorted);
     if (!sorted) return brume_fail(BRUME_E_MEMORY, "no memory for the labels of %lld pictures", (long long)n);
     memcpy(sorted, labels, (size_t)n * sizeof *sorted);
@@ -76,8 +86,9 @@ static brume_status make_classes(struct brume_folder *st, const char **labels)
         s = brume_names_add(&st->classes, strdup(numbers ? name : sorted[k]));
     }
     for (int64_t i = 0; i < n; i++)
-        st->labels[i] = numbers ? (int32_t)number(labels[i])
-                                : (int32_t)((const char **)bsearch(&labels[i], sorted, (size_t)distinct, sizeof *sorted, by_text) - sorted);
+        st->labels[i] =
+            numbers ? (int32_t)number(labels[i])
+                    : (int32_t)((const char **)bsearch(&labels[i], sorted, (size_t)distinct, sizeof *sorted, by_text) - sorted);
     free(sorted);
     return s;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The shuffled order of a data set: one permutation per epoch, made when it is first needed; and what is done to an item at random. */
+ * The shuffled order of a data set: one permutation per epoch, made when it is first needed; and what is done to an item at
+ * random. */
 #include "data/loader.h"
 
 #include <stdio.h>
@@ -18,7 +19,8 @@ static const double smallest_part = 0.8; /* of random_crop_arr() in guided-diffu
 brume_status brume_loader_new(const brume_dataset *ds, uint64_t seed, brume_loader **out)
 {
     *out = NULL;
-    if (ds->count > UINT32_MAX) return brume_fail(BRUME_E_UNSUPPORTED, "loader: %lld items, expected less than 2^32", (long long)ds->count);
+    if (ds->count > UINT32_MAX)
+        return brume_fail(BRUME_E_UNSUPPORTED, "loader: %lld items, expected less than 2^32", (long long)ds->count);
     brume_loader *l = calloc(1, sizeof *l);
     for (int k = 0; l && k < 2; k++) {
         l->epoch[k] = -1;
@@ -52,7 +54,8 @@ void brume_loader_free(brume_loader *l)
 brume_status brume_loader_index(brume_loader *l, int64_t position, int64_t *index)
 {
     const int64_t epoch = position / l->ds->count, k = epoch & 1;
-    if (position < 0 || epoch > UINT32_MAX) return brume_fail(BRUME_E_ARG, "loader: position %lld is out of range", (long long)position);
+    if (position < 0 || epoch > UINT32_MAX)
+        return brume_fail(BRUME_E_ARG, "loader: position %lld is out of range", (long long)position);
     pthread_mutex_lock(&l->mutex);
     if (l->epoch[k] != epoch) {
         brume_rng r = { .seed = l->seed, .stream = STREAM, .step = (uint32_t)epoch };
@@ -70,7 +73,8 @@ static struct brume_view draw_view(const struct brume_loader *l, int64_t i, int6
     struct brume_view v = { BRUME_WINDOW_MIDDLE, 0 };
     brume_rng r = { .seed = brume_seed_mix(l->seed, (uint64_t)i), .stream = CROPS, .step = (uint32_t)epoch };
     const float flip = brume_rng_uniform(&r), part = brume_rng_uniform(&r), y = brume_rng_uniform(&r), x = brume_rng_uniform(&r);
-    if (l->ds->crop == BRUME_CROP_RANDOM) v.window = (struct brume_window){ smallest_part + (1 - smallest_part) * (double)part, (double)y, (double)x };
+    if (l->ds->crop == BRUME_CROP_RANDOM)
+        v.window = (struct brume_window){ smallest_part + (1 - smallest_part) * (double)part, (double)y, (double)x };
     v.flip = l->ds->flip && flip < 0.5f;
     return v;
 }
@@ -115,9 +119,11 @@ static void read_task(void *ctx, int64_t j, int thread)
     pthread_mutex_unlock(&b->mutex);
 }
 
-brume_status brume_loader_fill(struct brume_loader *l, struct brume_pool *pool, int64_t first, int64_t n, float *images, int64_t *labels, int64_t *indices)
+brume_status brume_loader_fill(struct brume_loader *l, struct brume_pool *pool, int64_t first, int64_t n, float *images,
+                               int64_t *labels, int64_t *indices)
 {
-    struct batch b = { l, first, (int64_t)l->ds->height * l->ds->width * l->ds->channels, images, labels, indices, PTHREAD_MUTEX_INITIALIZER, -1, BRUME_OK, "" };
+    struct batch b = { l, first, (int64_t)l->ds->height * l->ds->width * l->ds->channels, images, labels, indices,
+                       PTHREAD_MUTEX_INITIALIZER, -1, BRUME_OK, "" };
     if (pool) brume_pool_run(pool, n, read_task, &b);
     for (int64_t j = 0; !pool && j < n && b.failed < 0; j++) read_task(&b, j, 0);
     return b.failed < 0 ? BRUME_OK : brume_fail(b.status, "%s", b.error);

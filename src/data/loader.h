@@ -21,7 +21,8 @@ struct brume_loader {
 
 /* Reads a batch at once, with `threads` of the pool (NULL: one). */
 struct brume_pool;
-brume_status brume_loader_fill(struct brume_loader *l, struct brume_pool *pool, int64_t first, int64_t n, float *images, int64_t *labels, int64_t *indices);
+brume_status brume_loader_fill(struct brume_loader *l, struct brume_pool *pool, int64_t first, int64_t n, float *images,
+                               int64_t *labels, int64_t *indices);
 
 /* Where the batch after that of n positions from first on begins. */
 int64_t brume_loader_after(const struct brume_loader *l, int64_t first, int64_t n);

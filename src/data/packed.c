@@ -31,7 +31,8 @@ static brume_status read_part(gzFile f, const char *path, uint8_t *to, size_t wa
     *cut = code == Z_BUF_ERROR;
     if (got >= 0 || *cut) return BRUME_OK;
     if (code == Z_MEM_ERROR) return brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", path);
-    return brume_fail(code == Z_ERRNO ? BRUME_E_IO : BRUME_E_FORMAT, "%s: cannot read: %s", path, code == Z_ERRNO ? strerror(errno) : why);
+    return brume_fail(code == Z_ERRNO ? BRUME_E_IO : BRUME_E_FORMAT, "%s: cannot read: %s", path,
+                      code == Z_ERRNO ? strerror(errno) : why);
 }
 
 brume_status brume_packed_head(const char *path, uint8_t *head, size_t n, size_t *bytes)

@@ -13,8 +13,8 @@
 /** The first n bytes of a file, unpacked; *bytes is less where it has fewer. */
 brume_status brume_packed_head(const char *path, uint8_t *head, size_t n, size_t *bytes);
 /**
- * Reads a whole file, unpacked, but not much more than `most` bytes of it (at most BRUME_PACKED_MOST): *bytes > most says that there are more. The
- * caller frees *out. *cut is 1 if a compressed file ends too early: what came before is there.
+ * Reads a whole file, unpacked, but not much more than `most` bytes of it (at most BRUME_PACKED_MOST): *bytes > most says that
+ * there are more. The caller frees *out. *cut is 1 if a compressed file ends too early: what came before is there.
  */
 brume_status brume_packed_read(const char *path, size_t most, uint8_t **out, size_t *bytes, int *cut);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Points of the plane: the toy distributions on which diffusion is learnt and checked. A point is an image of 1 x 1 pixel with the two channels
- * (x, y), scaled so that about all points lie in [-1, 1]. */
+ * Points of the plane: the toy distributions on which diffusion is learnt and checked. A point is an image of 1 x 1 pixel with
+ * the two channels (x, y), scaled so that about all points lie in [-1, 1]. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,15 +73,16 @@ static int32_t checkerboard(brume_rng *r, float xy[2])
 static int32_t pinwheel(brume_rng *r, float xy[2])
 {
     const int32_t k = (int32_t)brume_rng_below(r, 5);
-    const float x = 0.45f + 0.13f * brume_rng_normal(r), y = 0.035f * brume_rng_normal(r), turn = tau * (float)k / 5 + 1.6f * (x - 0.45f) / 0.45f;
+    const float x = 0.45f + 0.13f * brume_rng_normal(r), y = 0.035f * brume_rng_normal(r),
+                turn = tau * (float)k / 5 + 1.6f * (x - 0.45f) / 0.45f;
     xy[0] = 1.15f * (x * cosf(turn) - y * sinf(turn));
     xy[1] = 1.15f * (x * sinf(turn) + y * cosf(turn));
     return k;
 }
 
 static const struct planar sets[] = {
-    { "moons", 2, moons }, { "swiss-roll", 1, swiss_roll }, { "gaussians", 8, gaussians }, { "circles", 2, circles }, { "checkerboard", 8, checkerboard },
-    { "pinwheel", 5, pinwheel },
+    { "moons", 2, moons }, { "swiss-roll", 1, swiss_roll }, { "gaussians", 8, gaussians }, { "circles", 2, circles },
+    { "checkerboard", 8, checkerboard }, { "pinwheel", 5, pinwheel },
 };
 enum { SETS = sizeof sets / sizeof *sets };
 
@@ -125,8 +126,17 @@ brume_status brume_planar_open(const char *name, const brume_dataset_options *o,
         if (strcmp(sets[i].name, name)) continue;
         struct state *st = malloc(sizeof *st);
         if (!st) return brume_fail(BRUME_E_MEMORY, "data set '%s': no memory", name);
-        *st = (struct state){ &sets[i], brume_seed_mix(o->seed, o->test ? 1 : 0), { .name = sets[i].name, .get = get, .caption = caption, .class_name = class_name, .free = release } };
-        *ds = (brume_dataset){ .kind = &st->kind, .count = o->count ? o->count : DEFAULT_COUNT, .height = 1, .width = 1, .channels = 2, .classes = sets[i].classes, .state = st };
+        *st =
+            (struct state){ &sets[i],
+                            brume_seed_mix(o->seed, o->test ? 1 : 0),
+                            { .name = sets[i].name, .get = get, .caption = caption, .class_name = class_name, .free = release } };
+        *ds = (brume_dataset){ .kind = &st->kind,
+                               .count = o->count ? o->count : DEFAULT_COUNT,
+                               .height = 1,
+                               .width = 1,
+                               .channels = 2,
+                               .classes = sets[i].classes,
+                               .state = st };
         *found = 1;
     }
     return BRUME_OK;

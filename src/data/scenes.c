@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The built-in data set of pictures with captions: one figure, or two and how they lie to each other. Some pairs of colour and shape never
- * occur in the part for training, and the part for tests has no others: it asks whether a model puts together what it saw apart. Item i is
- * drawn from the random numbers of (seed, i). */
+ * The built-in data set of pictures with captions: one figure, or two and how they lie to each other. Some pairs of colour and
+ * shape never occur in the part for training, and the part for tests has no others: it asks whether a model puts together what it
+ * saw apart. Item i is drawn from the random numbers of (seed, i). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +14,8 @@ enum { SHAPES = BRUME_RING + 1, PAIRS = SHAPES * BRUME_COLOURS }; /* a star is n
 enum { ANY_SIZE, SMALL, LARGE, SIZES };
 
 static const char *const size_words[SIZES] = { "", "small ", "large " };
-static const char *const relations[2][2] = { { "left of", "right of" }, { "above", "below" } }; /* by axis, and whether the first one comes second */
+/* by axis, and whether the first one comes second */
+static const char *const relations[2][2] = { { "left of", "right of" }, { "above", "below" } };
 
 static const struct { float lo, hi; } radii[2][SIZES] = { /* of a figure alone, of one of two; in parts of the side */
     { { 0.17f, 0.36f }, { 0.17f, 0.20f }, { 0.30f, 0.36f } },
@@ -34,7 +35,8 @@ struct scenes {
     uint8_t pairs[PAIRS]; /* shape * BRUME_COLOURS + colour */
 };
 
-/* Two colours of each shape: red and blue circles, blue and yellow squares, yellow and pink triangles, pink and cyan crosses, cyan and orange rings. */
+/* Two colours of each shape: red and blue circles, blue and yellow squares, yellow and pink triangles, pink and cyan crosses,
+ * cyan and orange rings. */
 static int held_out(int shape, int colour)
 {
     const int k = (colour + 3 * shape) % BRUME_COLOURS;
@@ -55,7 +57,8 @@ static void place_two(brume_rng *r, struct scene *s)
     const float line = between(r, 0.35f, 0.65f);
     for (int k = 0; k < 2; k++) {
         struct brume_figure *f = &s->f[k];
-        const float half = (k ^ s->swapped) ? 0.5f : 0, along = half + between(r, f->radius, 0.5f - f->radius), across = line + between(r, -0.06f, 0.06f);
+        const float half = (k ^ s->swapped) ? 0.5f : 0, along = half + between(r, f->radius, 0.5f - f->radius),
+                    across = line + between(r, -0.06f, 0.06f);
         f->x = s->axis ? across : along;
         f->y = s->axis ? along : across;
     }
@@ -72,7 +75,8 @@ static struct scene describe(const struct scenes *st, int64_t i)
     s.swapped = (int)brume_rng_below(&r, 2);
     for (int k = 0; k < 2; k++) {
         s.size[k] = (int)brume_rng_below(&r, SIZES);
-        s.f[k] = (struct brume_figure){ .shape = st->pairs[pair[k]] / BRUME_COLOURS, .colour = st->pairs[pair[k]] % BRUME_COLOURS, .cos = 1 };
+        s.f[k] = (struct brume_figure){ .shape = st->pairs[pair[k]] / BRUME_COLOURS,
+                                        .colour = st->pairs[pair[k]] % BRUME_COLOURS, .cos = 1 };
         s.f[k].radius = between(&r, radii[s.figures - 1][s.size[k]].lo, radii[s.figures - 1][s.size[k]].hi);
     }
     if (s.figures == 1) place_alone(&r, s.f);
@@ -119,18 +123,27 @@ static const char *class_name(const brume_dataset *ds, int32_t k)
 
 static void release(brume_dataset *ds) { free(ds->state); }
 
-static const struct brume_dataset_kind kind = { .name = "shapes-text", .get = get, .caption = caption, .class_name = class_name, .free = release };
+static const struct brume_dataset_kind kind = { .name = "shapes-text", .get = get, .caption = caption,
+                                                .class_name = class_name, .free = release };
 
 brume_status brume_scenes_open(const brume_dataset_options *o, brume_dataset *ds)
 {
     const int32_t size = o->size ? o->size : 32;
-    if (size < 16 || size > 1024) return brume_fail(BRUME_E_ARG, "data set 'shapes-text': size %d, expected 16 to 1024 pixels", size);
-    if (o->channels && o->channels != 3) return brume_fail(BRUME_E_ARG, "data set 'shapes-text': %d channels, expected 3: its captions name colours", o->channels);
+    if (size < 16 || size > 1024)
+        return brume_fail(BRUME_E_ARG, "data set 'shapes-text': size %d, expected 16 to 1024 pixels", size);
+    if (o->channels && o->channels != 3)
+        return brume_fail(BRUME_E_ARG, "data set 'shapes-text': %d channels, expected 3: its captions name colours", o->channels);
     struct scenes *st = calloc(1, sizeof *st);
     if (!st) return brume_fail(BRUME_E_MEMORY, "data set 'shapes-text': no memory");
     st->seed = brume_seed_mix(o->seed, o->test ? 1 : 0);
     for (int k = 0; k < PAIRS; k++)
         if (held_out(k / BRUME_COLOURS, k % BRUME_COLOURS) == (o->test != 0)) st->pairs[st->n_pairs++] = (uint8_t)k;
-    *ds = (brume_dataset){ .kind = &kind, .count = o->count ? o->count : 32768, .height = size, .width = size, .channels = 3, .classes = SHAPES, .state = st };
+    *ds = (brume_dataset){ .kind = &kind,
+                           .count = o->count ? o->count : 32768,
+                           .height = size,
+                           .width = size,
+                           .channels = 3,
+                           .classes = SHAPES,
+                           .state = st };
     return BRUME_OK;
 }

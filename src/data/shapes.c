@@ -74,8 +74,8 @@ static void caption(const brume_dataset *ds, int64_t i, char *text, size_t bytes
 {
     const struct picture p = describe(ds->state, i);
     const int grey = ds->channels == 1;
-    snprintf(text, bytes, "a %s %s%s%s %s", sizes[p.size].name, grey ? "" : brume_figure_colours[p.f.colour].name, grey ? "" : " ", brume_figure_names[p.f.shape],
-             places[p.row][p.column]);
+    snprintf(text, bytes, "a %s %s%s%s %s", sizes[p.size].name, grey ? "" : brume_figure_colours[p.f.colour].name,
+             grey ? "" : " ", brume_figure_names[p.f.shape], places[p.row][p.column]);
 }
 
 static const char *class_name(const brume_dataset *ds, int32_t k)
@@ -86,16 +86,24 @@ static const char *class_name(const brume_dataset *ds, int32_t k)
 
 static void release(brume_dataset *ds) { free(ds->state); }
 
-static const struct brume_dataset_kind kind = { .name = "shapes", .get = get, .caption = caption, .class_name = class_name, .free = release };
+static const struct brume_dataset_kind kind = { .name = "shapes", .get = get, .caption = caption,
+                                                .class_name = class_name, .free = release };
 
 brume_status brume_shapes_open(const brume_dataset_options *o, brume_dataset *ds)
 {
     const int32_t size = o->size ? o->size : 32, channels = o->channels ? o->channels : 3;
     if (size < 8 || size > 1024) return brume_fail(BRUME_E_ARG, "data set 'shapes': size %d, expected 8 to 1024 pixels", size);
-    if (channels != 1 && channels != 3) return brume_fail(BRUME_E_ARG, "data set 'shapes': %d channels, expected 1 or 3", channels);
+    if (channels != 1 && channels != 3)
+        return brume_fail(BRUME_E_ARG, "data set 'shapes': %d channels, expected 1 or 3", channels);
     struct shapes *st = malloc(sizeof *st);
     if (!st) return brume_fail(BRUME_E_MEMORY, "data set 'shapes': no memory");
     st->seed = brume_seed_mix(o->seed, o->test ? 1 : 0);
-    *ds = (brume_dataset){ .kind = &kind, .count = o->count ? o->count : 8192, .height = size, .width = size, .channels = channels, .classes = BRUME_FIGURES, .state = st };
+    *ds = (brume_dataset){ .kind = &kind,
+                           .count = o->count ? o->count : 8192,
+                           .height = size,
+                           .width = size,
+                           .channels = channels,
+                           .classes = BRUME_FIGURES,
+                           .state = st };
     return BRUME_OK;
 }

@@ -76,7 +76,8 @@ void brume_film_abort(brume_film *f)
 static int begin(brume_film *f)
 {
     static const unsigned char for_ever[3] = { 1, 0, 0 };
-    return EGifPutScreenDesc(f->gif, f->width, f->height, 8, 0, NULL) == GIF_OK && EGifPutExtensionLeader(f->gif, APPLICATION_EXT_FUNC_CODE) == GIF_OK &&
+    return EGifPutScreenDesc(f->gif, f->width, f->height, 8, 0, NULL) == GIF_OK &&
+           EGifPutExtensionLeader(f->gif, APPLICATION_EXT_FUNC_CODE) == GIF_OK &&
            EGifPutExtensionBlock(f->gif, 11, "NETSCAPE2.0") == GIF_OK && EGifPutExtensionBlock(f->gif, 3, for_ever) == GIF_OK &&
            EGifPutExtensionTrailer(f->gif) == GIF_OK;
 }
@@ -98,7 +99,8 @@ static int quantize(const brume_image *im, ColorMapObject *map, GifByteType *ind
         const int alpha = im->channels == 4 ? p[3] : 255;
         for (size_t k = 0; k < 3; k++) planes[k * n + i] = (GifByteType)((p[k] * alpha + 255 * (255 - alpha) + 127) / 255);
     }
-    const int ok = GifQuantizeBuffer((unsigned)im->width, (unsigned)im->height, &colours, planes, planes + n, planes + 2 * n, index, map->Colors);
+    const int ok = GifQuantizeBuffer((unsigned)im->width, (unsigned)im->height, &colours, planes, planes + n, planes + 2 * n,
+                                     index, map->Colors);
     free(planes);
     /* giflib counts colours in 5 bits a channel, so that white came out as 248 */
     for (int i = 0; i < 256 && ok == GIF_OK; i++) {
@@ -112,10 +114,12 @@ static int quantize(const brume_image *im, ColorMapObject *map, GifByteType *ind
 
 static int put(brume_film *f, const brume_image *im, const ColorMapObject *map, GifByteType *index, int centiseconds)
 {
-    GraphicsControlBlock control = { .DisposalMode = DISPOSE_DO_NOT, .DelayTime = centiseconds, .TransparentColor = NO_TRANSPARENT_COLOR };
+    GraphicsControlBlock control = { .DisposalMode = DISPOSE_DO_NOT, .DelayTime = centiseconds,
+                                     .TransparentColor = NO_TRANSPARENT_COLOR };
     GifByteType block[4];
     EGifGCBToExtension(&control, block);
-    if (EGifPutExtension(f->gif, GRAPHICS_EXT_FUNC_CODE, 4, block) != GIF_OK || EGifPutImageDesc(f->gif, 0, 0, im->width, im->height, 0, map) != GIF_OK)
+    if (EGifPutExtension(f->gif, GRAPHICS_EXT_FUNC_CODE, 4, block) != GIF_OK ||
+        EGifPutImageDesc(f->gif, 0, 0, im->width, im->height, 0, map) != GIF_OK)
         return GIF_ERROR;
     for (int32_t y = 0; y < im->height; y++)
         if (EGifPutLine(f->gif, index + (size_t)y * (size_t)im->width, im->width) != GIF_OK) return GIF_ERROR;
@@ -124,13 +128,15 @@ static int put(brume_film *f, const brume_image *im, const ColorMapObject *map, 
 
 brume_status brume_film_add(brume_film *f, const brume_image *im, int centiseconds)
 {
-    if (centiseconds < 1 || centiseconds > 65535) return brume_fail(BRUME_E_ARG, "%s: a frame lasts 1 .. 65535 hundredths of a second, got %d", f->path, centiseconds);
+    if (centiseconds < 1 || centiseconds > 65535)
+        return brume_fail(BRUME_E_ARG, "%s: a frame lasts 1 .. 65535 hundredths of a second, got %d", f->path, centiseconds);
     if (!f->width) {
         f->height = im->height;
         f->width = im->width;
         if (!begin(f)) return failed(f, f->gif->Error);
     } else if (im->height != f->height || im->width != f->width) {
-        return brume_fail(BRUME_E_SHAPE, "%s: frames of a film have one size, expected %dx%d, got %dx%d", f->path, f->width, f->height, im->width, im->height);
+        return brume_fail(BRUME_E_SHAPE, "%s: frames of a film have one size, expected %dx%d, got %dx%d", f->path, f->width,
+                          f->height, im->width, im->height);
     }
     ColorMapObject *map = GifMakeMapObject(256, NULL);
     GifByteType *index = malloc((size_t)im->height * (size_t)im->width);

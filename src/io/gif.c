@@ -47,7 +47,8 @@ static brume_status find_frame(GifFileType *gif, const char *name, int *clear)
         if (record != EXTENSION_RECORD_TYPE) continue;
         if (DGifGetExtension(gif, &code, &block) != GIF_OK) return bad(gif->Error, name);
         GraphicsControlBlock control;
-        if (block && code == GRAPHICS_EXT_FUNC_CODE && DGifExtensionToGCB(block[0], block + 1, &control) == GIF_OK) *clear = control.TransparentColor;
+        if (block && code == GRAPHICS_EXT_FUNC_CODE && DGifExtensionToGCB(block[0], block + 1, &control) == GIF_OK)
+            *clear = control.TransparentColor;
         while (block)
             if (DGifGetExtensionNext(gif, &block) != GIF_OK) return bad(gif->Error, name);
     }
@@ -66,7 +67,8 @@ static brume_status draw(GifFileType *gif, const char *name, int clear, GifPixel
             uint8_t *p = im->pixels + ((size_t)(d->Top + y) * (size_t)im->width + (size_t)d->Left) * (size_t)im->channels;
             for (int x = 0; x < d->Width; x++, p += im->channels) {
                 if (line[x] == clear) continue;
-                if (line[x] >= map->ColorCount) return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: colour %d of %d", name, line[x], map->ColorCount);
+                if (line[x] >= map->ColorCount)
+                    return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: colour %d of %d", name, line[x], map->ColorCount);
                 const GifColorType *c = &map->Colors[line[x]];
                 p[0] = c->Red;
                 p[1] = c->Green;
@@ -84,12 +86,15 @@ static brume_status read_gif(GifFileType *gif, const char *name, size_t n, brume
     brume_status s = find_frame(gif, name, &clear);
     if (s != BRUME_OK) return s;
     const GifImageDesc *d = &gif->Image;
-    if (d->Left < 0 || d->Top < 0 || d->Width < 1 || d->Height < 1 || d->Left + d->Width > gif->SWidth || d->Top + d->Height > gif->SHeight)
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d at (%d, %d) on a screen of %d x %d", name, d->Width, d->Height, d->Left, d->Top,
-                          gif->SWidth, gif->SHeight);
-    if ((size_t)gif->SWidth * (size_t)gif->SHeight > MAX_PIXELS) return brume_fail(BRUME_E_UNSUPPORTED, "%s: more than %zu pixels", name, MAX_PIXELS);
+    if (d->Left < 0 || d->Top < 0 || d->Width < 1 || d->Height < 1 || d->Left + d->Width > gif->SWidth ||
+        d->Top + d->Height > gif->SHeight)
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d at (%d, %d) on a screen of %d x %d", name,
+                          d->Width, d->Height, d->Left, d->Top, gif->SWidth, gif->SHeight);
+    if ((size_t)gif->SWidth * (size_t)gif->SHeight > MAX_PIXELS)
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: more than %zu pixels", name, MAX_PIXELS);
     if ((size_t)d->Width * (size_t)d->Height / LZW_MOST > n)
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d, more than %zu bytes can hold", name, d->Width, d->Height, n);
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good GIF: a frame of %d x %d, more than %zu bytes can hold", name, d->Width,
+                          d->Height, n);
     s = brume_image_new(gif->SHeight, gif->SWidth, clear >= 0 || d->Width < gif->SWidth || d->Height < gif->SHeight ? 4 : 3, out);
     if (s == BRUME_OK && !(line = malloc((size_t)d->Width * sizeof *line))) s = brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
     if (s == BRUME_OK) s = draw(gif, name, clear, line, *out);
@@ -119,7 +124,8 @@ brume_status brume_gif_read_memory(const void *bytes, size_t n, const char *name
     (void)bytes;
     (void)n;
     *out = NULL;
-    return brume_fail(BRUME_E_UNSUPPORTED, "%s: this build reads no GIF; install giflib and build again, or convert it to PNG", name);
+    return brume_fail(BRUME_E_UNSUPPORTED, "%s: this build reads no GIF; install giflib and build again, or convert it to PNG",
+                      name);
 }
 
 #endif

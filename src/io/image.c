@@ -13,8 +13,9 @@ brume_status brume_image_new(int32_t height, int32_t width, int32_t channels, br
 {
     *out = NULL;
     if (height < 1 || width < 1 || height > MAX_SIDE || width > MAX_SIDE || (channels != 1 && channels != 3 && channels != 4))
-        return brume_fail(BRUME_E_ARG, "image: %d x %d pixels of %d channels; expected 1 .. %d pixels a side and 1, 3 or 4 channels", height, width,
-                          channels, MAX_SIDE);
+        return brume_fail(BRUME_E_ARG,
+                          "image: %d x %d pixels of %d channels; expected 1 .. %d pixels a side and 1, 3 or 4 channels", height,
+                          width, channels, MAX_SIDE);
     brume_image *im = calloc(1, sizeof *im);
     const size_t bytes = (size_t)height * (size_t)width * (size_t)channels;
     if (im) im->pixels = calloc(bytes, 1);
@@ -81,15 +82,15 @@ uint8_t brume_to_byte(float x)
 
 float brume_from_byte(uint8_t b) { return (float)b / 127.5f - 1.0f; }
 
-brume_status brume_image_grid(const float *images, int64_t n, int32_t height, int32_t width, int32_t channels, int32_t columns, int32_t scale,
-                              brume_image **out)
+brume_status brume_image_grid(const float *images, int64_t n, int32_t height, int32_t width, int32_t channels, int32_t columns,
+                              int32_t scale, brume_image **out)
 {
     const int64_t gap = 2, pleasant = 720; /* pixels a side */
     *out = NULL;
-    if (n < 1 || height < 1 || width < 1 || channels < 1 || columns < 0 || scale < 0 || n > MAX_SIDE || height > MAX_SIDE || width > MAX_SIDE ||
-        scale > MAX_SIDE)
-        return brume_fail(BRUME_E_ARG, "grid: %lld images of %dx%dx%d in %d columns at scale %d cannot be drawn", (long long)n, height, width, channels,
-                          columns, scale);
+    if (n < 1 || height < 1 || width < 1 || channels < 1 || columns < 0 || scale < 0 || n > MAX_SIDE || height > MAX_SIDE ||
+        width > MAX_SIDE || scale > MAX_SIDE)
+        return brume_fail(BRUME_E_ARG, "grid: %lld images of %dx%dx%d in %d columns at scale %d cannot be drawn", (long long)n,
+                          height, width, channels, columns, scale);
     int64_t cols = columns;
     if (!cols) /* as many columns as make the picture about square */
         for (cols = 1; cols < n && cols * (width + gap) < (n + cols - 1) / cols * (height + gap);) cols++;
@@ -102,8 +103,9 @@ brume_status brume_image_grid(const float *images, int64_t n, int32_t height, in
     }
     const int64_t cell_h = height * k + gap, cell_w = width * k + gap, h = rows * cell_h + gap, w = cols * cell_w + gap;
     if (h > MAX_SIDE || w > MAX_SIDE)
-        return brume_fail(BRUME_E_ARG, "grid: %lld x %lld pixels, expected at most %d a side; draw fewer images or at a smaller scale", (long long)h,
-                          (long long)w, MAX_SIDE);
+        return brume_fail(BRUME_E_ARG,
+                          "grid: %lld x %lld pixels, expected at most %d a side; draw fewer images or at a smaller scale",
+                          (long long)h, (long long)w, MAX_SIDE);
     brume_image *im;
     const int32_t shown = channels < 3 ? 1 : channels > 4 ? 3 : channels;
     const brume_status s = brume_image_new((int32_t)h, (int32_t)w, shown, &im);
@@ -115,7 +117,8 @@ brume_status brume_image_grid(const float *images, int64_t n, int32_t height, in
         for (int64_t y = 0; y < height * k; y++)
             for (int64_t x = 0; x < width * k; x++)
                 for (int64_t c = 0; c < shown; c++)
-                    im->pixels[((top + y) * w + left + x) * shown + c] = brume_to_byte(src[(y / k * width + x / k) * channels + c]);
+                    im->pixels[((top + y) * w + left + x) * shown + c] =
+                        brume_to_byte(src[(y / k * width + x / k) * channels + c]);
     }
     *out = im;
     return BRUME_OK;

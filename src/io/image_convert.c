@@ -24,7 +24,8 @@ static reader *reader_of(const uint8_t *b, size_t n)
 
 static brume_status unknown(const char *path, size_t n)
 {
-    return n ? brume_fail(BRUME_E_FORMAT, "%s: is neither PNG nor JPEG, nor GIF, PGM or PPM", path) : brume_fail(BRUME_E_FORMAT, "%s: is empty", path);
+    return n ? brume_fail(BRUME_E_FORMAT, "%s: is neither PNG nor JPEG, nor GIF, PGM or PPM", path)
+             : brume_fail(BRUME_E_FORMAT, "%s: is empty", path);
 }
 
 brume_status brume_image_read(const char *path, brume_image **out)

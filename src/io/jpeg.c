@@ -16,7 +16,8 @@
 #define MAX_BYTES ((size_t)1 << 28)
 #define MAX_SCANS 200 /* a small progressive file may ask for thousands of passes over a large picture */
 #define MAX_SCANNED ((size_t)1 << 32) /* pixels of all passes */
-#define HUFFMAN_MOST 2048 /* pixels of a byte: a bit at least for each block of 64 in the finest plane; and what a picture without one may have, by 4 */
+/* pixels of a byte: a bit at least for each block of 64 in the finest plane; and what a picture without one may have, by 4 */
+#define HUFFMAN_MOST 2048
 
 struct job {
     struct jpeg_decompress_struct jpeg;
@@ -45,7 +46,8 @@ static void on_progress(j_common_ptr jpeg)
 {
     struct job *j = jpeg->client_data;
     if (!jpeg->is_decompressor) return;
-    const size_t scans = (size_t)((j_decompress_ptr)jpeg)->input_scan_number, pixels = (size_t)j->jpeg.image_width * j->jpeg.image_height;
+    const size_t scans = (size_t)((j_decompress_ptr)jpeg)->input_scan_number,
+    pixels = (size_t)j->jpeg.image_width * j->jpeg.image_height;
     if (scans <= MAX_SCANS && (scans <= 16 || pixels <= MAX_SCANNED / scans)) return;
     snprintf(j->message, sizeof j->message, "%zu scans are too many", scans);
     longjmp(j->jump, 1);
@@ -54,8 +56,9 @@ static void on_progress(j_common_ptr jpeg)
 static brume_status read_jpeg(struct job *j, const void *bytes, size_t n)
 {
     if (setjmp(j->jump))
-        return j->errors.msg_code == JERR_OUT_OF_MEMORY ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name)
-                                                        : brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %s", j->name, j->message);
+        return j->errors.msg_code == JERR_OUT_OF_MEMORY
+                   ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name)
+                   : brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %s", j->name, j->message);
     jpeg_create_decompress(&j->jpeg);
     j->jpeg.client_data = j;
     j->jpeg.progress = &j->progress;
@@ -69,7 +72,8 @@ static brume_status read_jpeg(struct job *j, const void *bytes, size_t n)
     const size_t w = j->jpeg.image_width, h = j->jpeg.image_height, c = j->jpeg.out_color_space == JCS_GRAYSCALE ? 1 : 3;
     if (w * h > MAX_BYTES / c) return brume_fail(BRUME_E_UNSUPPORTED, "%s: more than 256 MiB of pixels", j->name);
     if (!j->jpeg.arith_code && w * h / HUFFMAN_MOST > n)
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %zu x %zu pixels, more than %zu bytes can hold", j->name, w, h, n);
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good JPEG: %zu x %zu pixels, more than %zu bytes can hold", j->name, w, h,
+                          n);
     const brume_status s = brume_image_new((int32_t)h, (int32_t)w, (int32_t)c, &j->image);
     if (s != BRUME_OK) return s;
     jpeg_start_decompress(&j->jpeg);
@@ -103,7 +107,8 @@ brume_status brume_jpeg_read_memory(const void *bytes, size_t n, const char *nam
     (void)bytes;
     (void)n;
     *out = NULL;
-    return brume_fail(BRUME_E_UNSUPPORTED, "%s: this build reads no JPEG; install libjpeg and build again, or convert it to PNG", name);
+    return brume_fail(BRUME_E_UNSUPPORTED, "%s: this build reads no JPEG; install libjpeg and build again, or convert it to PNG",
+                      name);
 }
 
 #endif

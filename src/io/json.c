@@ -27,8 +27,8 @@ struct brume_json {
     const brume_json **sorted;  /* large objects: the children by key */
 };
 
-/* Python's json module writes these three words; jansson takes none of them, so each becomes a string that begins with U+0001. Integers that
- * no int64_t can hold (transformers writes 1e30 with all its digits) become real: jansson refuses them, too. */
+/* Python's json module writes these three words; jansson takes none of them, so each becomes a string that begins with U+0001.
+ * Integers that no int64_t can hold (transformers writes 1e30 with all its digits) become real: jansson refuses them, too. */
 static const char *const nonfinite[] = { "NaN", "Infinity", "-Infinity" };
 
 static char *quote_nonfinite(const char *text, size_t n, size_t *out_n)
@@ -120,7 +120,8 @@ static brume_status convert_children(brume_json *v, json_t *j, const char *name)
         brume_json *c = &v->children[i];
         c->parent = v;
         if (it) {
-            if (nonfinite_of(json_object_iter_key(it)) >= 0) return brume_fail(BRUME_E_FORMAT, "%s: a key must be a string", name);
+            if (nonfinite_of(json_object_iter_key(it)) >= 0)
+                return brume_fail(BRUME_E_FORMAT, "%s: a key must be a string", name);
             if (!(c->key = strdup(json_object_iter_key(it)))) return brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
         }
         const brume_status s = convert(c, it ? json_object_iter_value(it) : json_array_get(j, i), name);
@@ -168,8 +169,9 @@ static brume_status convert(brume_json *v, const json_t *j, const char *name)
     return BRUME_OK;
 }
 
-/* jansson takes missing memory for bad syntax, goes on with a part of a string, or uses a null pointer. So it never sees it: while a text is parsed, all
- * that it asks for comes from one region, and where that cannot grow, the parser is left by a jump. Outside of that, whatever allocator the program has set goes on to serve. */
+/* jansson takes missing memory for bad syntax, goes on with a part of a string, or uses a null pointer. So it never sees it:
+ * while a text is parsed, all that it asks for comes from one region, and where that cannot grow, the parser is left by a jump.
+ * Outside of that, whatever allocator the program has set goes on to serve. */
 struct block { struct block *next; _Alignas(16) char bytes[]; };
 struct region { struct block *blocks; char *at; size_t left; jmp_buf without_memory; };
 
@@ -221,7 +223,8 @@ static brume_status parse(const char *text, size_t n, const char *name, struct r
     parsing = r;
     *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
     parsing = NULL;
-    return *out ? BRUME_OK : brume_fail(BRUME_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name, e.line, e.column, e.text);
+    return *out ? BRUME_OK
+                : brume_fail(BRUME_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name, e.line, e.column, e.text);
 }
 
 static void region_free(struct region *r)
@@ -245,7 +248,8 @@ brume_status brume_json_parse(const char *text, size_t bytes, const char *name, 
     brume_json *root = NULL;
     brume_status s = parse(quoted, n, name, &region, &j);
     free(quoted);
-    if (s == BRUME_OK && (!(root = calloc(1, sizeof *root)) || !(root->key = strdup(name)))) s = brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
+    if (s == BRUME_OK && (!(root = calloc(1, sizeof *root)) || !(root->key = strdup(name))))
+        s = brume_fail(BRUME_E_MEMORY, "%s: no memory", name);
     if (s == BRUME_OK) s = convert(root, j, name);
     region_free(&region);
     if (s == BRUME_OK) *out = root;
@@ -275,7 +279,8 @@ static size_t path_of(const brume_json *v, char *text, size_t cap)
     if (!v->parent) return (size_t)snprintf(text, cap, "%s:", v->key);
     size_t n = path_of(v->parent, text, cap);
     if (n >= cap) return cap;
-    if (v->parent->type == BRUME_JSON_ARRAY) n += (size_t)snprintf(text + n, cap - n, "[%lld]", (long long)(v - v->parent->children));
+    if (v->parent->type == BRUME_JSON_ARRAY)
+        n += (size_t)snprintf(text + n, cap - n, "[%lld]", (long long)(v - v->parent->children));
     else n += (size_t)snprintf(text + n, cap - n, "%s%s", v->parent->parent ? "." : " ", v->key);
     return n < cap ? n : cap;
 }
@@ -323,7 +328,10 @@ int brume_json_depth(const brume_json *v)
 
 const char *brume_json_key(const brume_json *v) { return v && v->parent && v->key ? v->key : ""; }
 
-const char *brume_json_string(const brume_json *v, const char *fallback) { return v && v->type == BRUME_JSON_STRING ? v->string : fallback; }
+const char *brume_json_string(const brume_json *v, const char *fallback)
+{
+    return v && v->type == BRUME_JSON_STRING ? v->string : fallback;
+}
 
 static int is_number(const brume_json *v) { return v && (v->type == BRUME_JSON_INT || v->type == BRUME_JSON_REAL); }
 
@@ -362,8 +370,8 @@ static brume_status int_in(const brume_json *v, int64_t lo, int64_t hi, int64_t 
     char text[80];
     const int64_t x = brume_json_integer(v, 0);
     if (!is_integer(v) || x < lo || x > hi)
-        return brume_fail(BRUME_E_FORMAT, "%s is %s, expected an integer from %lld to %lld", brume_json_where(v), shown(v, text), (long long)lo,
-                          (long long)hi);
+        return brume_fail(BRUME_E_FORMAT, "%s is %s, expected an integer from %lld to %lld", brume_json_where(v), shown(v, text),
+                          (long long)lo, (long long)hi);
     *out = x;
     return BRUME_OK;
 }
@@ -382,7 +390,8 @@ brume_status brume_json_get_double(const brume_json *obj, const char *key, doubl
     *out = fallback;
     if (brume_json_is_null(v)) return BRUME_OK;
     if (!is_number(v) || !(v->real >= lo && v->real <= hi))
-        return brume_fail(BRUME_E_FORMAT, "%s is %s, expected a number from %g to %g", brume_json_where(v), shown(v, text), lo, hi);
+        return brume_fail(BRUME_E_FORMAT, "%s is %s, expected a number from %g to %g", brume_json_where(v), shown(v, text), lo,
+                          hi);
     *out = v->real;
     return BRUME_OK;
 }
@@ -405,7 +414,8 @@ brume_status brume_json_get_string(const brume_json *obj, const char *key, const
     char text[80];
     *out = fallback;
     if (brume_json_is_null(v)) return BRUME_OK;
-    if (v->type != BRUME_JSON_STRING) return brume_fail(BRUME_E_FORMAT, "%s is %s, expected a string", brume_json_where(v), shown(v, text));
+    if (v->type != BRUME_JSON_STRING)
+        return brume_fail(BRUME_E_FORMAT, "%s is %s, expected a string", brume_json_where(v), shown(v, text));
     *out = v->string;
     return BRUME_OK;
 }
@@ -422,8 +432,8 @@ brume_status brume_json_get_ints(const brume_json *obj, const char *key, int max
         return s;
     }
     if (v->type != BRUME_JSON_ARRAY || v->n > max)
-        return brume_fail(BRUME_E_FORMAT, "%s is %s of %lld values, expected an array of at most %d integers", brume_json_where(v),
-                          shown(v, text), (long long)v->n, max);
+        return brume_fail(BRUME_E_FORMAT, "%s is %s of %lld values, expected an array of at most %d integers",
+                          brume_json_where(v), shown(v, text), (long long)v->n, max);
     for (int64_t i = 0; i < v->n; i++) {
         const brume_status s = int_in(&v->children[i], lo, hi, &out[i]);
         if (s != BRUME_OK) return s;

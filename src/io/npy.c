@@ -72,7 +72,9 @@ static int little(void)
 /* "<f4", "|u1", ... Returns 0 for other types. */
 static int type(const char *descr, struct brume_npy *a)
 {
-    if (!strchr("<>|=", descr[0]) || !descr[0] || !descr[1] || !strchr("biuf", descr[1]) || !strchr("1248", descr[2]) || !descr[2] || descr[3]) return 0;
+    if (!strchr("<>|=", descr[0]) || !descr[0] || !descr[1] || !strchr("biuf", descr[1]) || !strchr("1248", descr[2]) ||
+        !descr[2] || descr[3])
+        return 0;
     a->kind = descr[1];
     a->bytes = descr[2] - '0';
     a->swap = (descr[0] == '<' && !little()) || (descr[0] == '>' && little());
@@ -88,7 +90,8 @@ static brume_status parse(const char *p, struct brume_npy *a)
         p = quoted(p, key, sizeof key);
         if (p) p = token(p, ":");
         if (p && !strcmp(key, "descr")) {
-            if (token(p, "[")) return brume_fail(BRUME_E_UNSUPPORTED, "%s: an array of records; expected one of numbers", a->name);
+            if (token(p, "["))
+                return brume_fail(BRUME_E_UNSUPPORTED, "%s: an array of records; expected one of numbers", a->name);
             p = quoted(p, descr, sizeof descr), seen |= 1;
         } else if (p && !strcmp(key, "fortran_order")) {
             const char *yes = token(p, "True");
@@ -101,8 +104,13 @@ static brume_status parse(const char *p, struct brume_npy *a)
         }
         if (p && !token(p, "}")) p = token(p, ",");
     }
-    if (!p || seen != 7) return brume_fail(BRUME_E_FORMAT, "%s: not a good .npy: its header must be {'descr': ..., 'fortran_order': ..., 'shape': (...)}", a->name);
-    if (!type(descr, a)) return brume_fail(BRUME_E_UNSUPPORTED, "%s: an array of '%s'; expected integers or floats, such as |u1, <u2, <f4 or <f8", a->name, descr);
+    if (!p || seen != 7)
+        return brume_fail(BRUME_E_FORMAT,
+                          "%s: not a good .npy: its header must be {'descr': ..., 'fortran_order': ..., 'shape': (...)}",
+                          a->name);
+    if (!type(descr, a))
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: an array of '%s'; expected integers or floats, such as |u1, <u2, <f4 or <f8",
+                          a->name, descr);
     return BRUME_OK;
 }
 
@@ -111,7 +119,8 @@ static brume_status read_at(const struct brume_npy *a, void *to, size_t n, uint6
     for (uint8_t *p = to; n;) {
         const ssize_t got = pread(a->fd, p, n, (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return brume_fail(BRUME_E_IO, "%s: cannot read: %s", a->name, got ? strerror(errno) : "it is shorter than it was");
+        if (got <= 0)
+            return brume_fail(BRUME_E_IO, "%s: cannot read: %s", a->name, got ? strerror(errno) : "it is shorter than it was");
         p += got;
         n -= (size_t)got;
         offset += (uint64_t)got;
@@ -131,8 +140,11 @@ static brume_status read_header(struct brume_npy *a)
     if (memcmp(head, "\x93NUMPY", 6) || head[6] < 1 || head[6] > 3)
         return brume_fail(BRUME_E_FORMAT, "%s: is no .npy file of version 1 to 3", a->name);
     const size_t start = head[6] == 1 ? 10 : 12;
-    const uint32_t n = head[6] == 1 ? head[8] | (uint32_t)head[9] << 8 : head[8] | (uint32_t)head[9] << 8 | (uint32_t)head[10] << 16 | (uint32_t)head[11] << 24;
-    if (n > MAX_HEADER || start + n > size) return brume_fail(BRUME_E_FORMAT, "%s: not a good .npy: a header of %u bytes in a file of %llu", a->name, n, (unsigned long long)size);
+    const uint32_t n = head[6] == 1 ? head[8] | (uint32_t)head[9] << 8
+                                    : head[8] | (uint32_t)head[9] << 8 | (uint32_t)head[10] << 16 | (uint32_t)head[11] << 24;
+    if (n > MAX_HEADER || start + n > size)
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good .npy: a header of %u bytes in a file of %llu", a->name, n,
+                          (unsigned long long)size);
     char *text = calloc(n + 1, 1);
     if (!text) return brume_fail(BRUME_E_MEMORY, "%s: no memory", a->name);
     s = read_at(a, text, n, start);
@@ -144,8 +156,8 @@ static brume_status read_header(struct brume_npy *a)
     for (int i = 0; i < a->ndim; i++) overflow |= __builtin_mul_overflow(bytes, (uint64_t)a->shape[i], &bytes);
     a->offset = start + n;
     if (overflow || bytes != size - a->offset)
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good .npy: %llu bytes of values, expected %llu", a->name, (unsigned long long)(size - a->offset),
-                          (unsigned long long)(overflow ? UINT64_MAX : bytes));
+        return brume_fail(BRUME_E_FORMAT, "%s: not a good .npy: %llu bytes of values, expected %llu", a->name,
+                          (unsigned long long)(size - a->offset), (unsigned long long)(overflow ? UINT64_MAX : bytes));
     a->count = (int64_t)(bytes / (uint64_t)a->bytes);
     return BRUME_OK;
 }
@@ -195,7 +207,8 @@ static brume_status read_values(const struct brume_npy *a, int64_t first, int64_
     const int64_t per = CHUNK / a->bytes;
     for (int64_t done = 0; done < n;) {
         const int64_t now = n - done < per ? n - done : per;
-        const brume_status s = read_at(a, chunk, (size_t)(now * a->bytes), a->offset + (uint64_t)(first + done) * (uint64_t)a->bytes);
+        const brume_status s =
+            read_at(a, chunk, (size_t)(now * a->bytes), a->offset + (uint64_t)(first + done) * (uint64_t)a->bytes);
         if (s != BRUME_OK) return s;
         for (int64_t k = 0; k < now; k++) {
             const uint8_t *p = chunk + k * a->bytes;
@@ -211,7 +224,9 @@ static brume_status read_values(const struct brume_npy *a, int64_t first, int64_
 
 static brume_status check(const struct brume_npy *a, int64_t first, int64_t n)
 {
-    return first >= 0 && n >= 0 && n <= a->count && first <= a->count - n ? BRUME_OK : brume_fail(BRUME_E_ARG, "%s: has %lld values", a->name, (long long)a->count);
+    return first >= 0 && n >= 0 && n <= a->count && first <= a->count - n
+               ? BRUME_OK
+               : brume_fail(BRUME_E_ARG, "%s: has %lld values", a->name, (long long)a->count);
 }
 
 brume_status brume_npy_read_f32(const struct brume_npy *a, int64_t first, int64_t n, float *out)

@@ -26,7 +26,8 @@ struct brume_npy {
 /** Opens a file and checks header and length. The message of BRUME_E_FORMAT names file and rule. */
 brume_status brume_npy_open(const char *path, struct brume_npy *out);
 void brume_npy_close(struct brume_npy *a);
-/** Values first .. first + n - 1 as they lie in the file, as f32 (integers as their numbers) or i64 (from integers alone). From several threads at once. */
+/** Values first .. first + n - 1 as they lie in the file, as f32 (integers as their numbers) or i64 (from integers alone). From
+ * several threads at once. */
 brume_status brume_npy_read_f32(const struct brume_npy *a, int64_t first, int64_t n, float *out);
 brume_status brume_npy_read_i64(const struct brume_npy *a, int64_t first, int64_t n, int64_t *out);
 

@@ -12,7 +12,8 @@
 
 #define MAX_SIDE 65535
 #define MAX_BYTES ((size_t)1 << 28)
-#define DEFLATE_MOST 1032 /* bytes that one of deflate can become (Deutsch 1996: 258 bytes of 2 bits, with the code of distance) */
+/* bytes that one of deflate can become (Deutsch 1996: 258 bytes of 2 bits, with the code of distance) */
+#define DEFLATE_MOST 1032
 #define MAX_FILE ((size_t)1 << 30)
 
 struct job {
@@ -94,13 +95,15 @@ static void on_flush(png_structp png) { (void)png; }
 static brume_status read_png(struct job *j)
 {
     if (setjmp(png_jmpbuf(j->png)))
-        return j->lacked ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name) : brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: %s", j->name, j->message);
+        return j->lacked ? brume_fail(BRUME_E_MEMORY, "%s: no memory to read it", j->name)
+                         : brume_fail(BRUME_E_FORMAT, "%s: not a good PNG: %s", j->name, j->message);
     png_set_user_limits(j->png, MAX_SIDE, MAX_SIDE);
     png_set_chunk_malloc_max(j->png, 1 << 24);
     png_set_chunk_cache_max(j->png, 256);
     png_set_read_fn(j->png, j, on_read);
     png_read_info(j->png, j->info);
-    if (png_get_image_height(j->png, j->info) > ((uint64_t)j->in_all + 64) * DEFLATE_MOST / (png_get_rowbytes(j->png, j->info) + 1))
+    if (png_get_image_height(j->png, j->info) >
+        ((uint64_t)j->in_all + 64) * DEFLATE_MOST / (png_get_rowbytes(j->png, j->info) + 1))
         png_error(j->png, "more pixels than a file of its size can hold");
     png_set_expand(j->png); /* palette to RGB, few bits to 8, tRNS to alpha */
     png_set_interlace_handling(j->png);
@@ -219,8 +222,10 @@ static brume_status write_png(struct job *j, const brume_image *im)
                          : brume_fail(BRUME_E_ARG, "%s: cannot make the PNG: %s", j->name, j->message);
     png_set_write_fn(j->png, j, on_write, on_flush);
     png_set_IHDR(j->png, j->info, (png_uint_32)im->width, (png_uint_32)im->height, 8,
-                 im->channels == 1 ? PNG_COLOR_TYPE_GRAY : im->channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGB_ALPHA, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+                 im->channels == 1   ? PNG_COLOR_TYPE_GRAY
+                 : im->channels == 3 ? PNG_COLOR_TYPE_RGB
+                                     : PNG_COLOR_TYPE_RGB_ALPHA,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     if (im->n_text) {
         j->texts = take(j, (size_t)im->n_text * sizeof *j->texts);
         memset(j->texts, 0, (size_t)im->n_text * sizeof *j->texts);

@@ -48,18 +48,25 @@ brume_status brume_pnm_read_memory(const void *bytes, size_t n, const char *name
     t.at += 2;
     const int64_t w = number(&t), h = number(&t), max = number(&t);
     if (w < 1 || h < 1 || w > 65535 || h > 65535 || max < 1 || max > 65535 || t.at >= t.end || !space(*t.at++))
-        return brume_fail(BRUME_E_FORMAT, "%s: not a good PGM or PPM: its header must be P%d, width, height (1 to 65535) and largest value (1 to 65535)", name, kind);
+        return brume_fail(
+            BRUME_E_FORMAT,
+            "%s: not a good PGM or PPM: its header must be P%d, width, height (1 to 65535) and largest value (1 to 65535)", name,
+            kind);
     const size_t count = (size_t)(w * h) * (size_t)channels;
     if (count > MAX_VALUES) return brume_fail(BRUME_E_UNSUPPORTED, "%s: more than %zu values", name, MAX_VALUES);
-    if (count > n) return brume_fail(BRUME_E_FORMAT, "%s: %zu bytes, expected at least %zu for %lld x %lld pixels", name, n, count, (long long)w, (long long)h);
+    if (count > n)
+        return brume_fail(BRUME_E_FORMAT, "%s: %zu bytes, expected at least %zu for %lld x %lld pixels", name, n, count,
+                          (long long)w, (long long)h);
     brume_image *im;
     const brume_status s = brume_image_new((int32_t)h, (int32_t)w, channels, &im);
     if (s != BRUME_OK) return s;
     im->deep = malloc(count * sizeof *im->deep);
     const size_t got = im->deep ? values(&t, text, max, im->deep, count) : 0;
     if (got < count) {
-        const brume_status why = im->deep ? brume_fail(BRUME_E_FORMAT, "%s: not a good PGM or PPM: value %zu of %zu is missing or above %lld", name, got, count, (long long)max)
-                                          : brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu values", name, count);
+        const brume_status why =
+            im->deep ? brume_fail(BRUME_E_FORMAT, "%s: not a good PGM or PPM: value %zu of %zu is missing or above %lld", name,
+                                  got, count, (long long)max)
+                     : brume_fail(BRUME_E_MEMORY, "%s: no memory for %zu values", name, count);
         brume_image_free(im);
         return why;
     }

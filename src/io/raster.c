@@ -7,8 +7,9 @@
 
 struct brume_raster brume_raster_of(const brume_image *im)
 {
-    struct brume_raster r = { im->height, im->width, im->channels, im->deep ? BRUME_RASTER_U16 : BRUME_RASTER_U8, im->deep ? (const void *)im->deep : im->pixels,
-                              (int64_t)im->width * im->channels, im->channels, 1, NULL, NULL };
+    struct brume_raster r = { im->height, im->width, im->channels, im->deep ? BRUME_RASTER_U16 : BRUME_RASTER_U8,
+                              im->deep ? (const void *)im->deep : im->pixels, (int64_t)im->width * im->channels,
+                              im->channels, 1, NULL, NULL };
     return r;
 }
 
@@ -59,7 +60,8 @@ static void copy(const struct brume_raster *r, float *hwc)
             }
 }
 
-void brume_raster_fit(const struct brume_raster *r, const struct brume_window *window, int32_t height, int32_t width, int32_t channels, float *hwc)
+void brume_raster_fit(const struct brume_raster *r, const struct brume_window *window, int32_t height, int32_t width,
+                      int32_t channels, float *hwc)
 {
     if (r->height == height && r->width == width && r->channels == channels && window->part == 1) {
         copy(r, hwc);
@@ -78,7 +80,8 @@ void brume_raster_fit(const struct brume_raster *r, const struct brume_window *w
             double sum[4] = { 0 }, area = 0;
             for (int32_t v = (int32_t)y0; v < r->height && v < y1; v++)
                 for (int32_t u = (int32_t)x0; u < r->width && u < x1; u++) {
-                    const double dy = (v + 1 < y1 ? v + 1 : y1) - (v > y0 ? v : y0), dx = (u + 1 < x1 ? u + 1 : x1) - (u > x0 ? u : x0);
+                    const double dy = (v + 1 < y1 ? v + 1 : y1) - (v > y0 ? v : y0),
+                                 dx = (u + 1 < x1 ? u + 1 : x1) - (u > x0 ? u : x0);
                     float p[4] = { 0 };
                     pixel(r, v * r->row + u * r->column, channels, p);
                     for (int32_t c = 0; c < channels; c++) sum[c] += dy * dx * (double)p[c];

@@ -20,7 +20,8 @@ struct brume_raster {
     void *memory;                     /* or so */
 };
 
-/* What to take of a picture: of the largest part that has the wanted proportions, the share `part` of its sides; where it lies in the picture, from 0 to 1. */
+/* What to take of a picture: of the largest part that has the wanted proportions, the share `part` of its sides; where it lies in
+ * the picture, from 0 to 1. */
 struct brume_window { double part, y, x; };
 #define BRUME_WINDOW_MIDDLE { 1, 0.5, 0.5 }
 
@@ -29,6 +30,7 @@ struct brume_raster brume_raster_of(const brume_image *im);
 /* Frees image and memory. */
 void brume_raster_free(struct brume_raster *r);
 /* See brume_image_fit(). A picture that has size and channels already is taken as it is: bytes by brume_from_byte(). */
-void brume_raster_fit(const struct brume_raster *r, const struct brume_window *w, int32_t height, int32_t width, int32_t channels, float *hwc);
+void brume_raster_fit(const struct brume_raster *r, const struct brume_window *w, int32_t height, int32_t width, int32_t channels,
+                      float *hwc);
 
 #endif

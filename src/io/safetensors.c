@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Reading safetensors: 8 bytes of header size, a JSON header, the data. Every rule is checked at opening, values are read later. */
+ * Reading safetensors: 8 bytes of header size, a JSON header, the data. Every rule is checked at opening, values are read
+ * later. */
 #include "brume/safetensors.h"
 
 #include <errno.h>
@@ -72,18 +73,22 @@ static int get_size(const brume_json *v, uint64_t *out)
     return 1;
 }
 
-static brume_status parse_tensor(const brume_safetensors *f, const brume_json *v, uint64_t data_bytes, brume_st_tensor *t, int64_t *shape)
+static brume_status parse_tensor(const brume_safetensors *f, const brume_json *v, uint64_t data_bytes, brume_st_tensor *t,
+                                 int64_t *shape)
 {
     t->file = f;
     t->name = brume_json_key(v);
     t->shape = shape;
     const char *dtype = brume_json_string(brume_json_find(v, "dtype"), NULL);
     const brume_json *dims = brume_json_find(v, "shape"), *span = brume_json_find(v, "data_offsets");
-    if (!dtype || brume_json_typeof(dims) != BRUME_JSON_ARRAY || brume_json_typeof(span) != BRUME_JSON_ARRAY || brume_json_count(span) != 2)
-        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' needs \"dtype\", \"shape\": [...] and \"data_offsets\": [begin, end]", f->name, t->name);
+    if (!dtype || brume_json_typeof(dims) != BRUME_JSON_ARRAY || brume_json_typeof(span) != BRUME_JSON_ARRAY ||
+        brume_json_count(span) != 2)
+        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' needs \"dtype\", \"shape\": [...] and \"data_offsets\": [begin, end]",
+                          f->name, t->name);
     int k = 0;
     while (k < N_DTYPES && strcmp(dtype, dtypes[k].name)) k++;
-    if (k == N_DTYPES) return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' has the unknown dtype '%.40s'", f->name, t->name, dtype);
+    if (k == N_DTYPES)
+        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' has the unknown dtype '%.40s'", f->name, t->name, dtype);
     t->dtype = (brume_st_dtype)k;
     t->ndim = (int)brume_json_count(dims);
 
@@ -100,16 +105,18 @@ static brume_status parse_tensor(const brume_safetensors *f, const brume_json *v
     if (empty) count = 0;
     uint64_t bytes, begin, end;
     overflow |= __builtin_mul_overflow(count, (uint64_t)dtypes[k].bytes, &bytes);
-    if (overflow) return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': its shape has more elements than can be counted", f->name, t->name);
+    if (overflow)
+        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': its shape has more elements than can be counted", f->name, t->name);
     if (!get_size(brume_json_at(span, 0), &begin) || !get_size(brume_json_at(span, 1), &end) || begin > end || end > data_bytes)
-        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': data_offsets are not a part of the %llu data bytes; is the file cut short?", f->name,
+        return brume_fail(BRUME_E_FORMAT,
+                          "%s: tensor '%s': data_offsets are not a part of the %llu data bytes; is the file cut short?", f->name,
                           t->name, (unsigned long long)data_bytes);
     if (end - begin != bytes)
-        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': data_offsets span %llu bytes, shape and dtype need %llu", f->name, t->name,
-                          (unsigned long long)(end - begin), (unsigned long long)bytes);
+        return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s': data_offsets span %llu bytes, shape and dtype need %llu", f->name,
+                          t->name, (unsigned long long)(end - begin), (unsigned long long)bytes);
     if (count > SIZE_MAX / 8) /* on a machine of 32 bits: no array of its values, as floats or integers, could be addressed */
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' has %llu elements, expected at most %llu on this machine", f->name,
-                          t->name, (unsigned long long)count, (unsigned long long)(SIZE_MAX / 8));
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s: tensor '%s' has %llu elements, expected at most %llu on this machine",
+                          f->name, t->name, (unsigned long long)count, (unsigned long long)(SIZE_MAX / 8));
     t->count = (int64_t)count;
     t->bytes = bytes;
     t->offset = begin;
@@ -131,7 +138,8 @@ static int by_name(const void *a, const void *b)
 
 static brume_status parse_header(brume_safetensors *f, uint64_t data_bytes)
 {
-    if (brume_json_typeof(f->header) != BRUME_JSON_OBJECT) return brume_fail(BRUME_E_FORMAT, "%s: the header is no JSON object", f->name);
+    if (brume_json_typeof(f->header) != BRUME_JSON_OBJECT)
+        return brume_fail(BRUME_E_FORMAT, "%s: the header is no JSON object", f->name);
     const int64_t members = brume_json_count(f->header);
     f->metadata = brume_json_find(f->header, "__metadata__");
     if (f->metadata) {
@@ -145,7 +153,8 @@ static brume_status parse_header(brume_safetensors *f, uint64_t data_bytes)
     f->tensors = calloc((size_t)members + 1, sizeof *f->tensors);
     f->sorted = calloc((size_t)members + 1, sizeof *f->sorted);
     f->shapes = calloc((size_t)dims + 1, sizeof *f->shapes);
-    if (!f->tensors || !f->sorted || !f->shapes) return brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld tensors", f->name, (long long)members);
+    if (!f->tensors || !f->sorted || !f->shapes)
+        return brume_fail(BRUME_E_MEMORY, "%s: no memory for %lld tensors", f->name, (long long)members);
 
     int64_t *shape = f->shapes;
     for (int64_t i = 0; i < members; i++) {
@@ -160,7 +169,8 @@ static brume_status parse_header(brume_safetensors *f, uint64_t data_bytes)
     for (int64_t i = 0; i < f->n; i++) {
         brume_st_tensor *t = &f->tensors[i];
         if (t->offset < end)
-            return brume_fail(BRUME_E_FORMAT, "%s: the data of tensors '%s' and '%s' overlap", f->name, f->tensors[i - 1].name, t->name);
+            return brume_fail(BRUME_E_FORMAT, "%s: the data of tensors '%s' and '%s' overlap", f->name, f->tensors[i - 1].name,
+                              t->name);
         if (t->offset > end)
             return brume_fail(BRUME_E_FORMAT, "%s: %llu bytes of data before tensor '%s' belong to no tensor", f->name,
                               (unsigned long long)(t->offset - end), t->name);
@@ -169,7 +179,8 @@ static brume_status parse_header(brume_safetensors *f, uint64_t data_bytes)
         f->sorted[i] = t;
     }
     if (end != data_bytes)
-        return brume_fail(BRUME_E_FORMAT, "%s: the last %llu bytes of data belong to no tensor", f->name, (unsigned long long)(data_bytes - end));
+        return brume_fail(BRUME_E_FORMAT, "%s: the last %llu bytes of data belong to no tensor", f->name,
+                          (unsigned long long)(data_bytes - end));
     qsort(f->sorted, (size_t)f->n, sizeof *f->sorted, by_name);
     return BRUME_OK;
 }
@@ -177,18 +188,22 @@ static brume_status parse_header(brume_safetensors *f, uint64_t data_bytes)
 static brume_status parse(brume_safetensors *f)
 {
     unsigned char length[8];
-    if (f->size < 8) return brume_fail(BRUME_E_FORMAT, "%s: %llu bytes are too few for a safetensors file", f->name, (unsigned long long)f->size);
+    if (f->size < 8)
+        return brume_fail(BRUME_E_FORMAT, "%s: %llu bytes are too few for a safetensors file", f->name,
+                          (unsigned long long)f->size);
     brume_status s = read_at(f, 0, length, 8);
     if (s != BRUME_OK) return s;
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--) n = n << 8 | length[i];
     if (n > MAX_HEADER || n > f->size - 8)
-        return brume_fail(BRUME_E_FORMAT, "%s: a header of %llu bytes does not fit into %llu (limit %u): not a safetensors file, or cut short",
+        return brume_fail(BRUME_E_FORMAT,
+                          "%s: a header of %llu bytes does not fit into %llu (limit %u): not a safetensors file, or cut short",
                           f->name, (unsigned long long)n, (unsigned long long)f->size, MAX_HEADER);
     char *text = malloc((size_t)n + 1);
     if (!text) return brume_fail(BRUME_E_MEMORY, "%s: no memory for a header of %llu bytes", f->name, (unsigned long long)n);
     s = read_at(f, 8, text, (size_t)n);
-    if (s == BRUME_OK && (n == 0 || text[0] != '{')) s = brume_fail(BRUME_E_FORMAT, "%s: the header does not begin with '{'", f->name);
+    if (s == BRUME_OK && (n == 0 || text[0] != '{'))
+        s = brume_fail(BRUME_E_FORMAT, "%s: the header does not begin with '{'", f->name);
     if (s == BRUME_OK) s = brume_json_parse(text, (size_t)n, f->name, &f->header);
     free(text);
     return s == BRUME_OK ? parse_header(f, f->size - 8 - n) : s;
@@ -251,7 +266,10 @@ const char *brume_safetensors_name(const brume_safetensors *f) { return f->name;
 
 int64_t brume_safetensors_count(const brume_safetensors *f) { return f->n; }
 
-const brume_st_tensor *brume_safetensors_at(const brume_safetensors *f, int64_t i) { return i >= 0 && i < f->n ? &f->tensors[i] : NULL; }
+const brume_st_tensor *brume_safetensors_at(const brume_safetensors *f, int64_t i)
+{
+    return i >= 0 && i < f->n ? &f->tensors[i] : NULL;
+}
 
 const brume_st_tensor *brume_safetensors_find(const brume_safetensors *f, const char *name)
 {
@@ -277,8 +295,8 @@ const char *brume_safetensors_metadata(const brume_safetensors *f, const char *k
 static brume_status check_range(const brume_st_tensor *t, int64_t first, int64_t n)
 {
     if (first < 0 || n < 0 || first > t->count || n > t->count - first)
-        return brume_fail(BRUME_E_ARG, "%s: tensor '%s' has %lld elements, asked for %lld from %lld", t->file->name, t->name, (long long)t->count,
-                          (long long)n, (long long)first);
+        return brume_fail(BRUME_E_ARG, "%s: tensor '%s' has %lld elements, asked for %lld from %lld", t->file->name, t->name,
+                          (long long)t->count, (long long)n, (long long)first);
     return BRUME_OK;
 }
 
@@ -378,7 +396,8 @@ brume_status brume_st_read_i64(const brume_st_tensor *t, int64_t first, int64_t 
         const int64_t m = n < CHUNK ? n : CHUNK;
         s = read_raw(t, first, m, raw);
         if (s == BRUME_OK && !to_i64(t->dtype, raw, m, dst))
-            s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' (%s) cannot be read as integers", t->file->name, t->name, dtypes[t->dtype].name);
+            s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' (%s) cannot be read as integers", t->file->name, t->name,
+                           dtypes[t->dtype].name);
         first += m;
         n -= m;
         dst += m;

@@ -33,7 +33,8 @@ static int by_name(const void *a, const void *b)
 
 static brume_status count_of(const char *path, const brume_st_item *t, int64_t *count)
 {
-    if (!supported(t->dtype)) return brume_fail(BRUME_E_ARG, "%s: tensor '%s': %s is not written", path, t->name, brume_st_dtype_name(t->dtype));
+    if (!supported(t->dtype))
+        return brume_fail(BRUME_E_ARG, "%s: tensor '%s': %s is not written", path, t->name, brume_st_dtype_name(t->dtype));
     int64_t n = 1, bytes;
     int bad = t->ndim < 0, empty = 0, overflow = 0;
     for (int i = 0; i < t->ndim && !bad; i++) {
@@ -74,7 +75,8 @@ static brume_status write_values(brume_atomic *a, const brume_st_item *t, int64_
     return s;
 }
 
-static brume_status put_header(brume_json_writer *w, const char *path, const brume_st_item *const *order, int64_t n, const char *const *metadata)
+static brume_status put_header(brume_json_writer *w, const char *path, const brume_st_item *const *order, int64_t n,
+                               const char *const *metadata)
 {
     brume_json_begin_object(w, NULL);
     brume_json_begin_object(w, "__metadata__");
@@ -110,7 +112,8 @@ brume_status brume_safetensors_write(const char *path, const brume_st_item *item
     return brume_safetensors_write_from(path, items, n, metadata, NULL);
 }
 
-brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata, brume_st_reader *read)
+brume_status brume_safetensors_write_from(const char *path, const brume_st_item *items, int64_t n, const char *const *metadata,
+                                          brume_st_reader *read)
 {
     brume_atomic *a = NULL;
     brume_status s = BRUME_OK;

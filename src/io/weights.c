@@ -50,9 +50,15 @@ const brume_st_tensor *brume_weights_find(const brume_weights *w, const char *na
 
 int brume_weights_files(const brume_weights *w) { return w->n_files; }
 
-const char *brume_weights_file(const brume_weights *w, int i) { return i >= 0 && i < w->n_files ? brume_safetensors_name(w->files[i]) : NULL; }
+const char *brume_weights_file(const brume_weights *w, int i)
+{
+    return i >= 0 && i < w->n_files ? brume_safetensors_name(w->files[i]) : NULL;
+}
 
-static brume_status no_memory(const char *what) { return brume_fail(BRUME_E_MEMORY, "%s: no memory for its list of tensors", what); }
+static brume_status no_memory(const char *what)
+{
+    return brume_fail(BRUME_E_MEMORY, "%s: no memory for its list of tensors", what);
+}
 
 static brume_status open_single(const char *path, brume_weights *w)
 {
@@ -69,7 +75,8 @@ static brume_status open_single(const char *path, brume_weights *w)
 
 static int begins(const char *path, const char *with, size_t n) { return !strncmp(path, with, n) && path[n] == '/'; }
 
-/* A shard that is a link must stay in its folder. The one exception is the layout of Hugging Face's cache, ROOT/snapshots/REVISION/... with links to ROOT/blobs. */
+/* A shard that is a link must stay in its folder. The one exception is the layout of Hugging Face's cache,
+ * ROOT/snapshots/REVISION/... with links to ROOT/blobs. */
 static brume_status check_link(const char *folder, const char *path, const char *index)
 {
     struct stat st;
@@ -77,10 +84,16 @@ static brume_status check_link(const char *folder, const char *path, const char 
     char *target = realpath(path, NULL), *home = realpath(folder, NULL);
     const char *snapshots = home ? strstr(home, "/snapshots/") : NULL;
     const size_t root = snapshots ? (size_t)(snapshots - home) : 0;
-    const int fine = target && home && (begins(target, home, strlen(home)) || (snapshots && !strncmp(target, home, root) && begins(target + root, "/blobs", 6)));
-    const brume_status s = fine ? BRUME_OK
-        : target && home ? brume_fail(BRUME_E_FORMAT, "%s: the shard %s is a link to %s, outside of its folder; copy the file to where the link is", index, path, target)
-                         : brume_fail(BRUME_E_IO, "%s: the shard %s is a link that leads nowhere: %s", index, path, strerror(errno));
+    const int fine =
+        target && home &&
+        (begins(target, home, strlen(home)) || (snapshots && !strncmp(target, home, root) && begins(target + root, "/blobs", 6)));
+    const brume_status s =
+        fine ? BRUME_OK
+        : target && home
+            ? brume_fail(BRUME_E_FORMAT,
+                         "%s: the shard %s is a link to %s, outside of its folder; copy the file to where the link is", index,
+                         path, target)
+            : brume_fail(BRUME_E_IO, "%s: the shard %s is a link that leads nowhere: %s", index, path, strerror(errno));
     free(target);
     free(home);
     return s;
@@ -118,8 +131,8 @@ static brume_status check_unique(const brume_weights *w, const char *index)
         for (int64_t k = 0; k < brume_safetensors_count(w->files[i]); k++) {
             const brume_st_tensor *t = brume_safetensors_at(w->files[i], k), *listed = brume_weights_find(w, t->name);
             if (listed && listed != t)
-                return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' is in two shards, %s and %s; it must be in one", index, t->name,
-                                  brume_safetensors_name(listed->file), brume_safetensors_name(t->file));
+                return brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' is in two shards, %s and %s; it must be in one", index,
+                                  t->name, brume_safetensors_name(listed->file), brume_safetensors_name(t->file));
         }
     return BRUME_OK;
 }
@@ -143,7 +156,9 @@ static brume_status open_index(const char *folder, const char *path, brume_weigh
         else s = shard_of(w, folder, path, shard, &f);
         if (s != BRUME_OK) break;
         const brume_st_tensor *t = brume_safetensors_find(f, brume_json_key(v));
-        if (!t) s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' should be in '%s', which has none of that name", path, brume_json_key(v), shard);
+        if (!t)
+            s = brume_fail(BRUME_E_FORMAT, "%s: tensor '%s' should be in '%s', which has none of that name", path,
+                           brume_json_key(v), shard);
         else w->tensors[w->n++] = t;
     }
     if (s == BRUME_OK) {
@@ -235,9 +250,11 @@ static brume_status open_folder(const char *folder, const char *stem, const char
                           n ? "there are the variants " : "there is no other variant", list);
     if (n > 1) return brume_fail(BRUME_E_IO, "%s: no %s" SUFFIX ", but the variants %s: name one", folder, stem, list);
     if (pickled)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s: only pickled weights (.bin), which can run code when opened; save the model as safetensors first",
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "%s: only pickled weights (.bin), which can run code when opened; save the model as safetensors first",
                           folder);
-    return brume_fail(BRUME_E_IO, "%s: no weights: looked for %s" SUFFIX ".index.json, %s" SUFFIX " and %s.VARIANT" SUFFIX, folder, stem, stem, stem);
+    return brume_fail(BRUME_E_IO, "%s: no weights: looked for %s" SUFFIX ".index.json, %s" SUFFIX " and %s.VARIANT" SUFFIX,
+                      folder, stem, stem, stem);
 }
 
 brume_status brume_weights_open(const char *folder, const char *stem, const char *variant, brume_weights **out)
@@ -246,7 +263,8 @@ brume_status brume_weights_open(const char *folder, const char *stem, const char
     brume_weights *w = calloc(1, sizeof *w);
     if (!w) return no_memory(folder);
     brume_status s;
-    if (variant && brume_name_check(variant, folder) != BRUME_OK) s = brume_fail(BRUME_E_ARG, "%s: '%s' is no name of a variant", folder, variant);
+    if (variant && brume_name_check(variant, folder) != BRUME_OK)
+        s = brume_fail(BRUME_E_ARG, "%s: '%s' is no name of a variant", folder, variant);
     else if (brume_is_file(folder)) s = open_single(folder, w);
     else if (!brume_is_folder(folder)) s = brume_fail(BRUME_E_IO, "%s: no such folder", folder);
     else s = open_folder(folder, stem, variant, w);

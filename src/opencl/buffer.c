@@ -15,9 +15,11 @@ brume_status brume_cl_buffer_new(struct brume_device *base, size_t bytes, brume_
     brume_status s = brume_cl_check_lost(d);
     if (s) return s;
     if (bytes > d->info.max_alloc_bytes)
-        return brume_fail(BRUME_E_MEMORY, "%s '%s': a buffer of %.1f MiB is needed, the device allows %.1f MiB in one buffer (%.1f MiB in all); "
-                          "use a smaller batch or model, or --device cpu", d->info.spec, d->info.name, (double)bytes / 1048576,
-                          (double)d->info.max_alloc_bytes / 1048576, (double)d->info.memory_bytes / 1048576);
+        return brume_fail(BRUME_E_MEMORY,
+                          "%s '%s': a buffer of %.1f MiB is needed, the device allows %.1f MiB in one buffer (%.1f MiB in all); "
+                          "use a smaller batch or model, or --device cpu",
+                          d->info.spec, d->info.name, (double)bytes / 1048576, (double)d->info.max_alloc_bytes / 1048576,
+                          (double)d->info.memory_bytes / 1048576);
     struct brume_cl_buffer *b = calloc(1, sizeof *b);
     if (!b) return brume_fail(BRUME_E_MEMORY, "cannot allocate a buffer's description");
     cl_int err = CL_SUCCESS;
@@ -81,14 +83,15 @@ static brume_status enqueue_fill(struct brume_cl_device *d, cl_mem mem, size_t o
     return BRUME_OK;
 }
 
-/* A fresh buffer of zeros is filled when somebody looks at it. Weights are written from its start to its end before that, and would only
- * replace what took as long to fill as to write. */
+/* A fresh buffer of zeros is filled when somebody looks at it. Weights are written from its start to its end before that, and
+ * would only replace what took as long to fill as to write. */
 brume_status brume_cl_buffer_fill(brume_buffer *base, size_t offset, size_t bytes, uint32_t pattern)
 {
     struct brume_cl_buffer *b = (struct brume_cl_buffer *)base;
     struct brume_cl_device *d = owner(base);
     brume_status s = check_range(base, "fill", offset, bytes);
-    if (!s && (offset % 4 || bytes % 4)) s = brume_fail(BRUME_E_ARG, "fill of %zu bytes at %zu: both must be multiples of 4", bytes, offset);
+    if (!s && (offset % 4 || bytes % 4))
+        s = brume_fail(BRUME_E_ARG, "fill of %zu bytes at %zu: both must be multiples of 4", bytes, offset);
     if (!s) s = brume_cl_check_lost(d);
     if (s) return s;
     if (b->fresh && pattern == 0 && offset == 0 && bytes == base->bytes) {
@@ -172,7 +175,8 @@ brume_status brume_cl_waited(struct brume_cl_device *d)
     d->cl->ReleaseEvent(newest);
     if (err) return brume_cl_fail(d, err, "clGetEventInfo", "asking how launches ended");
     if (state >= 0) return BRUME_OK;
-    const brume_status s = brume_cl_fail(d, state, "clEnqueueNDRangeKernel", "launches were accepted, but ended with this status");
+    const brume_status s =
+        brume_cl_fail(d, state, "clEnqueueNDRangeKernel", "launches were accepted, but ended with this status");
     if (!d->lost) snprintf(d->lost_why, sizeof d->lost_why, "launches ended with status %d", (int)state);
     d->lost = true;
     return s;

@@ -79,11 +79,13 @@ static bool valid(const unsigned char *data, size_t bytes, const char *key, stru
     const size_t key_bytes = strlen(key);
     if (bytes < sizeof *h) return false;
     memcpy(h, data, sizeof *h);
-    return h->magic == MAGIC && h->key_bytes == key_bytes && bytes - sizeof *h >= key_bytes && h->binary_bytes == bytes - sizeof *h - key_bytes &&
-           !memcmp(data + sizeof *h, key, key_bytes) && h->checksum == checksum(h, key, data + sizeof *h + key_bytes);
+    return h->magic == MAGIC && h->key_bytes == key_bytes && bytes - sizeof *h >= key_bytes &&
+           h->binary_bytes == bytes - sizeof *h - key_bytes && !memcmp(data + sizeof *h, key, key_bytes) &&
+           h->checksum == checksum(h, key, data + sizeof *h + key_bytes);
 }
 
-void *brume_cl_cache_load(const struct brume_cl_cache *c, const char *key, const unsigned char **binary, size_t *binary_bytes, unsigned *kernels)
+void *brume_cl_cache_load(const struct brume_cl_cache *c, const char *key, const unsigned char **binary, size_t *binary_bytes,
+                          unsigned *kernels)
 {
     char *path = c->folder ? entry_path(c, key) : NULL;
     void *data = NULL;
@@ -104,7 +106,8 @@ void *brume_cl_cache_load(const struct brume_cl_cache *c, const char *key, const
     return data;
 }
 
-void brume_cl_cache_store(const struct brume_cl_cache *c, const char *key, const unsigned char *binary, size_t binary_bytes, unsigned kernels)
+void brume_cl_cache_store(const struct brume_cl_cache *c, const char *key, const unsigned char *binary, size_t binary_bytes,
+                          unsigned kernels)
 {
     if (!c->folder) return;
     struct header h = { .magic = MAGIC, .key_bytes = strlen(key), .binary_bytes = binary_bytes, .kernels = kernels };
@@ -123,13 +126,17 @@ void brume_cl_cache_store(const struct brume_cl_cache *c, const char *key, const
 
 struct file { char name[NAME_BYTES]; uint64_t bytes; int64_t used[2]; /* seconds, nanoseconds */ };
 
-static bool is_entry(const char *name) { return strlen(name) == NAME_BYTES - 1 && strspn(name, "0123456789abcdef") == 16 && !strcmp(name + 16, SUFFIX); }
+static bool is_entry(const char *name)
+{
+    return strlen(name) == NAME_BYTES - 1 && strspn(name, "0123456789abcdef") == 16 && !strcmp(name + 16, SUFFIX);
+}
 
 /* ".0123456789abcdef.clbin.123-4.tmp": an entry under construction */
 static bool is_unfinished(const char *name)
 {
     const size_t n = strlen(name);
-    return name[0] == '.' && strspn(name + 1, "0123456789abcdef") == 16 && !strncmp(name + 17, SUFFIX ".", sizeof SUFFIX) && n > 4 && !strcmp(name + n - 4, ".tmp");
+    return name[0] == '.' && strspn(name + 1, "0123456789abcdef") == 16 && !strncmp(name + 17, SUFFIX ".", sizeof SUFFIX) &&
+           n > 4 && !strcmp(name + n - 4, ".tmp");
 }
 
 /* All entries; what an interrupted writer left behind is removed on the way. */

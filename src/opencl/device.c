@@ -67,8 +67,9 @@ static brume_status identify(struct brume_cl_device *d, cl_platform_id platform)
     const size_t bytes = 1024;
     d->identity = malloc(bytes);
     if (!d->identity) return brume_fail(BRUME_E_MEMORY, "%s: cannot allocate the device's description", i->spec);
-    snprintf(d->identity, bytes, "brume " BRUME_VERSION "\nplatform %s, %s\ndevice %s, %u bits, %d units, vectors of %d\ndriver %s\nversion %s", i->platform,
-             platform_version, i->name, (unsigned)bits, i->compute_units, i->vector_width, i->driver, i->version);
+    snprintf(d->identity, bytes,
+             "brume " BRUME_VERSION "\nplatform %s, %s\ndevice %s, %u bits, %d units, vectors of %d\ndriver %s\nversion %s",
+             i->platform, platform_version, i->name, (unsigned)bits, i->compute_units, i->vector_width, i->driver, i->version);
     return BRUME_OK;
 }
 
@@ -87,7 +88,8 @@ static brume_status open_queue(struct brume_cl_device *d, cl_platform_id platfor
     return BRUME_OK;
 }
 
-/* BRUME_OPENCL_KIND=cpu or gpu: take the kernels made for that kind of device. A machine without a GPU tests with it what GPUs run. */
+/* BRUME_OPENCL_KIND=cpu or gpu: take the kernels made for that kind of device. A machine without a GPU tests with it what GPUs
+ * run. */
 static bool wants_cpu_kernels(const brume_device_info *info, const brume_device_options *options)
 {
     const char *kind = options && options->kind ? options->kind : getenv("BRUME_OPENCL_KIND");
@@ -105,13 +107,13 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
     const int n_platforms = brume_cl_platforms(cl, platforms, why);
     if (!n_platforms) return brume_fail(BRUME_E_DEVICE, "opencl:%d.%d: %s", platform, device, why);
     if (platform < 0 || platform >= n_platforms)
-        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: there are %d OpenCL platforms, counted from 0; `brume devices` lists them", platform,
-                          device, n_platforms);
+        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: there are %d OpenCL platforms, counted from 0; `brume devices` lists them",
+                          platform, device, n_platforms);
     const int n_devices = brume_cl_devices(cl, platforms[platform], devices, why);
     if (!n_devices) return brume_fail(BRUME_E_DEVICE, "opencl:%d.%d: %s", platform, device, why);
     if (device < 0 || device >= n_devices)
-        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: platform %d has %d devices, counted from 0; `brume devices` lists them", platform,
-                          device, platform, n_devices);
+        return brume_fail(BRUME_E_ARG, "opencl:%d.%d: platform %d has %d devices, counted from 0; `brume devices` lists them",
+                          platform, device, platform, n_devices);
 
     struct brume_cl_device *d = calloc(1, sizeof *d);
     if (!d) return brume_fail(BRUME_E_MEMORY, "opencl:%d.%d: cannot allocate the device", platform, device);
@@ -122,8 +124,8 @@ brume_status brume_opencl_open(int platform, int device, const brume_device_opti
     brume_cl_describe(cl, platforms[platform], d->id, platform, device, &d->info);
     brume_status s = BRUME_OK;
     if (!d->info.usable)
-        s = brume_fail(BRUME_E_UNSUPPORTED, "%s '%s' cannot be used: %s; `brume devices` lists the others", d->info.spec, d->info.name,
-                       d->info.note);
+        s = brume_fail(BRUME_E_UNSUPPORTED, "%s '%s' cannot be used: %s; `brume devices` lists the others", d->info.spec,
+                       d->info.name, d->info.note);
     if (!s) s = identify(d, platforms[platform]);
     if (!s) s = open_queue(d, platforms[platform]);
     if (s) {

@@ -11,7 +11,8 @@
 
 #include "base/priority.h"
 
-#define FLUSH_EVERY 64     /* launches: the device starts while we still submit, and no batch grows long enough to meet a watchdog */
+/* launches: the device starts while we still submit, and no batch grows long enough to meet a watchdog */
+#define FLUSH_EVERY 64
 #define WAIT_EVERY 4096    /* launches: bounds what a driver has to queue when a caller never reads */
 #define PAUSE 0.25         /* of the time that a launch took, for other programs, if they shall have room */
 
@@ -50,7 +51,10 @@ struct brume_exec {
     int n_fresh, n_tried;            /* fresh launches; those that ran */
 };
 
-static brume_status no_memory(const char *what) { return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what); }
+static brume_status no_memory(const char *what)
+{
+    return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what);
+}
 
 /* Sets everything but the buffers, which are only noted: they come with the run. */
 static brume_status set_args(struct brume_exec *e, const struct brume_cl_pending *q, cl_kernel kernel)
@@ -84,12 +88,13 @@ static brume_status set_args(struct brume_exec *e, const struct brume_cl_pending
         }
     }
     if (err)
-        return brume_cl_fail(e->d, err, "clSetKernelArg", "%s '%s': %s: %s, argument %d", q->step->node->op->name, q->step->node->name,
-                             q->k.file, q->k.kernel, (int)at - 1);
+        return brume_cl_fail(e->d, err, "clSetKernelArg", "%s '%s': %s: %s, argument %d", q->step->node->op->name,
+                             q->step->node->name, q->k.file, q->k.kernel, (int)at - 1);
     return BRUME_OK;
 }
 
-/* A kernel without local memory whose own text (up to the brace at a line's start) does not ask for its place in the group runs right with groups of any size. */
+/* A kernel without local memory whose own text (up to the brace at a line's start) does not ask for its place in the group runs
+ * right with groups of any size. */
 static bool may_shrink(const struct brume_cl_pending *q, cl_ulong local_bytes)
 {
     const char *at = q->source ? q->source : brume_cl_source(q->k.file);
@@ -108,7 +113,8 @@ static brume_status set_size(struct brume_exec *e, const struct brume_cl_pending
     size_t most = 0, fixed[3] = { 0 };
     cl_ulong local_bytes = 0;
     cl_int err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL);
-    if (!err) err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes, &local_bytes, NULL);
+    if (!err)
+        err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes, &local_bytes, NULL);
     if (!err) err = d->cl->GetKernelWorkGroupInfo(kernel, d->id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof fixed, fixed, NULL);
     if (err) return brume_cl_fail(d, err, "clGetKernelWorkGroupInfo", "%s: %s", k->file, k->kernel);
     size_t items = 1;
@@ -127,12 +133,16 @@ static brume_status set_size(struct brume_exec *e, const struct brume_cl_pending
         items *= l->local[widest];
     }
     if (items > most)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': %s: %s (%s) needs work-groups of %zu, %s '%s' allows %zu for it; choose another kernel "
-                          "variant or --device cpu", q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines, items,
-                          d->info.spec, d->info.name, most);
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "%s '%s': %s: %s (%s) needs work-groups of %zu, %s '%s' allows %zu for it; choose another kernel "
+                          "variant or --device cpu",
+                          q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines, items, d->info.spec,
+                          d->info.name, most);
     if (local_bytes > d->info.local_bytes)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': %s: %s (%s) needs %llu bytes of local memory, %s '%s' has %llu; choose another kernel "
-                          "variant or --device cpu", q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines,
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "%s '%s': %s: %s (%s) needs %llu bytes of local memory, %s '%s' has %llu; choose another kernel "
+                          "variant or --device cpu",
+                          q->step->node->op->name, q->step->node->name, k->file, k->kernel, k->defines,
                           (unsigned long long)local_bytes, d->info.spec, d->info.name, (unsigned long long)d->info.local_bytes);
     for (int i = 0; i < 3; i++) l->global[i] = 1;
     for (int i = 0; i < k->dims; i++)
@@ -144,13 +154,14 @@ static brume_status prepare_kernel(struct brume_exec *e, const struct brume_cl_p
 {
     struct brume_cl_device *d = e->d;
     cl_program program;
-    brume_status s = brume_cl_program_get(d, &(struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel }, &program);
+    brume_status s =
+        brume_cl_program_get(d, &(struct brume_cl_want){ q->k.file, q->source, q->k.defines, q->k.kernel }, &program);
     if (s) return brume_fail_in(s, "%s '%s'", q->step->node->op->name, q->step->node->name);
     cl_int err = CL_SUCCESS;
     cl_kernel kernel = d->cl->CreateKernel(program, q->k.kernel, &err);
     if (!kernel || err)
-        return brume_cl_fail(d, err, "clCreateKernel", "%s '%s': %s: %s (%s)", q->step->node->op->name, q->step->node->name, q->k.file,
-                             q->k.kernel, q->k.defines);
+        return brume_cl_fail(d, err, "clCreateKernel", "%s '%s': %s: %s (%s)", q->step->node->op->name, q->step->node->name,
+                             q->k.file, q->k.kernel, q->k.defines);
     l->kernel = kernel; /* the exec owns it from here on */
     cl_uint wants = 0, gets = 0;
     for (int i = 0; i < q->k.n_args; i++) gets += brume_cl_is_tensor(q->k.args[i].kind) ? 2 : 1;
@@ -163,19 +174,22 @@ static brume_status prepare_kernel(struct brume_exec *e, const struct brume_cl_p
     return s ? s : set_size(e, q, kernel, l);
 }
 
-static brume_status prepare_gemm(struct brume_exec *e, const struct brume_cl_pending *q, struct launch *l, struct brume_cl_gemm *g)
+static brume_status prepare_gemm(struct brume_exec *e, const struct brume_cl_pending *q, struct launch *l,
+                                 struct brume_cl_gemm *g)
 {
     *g = q->k.gemm;
     l->gemm = g;
     if (q->k.n_args != 3)
-        return brume_fail(BRUME_E_DEVICE, "%s '%s': a GEMM takes 3 operands, not %d", q->step->node->op->name, q->step->node->name, q->k.n_args);
+        return brume_fail(BRUME_E_DEVICE, "%s '%s': a GEMM takes 3 operands, not %d", q->step->node->op->name,
+                          q->step->node->name, q->k.n_args);
     for (int i = 0; i < 3; i++) {
         struct brume_place place;
         int64_t element;
         brume_status s = brume_cl_place_of(q, &q->k.args[i], &place, &element);
         if (s) return s;
         if (place.slot < 0)
-            return brume_fail(BRUME_E_DEVICE, "%s '%s': operand %d of a GEMM is absent", q->step->node->op->name, q->step->node->name, i);
+            return brume_fail(BRUME_E_DEVICE, "%s '%s': operand %d of a GEMM is absent", q->step->node->op->name,
+                              q->step->node->name, i);
         l->slot[i] = place.slot;
         l->offset[i] = place.offset / (uint64_t)element;
     }
@@ -200,7 +214,8 @@ static brume_status make_programs(struct brume_cl_device *d, const struct brume_
     return s;
 }
 
-/* Drivers may compile a kernel when they first see it launched: these launches are waited for, so that one can tell how far it is. */
+/* Drivers may compile a kernel when they first see it launched: these launches are waited for, so that one can tell how far it
+ * is. */
 static void mark_fresh(struct brume_exec *e)
 {
     for (int i = 0; i < e->n; i++) {
@@ -220,7 +235,8 @@ static int by_slot(const void *pa, const void *pb)
     return (a->slot > b->slot) - (a->slot < b->slot);
 }
 
-static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendings *p, const struct brume_step *steps, int n_slots)
+static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendings *p, const struct brume_step *steps,
+                               int n_slots)
 {
     size_t n_refs = 0;
     for (int i = 0; i < p->n; i++) n_refs += (size_t)p->at[i].k.n_args;
@@ -244,7 +260,9 @@ static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendi
             l->part = q->part;
             l->cut = q->cut;
             l->ms = q->ms;
-            const brume_status s = q->part >= 0 ? BRUME_OK : q->k.kernel ? prepare_kernel(e, q, l) : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
+            const brume_status s = q->part >= 0  ? BRUME_OK
+                                   : q->k.kernel ? prepare_kernel(e, q, l)
+                                                 : prepare_gemm(e, q, l, &e->gemms[e->n - 1]);
             if (s) return s;
         }
         if (pass == 0) e->n_pack = e->n;
@@ -262,7 +280,8 @@ static brume_status build_exec(struct brume_exec *e, const struct brume_cl_pendi
     return BRUME_OK;
 }
 
-brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out)
+brume_status brume_cl_prepare(struct brume_device *base, const struct brume_step *steps, int n, int n_slots,
+                              struct brume_exec **out)
 {
     struct brume_cl_device *d = brume_cl_device_of(base);
     *out = NULL;
@@ -318,7 +337,9 @@ static brume_status bind_slots(struct brume_exec *e, brume_buffer *const *slots)
         if (!b || b->serial == e->serial[slot]) continue;
         for (int r = e->first_ref[slot]; r < e->first_ref[slot + 1]; r++) {
             const cl_int err = e->d->cl->SetKernelArg(e->refs[r].kernel, e->refs[r].arg, sizeof b->mem, &b->mem);
-            if (err) return brume_cl_fail(e->d, err, "clSetKernelArg", "buffer of slot %d as argument %u", slot, (unsigned)e->refs[r].arg);
+            if (err)
+                return brume_cl_fail(e->d, err, "clSetKernelArg", "buffer of slot %d as argument %u", slot,
+                                     (unsigned)e->refs[r].arg);
         }
         e->serial[slot] = b->serial;
     }
@@ -369,7 +390,8 @@ static size_t lesser(size_t a, size_t b) { return a < b ? a : b; }
 
 static brume_status submit_gemm(struct brume_exec *e, const struct launch *l, brume_buffer *const *slots)
 {
-    const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem, buffer_at(slots, l->slot[2])->mem };
+    const cl_mem mem[3] = { buffer_at(slots, l->slot[0])->mem, buffer_at(slots, l->slot[1])->mem,
+                            buffer_at(slots, l->slot[2])->mem };
     const struct brume_cl_gemm *g = l->gemm;
     const bool batched = g->batch > 1;
     const size_t all = (size_t)(batched ? g->batch : g->m), piece = l->cut.piece[0] ? l->cut.piece[0] : all;
@@ -379,9 +401,10 @@ static brume_status submit_gemm(struct brume_exec *e, const struct launch *l, br
         const int64_t n = (int64_t)lesser(piece, all - at), first = (int64_t)at;
         if (batched) part.batch = n;
         else part.m = n;
-        const int64_t moved[3] = { batched ? first * g->stride_a : g->trans_a ? first : first * g->lda, batched ? first * g->stride_b : 0,
-                                   batched ? first * g->stride_c : first * g->ldc };
-        const uint64_t offset[3] = { l->offset[0] + (uint64_t)moved[0], l->offset[1] + (uint64_t)moved[1], l->offset[2] + (uint64_t)moved[2] };
+        const int64_t moved[3] = { batched ? first * g->stride_a : g->trans_a ? first : first * g->lda,
+                                   batched ? first * g->stride_b : 0, batched ? first * g->stride_c : first * g->ldc };
+        const uint64_t offset[3] = { l->offset[0] + (uint64_t)moved[0], l->offset[1] + (uint64_t)moved[1],
+                                     l->offset[2] + (uint64_t)moved[2] };
         s = brume_cl_run_gemm(e->d, &part, mem, offset, l->what);
         if (!s) s = submitted(e->d, l);
     }
@@ -408,13 +431,18 @@ static brume_status submit(struct brume_exec *e, const struct launch *l, brume_b
     for (at[2] = 0; at[2] < l->global[2] && !s; at[2] += piece[2])
         for (at[1] = 0; at[1] < l->global[1] && !s; at[1] += piece[1])
             for (at[0] = 0; at[0] < l->global[0] && !s; at[0] += piece[0]) {
-                cl_event event = NULL, *const tell = last || !whole || d->unflushed + 1 >= FLUSH_EVERY || d->unflushed_ms + l->ms >= d->bound_ms ? &event : NULL;
+                cl_event event = NULL, *const tell = last || !whole || d->unflushed + 1 >= FLUSH_EVERY ||
+                                                             d->unflushed_ms + l->ms >= d->bound_ms
+                                                         ? &event
+                                                         : NULL;
                 for (int i = 0; i < 3; i++) size[i] = lesser(piece[i], l->global[i] - at[i]);
-                const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, whole ? NULL : at, size, l->local[0] ? l->local : NULL, 0, NULL, tell);
+                const cl_int err = d->cl->EnqueueNDRangeKernel(d->queue, l->kernel, l->dims, whole ? NULL : at, size,
+                                                               l->local[0] ? l->local : NULL, 0, NULL, tell);
                 keep_newest(d, event);
                 if (err)
-                    return brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what,
-                                         l->name, size[0], size[1], size[2], l->local[0], l->local[1], l->local[2]);
+                    return brume_cl_fail(d, err, "clEnqueueNDRangeKernel",
+                                         "node '%s', kernel %s, global %zu %zu %zu, local %zu %zu %zu", l->what, l->name, size[0],
+                                         size[1], size[2], l->local[0], l->local[1], l->local[2]);
                 s = submitted(d, l);
             }
     return s;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * OpenCL source for chains of elementwise functions.
  *
- * Chains of the same structure (expressions, wiring, kinds of access) share one kernel: sizes, strides and parameters are arguments.
- * The text is a function of the set of structures alone, so that compiled programs are found again by any cache.
+ * Chains of the same structure (expressions, wiring, kinds of access) share one kernel: sizes, strides and parameters are
+ * arguments. The text is a function of the set of structures alone, so that compiled programs are found again by any cache.
  *
  * "flat" kernels: one element per work-item; an input that repeats along some axis divides the element's index.
  * "rows" kernels, for CPU devices: a work-item does pieces of rows of the innermost axis with floatN vectors (the tensors may
@@ -268,8 +268,8 @@ static bool put_functions(struct brume_cl_text *t, const struct brume_caps *caps
 
 #define NAME_BYTES 32
 
-brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source, char **names,
-                            struct brume_cl_launch *launches)
+brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source,
+                            char **names, struct brume_cl_launch *launches)
 {
     struct kernel *kernels = calloc((size_t)n, sizeof *kernels);
     char *name = calloc((size_t)n, NAME_BYTES);

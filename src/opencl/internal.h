@@ -19,7 +19,7 @@
 #include "opencl/cache.h"
 #include "plan/backend.h"
 
-/* ---- loader.c: the library, opened at run time ------------------------------------------------------------------------------ */
+/* ---- loader.c: the library, opened at run time ----------------------------------------------------------------------------- */
 
 struct brume_cl_api {
 #define F(name) __typeof__(cl##name) *name;
@@ -30,21 +30,21 @@ struct brume_cl_api {
 /** The functions of the OpenCL library, or NULL where there is none; why (256 bytes, may be NULL) receives the reason. */
 const struct brume_cl_api *brume_cl_load(char *why);
 
-/* ---- errors.c --------------------------------------------------------------------------------------------------------------- */
+/* ---- errors.c -------------------------------------------------------------------------------------------------------------- */
 
 /** "CL_OUT_OF_RESOURCES (-5)" into buf; returns buf. */
 const char *brume_cl_error_text(cl_int err, char buf[64]);
 
 struct brume_cl_device;
 /**
- * Fails with "CALL: ERROR on DEVICE: context; what to do". Out of memory becomes BRUME_E_MEMORY, the rest BRUME_E_DEVICE. Errors after
- * which a context may hang at any call mark the device as lost.
+ * Fails with "CALL: ERROR on DEVICE: context; what to do". Out of memory becomes BRUME_E_MEMORY, the rest BRUME_E_DEVICE. Errors
+ * after which a context may hang at any call mark the device as lost.
  */
 brume_status brume_cl_fail(struct brume_cl_device *d, cl_int err, const char *call, const char *fmt, ...) BRUME_PRINTF(4, 5);
 /** BRUME_OK, or the refusal to touch a lost device again. */
 brume_status brume_cl_check_lost(const struct brume_cl_device *d);
 
-/* ---- platforms.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- platforms.c ----------------------------------------------------------------------------------------------------------- */
 
 #define BRUME_CL_MAX_PLATFORMS 32
 #define BRUME_CL_MAX_DEVICES 32 /* of one platform */
@@ -54,9 +54,10 @@ int brume_cl_platforms(const struct brume_cl_api *cl, cl_platform_id ids[BRUME_C
 /** Devices of a platform, 0 with the reason in why (256 bytes). */
 int brume_cl_devices(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id ids[BRUME_CL_MAX_DEVICES], char *why);
 /** Fills info for device D of platform P; usable and note say whether brume can run there. */
-void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device, brume_device_info *info);
+void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device,
+                       brume_device_info *info);
 
-/* ---- device.c, buffer.c ----------------------------------------------------------------------------------------------------- */
+/* ---- device.c, buffer.c ---------------------------------------------------------------------------------------------------- */
 
 struct brume_cl_program;
 
@@ -107,18 +108,21 @@ brume_status brume_cl_buffer_write(brume_buffer *b, size_t offset, const void *s
 brume_status brume_cl_buffer_read(brume_buffer *b, size_t offset, void *dst, size_t bytes);
 brume_status brume_cl_buffer_fill(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern);
 brume_status brume_cl_finish(struct brume_device *d);
-/** After a wait: whether the work that was waited for has ended well. Drivers may accept a launch, fail, and say so by its event alone. */
+/** After a wait: whether the work that was waited for has ended well. Drivers may accept a launch, fail, and say so by its event
+ * alone. */
 brume_status brume_cl_waited(struct brume_cl_device *d);
 
-/* ---- program.c -------------------------------------------------------------------------------------------------------------- */
+/* ---- program.c ------------------------------------------------------------------------------------------------------------- */
 
-/** A program: cl/FILE, or `text` if given (then file only names it in messages), with defines. what: for messages, who asks for it. */
+/** A program: cl/FILE, or `text` if given (then file only names it in messages), with defines. what: for messages, who asks for
+ * it. */
 struct brume_cl_want { const char *file, *text, *defines, *what; };
 /** Makes, several at a time, what the device does not have yet: from the folder of compiled programs, else by the compiler. */
 brume_status brume_cl_programs_make(struct brume_cl_device *d, const struct brume_cl_want *wants, int n);
 /** One program, made now if need be; owned by the device. */
 brume_status brume_cl_program_get(struct brume_cl_device *d, const struct brume_cl_want *want, cl_program *out);
-/** Stores the binaries of programs that were compiled. After their first run, for some drivers compile only then what they store. */
+/** Stores the binaries of programs that were compiled. After their first run, for some drivers compile only then what they
+ * store. */
 void brume_cl_programs_keep(struct brume_cl_device *d);
 void brume_cl_programs_free(struct brume_cl_device *d);
 #define BRUME_CL_HEADS 6
@@ -127,30 +131,31 @@ int brume_cl_heads(const char *text, const char *parts[BRUME_CL_HEADS]);
 /** The text of cl/FILE, or NULL. */
 const char *brume_cl_source(const char *file);
 
-/* ---- fused.c ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fused.c --------------------------------------------------------------------------------------------------------------- */
 
 /**
  * Kernels of n chains as one OpenCL source (to be freed), and a launch for each: file unset, kernel names point into
  * *names (to be freed). Arguments are inputs 0.. and output 0 of the step.
  */
-brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source, char **names,
-                            struct brume_cl_launch *launches);
+brume_status brume_cl_fused(const struct brume_caps *caps, const struct brume_fused *const *chains, int n, char **source,
+                            char **names, struct brume_cl_launch *launches);
 
-/* ---- gemm.c ----------------------------------------------------------------------------------------------------------------- */
+/* ---- gemm.c ---------------------------------------------------------------------------------------------------------------- */
 
 /** Runs one GEMM on the device's queue; a, b, c: buffers and offsets in elements. what: node for messages. */
-brume_status brume_cl_run_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g, const cl_mem mem[3], const uint64_t offset[3],
-                               const char *what);
+brume_status brume_cl_run_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g, const cl_mem mem[3],
+                               const uint64_t offset[3], const char *what);
 /** Compiles what brume_cl_run_gemm() will need. */
 brume_status brume_cl_warm_gemm(struct brume_cl_device *d, const struct brume_cl_gemm *g);
 
-/* ---- peak.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- peak.c ---------------------------------------------------------------------------------------------------------------- */
 
 brume_status brume_cl_measure_peak(struct brume_device *d, double *gflops);
 
-/* ---- exec.c ----------------------------------------------------------------------------------------------------------------- */
+/* ---- exec.c ---------------------------------------------------------------------------------------------------------------- */
 
-brume_status brume_cl_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
+brume_status brume_cl_prepare(struct brume_device *d, const struct brume_step *steps, int n, int n_slots,
+                              struct brume_exec **out);
 void brume_cl_exec_free(struct brume_exec *e);
 brume_status brume_cl_pack(struct brume_exec *e, brume_buffer *const *slots);
 brume_status brume_cl_run(struct brume_exec *e, brume_buffer *const *slots, int from, int to);

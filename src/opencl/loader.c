@@ -44,7 +44,8 @@ static void load(void)
     if (wanted) lib = library_open(wanted);
     for (size_t i = 0; !wanted && !lib && i < sizeof names / sizeof *names; i++) lib = library_open(names[i]);
     if (!lib) {
-        snprintf(reason, sizeof reason, "no OpenCL library (%s): install an OpenCL ICD loader and a driver, for a CPU for example PoCL",
+        snprintf(reason, sizeof reason,
+                 "no OpenCL library (%s): install an OpenCL ICD loader and a driver, for a CPU for example PoCL",
                  wanted ? wanted : names[0]);
         return;
     }

@@ -13,18 +13,22 @@
 #define MOST_SLOTS 64 /* buffers among the arguments: a kernel has 1024 bytes for them */
 #define PIECES 16     /* of a part, for each unit: small enough that none has to wait long for the last one */
 
-static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "cannot allocate the merged launches of an OpenCL plan"); }
+static brume_status no_memory(void)
+{
+    return brume_fail(BRUME_E_MEMORY, "cannot allocate the merged launches of an OpenCL plan");
+}
 
-/* A device that runs functions of the host as well (clEnqueueNativeKernel) is the host's threads, with the host's view of memory. One that likes
- * vectors (else the preferred width is 1) compiles work-items as they are written; compilers that make vectors of work-items instead took minutes
- * for a kernel of everything, 10 s for its parts. */
+/* A device that runs functions of the host as well (clEnqueueNativeKernel) is the host's threads, with the host's view of memory.
+ * One that likes vectors (else the preferred width is 1) compiles work-items as they are written; compilers that make vectors of
+ * work-items instead took minutes for a kernel of everything, 10 s for its parts. */
 static bool wanted(const struct brume_cl_device *d)
 {
     const char *asked = getenv("BRUME_OPENCL_MERGE");
     cl_device_exec_capabilities can = 0;
     cl_uint width = 0;
     if ((asked && !strcmp(asked, "0")) || !d->info.is_cpu_type || d->info.is_gpu_type || !d->base.caps.cpu_type) return false;
-    if (!isinf(d->bound_ms) || d->base.trial) return false; /* a merged launch is as long as the plan, and a trial's programs are nobody else's */
+    /* a merged launch is as long as the plan, and a trial's programs are nobody else's */
+    if (!isinf(d->bound_ms) || d->base.trial) return false;
     if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_EXECUTION_CAPABILITIES, sizeof can, &can, NULL)) return false;
     if (d->cl->GetDeviceInfo(d->id, CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, sizeof width, &width, NULL)) return false;
     return can & CL_EXEC_NATIVE_KERNEL && width > 1;
@@ -48,9 +52,10 @@ static int slot_index(struct brume_cl_merge *m, int32_t slot)
     return m->n_slots++;
 }
 
-/* The argument as words of the table; base 0 is the dummy buffer of absent tensors, base i + 1 that of slot i. Returns their number, 0 if there
- * are too many slots, -1 after an error. */
-static int argument_words(struct brume_cl_merge *m, const struct brume_cl_pending *q, const struct brume_cl_arg *a, cl_ulong words[2])
+/* The argument as words of the table; base 0 is the dummy buffer of absent tensors, base i + 1 that of slot i. Returns their
+ * number, 0 if there are too many slots, -1 after an error. */
+static int argument_words(struct brume_cl_merge *m, const struct brume_cl_pending *q, const struct brume_cl_arg *a,
+                          cl_ulong words[2])
 {
     if (brume_cl_is_tensor(a->kind)) {
         struct brume_place place;
@@ -83,9 +88,10 @@ static bool append(struct table *t, cl_ulong word)
     return true;
 }
 
-/* Row of a part: routine, pieces, groups of a piece, groups, then along each axis groups and work-items of a group, then the arguments.
- * *fits false: too many slots. */
-static brume_status append_row(struct brume_cl_merge *m, struct table *t, const struct brume_cl_pending *q, int routine, int units, bool *fits)
+/* Row of a part: routine, pieces, groups of a piece, groups, then along each axis groups and work-items of a group, then the
+ * arguments. *fits false: too many slots. */
+static brume_status append_row(struct brume_cl_merge *m, struct table *t, const struct brume_cl_pending *q, int routine,
+                               int units, bool *fits)
 {
     const struct brume_cl_launch *k = &q->k;
     const size_t along[3] = { groups_along(k, 0), groups_along(k, 1), groups_along(k, 2) }, all = along[0] * along[1] * along[2];
@@ -104,7 +110,8 @@ static brume_status append_row(struct brume_cl_merge *m, struct table *t, const 
 }
 
 /* The rows of all parts behind a list of where they begin. */
-static brume_status make_table(struct brume_cl_merge *m, const struct brume_cl_pendings *p, const int *routines, int units, struct table *t, bool *fits)
+static brume_status make_table(struct brume_cl_merge *m, const struct brume_cl_pendings *p, const int *routines, int units,
+                               struct table *t, bool *fits)
 {
     *fits = true;
     for (int i = 0; i < m->parts; i++)
@@ -181,7 +188,8 @@ static brume_status make(struct brume_cl_device *d, struct brume_cl_merge *m, co
     struct table t = { 0 };
     bool fits = false;
     char *source = NULL;
-    /* The device is this process's threads: where fewer of them can run at once, groups would wait for one that waits for its turn. */
+    /* The device is this process's threads: where fewer of them can run at once, groups would wait for one that waits for its
+     * turn. */
     m->groups = (size_t)(brume_cores() < units ? brume_cores() : units);
     m->slot = calloc(MOST_SLOTS, sizeof *m->slot);
     brume_status s = m->slot ? brume_cl_routines_of(p, m->parts, &r) : no_memory();
@@ -224,7 +232,8 @@ void brume_cl_merge_free(const struct brume_cl_device *d, struct brume_cl_merge 
     free(m);
 }
 
-brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what, cl_event *event)
+brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl_merge *m, int first, int last, const char *what,
+                                cl_event *event)
 {
     const cl_int from = first, to = last;
     const size_t one = 1;
@@ -232,5 +241,6 @@ brume_status brume_cl_merge_run(struct brume_cl_device *d, const struct brume_cl
     if (!err) err = d->cl->SetKernelArg(m->kernel, 3, sizeof to, &to);
     if (err) return brume_cl_fail(d, err, "clSetKernelArg", "%d merged launches from node '%s' on", last - first, what);
     err = d->cl->EnqueueNDRangeKernel(d->queue, m->kernel, 1, NULL, &m->groups, &one, 0, NULL, event);
-    return err ? brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "%d merged launches from node '%s' on", last - first, what) : BRUME_OK;
+    return err ? brume_cl_fail(d, err, "clEnqueueNDRangeKernel", "%d merged launches from node '%s' on", last - first, what)
+               : BRUME_OK;
 }

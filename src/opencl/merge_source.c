@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The text of a merged kernel: each source once for every set of defines, with names of its own, its kernels turned into functions
- * that are told which work-item they are; a loop over the groups of a piece for each; and the kernel that hands out pieces. */
+ * The text of a merged kernel: each source once for every set of defines, with names of its own, its kernels turned into
+ * functions that are told which work-item they are; a loop over the groups of a piece for each; and the kernel that hands out
+ * pieces. */
 #include "opencl/merge_source.h"
 
 #include <ctype.h>
@@ -65,7 +66,9 @@ static int routine_of(struct brume_cl_routines *r, const struct brume_cl_pending
 brume_status brume_cl_routines_of(const struct brume_cl_pendings *p, int parts, struct brume_cl_routines *r)
 {
     const size_t n = (size_t)parts;
-    *r = (struct brume_cl_routines){ .unit = calloc(n, sizeof(*r->unit)), .at = calloc(n, sizeof(*r->at)), .unit_of = calloc(n, sizeof(int)),
+    *r = (struct brume_cl_routines){ .unit = calloc(n, sizeof(*r->unit)),
+                                     .at = calloc(n, sizeof(*r->at)),
+                                     .unit_of = calloc(n, sizeof(int)),
                                      .of_part = calloc(n, sizeof(int)) };
     if (!r->unit || !r->at || !r->unit_of || !r->of_part) return no_memory();
     for (int i = 0; i < p->n; i++)
@@ -81,7 +84,7 @@ void brume_cl_routines_free(struct brume_cl_routines *r)
     free(r->of_part);
 }
 
-/* ---- one source with its defines -------------------------------------------------------------------------------------------- */
+/* ---- one source with its defines ------------------------------------------------------------------------------------------- */
 
 static void put_without_comments(struct brume_cl_text *t, const char *from)
 {
@@ -100,7 +103,9 @@ static void put_defines(struct brume_cl_text *t, const char *defines, bool undef
         at += 2;
         const int name = (int)strcspn(at, "= "), whole = (int)strcspn(at, " ");
         if (undef) brume_cl_put(t, "#undef %.*s\n", name, at);
-        else brume_cl_put(t, "#define %.*s %.*s\n", name, at, whole > name ? whole - name - 1 : 1, whole > name ? at + name + 1 : "1");
+        else
+            brume_cl_put(t, "#define %.*s %.*s\n", name, at, whole > name ? whole - name - 1 : 1,
+                         whole > name ? at + name + 1 : "1");
         at += whole;
     }
 }
@@ -114,7 +119,8 @@ static int identifier_before(const char *at, const char *line, const char **begi
     return (int)(end - *begin);
 }
 
-/* What the line at `line` defines: a function, a kernel, a struct (all of them begin at a line's start). Returns the name's length or 0. */
+/* What the line at `line` defines: a function, a kernel, a struct (all of them begin at a line's start). Returns the name's
+ * length or 0. */
 static int defined_by(const char *line, const char **name, bool *kernel)
 {
     const int length = (int)strcspn(line, "\n");
@@ -140,7 +146,9 @@ static void put_names(struct brume_cl_text *t, const char *body, int unit, bool 
         if (!n) continue;
         if (undef) brume_cl_put(t, "#undef %.*s\n", n, name);
         else if (!kernel) brume_cl_put(t, "#define %.*s %.*s_%d\n", n, name, n, name, unit);
-        else brume_cl_put(t, "#define %.*s(...) %.*s_%d(const size_t *merged_item, const size_t *merged_items, __VA_ARGS__)\n", n, name, n, name, unit);
+        else
+            brume_cl_put(t, "#define %.*s(...) %.*s_%d(const size_t *merged_item, const size_t *merged_items, __VA_ARGS__)\n", n,
+                         name, n, name, unit);
     }
 }
 
@@ -163,14 +171,17 @@ static void put_unit(struct brume_cl_text *t, const struct brume_cl_pending *q, 
     free(body.at);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------------------------------------- */
 
 /* The words in front of a row's arguments: see append_row() in merge.c. */
 static void put_routine(struct brume_cl_text *t, const struct brume_cl_pending *q, int routine, int unit)
 {
-    brume_cl_put(t, "static void routine_%d(const __global ulong *t, __global char **base, const size_t first, const size_t last)\n{\n"
-                 "    const size_t groups[2] = { t[4], t[5] }, wide[3] = { t[7], t[8], t[9] };\n"
-                 "    const size_t items[3] = { t[4] * t[7], t[5] * t[8], t[6] * t[9] };\n", routine);
+    brume_cl_put(
+        t,
+        "static void routine_%d(const __global ulong *t, __global char **base, const size_t first, const size_t last)\n{\n"
+        "    const size_t groups[2] = { t[4], t[5] }, wide[3] = { t[7], t[8], t[9] };\n"
+        "    const size_t items[3] = { t[4] * t[7], t[5] * t[8], t[6] * t[9] };\n",
+        routine);
     int word = 10;
     for (int i = 0; i < q->k.n_args; i++) {
         const enum brume_cl_arg_kind kind = q->k.args[i].kind;
@@ -178,17 +189,22 @@ static void put_routine(struct brume_cl_text *t, const struct brume_cl_pending *
             brume_cl_put(t, "    __global void *b%d = base[t[%d]];\n    const ulong a%d = t[%d];\n", i, word, i, word + 1);
             word += 2;
         } else {
-            brume_cl_put(t, kind == BRUME_CL_FLOAT ? "    const float a%d = as_float((uint)t[%d]);\n" : kind == BRUME_CL_INT ? "    const int a%d = (int)t[%d];\n" :
-                         "    const long a%d = (long)t[%d];\n", i, word);
+            brume_cl_put(t,
+                         kind == BRUME_CL_FLOAT ? "    const float a%d = as_float((uint)t[%d]);\n"
+                         : kind == BRUME_CL_INT ? "    const int a%d = (int)t[%d];\n"
+                                                : "    const long a%d = (long)t[%d];\n",
+                         i, word);
             word++;
         }
     }
-    brume_cl_put(t, "    size_t gx = first %% groups[0], gy = first / groups[0] %% groups[1], gz = first / groups[0] / groups[1];\n"
+    brume_cl_put(t,
+                 "    size_t gx = first %% groups[0], gy = first / groups[0] %% groups[1], gz = first / groups[0] / groups[1];\n"
                  "    for (size_t g = first; g < last; g++) {\n"
                  "        for (size_t z = 0; z < wide[2]; z++)\n            for (size_t y = 0; y < wide[1]; y++)\n"
                  "                for (size_t x = 0; x < wide[0]; x++) {\n"
                  "                    const size_t item[3] = { gx * wide[0] + x, gy * wide[1] + y, gz * wide[2] + z };\n"
-                 "                    %s_%d(item, items", q->k.kernel, unit);
+                 "                    %s_%d(item, items",
+                 q->k.kernel, unit);
     for (int i = 0; i < q->k.n_args; i++) brume_cl_put(t, brume_cl_is_tensor(q->k.args[i].kind) ? ", b%d, a%d" : ", a%d", i, i);
     brume_cl_put(t, ");\n                }\n        if (++gx == groups[0]) {\n            gx = 0;\n"
                  "            if (++gy == groups[1]) gy = 0, gz++;\n        }\n    }\n}\n");
@@ -207,7 +223,8 @@ static const char *const kernel_begin =
     "#undef get_global_size\n"
     "#undef reqd_work_group_size\n"
     "__kernel __attribute__((reqd_work_group_size(1, 1, 1)))\n"
-    "void " BRUME_CL_MERGED "(const __global ulong *table, volatile __global int *counters, const int first, const int last, const int groups,\n"
+    "void " BRUME_CL_MERGED
+    "(const __global ulong *table, volatile __global int *counters, const int first, const int last, const int groups,\n"
     "    __global char *base_0";
 
 /* Counters of part s: pieces taken at 16 s, pieces done behind; behind all parts, the groups that have left. */

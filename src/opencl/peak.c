@@ -34,14 +34,16 @@ brume_status brume_cl_measure_peak(struct brume_device *base, double *gflops)
 {
     struct brume_cl_device *d = brume_cl_device_of(base);
     const int native = d->base.caps.vector_width, width = native >= 16 ? 16 : native >= 8 ? 8 : native >= 4 ? 4 : 1;
-    const size_t items = (size_t)(d->base.caps.compute_units > 0 ? d->base.caps.compute_units : 1) * (d->info.is_cpu_type ? 8 : 4096);
+    const size_t items =
+        (size_t)(d->base.caps.compute_units > 0 ? d->base.caps.compute_units : 1) * (d->info.is_cpu_type ? 8 : 4096);
     char defines[32];
     cl_program program;
     brume_buffer *y = NULL;
     double ms = 0;
     *gflops = 0;
     snprintf(defines, sizeof defines, "-DWIDTH=%d", width);
-    brume_status s = brume_cl_program_get(d, &(struct brume_cl_want){ "peak.cl", NULL, defines, "measuring the multiply-add rate" }, &program);
+    brume_status s =
+        brume_cl_program_get(d, &(struct brume_cl_want){ "peak.cl", NULL, defines, "measuring the multiply-add rate" }, &program);
     if (s != BRUME_OK) return s;
     if ((s = brume_cl_buffer_new(base, items * sizeof(float), &y)) != BRUME_OK) return s;
     cl_int err = CL_SUCCESS;

@@ -19,7 +19,10 @@ static struct brume_cl_pending *pending_add(struct brume_cl_pendings *p)
     return memset(&p->at[p->n++], 0, sizeof(struct brume_cl_pending));
 }
 
-static brume_status no_memory(const char *what) { return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what); }
+static brume_status no_memory(const char *what)
+{
+    return brume_fail(BRUME_E_MEMORY, "cannot allocate %s of an OpenCL plan", what);
+}
 
 static brume_status add_list(struct brume_cl_pendings *p, struct brume_cl_list *l, const struct brume_step *s, bool pack)
 {
@@ -53,8 +56,8 @@ static brume_status collect(const struct brume_caps *device, const struct brume_
             continue;
         }
         if (!step->variant->cl)
-            return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': kernel '%s' does not run on OpenCL", step->node->op->name, step->node->name,
-                              step->variant->name);
+            return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': kernel '%s' does not run on OpenCL", step->node->op->name,
+                              step->node->name, step->variant->name);
         const struct brume_caps caps = brume_step_caps(step, device);
         if (step->packed.slot >= 0 && step->variant->cl_pack) {
             step->variant->cl_pack(step->node, &caps, &l);
@@ -89,14 +92,15 @@ static brume_status generate(const struct brume_caps *device, struct brume_cl_pe
     return s;
 }
 
-brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p, char **source,
-                              char **names)
+brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p,
+                              char **source, char **names)
 {
     const brume_status s = collect(device, steps, n, p);
     return s ? s : generate(device, p, source, names);
 }
 
-brume_status brume_cl_place_of(const struct brume_cl_pending *q, const struct brume_cl_arg *a, struct brume_place *place, int64_t *element)
+brume_status brume_cl_place_of(const struct brume_cl_pending *q, const struct brume_cl_arg *a, struct brume_place *place,
+                               int64_t *element)
 {
     const struct brume_step *s = q->step;
     const bool in = a->kind == BRUME_CL_IN, out = a->kind == BRUME_CL_OUT;
@@ -117,8 +121,9 @@ brume_status brume_cl_place_of(const struct brume_cl_pending *q, const struct br
     } else {
         *place = a->kind == BRUME_CL_WORK ? s->work : s->packed;
         if (place->slot < 0)
-            return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s, the plan gave it none", s->node->op->name, s->node->name,
-                              q->k.kernel ? q->k.kernel : "gemm", a->kind == BRUME_CL_WORK ? "a workspace" : "packed weights");
+            return brume_fail(BRUME_E_DEVICE, "%s '%s': kernel %s asks for %s, the plan gave it none", s->node->op->name,
+                              s->node->name, q->k.kernel ? q->k.kernel : "gemm",
+                              a->kind == BRUME_CL_WORK ? "a workspace" : "packed weights");
         place->offset += (uint64_t)a->index;
     }
     return BRUME_OK;

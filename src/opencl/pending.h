@@ -19,12 +19,13 @@ struct brume_cl_pending {
 
 struct brume_cl_pendings { struct brume_cl_pending *at; int n, cap; };
 
-/** Appends all launches of steps, those that pack first of each, in order. *source: of generated kernels, *names: what their names
- * point into; to be freed, also after a failure. */
-brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p, char **source,
-                              char **names);
+/** Appends all launches of steps, those that pack first of each, in order. *source: of generated kernels, *names: what their
+ * names point into; to be freed, also after a failure. */
+brume_status brume_cl_collect(const struct brume_caps *device, const struct brume_step *steps, int n, struct brume_cl_pendings *p,
+                              char **source, char **names);
 /** Where argument a of a launch lies, and the bytes of its elements; slot -1: absent. */
-brume_status brume_cl_place_of(const struct brume_cl_pending *q, const struct brume_cl_arg *a, struct brume_place *place, int64_t *element);
+brume_status brume_cl_place_of(const struct brume_cl_pending *q, const struct brume_cl_arg *a, struct brume_place *place,
+                               int64_t *element);
 
 static inline bool brume_cl_is_tensor(enum brume_cl_arg_kind k)
 {

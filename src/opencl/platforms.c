@@ -46,7 +46,8 @@ static void saw(struct trouble *t, cl_int err, const char *call)
     if (err && !t->err) *t = (struct trouble){ err, call };
 }
 
-static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_info what, char *out, size_t bytes, struct trouble *t)
+static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_info what, char *out, size_t bytes,
+                       struct trouble *t)
 {
     /* Asked into a large buffer: a text longer than `out` is cut instead of refused. */
     char text[4096] = "";
@@ -59,7 +60,11 @@ static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_
 
 /* OpenCL fixes the type of each value; one of another size would be a broken driver. */
 #define QUERY(type, what)                                                                                    \
-    __extension__({ type value_ = 0; saw(&trouble, cl->GetDeviceInfo(d, what, sizeof value_, &value_, NULL), "clGetDeviceInfo"); value_; })
+    __extension__({ \
+        type value_ = 0; \
+        saw(&trouble, cl->GetDeviceInfo(d, what, sizeof value_, &value_, NULL), "clGetDeviceInfo"); \
+        value_; \
+    })
 
 static void note(brume_device_info *info, const char *text)
 {
@@ -68,7 +73,8 @@ static void note(brume_device_info *info, const char *text)
     snprintf(info->note, sizeof info->note, "%s", text);
 }
 
-void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device, brume_device_info *info)
+void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_device_id d, int platform, int device,
+                       brume_device_info *info)
 {
     memset(info, 0, sizeof *info);
     struct trouble trouble = { CL_SUCCESS, NULL };
@@ -84,7 +90,8 @@ void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_devic
 
     const cl_device_type type = QUERY(cl_device_type, CL_DEVICE_TYPE);
     info->is_opencl = 1;
-    /* BRUME_OPENCL_TYPE=cpu, gpu or other: as if the driver said so. A machine without a GPU tests with it what is done with one. */
+    /* BRUME_OPENCL_TYPE=cpu, gpu or other: as if the driver said so. A machine without a GPU tests with it what is done with
+     * one. */
     const char *as = getenv("BRUME_OPENCL_TYPE");
     info->is_cpu_type = as && *as ? !strcmp(as, "cpu") : (type & CL_DEVICE_TYPE_CPU) != 0;
     info->is_gpu_type = as && *as ? !strcmp(as, "gpu") : (type & CL_DEVICE_TYPE_GPU) != 0;
@@ -110,10 +117,12 @@ void brume_cl_describe(const struct brume_cl_api *cl, cl_platform_id p, cl_devic
     if (!available) note(info, "the driver says that the device is not available");
     else if (!compiler) note(info, "the driver has no compiler for OpenCL C");
     else if (major < 1 || (major == 1 && minor < 2)) note(info, "OpenCL 1.2 is needed");
-    else if (!strcmp(profile, "EMBEDDED_PROFILE")) note(info, "the embedded profile may round differently; the full profile is needed");
+    else if (!strcmp(profile, "EMBEDDED_PROFILE"))
+        note(info, "the embedded profile may round differently; the full profile is needed");
     else if (!little) note(info, "a little-endian device is needed");
     /* A device that takes no two-dimensional work-groups (the CPU device of macOS) would run few of the kernels. */
-    else if (info->max_work_group < 64 || items[0] < 64 || items[1] < 16) note(info, "work-groups of 64 x 1 and 8 x 8 are needed");
+    else if (info->max_work_group < 64 || items[0] < 64 || items[1] < 16)
+        note(info, "work-groups of 64 x 1 and 8 x 8 are needed");
     else if (info->local_bytes < 16384) note(info, "16 KiB of local memory are needed");
 }
 

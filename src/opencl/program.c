@@ -73,7 +73,8 @@ static cl_program from_cache(const struct brume_cl_device *d, const struct job *
     cl_int err = CL_SUCCESS, status = CL_SUCCESS;
     cl_program p = d->cl->CreateProgramWithBinary(d->context, 1, &d->id, &bytes, &binary, &status, &err);
     free(memory);
-    if (p && !err && !status && !d->cl->BuildProgram(p, 1, &d->id, j->options, NULL, NULL) && kernel_count(d, p) == kernels) return p;
+    if (p && !err && !status && !d->cl->BuildProgram(p, 1, &d->id, j->options, NULL, NULL) && kernel_count(d, p) == kernels)
+        return p;
     if (p) d->cl->ReleaseProgram(p);
     return NULL;
 }
@@ -131,7 +132,8 @@ static brume_status make_key(const struct brume_cl_device *d, struct job *j)
 {
     const struct brume_cl_want *w = j->want;
     const char *text = w->text ? w->text : brume_cl_source(w->file);
-    if (!text) return brume_fail(BRUME_E_DEVICE, "%s: no source '%s' in this build; is it listed in cl/meson.build?", w->what, w->file);
+    if (!text)
+        return brume_fail(BRUME_E_DEVICE, "%s: no source '%s' in this build; is it listed in cl/meson.build?", w->what, w->file);
     /* The noise must have the same bits everywhere: philox.h turns contraction off for all that follows it, and such programs get
      * no option that would allow it again. */
     const bool rng = strstr(text, "philox") != NULL;
@@ -190,8 +192,9 @@ static void run_job(void *ctx, int64_t task, int thread)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* A compiler works in one thread; most drivers let several of them work at once. Not those of one processor: where a user gave a driver one core, its compiler
- * shall not take more, and simulators that count as one processor (Oclgrind) crash when two programs are built side by side. */
+/* A compiler works in one thread; most drivers let several of them work at once. Not those of one processor: where a user gave a
+ * driver one core, its compiler shall not take more, and simulators that count as one processor (Oclgrind) crash when two
+ * programs are built side by side. */
 static void run_jobs(struct brume_cl_device *d, struct job *jobs, int n)
 {
     struct batch b = { .d = d, .jobs = jobs, .n = n };
@@ -207,8 +210,8 @@ static void run_jobs(struct brume_cl_device *d, struct job *jobs, int n)
 static brume_status job_failed(struct brume_cl_device *d, const struct job *j)
 {
     const struct brume_cl_want *w = j->want;
-    return brume_cl_fail(d, j->err, j->call, "building %s for %s with '%s' (driver %s) failed; build log: %s", w->file, w->what, j->options,
-                         d->info.driver, j->log && *j->log ? j->log : "(empty)");
+    return brume_cl_fail(d, j->err, j->call, "building %s for %s with '%s' (driver %s) failed; build log: %s", w->file, w->what,
+                         j->options, d->info.driver, j->log && *j->log ? j->log : "(empty)");
 }
 
 /* The device takes what the jobs made; s becomes the failure of the first that made nothing. */
@@ -265,8 +268,8 @@ static void keep(const struct brume_cl_device *d, struct brume_cl_program *p)
 {
     size_t bytes = 0;
     unsigned char *binary = NULL;
-    if (!d->cl->GetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) && bytes && (binary = malloc(bytes)) &&
-        !d->cl->GetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL))
+    if (!d->cl->GetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) && bytes &&
+        (binary = malloc(bytes)) && !d->cl->GetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL))
         brume_cl_cache_store(&d->cache, p->key, binary, bytes, kernel_count(d, p->program));
     free(binary);
     free(p->key);

@@ -2,9 +2,9 @@
  * Launches that would take too long are cut into several, by global offsets: a display's watchdog ends a kernel that runs for two
  * seconds, and other programs get the device only between two launches.
  *
- * Offsets move get_global_id() but not get_group_id(), and get_global_size() becomes that of the piece. So kernels that number groups are
- * compiled with -DSPLIT, which numbers them through all pieces (cl/common.h), and no launch is cut along a dimension whose size its
- * file asks for. */
+ * Offsets move get_global_id() but not get_group_id(), and get_global_size() becomes that of the piece. So kernels that number
+ * groups are compiled with -DSPLIT, which numbers them through all pieces (cl/common.h), and no launch is cut along a dimension
+ * whose size its file asks for. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +14,9 @@
 #include "opencl/pending.h"
 #include "opencl/split.h"
 
-/* A poor kernel reaches this part of the multiply-add rate (2 %), and moves a byte in the time of so many operations at the full rate:
- * memory is slower by 10 to 60 on GPUs, and reached by a tenth. Long launches that are better are cut into more pieces than they need, of
- * some milliseconds each, which costs next to nothing. */
+/* A poor kernel reaches this part of the multiply-add rate (2 %), and moves a byte in the time of so many operations at the full
+ * rate: memory is slower by 10 to 60 on GPUs, and reached by a tenth. Long launches that are better are cut into more pieces than
+ * they need, of some milliseconds each, which costs next to nothing. */
 #define LEAST_PART 0.02
 #define OPS_PER_BYTE 250.0
 #define WEAKEST 20.0        /* GFLOP/s; what fits the bound there need not be measured */

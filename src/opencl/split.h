@@ -9,9 +9,11 @@
 
 struct brume_cl_device;
 
-/** The most that a launch may take: brume_device_options.nice_ms or launch_ms, else $BRUME_LAUNCH_MS, else what suits the device; INFINITY: any time. */
+/** The most that a launch may take: brume_device_options.nice_ms or launch_ms, else $BRUME_LAUNCH_MS, else what suits the device;
+ * INFINITY: any time. */
 double brume_cl_bound_ms(const brume_device_options *o, const brume_device_info *info);
-/** Work-items of a piece along each dimension (0: all), multiples of the work-group; of a product by CLBlast rows or parts of the batch, in piece[0]. */
+/** Work-items of a piece along each dimension (0: all), multiples of the work-group; of a product by CLBlast rows or parts of the
+ * batch, in piece[0]. */
 struct brume_cl_cut { size_t piece[3]; };
 
 struct brume_cl_pendings;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Greedy-by-size placement (Pisarchyk & Lee 2020): biggest blocks first, each at the lowest gap that is free during its lifetime. */
+ * Greedy-by-size placement (Pisarchyk & Lee 2020): biggest blocks first, each at the lowest gap that is free during its
+ * lifetime. */
 #include "plan/arena.h"
 
 #include <inttypes.h>
@@ -54,7 +55,8 @@ brume_status brume_arena_place(struct brume_block *blocks, int n, uint64_t max_s
     for (int i = 0; i < n; i++) {
         struct brume_block *b = order[i];
         if (max_segment && b->bytes > max_segment) {
-            s = brume_fail(BRUME_E_MEMORY, "plan: one tensor takes %.1f MiB, the device allows %.1f MiB in one buffer; use a smaller batch",
+            s = brume_fail(BRUME_E_MEMORY,
+                           "plan: one tensor takes %.1f MiB, the device allows %.1f MiB in one buffer; use a smaller batch",
                            (double)b->bytes / 1048576, (double)max_segment / 1048576);
             goto done;
         }

@@ -21,6 +21,7 @@ struct brume_block {
  * Places blocks so that no two of overlapping lifetimes overlap in memory. Segments hold at most max_segment bytes (0: no limit).
  * segment_bytes: array of *n_segments sizes, allocated by the call. A block above max_segment gives BRUME_E_MEMORY.
  */
-brume_status brume_arena_place(struct brume_block *blocks, int n, uint64_t max_segment, uint64_t **segment_bytes, int *n_segments);
+brume_status brume_arena_place(struct brume_block *blocks, int n, uint64_t max_segment, uint64_t **segment_bytes,
+                               int *n_segments);
 
 #endif

@@ -7,7 +7,8 @@
 #include "brume/plan.h"
 #include "graph/op.h"
 
-/* Where a tensor lies: a slot of the plan's buffer table (rebound without a new plan) and a byte offset in it. slot -1: absent. */
+/* Where a tensor lies: a slot of the plan's buffer table (rebound without a new plan) and a byte offset in it. slot -1:
+ * absent. */
 struct brume_place { int32_t slot; uint64_t offset; };
 
 #define BRUME_FUSED_MAX_IN 12
@@ -40,7 +41,8 @@ struct brume_step {
     struct brume_place out[BRUME_MAX_OUT];
     struct brume_place work, packed;      /* slot -1: none */
     bool pack_once;                       /* packed input is constant: packed by brume_backend.pack, not by run */
-    bool drop;                            /* pack_once, and nobody else reads that input: its memory may be given back after packing */
+    bool drop;                            /* pack_once, and nobody else reads that input: its memory may be given back after
+                                             packing */
 };
 
 /* What the device offers, and the row of parameters that the step takes: for the functions of its variant. */
@@ -67,7 +69,8 @@ struct brume_backend {
     void *(*host)(brume_buffer *b);       /* its memory, if the host may use it as its own; NULL: no buffer's is */
     brume_status (*fill)(brume_buffer *b, size_t offset, size_t bytes, uint32_t pattern); /* 4-byte words */
     brume_status (*finish)(struct brume_device *d);
-    /* Compiles every step. steps stay valid as long as the exec. All allocation and compilation happens here. n_slots: buffer table size. */
+    /* Compiles every step. steps stay valid as long as the exec. All allocation and compilation happens here. n_slots: buffer
+     * table size. */
     brume_status (*prepare)(struct brume_device *d, const struct brume_step *steps, int n, int n_slots, struct brume_exec **out);
     void (*exec_free)(struct brume_exec *e);
     /* Host memory that prepare() will take for scratch, in bytes; NULL: none worth counting. */
@@ -78,7 +81,8 @@ struct brume_backend {
     brume_status (*run)(struct brume_exec *e, brume_buffer *const *slots, int from, int to);
     /* Tells the sources of the kernels from those of other versions; NULL: the version of brume does. */
     uint64_t (*kernels)(void);
-    /* Of a backend that runs two others side by side: plan/twin.h. Then prepare .. run are not called. NULL: it computes itself. */
+    /* Of a backend that runs two others side by side: plan/twin.h. Then prepare .. run are not called. NULL: it computes
+     * itself. */
     const struct brume_twin_ops *twins;
     /* Multiply-add rate of the whole device in GFLOP/s, measured. */
     brume_status (*measure_peak)(struct brume_device *d, double *gflops);

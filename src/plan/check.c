@@ -41,8 +41,8 @@ static int alike(const struct brume_device *d, const brume_graph *g, const struc
     return count;
 }
 
-/* Every variant computes every node that it can. Of its sets of parameters, which differ in tiles alone, each computes one of those
- * nodes that are alike, in turn: each is a program of its own, and drivers take a second to compile some. */
+/* Every variant computes every node that it can. Of its sets of parameters, which differ in tiles alone, each computes one of
+ * those nodes that are alike, in turn: each is a program of its own, and drivers take a second to compile some. */
 static brume_status add_kernels(const struct brume_device *d, const brume_graph *g, const struct brume_node *n, struct list *l)
 {
     brume_status s = BRUME_OK;
@@ -54,7 +54,8 @@ static brume_status add_kernels(const struct brume_device *d, const brume_graph 
             if (row && (row % count != before || !v->rows->fits(row, &d->caps))) continue;
             /* Weights that are packed once, and those that are packed before every run, are tested in turn. */
             const bool once = v->pack_bytes && (n->index + l->n) % 2;
-            s = add(l, (struct brume_known){ .node = n, .choice = { v, row }, .constant = once ? v->pack_input : -1, .keep_size = true });
+            s = add(l, (struct brume_known){
+                           .node = n, .choice = { v, row }, .constant = once ? v->pack_input : -1, .keep_size = true });
         }
     }
     return s;
@@ -73,7 +74,8 @@ static brume_status list_all(const struct brume_device *d, const struct brume_pl
     return s;
 }
 
-static brume_status check(brume_device *d, const struct brume_plan *p, brume_device *reference, void (*found)(void *ctx, const brume_finding *f), void *ctx, int *n_failed)
+static brume_status check(brume_device *d, const struct brume_plan *p, brume_device *reference,
+                          void (*found)(void *ctx, const brume_finding *f), void *ctx, int *n_failed)
 {
     struct list l = { 0 };
     brume_status s = list_all(d, p, &l);

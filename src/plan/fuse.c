@@ -26,7 +26,8 @@ static int external_inputs(const struct brume_plan *p, const int *m, int n, int 
         const struct brume_node *node = brume_graph_node(p->graph, m[i]);
         for (int j = 0; j < node->n_in; j++) {
             const struct brume_node *from = node->in_v[j]->producer;
-            if (from && p->group[from->index] >= 0 && (p->group[from->index] == group_a || p->group[from->index] == group_b)) continue;
+            if (from && p->group[from->index] >= 0 && (p->group[from->index] == group_a || p->group[from->index] == group_b))
+                continue;
             int k = 0;
             while (k < count && list[k] != node->in[j]) k++;
             if (k < count) continue;
@@ -85,7 +86,8 @@ brume_status brume_plan_fuse(struct brume_plan *p)
                 const struct brume_node *node = brume_graph_node(p->graph, m[k]);
                 for (int j = 0; j < node->n_in && !again; j++) {
                     const struct brume_node *from = node->in_v[j]->producer;
-                    if (!from || p->group[from->index] != from->index || from->index == i || !may_join(p, from->index, i)) continue;
+                    if (!from || p->group[from->index] != from->index || from->index == i || !may_join(p, from->index, i))
+                        continue;
                     const int old = from->index;
                     for (int q = 0; q <= old; q++)
                         if (p->group[q] == old) p->group[q] = i;

@@ -27,7 +27,8 @@ brume_status brume_plan_make_guards(struct brume_plan *p)
         add_guard(p, at.slot, at.offset + brume_plan_value_bytes(brume_value_of(p->graph, t)), t);
     }
     for (int i = p->n_segments; i < p->n_slots; i++)
-        if (i != p->packed_slot && !p->slots[i].elsewhere) add_guard(p, i, p->slots[i].bytes - BRUME_GUARD_BYTES, p->slots[i].value);
+        if (i != p->packed_slot && !p->slots[i].elsewhere)
+            add_guard(p, i, p->slots[i].bytes - BRUME_GUARD_BYTES, p->slots[i].value);
     for (int i = 0; i < p->n_steps; i++) {
         const struct brume_step *st = &p->steps[i];
         const struct brume_variant *v = st->variant;
@@ -63,7 +64,8 @@ brume_status brume_plan_check_guards(brume_plan *p)
         if (s != BRUME_OK) return s;
         for (size_t w = 0; w < sizeof words / 4; w++)
             if (words[w] != POISON)
-                return brume_fail(BRUME_E_DEVICE, "guard words beside '%s' were overwritten", brume_tensor_name(p->graph, g->value));
+                return brume_fail(BRUME_E_DEVICE, "guard words beside '%s' were overwritten",
+                                  brume_tensor_name(p->graph, g->value));
     }
     return BRUME_OK;
 }

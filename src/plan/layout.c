@@ -29,7 +29,8 @@ static struct brume_choice by_rule(const struct brume_plan *p, const struct brum
 static brume_tensor read_by(const struct brume_plan *p, const struct brume_node *n, int j)
 {
     const struct brume_value *v = n->in_v[j];
-    if (!v || v->kind != BRUME_VALUE_NODE || v->producer->n_in != 1 || v->producer->in_v[0]->dtype != BRUME_F16 || n->op->ew) return n->in[j];
+    if (!v || v->kind != BRUME_VALUE_NODE || v->producer->n_in != 1 || v->producer->in_v[0]->dtype != BRUME_F16 || n->op->ew)
+        return n->in[j];
     const struct brume_variant *k = by_rule(p, n).variant;
     return k && k->half && k->pack_input == j ? v->producer->in[0] : n->in[j];
 }
@@ -75,7 +76,8 @@ static void find_roots(struct brume_plan *p)
             const brume_tensor part = p->values[n->in[j]].root;
             const struct brume_value *v = value(p, part);
             /* A whole tensor that a node makes and that lies nowhere else yet; its aliases move with it. */
-            if (v->kind != BRUME_VALUE_NODE || v->is_output || part == n->out[0] || brume_plan_value_bytes(v) != brume_plan_value_bytes(value(p, n->in[j])) ||
+            if (v->kind != BRUME_VALUE_NODE || v->is_output || part == n->out[0] ||
+                brume_plan_value_bytes(v) != brume_plan_value_bytes(value(p, n->in[j])) ||
                 (v->producer->op->flags & BRUME_OP_PACK))
                 continue;
             for (int t = 0; t < n_values; t++)
@@ -98,7 +100,8 @@ static bool is_step(const struct brume_plan *p, int i)
 static bool constant_weight(const struct brume_plan *p, brume_tensor t)
 {
     const struct brume_value *root = t == BRUME_NONE ? NULL : value(p, p->values[t].root);
-    return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT && !p->values[root->id].updated;
+    return root && !p->options.repack && root->kind != BRUME_VALUE_NODE && root->kind != BRUME_VALUE_INPUT &&
+           !p->values[root->id].updated;
 }
 
 /* Inputs that are constant and that a kernel of the node would pack: then it packs them once. */
@@ -106,7 +109,8 @@ static uint32_t packed_once(const struct brume_plan *p, const struct brume_node 
 {
     uint32_t mask = 0;
     for (const struct brume_variant *v = n->op->kernels; v && v->name; v++)
-        if (v->pack_bytes && brume_variant_runs(v, n, &p->device->caps) && constant_weight(p, n->in[v->pack_input])) mask |= 1u << v->pack_input;
+        if (v->pack_bytes && brume_variant_runs(v, n, &p->device->caps) && constant_weight(p, n->in[v->pack_input]))
+            mask |= 1u << v->pack_input;
     return mask;
 }
 
@@ -118,7 +122,8 @@ static brume_status choose(const struct brume_plan *p, const struct brume_node *
     *k = by_rule(p, n);
     *tuned = 0;
     /* What is measured has weights of f32: its winner could not read these. */
-    if (p->chosen || p->options.variant || !k->variant || k->variant->half || (!d->tuner && !(d->tuning && d->tuning->n))) return BRUME_OK;
+    if (p->chosen || p->options.variant || !k->variant || k->variant->half || (!d->tuner && !(d->tuning && d->tuning->n)))
+        return BRUME_OK;
     const uint32_t constant = packed_once(p, n);
     if (!brume_tuning_key(n, constant, key)) return BRUME_OK;
     if (d->tuner) {
@@ -127,7 +132,9 @@ static brume_status choose(const struct brume_plan *p, const struct brume_node *
     }
     const struct brume_tuned *const e = d->tuning ? brume_tuning_find(d->tuning, key) : NULL;
     struct brume_choice found;
-    if (!e || !brume_variant_find(n, &d->caps, e->choice, &found) || (found.variant == k->variant && found.row == k->row) || brume_self_test_failed(d, n, found)) return BRUME_OK;
+    if (!e || !brume_variant_find(n, &d->caps, e->choice, &found) || (found.variant == k->variant && found.row == k->row) ||
+        brume_self_test_failed(d, n, found))
+        return BRUME_OK;
     *tuned = brume_tuned_hash(e);
     *k = found;
     return BRUME_OK;
@@ -155,7 +162,8 @@ static brume_status make_step(struct brume_plan *p, int i, struct brume_step *s,
     s->row = k.row;
     p->stats.tuned += s->tuned != 0;
     if (!s->variant)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name, p->device->backend->kind);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%s '%s': no kernel for the %s backend", n->op->name, n->name,
+                          p->device->backend->kind);
     s->n_in = n->n_in;
     for (int j = 0; j < n->n_in; j++) inputs[j] = read_by(p, n, j);
     return BRUME_OK;
@@ -224,11 +232,13 @@ static void reuse_inputs(struct brume_plan *p, const brume_tensor *inputs)
         for (int j = 0; j < (first_only ? 1 : st->n_in); j++) {
             if (inputs[j] == BRUME_NONE) continue;
             const brume_tensor root = p->values[inputs[j]].root;
-            if (!brume_plan_in_arena(p, root) || p->values[root].last != s || brume_plan_value_bytes(value(p, root)) != brume_plan_value_bytes(value(p, out)) ||
+            if (!brume_plan_in_arena(p, root) || p->values[root].last != s ||
+                brume_plan_value_bytes(value(p, root)) != brume_plan_value_bytes(value(p, out)) ||
                 p->values[inputs[j]].offset != 0 || !brume_shape_equal(value(p, inputs[j])->shape, value(p, out)->shape))
                 continue;
             bool alone = true; /* another view of the same memory may be read at other places than it is written */
-            for (int k = 0; k < st->n_in; k++) alone = alone && (k == j || inputs[k] == BRUME_NONE || p->values[inputs[k]].root != root);
+            for (int k = 0; k < st->n_in; k++)
+                alone = alone && (k == j || inputs[k] == BRUME_NONE || p->values[inputs[k]].root != root);
             if (!alone) continue;
             p->values[root].last = p->values[out].last;
             for (int t = 0; t < brume_graph_value_count(p->graph); t++)
@@ -241,8 +251,8 @@ static void reuse_inputs(struct brume_plan *p, const brume_tensor *inputs)
 /* Is t, wholly in memory that the plan owns, read by its packing alone? */
 static bool may_drop(const struct brume_plan *p, brume_tensor t)
 {
-    return p->options.drop_packed && p->device->backend->drops && !p->options.keep_all && p->values[t].uses == 1 && !value(p, t)->is_output &&
-           !value(p, p->values[t].root)->is_output;
+    return p->options.drop_packed && p->device->backend->drops && !p->options.keep_all && p->values[t].uses == 1 &&
+           !value(p, t)->is_output && !value(p, p->values[t].root)->is_output;
 }
 
 static bool is_elsewhere(const struct brume_plan *p, brume_tensor t)
@@ -271,7 +281,9 @@ static brume_status place_arena(struct brume_plan *p)
     int n = 0;
     for (int t = 0; t < n_values; t++)
         if (brume_plan_in_arena(p, t))
-            blocks[n++] = (struct brume_block){ .bytes = brume_plan_value_bytes(value(p, t)) + 2 * guard, .first = p->values[t].first, .last = p->values[t].last };
+            blocks[n++] = (struct brume_block){ .bytes = brume_plan_value_bytes(value(p, t)) + 2 * guard,
+                                                .first = p->values[t].first,
+                                                .last = p->values[t].last };
     const int all = p->options.poison || p->options.keep_all;
     for (int s = 0; s < p->n_steps; s++) {
         struct brume_step *st = &p->steps[s];
@@ -315,7 +327,8 @@ static brume_status place_arena(struct brume_plan *p)
         }
     }
     p->n_slots = p->n_segments;
-    for (int t = 0; t < n_values; t++) p->n_slots += p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t);
+    for (int t = 0; t < n_values; t++)
+        p->n_slots += p->values[t].first >= 0 && p->values[t].root == t && !brume_plan_in_arena(p, t);
     p->n_slots += packed != 0;
     p->slots = calloc((size_t)p->n_slots + 1, sizeof *p->slots);
     p->buffers = calloc((size_t)p->n_slots + 1, sizeof *p->buffers);
@@ -330,7 +343,8 @@ static brume_status place_arena(struct brume_plan *p)
             p->values[t].place = (struct brume_place){ slot, 0 };
             const uint64_t bytes = brume_plan_value_bytes(value(p, t));
             const bool elsewhere = is_elsewhere(p, t);
-            if (!elsewhere) *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
+            if (!elsewhere)
+                *(value(p, t)->kind == BRUME_VALUE_INPUT ? &p->stats.input_bytes : &p->stats.persistent_bytes) += bytes;
             /* whole words: devices fill word by word */
             p->slots[slot++] = (struct brume_slot){ .value = t, .bytes = (bytes + 3) / 4 * 4 + guard, .elsewhere = elsewhere };
         }

@@ -24,8 +24,10 @@ static brume_status check_memory(const struct brume_plan *p)
     brume_device_get_info(p->device, &info);
     const uint64_t need = p->stats.arena_bytes + p->stats.input_bytes + p->stats.persistent_bytes + p->stats.packed_bytes;
     if (info.memory_bytes && need > info.memory_bytes)
-        return brume_fail(BRUME_E_MEMORY, "plan: needs %.1f MiB (activations %.1f, parameters and state %.1f), '%s' has %.1f MiB; "
-                          "use a smaller batch or a smaller model", (double)need / 1048576, (double)p->stats.arena_bytes / 1048576,
+        return brume_fail(BRUME_E_MEMORY,
+                          "plan: needs %.1f MiB (activations %.1f, parameters and state %.1f), '%s' has %.1f MiB; "
+                          "use a smaller batch or a smaller model",
+                          (double)need / 1048576, (double)p->stats.arena_bytes / 1048576,
                           (double)p->stats.persistent_bytes / 1048576, info.name, (double)info.memory_bytes / 1048576);
     return BRUME_OK;
 }
@@ -55,7 +57,8 @@ static brume_status allocate(struct brume_plan *p)
 static bool tests_kernels(const struct brume_plan *p)
 {
     const struct brume_self_test *t = p->device->self_test;
-    return t && t->on && !t->testing && !p->chosen && !p->options.dry && !p->options.variant && !p->options.poison && !p->device->trial;
+    return t && t->on && !t->testing && !p->chosen && !p->options.dry && !p->options.variant && !p->options.poison &&
+           !p->device->trial;
 }
 
 /* What a driver refuses to compile is found by the tests, too; where they find nothing, its error stays. */
@@ -69,7 +72,8 @@ static brume_status test_kernels(struct brume_plan *p, brume_status prepared, bo
 }
 
 /* *again: a kernel failed its test, another one will be taken. */
-static brume_status make(brume_device *d, const brume_graph *g, const brume_plan_options *options, const struct brume_choice *chosen, brume_plan **out, bool *again)
+static brume_status make(brume_device *d, const brume_graph *g, const brume_plan_options *options,
+                         const struct brume_choice *chosen, brume_plan **out, bool *again)
 {
     *out = NULL;
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
@@ -109,7 +113,8 @@ fail:
     return s;
 }
 
-brume_status brume_plan_new_chosen(brume_device *d, const brume_graph *g, const brume_plan_options *options, const struct brume_choice *chosen, brume_plan **out)
+brume_status brume_plan_new_chosen(brume_device *d, const brume_graph *g, const brume_plan_options *options,
+                                   const struct brume_choice *chosen, brume_plan **out)
 {
     brume_status s;
     bool again;
@@ -163,14 +168,16 @@ static brume_status find(const struct brume_plan *p, brume_tensor t, const char 
     const char *name = brume_tensor_name(p->graph, t);
     if (p->options.dry) return brume_fail(BRUME_E_ARG, "plan: cannot %s '%s': this plan was made dry", verb, name);
     if (brume_plan_value_bytes(v) != bytes)
-        return brume_fail(BRUME_E_SHAPE, "plan: cannot %s '%s': it has %" PRIu64 " bytes, the caller's array %zu", verb, name, brume_plan_value_bytes(v), bytes);
+        return brume_fail(BRUME_E_SHAPE, "plan: cannot %s '%s': it has %" PRIu64 " bytes, the caller's array %zu", verb, name,
+                          brume_plan_value_bytes(v), bytes);
     if (p->values[p->values[t].root].first >= 0) *at = brume_plan_place(p, t);
     return at->slot < 0 || p->buffers[at->slot] ? BRUME_OK : unbound(p, t);
 }
 
 static brume_status dropped(const struct brume_plan *p, const char *verb, brume_tensor t)
 {
-    return brume_fail(BRUME_E_ARG, "plan: cannot %s '%s': memory of packed weights was given back (drop_packed); write all of '%s'", verb,
+    return brume_fail(BRUME_E_ARG,
+                      "plan: cannot %s '%s': memory of packed weights was given back (drop_packed); write all of '%s'", verb,
                       brume_tensor_name(p->graph, t), brume_tensor_name(p->graph, p->values[t].root));
 }
 
@@ -204,7 +211,8 @@ brume_status brume_plan_read(brume_plan *p, brume_tensor t, void *dst, size_t by
     if (s != BRUME_OK) return s;
     const struct brume_value *v = value(p, t), *root = value(p, p->values[t].root);
     if (at.slot < 0 || (v->kind == BRUME_VALUE_NODE && root->kind == BRUME_VALUE_NODE && !v->is_output && !p->options.keep_all))
-        return brume_fail(BRUME_E_ARG, "plan: cannot read '%s': no running node keeps it; mark it with brume_output()", brume_tensor_name(p->graph, t));
+        return brume_fail(BRUME_E_ARG, "plan: cannot read '%s': no running node keeps it; mark it with brume_output()",
+                          brume_tensor_name(p->graph, t));
     if (p->slots[at.slot].dropped) return dropped(p, "read", t);
     return p->device->backend->read(p->buffers[at.slot], (size_t)at.offset, dst, bytes);
 }
@@ -222,14 +230,16 @@ brume_status brume_plan_bind(brume_plan *p, brume_tensor t, brume_buffer *buffer
     const struct brume_value *v = value(p, t);
     const int slot = slot_of(p, t);
     if (!v || v->kind == BRUME_VALUE_NODE || v->kind == BRUME_VALUE_PARAM)
-        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': only inputs, slabs and persistent tensors can be bound", brume_tensor_name(p->graph, t));
+        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': only inputs, slabs and persistent tensors can be bound",
+                          brume_tensor_name(p->graph, t));
     if (slot < 0) return BRUME_OK; /* no running node reads it */
     if (buffer && (buffer->device != p->device || buffer->bytes < brume_plan_value_bytes(v)))
-        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': it needs %" PRIu64 " bytes of its own device, the buffer has %zu", v->name,
-                          brume_plan_value_bytes(v), buffer->bytes);
+        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': it needs %" PRIu64 " bytes of its own device, the buffer has %zu",
+                          v->name, brume_plan_value_bytes(v), buffer->bytes);
     if (!buffer && p->slots[slot].elsewhere) return unbound(p, t);
     if (p->slots[slot].drops)
-        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': the plan gives its memory back once it is packed (drop_packed)", v->name);
+        return brume_fail(BRUME_E_ARG, "plan: cannot bind '%s': the plan gives its memory back once it is packed (drop_packed)",
+                          v->name);
     p->buffers[slot] = buffer ? buffer : p->slots[slot].own;
     changed(p, t);
     return BRUME_OK;
@@ -299,7 +309,8 @@ brume_status brume_plan_get_bound(const brume_plan *p, brume_plan_bound *b)
     brume_device *d = own->device;
     *b = (brume_plan_bound){ .gflops = b->gflops };
     if (!d->backend->bound)
-        return brume_fail(BRUME_E_UNSUPPORTED, "the %s backend has no launches to bound: those of OpenCL devices are", d->backend->kind);
+        return brume_fail(BRUME_E_UNSUPPORTED, "the %s backend has no launches to bound: those of OpenCL devices are",
+                          d->backend->kind);
     const brume_status s = d->backend->bound(d, own->steps, own->n_steps, b);
     if (s != BRUME_OK || !b->launches) return s;
     brume_plan_step step;

@@ -32,7 +32,8 @@ struct brume_plan {
     struct brume_device *device;
     const brume_graph *graph;
     brume_plan_options options;
-    const struct brume_choice *chosen; /* per node, of known-answer tests: its kernel (variant NULL: by rule); NULL: options and rules decide */
+    const struct brume_choice *chosen; /* per node, of known-answer tests: its kernel (variant NULL: by rule); NULL: options and
+                                          rules decide */
     struct brume_value_plan *values;
     bool *needed;           /* per node */
     int *group;             /* per node: index of the last node of its fused chain; -1 if not elementwise */
@@ -52,15 +53,18 @@ struct brume_plan {
     brume_plan_stats stats;
     uint64_t tuning;        /* see brume_plan_tuning() */
     char side;              /* 'a', 'b': of twins; 0: it runs alone */
-    struct brume_plan *twin[2]; /* plans of the two devices that the device stands for (twin.h); then there is nothing else but what follows */
+    struct brume_plan *twin[2]; /* plans of the two devices that the device stands for (twin.h); then there is nothing else but
+                                   what follows */
     brume_buffer **joined;  /* twins: per value, the buffer of both parts if somebody asked for it */
     void *watch;            /* twins: of their backend */
 };
 
 #define BRUME_GUARD_BYTES 256
 
-/* A plan whose kernels are chosen one by one: chosen has an entry per node, or is NULL as in brume_plan_new(). It needs to live during this call only. */
-brume_status brume_plan_new_chosen(brume_device *d, const brume_graph *g, const brume_plan_options *options, const struct brume_choice *chosen, brume_plan **out);
+/* A plan whose kernels are chosen one by one: chosen has an entry per node, or is NULL as in brume_plan_new(). It needs to live
+ * during this call only. */
+brume_status brume_plan_new_chosen(brume_device *d, const brume_graph *g, const brume_plan_options *options,
+                                   const struct brume_choice *chosen, brume_plan **out);
 
 /* layout.c: everything but device memory: steps, lifetimes, places, slots, stats. */
 brume_status brume_plan_layout(struct brume_plan *p);
@@ -79,7 +83,8 @@ brume_status brume_plan_poison(struct brume_plan *p);
 
 /* fuse.c: fills plan->group. Requires needed and uses. */
 brume_status brume_plan_fuse(struct brume_plan *p);
-/* fuse.c: the nodes of the chain that ends at node `last`, in order, into out (BRUME_FUSED_MAX_OPS entries, may be NULL); returns their number. */
+/* fuse.c: the nodes of the chain that ends at node `last`, in order, into out (BRUME_FUSED_MAX_OPS entries, may be NULL); returns
+ * their number. */
 int brume_plan_chain_members(const struct brume_plan *p, int last, int *out);
 /* fuse.c: describes the chain that ends at node `last` and lists its external inputs (BRUME_FUSED_MAX_IN entries). */
 brume_status brume_plan_describe_chain(const struct brume_plan *p, int last, struct brume_fused *f, brume_tensor *inputs);

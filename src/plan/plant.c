@@ -36,8 +36,11 @@ struct plant { char op[64], variant[32], where[16]; int out, kind; };
 
 static brume_status misread(const char *text)
 {
-    return brume_fail(BRUME_E_ARG, "BRUME_PLANT=%s: expected OP[.OUT][/VARIANT][@cpu|@opencl|@a|@b][:KIND], KIND one of off, sign, zero, nan, inf, scale, "
-                      "next, unwritten", text);
+    return brume_fail(
+        BRUME_E_ARG,
+        "BRUME_PLANT=%s: expected OP[.OUT][/VARIANT][@cpu|@opencl|@a|@b][:KIND], KIND one of off, sign, zero, nan, inf, scale, "
+        "next, unwritten",
+        text);
 }
 
 /* Copies up to one of the letters in `ends`; false if it does not fit or is empty. */
@@ -122,7 +125,8 @@ static brume_status spoil(const struct brume_plan *p, const struct plant *f, con
     const size_t n = (size_t)brume_shape_numel(v->shape), bytes = n * (size_t)brume_dtype_bytes(v->dtype);
     unsigned char *raw = malloc(bytes);
     float *x = malloc(n * sizeof *x);
-    brume_status s = raw && x ? b->read(p->buffers[at.slot], (size_t)at.offset, raw, bytes) : brume_fail(BRUME_E_MEMORY, "plant: out of host memory");
+    brume_status s = raw && x ? b->read(p->buffers[at.slot], (size_t)at.offset, raw, bytes)
+                              : brume_fail(BRUME_E_MEMORY, "plant: out of host memory");
     size_t most = 0;
     for (size_t i = 0; s == BRUME_OK && i < n; i++) {
         x[i] = widen(raw, v->dtype, (int64_t)i);
@@ -145,7 +149,8 @@ static brume_status run_spoiled(struct brume_plan *p, const struct plant *f, int
     const struct brume_value *v = target(&p->steps[step], f->out, &at);
     unsigned char last[8];
     if (!v) return b->run(p->exec, p->buffers, step, step + 1);
-    const size_t size = (size_t)brume_dtype_bytes(v->dtype), end = (size_t)at.offset + ((size_t)brume_shape_numel(v->shape) - 1) * size;
+    const size_t size = (size_t)brume_dtype_bytes(v->dtype),
+                 end = (size_t)at.offset + ((size_t)brume_shape_numel(v->shape) - 1) * size;
     const bool unwritten = !kinds[f->kind].spoil;
     brume_status s = unwritten ? b->read(p->buffers[at.slot], end, last, size) : BRUME_OK;
     if (s == BRUME_OK) s = b->run(p->exec, p->buffers, step, step + 1);

@@ -14,7 +14,7 @@
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "self-test: out of memory"); }
 
-/* ---- the table ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------------------------------------- */
 
 static const struct brume_verdict *find(const struct brume_self_test *t, uint64_t key)
 {
@@ -38,7 +38,7 @@ static brume_status put(struct brume_self_test *t, uint64_t key, bool failed)
     return BRUME_OK;
 }
 
-/* ---- the file: a line for each kernel that is right -------------------------------------------------------------------------------- */
+/* ---- the file: a line for each kernel that is right ------------------------------------------------------------------------ */
 
 #define MOST_BYTES (1 << 20)
 #define KEY_BYTES 17 /* 16 digits and the end of the line */
@@ -56,7 +56,8 @@ static brume_status read_file(struct brume_self_test *t, const char *owner)
 {
     brume_status s = BRUME_OK;
     char *text = t->path ? brume_sealed_read(t->path, owner, MOST_BYTES) : NULL;
-    for (const char *c = text; c && s == BRUME_OK && strlen(c) >= KEY_BYTES; c += KEY_BYTES) s = put(t, strtoull(c, NULL, 16), false);
+    for (const char *c = text; c && s == BRUME_OK && strlen(c) >= KEY_BYTES; c += KEY_BYTES)
+        s = put(t, strtoull(c, NULL, 16), false);
     free(text);
     return s;
 }
@@ -80,7 +81,8 @@ static void write_file(struct brume_self_test *t, const struct brume_device *d)
     free(text);
 }
 
-brume_status brume_self_test_open(struct brume_device *d, const brume_device_options *o, brume_status (*open_reference)(brume_device **out))
+brume_status brume_self_test_open(struct brume_device *d, const brume_device_options *o,
+                                  brume_status (*open_reference)(brume_device **out))
 {
     struct brume_self_test *t = d->self_test = calloc(1, sizeof *t);
     const char *env = getenv("BRUME_SELF_TEST");
@@ -115,7 +117,7 @@ void brume_device_get_self_test(const brume_device *d, brume_self_test_info *inf
     memcpy(info->note, t->note, sizeof info->note);
 }
 
-/* ---- choosing -------------------------------------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------------------------------------- */
 
 bool brume_self_test_failed(const struct brume_device *d, const struct brume_node *n, struct brume_choice k)
 {
@@ -141,7 +143,7 @@ struct brume_choice brume_self_test_choose(const struct brume_device *d, const s
     return rule;
 }
 
-/* ---- plans ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------------------------------------- */
 
 static void warn(const struct brume_self_test *t, const char *text)
 {
@@ -149,18 +151,21 @@ static void warn(const struct brume_self_test *t, const char *text)
     else fprintf(stderr, "brume: %s\n", text);
 }
 
-/* "self-test: conv2d by kernel 'winograd' is wrong on opencl:0.0 (NAME, driver D): result 0, index 17: got 1.5, expected 1.25 (shapes ...)" */
+/* "self-test: conv2d by kernel 'winograd' is wrong on opencl:0.0 (NAME, driver D): result 0, index 17: got 1.5, expected 1.25
+ * (shapes ...)" */
 static void describe(const struct brume_device *d, const brume_finding *f, char *text, size_t size)
 {
     brume_device_info i;
     d->backend->info(d, &i);
-    snprintf(text, size, "self-test: %s by kernel '%s' is wrong on %s (%s, driver %s): %s (of %s)", f->op, f->kernel, i.spec, i.name, i.driver, f->text, f->shapes);
+    snprintf(text, size, "self-test: %s by kernel '%s' is wrong on %s (%s, driver %s): %s (of %s)", f->op, f->kernel, i.spec,
+             i.name, i.driver, f->text, f->shapes);
 }
 
 /* What helps beside. */
 static const char *advice(const struct brume_device *d)
 {
-    return d->caps.opencl ? "Update the driver, or use --device cpu" : "BRUME_ISA=generic goes without this processor's vector units";
+    return d->caps.opencl ? "Update the driver, or use --device cpu"
+                          : "BRUME_ISA=generic goes without this processor's vector units";
 }
 
 /* Once for each kernel, whatever the kinds of steps that it is wrong for. */
@@ -186,24 +191,32 @@ static brume_status take(struct brume_plan *p, const struct brume_known *k, uint
     const bool chain = !k->choice.variant;
     const struct brume_choice next = chain ? k->choice : brume_self_test_choose(d, k->node);
     if (chain ? t->no_chains || !strcmp(k->found.kernel, "single") : brume_self_test_failed(d, k->node, next))
-        return brume_fail(BRUME_E_DEVICE, "%s; no other kernel is left. %s (--no-self-test goes on with wrong results)", text, advice(d));
+        return brume_fail(BRUME_E_DEVICE, "%s; no other kernel is left. %s (--no-self-test goes on with wrong results)", text,
+                          advice(d));
     char name[BRUME_CHOICE_NAME] = "";
     if (chain) t->no_chains = true;
     else brume_choice_name(next, name);
-    if (chain) snprintf(all, sizeof all, "%s; elementwise functions are computed one by one instead. %s; brume devices --check tests all kernels", text, advice(d));
-    else snprintf(all, sizeof all, "%s; '%s' takes its place. %s; brume devices --check tests all kernels", text, name, advice(d));
+    if (chain)
+        snprintf(all, sizeof all,
+                 "%s; elementwise functions are computed one by one instead. %s; brume devices --check tests all kernels", text,
+                 advice(d));
+    else
+        snprintf(all, sizeof all, "%s; '%s' takes its place. %s; brume devices --check tests all kernels", text, name, advice(d));
     if (to_tell(t, &k->found)) warn(t, all);
     *again = true;
     return BRUME_OK;
 }
 
-/* A row that is compiled as the rule's choice would be for this node: then a small copy, for which the rule may choose otherwise, can ask for it. */
+/* A row that is compiled as the rule's choice would be for this node: then a small copy, for which the rule may choose otherwise,
+ * can ask for it. */
 static struct brume_choice with_row(const struct brume_device *d, const struct brume_step *s)
 {
     struct brume_choice k = { s->variant, s->row };
     for (int row = 1; !k.row && d->caps.opencl && s->variant->rows && row <= s->variant->rows->n; row++) {
         const struct brume_choice asked = { s->variant, row };
-        if (s->variant->rows->fits(row, &d->caps) && brume_launch_hash(s->node, &d->caps, asked) == brume_launch_hash(s->node, &d->caps, k)) k = asked;
+        if (s->variant->rows->fits(row, &d->caps) &&
+            brume_launch_hash(s->node, &d->caps, asked) == brume_launch_hash(s->node, &d->caps, k))
+            k = asked;
     }
     return k;
 }
@@ -219,14 +232,17 @@ brume_status brume_self_test_plan(struct brume_plan *p, bool *again)
     brume_status s = tests && keys ? BRUME_OK : no_memory();
     for (int i = 0; s == BRUME_OK && i < p->n_steps; i++) {
         const struct brume_step *st = &p->steps[i];
-        const uint64_t key = st->fused ? brume_known_chain_key(p, st->fused, st->node) : brume_known_key(d, st->node, (struct brume_choice){ st->variant, st->row });
+        const uint64_t key = st->fused ? brume_known_chain_key(p, st->fused, st->node)
+                                       : brume_known_key(d, st->node, (struct brume_choice){ st->variant, st->row });
         const bool known = find(t, key);
         int at = 0;
         while (at < n && keys[at] != key) at++;
         /* Programs hold all chains of a plan: to find those of this plan again, all of them are tested if one is. */
         if (at < n || (known && !st->fused)) continue;
         keys[n] = key;
-        tests[n++] = (struct brume_known){ .plan = st->fused ? p : NULL, .node = st->node, .constant = st->pack_once ? st->variant->pack_input : -1,
+        tests[n++] = (struct brume_known){ .plan = st->fused ? p : NULL,
+                                           .node = st->node,
+                                           .constant = st->pack_once ? st->variant->pack_input : -1,
                                            .choice = st->fused ? (struct brume_choice){ NULL, 0 } : with_row(d, st) };
         new += !known;
         new_chains += st->fused && !known;

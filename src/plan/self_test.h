@@ -24,7 +24,8 @@ struct brume_self_test {
 };
 
 /** Gives the device its table, from its file if there is one; without `on`, one that knows nothing and asks nothing. */
-brume_status brume_self_test_open(struct brume_device *d, const brume_device_options *o, brume_status (*open_reference)(brume_device **out));
+brume_status brume_self_test_open(struct brume_device *d, const brume_device_options *o,
+                                  brume_status (*open_reference)(brume_device **out));
 /** NULL is fine. */
 void brume_self_test_free(struct brume_self_test *t);
 
@@ -36,8 +37,8 @@ bool brume_self_test_failed(const struct brume_device *d, const struct brume_nod
 static inline bool brume_self_test_no_chains(const struct brume_device *d) { return d->self_test && d->self_test->no_chains; }
 
 /**
- * Tests the kernels of a laid-out plan that are not known yet. *again: some failed, others are there: the plan must be made once more.
- * BRUME_E_DEVICE where nothing else is left.
+ * Tests the kernels of a laid-out plan that are not known yet. *again: some failed, others are there: the plan must be made once
+ * more. BRUME_E_DEVICE where nothing else is left.
  */
 brume_status brume_self_test_plan(struct brume_plan *p, bool *again);
 

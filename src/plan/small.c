@@ -30,11 +30,14 @@ uint64_t brume_launch_hash(const struct brume_node *n, const struct brume_caps *
     return h;
 }
 
-/* What a copy's shapes are made by: rows and pixels at most `rows`, channels and features above `features` cut to features .. + 31. */
+/* What a copy's shapes are made by: rows and pixels at most `rows`, channels and features above `features` cut to features .. +
+ * 31. */
 struct scale { int64_t batch, rows, features; };
 
-static const struct scale scales[] = { { 2, 9, 64 }, { 2, 8, 64 }, { 2, 16, 64 }, { 2, 9, 128 }, { 2, 8, 128 }, { 1, 9, 320 }, { 1, 8, 320 }, { 1, 8, 1280 },
-                                       { 3, 33, 64 }, { 1, INT64_MAX, 32 }, { 1, INT64_MAX, 64 }, { 2, 9, INT64_MAX }, { 2, 8, INT64_MAX }, { 2, 33, INT64_MAX }, { INT64_MAX, INT64_MAX, INT64_MAX } };
+static const struct scale scales[] = { { 2, 9, 64 }, { 2, 8, 64 }, { 2, 16, 64 }, { 2, 9, 128 }, { 2, 8, 128 }, { 1, 9, 320 },
+                                       { 1, 8, 320 }, { 1, 8, 1280 }, { 3, 33, 64 }, { 1, INT64_MAX, 32 }, { 1, INT64_MAX, 64 },
+                                       { 2, 9, INT64_MAX }, { 2, 8, INT64_MAX }, { 2, 33, INT64_MAX },
+                                       { INT64_MAX, INT64_MAX, INT64_MAX } };
 enum { N_SCALES = sizeof scales / sizeof *scales };
 
 static int64_t less(int64_t v, int64_t most) { return v > most ? most : v; }
@@ -45,7 +48,9 @@ static bool is_features(const struct brume_node *n, int64_t v)
     for (int j = 0; j < n->n_in; j++) {
         const struct brume_value *x = n->in_v[j];
         for (int i = 0; x && i < x->shape.ndim; i++)
-            if (x->shape.d[i] == v && (i == x->shape.ndim - 1 || (j > 0 && i == x->shape.ndim - 2 && x->shape.ndim != n->in_v[0]->shape.ndim))) return true;
+            if (x->shape.d[i] == v &&
+                (i == x->shape.ndim - 1 || (j > 0 && i == x->shape.ndim - 2 && x->shape.ndim != n->in_v[0]->shape.ndim)))
+                return true;
     }
     return false;
 }
@@ -54,7 +59,8 @@ static bool is_features(const struct brume_node *n, int64_t v)
 static int64_t scaled(const struct brume_node *n, const struct scale *s, int64_t v, bool batch)
 {
     if (is_features(n, v)) return v > s->features ? s->features + (s->features < 32 ? 0 : v % 32) : v;
-    return batch && n->in_v[0] && n->in_v[0]->shape.ndim > 2 && v == n->in_v[0]->shape.d[0] ? less(v, s->batch) : less(v, s->rows);
+    return batch && n->in_v[0] && n->in_v[0]->shape.ndim > 2 && v == n->in_v[0]->shape.d[0] ? less(v, s->batch)
+                                                                                            : less(v, s->rows);
 }
 
 static brume_shape scaled_shape(const struct brume_node *n, const struct scale *s, brume_shape from)
@@ -101,7 +107,9 @@ static void copy(brume_graph *g, const struct brume_known *t, const struct scale
         for (int i = 0; i < j && !half; i++)
             if (n->in[i] == n->in[j] && v) { in[j] = in[i]; same = true; }
         if (same) continue;
-        in[j] = !v ? BRUME_NONE : leaf(g, j == t->constant || (j < 32 && n->op->updates >> j & 1), half ? BRUME_F16 : v->dtype, scaled_shape(n, s, v->shape));
+        in[j] = !v ? BRUME_NONE
+                   : leaf(g, j == t->constant || (j < 32 && n->op->updates >> j & 1), half ? BRUME_F16 : v->dtype,
+                          scaled_shape(n, s, v->shape));
         if (half) in[j] = brume_cast(g, in[j], BRUME_F32);
     }
     brume_node_add(g, n->op, n->n_in, in, n->attrs, n->attr_bytes);
@@ -117,8 +125,9 @@ static double values_of(const struct brume_node *n)
     return sum;
 }
 
-/* Attributes of ops may hold sizes, which nobody could check against other shapes: what is not known to be free of them keeps its own. (The keys of
- * tuned choices consist of shapes and what the key function says: ops that have one hold nothing else that matters, or check it.) */
+/* Attributes of ops may hold sizes, which nobody could check against other shapes: what is not known to be free of them keeps its
+ * own. (The keys of tuned choices consist of shapes and what the key function says: ops that have one hold nothing else that
+ * matters, or check it.) */
 static bool scalable(const struct brume_node *n) { return n->attr_bytes == 0 || n->op->key || n->op->flags & BRUME_OP_PACK; }
 
 /* 0: this scale is of no use; 1: the kernel runs; 2: compiled from the same text, too. */
@@ -133,7 +142,8 @@ static int try_scale(const struct brume_device *d, const struct brume_known *t, 
         struct brume_caps c = d->caps;
         c.row = t->choice.row;
         const bool small = values_of(n) <= MOST_VALUES && (!n->op->flops || n->op->flops(n) <= MOST_FLOPS);
-        if (small && brume_variant_runs(t->choice.variant, n, &c)) use = 1 + (brume_launch_hash(n, &d->caps, t->choice) == brume_launch_hash(t->node, &d->caps, t->choice));
+        if (small && brume_variant_runs(t->choice.variant, n, &c))
+            use = 1 + (brume_launch_hash(n, &d->caps, t->choice) == brume_launch_hash(t->node, &d->caps, t->choice));
     }
     brume_graph_free(g);
     return use;
@@ -180,12 +190,14 @@ static bool try_chain(const struct brume_known *t, bool scale)
     brume_graph *g = brume_graph_new();
     if (!g) return false;
     copy_chain(g, t, scale);
-    const bool use = brume_graph_status(g) == BRUME_OK && (double)brume_shape_numel(last_of(g)->out_v[0]->shape) * brume_graph_node_count(g) <= MOST_VALUES;
+    const bool use = brume_graph_status(g) == BRUME_OK &&
+                     (double)brume_shape_numel(last_of(g)->out_v[0]->shape) * brume_graph_node_count(g) <= MOST_VALUES;
     brume_graph_free(g);
     return use;
 }
 
-brume_status brume_small_copy(brume_graph *g, const struct brume_device *d, const struct brume_known *t, const struct brume_node **at)
+brume_status brume_small_copy(brume_graph *g, const struct brume_device *d, const struct brume_known *t,
+                              const struct brume_node **at)
 {
     *at = NULL;
     if (!t->choice.variant) {

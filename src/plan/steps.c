@@ -62,7 +62,8 @@ static bool lies_in(const struct brume_plan *p, brume_tensor t, brume_tensor roo
 int brume_plan_steps_until(const brume_plan *p, brume_tensor t, int64_t first, int64_t n)
 {
     const struct brume_value *v = brume_value_of(p->graph, t);
-    const uint64_t size = v ? (uint64_t)brume_dtype_bytes(v->dtype) : 0, from = (uint64_t)first * size, to = from + (uint64_t)n * size;
+    const uint64_t size = v ? (uint64_t)brume_dtype_bytes(v->dtype) : 0, from = (uint64_t)first * size,
+                   to = from + (uint64_t)n * size;
     for (int i = v ? p->n_steps : 0; i > 0; i--) {
         const struct brume_node *step = p->steps[i - 1].node;
         for (int j = 0; j < step->n_in && j < 32; j++)
@@ -128,7 +129,8 @@ void brume_plan_describe(const brume_plan *p, void (*line)(void *ctx, const char
         brume_plan_step s;
         brume_plan_get_step(p, i, &s);
         if (n->n_out) brume_shape_text(n->out_v[0]->shape, shape);
-        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s%s", n->op->name, s.kernel, shape, s.flops / 1e6, n->name, s.tuned ? " (tuned)" : "");
+        snprintf(text, sizeof text, "%-18s %-12s %-20s %9.2f MFLOP  %s%s", n->op->name, s.kernel, shape, s.flops / 1e6, n->name,
+                 s.tuned ? " (tuned)" : "");
         line(ctx, text);
     }
 }

@@ -52,9 +52,11 @@ static int rank(const struct brume_variant *v, const struct brume_node *n, const
 
 static bool same_launch(const struct brume_cl_launch *a, const struct brume_cl_launch *b)
 {
-    bool same = !strcmp(a->defines, b->defines) && a->kernel && b->kernel && !strcmp(a->kernel, b->kernel) && a->n_args == b->n_args;
+    bool same =
+        !strcmp(a->defines, b->defines) && a->kernel && b->kernel && !strcmp(a->kernel, b->kernel) && a->n_args == b->n_args;
     for (int i = 0; i < 3; i++) same = same && a->global[i] == b->global[i] && a->local[i] == b->local[i];
-    for (int i = 0; same && i < a->n_args; i++) same = a->args[i].kind == b->args[i].kind && a->args[i].index == b->args[i].index && a->args[i].f == b->args[i].f;
+    for (int i = 0; same && i < a->n_args; i++)
+        same = a->args[i].kind == b->args[i].kind && a->args[i].index == b->args[i].index && a->args[i].f == b->args[i].f;
     return same;
 }
 
@@ -83,7 +85,8 @@ static int candidates(const struct brume_node *n, const struct brume_caps *c, st
             if (!brume_variant_runs(v, n, c) || rank(v, n, c) != step % 3) continue;
             if (step < 3 && count < MOST) list[count++] = (struct brume_choice){ v, 0 };
             for (int row = 1; step >= 3 && v->rows && row <= v->rows->n && count < MOST; row++)
-                if (v->rows->fits(row, c) && !(c->opencl && is_rules_row(v, n, c, row))) list[count++] = (struct brume_choice){ v, row };
+                if (v->rows->fits(row, c) && !(c->opencl && is_rules_row(v, n, c, row)))
+                    list[count++] = (struct brume_choice){ v, row };
         }
     return count;
 }
@@ -105,7 +108,8 @@ static brume_status copy_node(struct brume_noted *to, const struct brume_node *n
     return BRUME_OK;
 }
 
-brume_status brume_tuner_note(struct brume_tuner *t, const struct brume_node *n, uint32_t constant, const char *key, struct brume_choice rule)
+brume_status brume_tuner_note(struct brume_tuner *t, const struct brume_node *n, uint32_t constant, const char *key,
+                              struct brume_choice rule)
 {
     struct brume_choice list[MOST];
     const int count = n->n_in <= BRUME_TUNER_IN ? candidates(n, &t->device->caps, list) : 0;
@@ -125,7 +129,9 @@ brume_status brume_tuner_note(struct brume_tuner *t, const struct brume_node *n,
         t->cap = cap;
     }
     struct brume_noted *new = &t->noted[t->n];
-    *new = (struct brume_noted){ .key = strdup(key), .rule = rule, .flops = flops, .step = { .op = n->op->name, .count = 1, .candidates = count } };
+    *new = (struct brume_noted){
+        .key = strdup(key), .rule = rule, .flops = flops, .step = { .op = n->op->name, .count = 1, .candidates = count }
+    };
     brume_status s = new->key ? copy_node(new, n, constant) : brume_fail(BRUME_E_MEMORY, "tuning: out of memory");
     if (s != BRUME_OK) {
         brume_graph_free(new->graph);
@@ -180,7 +186,8 @@ static void tell(struct search *s, const struct brume_noted *n, struct brume_cho
 }
 
 /* A plan that has run once, which compiles and packs, and the time of a run after that. */
-static brume_status start(struct search *s, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena, brume_plan **plan, double *ms)
+static brume_status start(struct search *s, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena,
+                          brume_plan **plan, double *ms)
 {
     tell(s, n, k);
     brume_status st = brume_tuner_plan(s->t, n, k, arena, plan);
@@ -218,16 +225,20 @@ static double quantile(const struct runner *r, double part)
 }
 
 /*
- * The fastest fifth: other work on the machine comes and goes, and while it is there a kernel of several passes, each of which waits for the
- * slowest thread, looks worse than it is. A median would measure that.
+ * The fastest fifth: other work on the machine comes and goes, and while it is there a kernel of several passes, each of which
+ * waits for the slowest thread, looks worse than it is. A median would measure that.
  */
 static double typical(const struct runner *r) { return quantile(r, 0.2); }
 
 /* Is a clearly faster than b, and not only at times? */
-static bool beats(const struct runner *a, const struct runner *b) { return typical(a) < GAIN * typical(b) && quantile(a, 0.5) < quantile(b, 0.5); }
+static bool beats(const struct runner *a, const struct runner *b)
+{
+    return typical(a) < GAIN * typical(b) && quantile(a, 0.5) < quantile(b, 0.5);
+}
 
 /* Fills list with what is worth comparing, the rule's choice first. *all_tried: false if `end` came before. */
-static brume_status line_up(struct search *s, struct brume_noted *n, double end, struct runner list[MOST], int *count, bool *all_tried)
+static brume_status line_up(struct search *s, struct brume_noted *n, double end, struct runner list[MOST], int *count,
+                            bool *all_tried)
 {
     struct brume_choice all[MOST];
     const int n_all = candidates(n->node, &s->t->device->caps, all);
@@ -315,7 +326,8 @@ static brume_status keep(struct search *s, struct brume_noted *n, const struct r
     return brume_tuning_put(s->t->device->tuning, &e);
 }
 
-/* For about so many seconds; what is compiled already for other steps costs little, so that a second call may try what the first could not. */
+/* For about so many seconds; what is compiled already for other steps costs little, so that a second call may try what the first
+ * could not. */
 static brume_status tune(struct search *s, struct brume_noted *n, double seconds, bool *all_tried)
 {
     struct runner list[MOST];
@@ -327,9 +339,11 @@ static brume_status tune(struct search *s, struct brume_noted *n, double seconds
     if (st == BRUME_OK && list[0].n >= LEAST_ROUNDS) {
         const struct runner *best = winner(list, count);
         /* Of several, the best is likely to have had luck: it must win once more, against the rule's choice alone. */
-        struct runner last[2] = { { .choice = list[0].choice, .plan = list[0].plan }, { .choice = best->choice, .plan = best->plan } };
+        struct runner last[2] = { { .choice = list[0].choice, .plan = list[0].plan },
+                                  { .choice = best->choice, .plan = best->plan } };
         if (best == list) st = keep(s, n, best, best);
-        else if ((st = compare(s, n, last, 2, end - brume_tuner_now())) == BRUME_OK && last[1].n >= LEAST_ROUNDS) st = keep(s, n, last, winner(last, 2));
+        else if ((st = compare(s, n, last, 2, end - brume_tuner_now())) == BRUME_OK && last[1].n >= LEAST_ROUNDS)
+            st = keep(s, n, last, winner(last, 2));
         if (best != list) list[best - list].plan = last[1].plan; /* may be out by now */
     } else if (st == BRUME_OK && count == 1 && *all_tried) {
         n->step.reached = 1; /* no other was worth comparing */

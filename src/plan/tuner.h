@@ -29,16 +29,17 @@ struct brume_tuner {
     float *numbers;                      /* what inputs hold, repeated */
 };
 
-/* ---- tuner_time.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- tuner_time.c ---------------------------------------------------------------------------------------------------------- */
 
 double brume_tuner_now(void); /* seconds */
 /* Makes the shared buffers large enough for every node noted, and fills inputs with numbers. */
 brume_status brume_tuner_inputs(struct brume_tuner *t);
 /* A plan of the node by one choice. arena: NULL or a plan whose arena it may use, too. */
-brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena, brume_plan **out);
+brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena,
+                              brume_plan **out);
 /*
- * Milliseconds of one run of the node as in a plan: weights have left the caches since they were used last, and the other inputs are just
- * made. (Hot weights would favour kernels that need more memory for them.)
+ * Milliseconds of one run of the node as in a plan: weights have left the caches since they were used last, and the other inputs
+ * are just made. (Hot weights would favour kernels that need more memory for them.)
  */
 brume_status brume_tuner_time(struct brume_tuner *t, const struct brume_noted *n, brume_plan *p, double *ms);
 

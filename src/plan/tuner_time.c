@@ -16,7 +16,10 @@ double brume_tuner_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static size_t bytes_of(const struct brume_value *v) { return (size_t)(brume_shape_numel(v->shape) * brume_dtype_bytes(v->dtype) + 3) / 4 * 4; }
+static size_t bytes_of(const struct brume_value *v)
+{
+    return (size_t)(brume_shape_numel(v->shape) * brume_dtype_bytes(v->dtype) + 3) / 4 * 4;
+}
 
 /* Indices stay the plan's own zeros, which are in range whatever they count. */
 static bool shared(const struct brume_value *v) { return v && v->dtype == BRUME_F32; }
@@ -39,12 +42,14 @@ brume_status brume_tuner_inputs(struct brume_tuner *t)
         t->input[j] = NULL;
         s = brume_buffer_new(t->device, need, &t->input[j]);
         for (size_t at = 0; s == BRUME_OK && at < need; at += FILL * sizeof *t->numbers)
-            s = brume_buffer_write(t->input[j], at, t->numbers, need - at < FILL * sizeof *t->numbers ? need - at : FILL * sizeof *t->numbers);
+            s = brume_buffer_write(t->input[j], at, t->numbers,
+                                   need - at < FILL * sizeof *t->numbers ? need - at : FILL * sizeof *t->numbers);
     }
     return s;
 }
 
-brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena, brume_plan **out)
+brume_status brume_tuner_plan(struct brume_tuner *t, const struct brume_noted *n, struct brume_choice k, const brume_plan *arena,
+                              brume_plan **out)
 {
     char name[BRUME_CHOICE_NAME];
     brume_tensor elsewhere[BRUME_TUNER_IN + 1];

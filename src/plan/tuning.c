@@ -18,7 +18,9 @@ void brume_tuning_identify(const struct brume_device *d, struct brume_tuning_id 
     memcpy(id->platform, i.platform, sizeof id->platform);
     memcpy(id->driver, i.driver, sizeof id->driver);
     /* Threads of the cpu are no part of it: they may be as many as the caller likes, and results do not depend on them. */
-    if (i.is_opencl) snprintf(id->version, sizeof id->version, "%.100s, %d units, %s kernels", i.version, i.compute_units, d->caps.cpu_type ? "cpu" : "gpu");
+    if (i.is_opencl)
+        snprintf(id->version, sizeof id->version, "%.100s, %d units, %s kernels", i.version, i.compute_units,
+                 d->caps.cpu_type ? "cpu" : "gpu");
     else snprintf(id->version, sizeof id->version, "%.100s", i.version);
     snprintf(id->kernels, sizeof id->kernels, d->backend->kernels ? "%s %016llx" : "%s", BRUME_VERSION,
              d->backend->kernels ? (unsigned long long)d->backend->kernels() : 0ull);
@@ -50,7 +52,9 @@ bool brume_tuning_key(const struct brume_node *n, uint32_t constant, char key[BR
     if (n->op->key) n->op->key(n, attrs, sizeof attrs);
     *key = 0;
     bool fits = append(key, "%s ", n->op->name);
-    for (int j = 0; fits && j < n->n_in; j++) fits = append(key, "%s", j ? ", " : "") && append_value(key, n->in_v[j]) && append(key, "%s", constant >> j & 1 ? " constant" : "");
+    for (int j = 0; fits && j < n->n_in; j++)
+        fits = append(key, "%s", j ? ", " : "") && append_value(key, n->in_v[j]) &&
+               append(key, "%s", constant >> j & 1 ? " constant" : "");
     for (int k = 0; fits && k < n->n_out; k++) fits = append(key, "%s", k ? ", " : " -> ") && append_value(key, n->out_v[k]);
     return fits && (!*attrs || append(key, "; %s", attrs));
 }
@@ -87,7 +91,8 @@ const struct brume_tuned *brume_tuning_find(const struct brume_tuning *t, const 
 brume_status brume_tuning_put(struct brume_tuning *t, const struct brume_tuned *e)
 {
     const size_t bytes = strlen(e->key) + 1;
-    if (bytes == 1 || bytes > BRUME_TUNING_KEY || !*e->choice || !memchr(e->choice, 0, sizeof e->choice) || !memchr(e->rule, 0, sizeof e->rule))
+    if (bytes == 1 || bytes > BRUME_TUNING_KEY || !*e->choice || !memchr(e->choice, 0, sizeof e->choice) ||
+        !memchr(e->rule, 0, sizeof e->rule))
         return brume_fail(BRUME_E_ARG, "tuning: expected a key of 1 to %d bytes with a choice", BRUME_TUNING_KEY - 1);
     const int i = place_of(t, e->key);
     const bool known = i < t->n && !strcmp(t->entries[i].key, e->key);

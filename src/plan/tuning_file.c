@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The table of tuned choices on disk: JSON whose last member is a checksum of every byte before it, so that a file that was cut short
- * or changed is not taken. Where it is taken, each choice is still checked against the node before it is used. */
+ * The table of tuned choices on disk: JSON whose last member is a checksum of every byte before it, so that a file that was cut
+ * short or changed is not taken. Where it is taken, each choice is still checked against the node before it is used. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,22 +30,31 @@ static brume_status damaged(const char *path, const char *how)
 
 static brume_status check_identity(const brume_json *root, const char *path, const struct brume_tuning_id *id)
 {
-    const struct { const char *key, *want; } texts[] = { { "device", id->device }, { "platform", id->platform }, { "driver", id->driver },
-                                                         { "driver_version", id->version }, { "kernels", id->kernels } };
+    const struct {
+        const char *key, *want;
+    } texts[] = { { "device", id->device },
+                  { "platform", id->platform },
+                  { "driver", id->driver },
+                  { "driver_version", id->version },
+                  { "kernels", id->kernels } };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *got = brume_json_string(brume_json_find(root, texts[i].key), "");
         if (strcmp(got, texts[i].want))
-            return brume_fail(BRUME_E_UNSUPPORTED, "%.600s was made for %s '%.100s', this is '%.100s'; brume tune makes it anew", path, texts[i].key, got, texts[i].want);
+            return brume_fail(BRUME_E_UNSUPPORTED, "%.600s was made for %s '%.100s', this is '%.100s'; brume tune makes it anew",
+                              path, texts[i].key, got, texts[i].want);
     }
     return BRUME_OK;
 }
 
 static brume_status read_entry(struct brume_tuning *t, const brume_json *v, const char *path)
 {
-    const char *const key = brume_json_string(brume_json_find(v, "key"), ""), *const choice = brume_json_string(brume_json_find(v, "choice"), "");
+    const char *const key = brume_json_string(brume_json_find(v, "key"), ""), *const choice =
+                                                                                  brume_json_string(brume_json_find(v, "choice"),
+                                                                                                    "");
     const char *const rule = brume_json_string(brume_json_find(v, "rule"), "");
     char own[BRUME_TUNING_KEY];
-    struct brume_tuned e = { .key = own, .ms = brume_json_number(brume_json_find(v, "ms"), 0), .rule_ms = brume_json_number(brume_json_find(v, "rule_ms"), 0) };
+    struct brume_tuned e = { .key = own, .ms = brume_json_number(brume_json_find(v, "ms"), 0),
+                             .rule_ms = brume_json_number(brume_json_find(v, "rule_ms"), 0) };
     if (!*key || strlen(key) >= sizeof own || !*choice || strlen(choice) >= sizeof e.choice || strlen(rule) >= sizeof e.rule)
         return damaged(path, "an entry has no key or no choice");
     strcpy(own, key);
@@ -54,12 +63,15 @@ static brume_status read_entry(struct brume_tuning *t, const brume_json *v, cons
     return brume_tuning_put(t, &e);
 }
 
-static brume_status read_entries(struct brume_tuning *t, const brume_json *root, const char *path, const struct brume_tuning_id *id)
+static brume_status read_entries(struct brume_tuning *t, const brume_json *root, const char *path,
+                                 const struct brume_tuning_id *id)
 {
-    if (strcmp(brume_json_string(brume_json_find(root, "format"), ""), FORMAT)) return damaged(path, "it is another kind of file");
+    if (strcmp(brume_json_string(brume_json_find(root, "format"), ""), FORMAT))
+        return damaged(path, "it is another kind of file");
     const int64_t version = brume_json_integer(brume_json_find(root, "version"), 0);
     if (version != VERSION)
-        return brume_fail(BRUME_E_UNSUPPORTED, "%.600s has version %lld, this program reads version %d; brume tune makes it anew", path, (long long)version, VERSION);
+        return brume_fail(BRUME_E_UNSUPPORTED, "%.600s has version %lld, this program reads version %d; brume tune makes it anew",
+                          path, (long long)version, VERSION);
     brume_status s = check_identity(root, path, id);
     const brume_json *entries = brume_json_find(root, "entries");
     for (int64_t i = 0; s == BRUME_OK && i < brume_json_count(entries); i++) s = read_entry(t, brume_json_at(entries, i), path);
@@ -134,8 +146,8 @@ brume_status brume_tuning_write(const struct brume_tuning *t, const char *path, 
     return s;
 }
 
-/* "AMD_EPYC_Processor-0123456789abcdef.json": the device for a reader, and a hash of it with its platform and driver. A version that changes
- * takes the same file: what was tuned for the old one is of no use any more. */
+/* "AMD_EPYC_Processor-0123456789abcdef.json": the device for a reader, and a hash of it with its platform and driver. A version
+ * that changes takes the same file: what was tuned for the old one is of no use any more. */
 static char *path_of(const struct brume_device *d, char why[256])
 {
     struct brume_tuning_id id;
@@ -145,7 +157,8 @@ static char *path_of(const struct brume_device *d, char why[256])
     for (const char *c = id.device; *c && n < 40; c++)
         if (isalnum((unsigned char)*c)) name[n++] = *c;
         else if (n && name[n - 1] != '_') name[n++] = '_';
-    const int bytes = snprintf(text, sizeof text, "%s\n%s\n%s", id.device, id.platform, d->caps.opencl && !d->caps.cpu_type ? "gpu" : "cpu");
+    const int bytes =
+        snprintf(text, sizeof text, "%s\n%s\n%s", id.device, id.platform, d->caps.opencl && !d->caps.cpu_type ? "gpu" : "cpu");
     snprintf(name + n, sizeof name - n, "-%016llx.json", (unsigned long long)brume_fnv1a(text, (size_t)bytes));
     char *folder = brume_cache_folder("tuning", why), *path = folder ? brume_path_join(folder, name) : NULL;
     free(folder);
@@ -172,7 +185,8 @@ brume_status brume_tuning_open(struct brume_device *d)
 brume_status brume_tuning_save(struct brume_device *d)
 {
     struct brume_tuning *t = d->tuning;
-    if (!t || !t->path) return brume_fail(BRUME_E_IO, "tuned choices cannot be kept: %s", t ? t->note : "the device was opened without tuning");
+    if (!t || !t->path)
+        return brume_fail(BRUME_E_IO, "tuned choices cannot be kept: %s", t ? t->note : "the device was opened without tuning");
     struct brume_tuning_id id;
     struct brume_tuning *all = brume_tuning_new();
     brume_status s = all ? brume_make_parents(t->path) : brume_fail(BRUME_E_MEMORY, "tuning: out of memory");

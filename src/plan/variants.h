@@ -17,7 +17,8 @@ bool brume_variant_runs(const struct brume_variant *v, const struct brume_node *
  * wanted: NULL, "NAME", or "NAME:ROW", which is left to the variant's rule where the row does not fit the device.
  */
 struct brume_choice brume_variant_choose(const struct brume_node *n, const struct brume_caps *c, const char *wanted);
-/** true if exactly this choice, "NAME" or "NAME:ROW", can compute the node there: then it is stored in *k. For choices that were made elsewhere. */
+/** true if exactly this choice, "NAME" or "NAME:ROW", can compute the node there: then it is stored in *k. For choices that were
+ * made elsewhere. */
 bool brume_variant_find(const struct brume_node *n, const struct brume_caps *c, const char *wanted, struct brume_choice *k);
 /** "NAME" or "NAME:ROW" into text; returns text. */
 const char *brume_choice_name(struct brume_choice k, char text[BRUME_CHOICE_NAME]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What a program needs before it prints on Windows: text as UTF-8, line ends as they are, and escape sequences that are understood. */
+ * What a program needs before it prints on Windows: text as UTF-8, line ends as they are, and escape sequences that are
+ * understood. */
 #include <windows.h>
 
 static UINT page; /* as we found it: the console outlives us */

@@ -85,7 +85,8 @@ ssize_t brume_windows_pwrite(int fd, const void *from, size_t bytes, off_t offse
 {
     OVERLAPPED place = at(offset);
     DWORD put = 0;
-    if (WriteFile(handle_of(fd), from, bytes < ((size_t)1 << 30) ? (DWORD)bytes : (DWORD)1 << 30, &put, &place)) return (ssize_t)put;
+    if (WriteFile(handle_of(fd), from, bytes < ((size_t)1 << 30) ? (DWORD)bytes : (DWORD)1 << 30, &put, &place))
+        return (ssize_t)put;
     return fail();
 }
 
@@ -126,7 +127,9 @@ void *brume_windows_mmap(void *where, size_t bytes, int protection, int flags, i
     (void)protection;
     (void)flags;
     const HANDLE map = CreateFileMappingA(handle_of(fd), NULL, PAGE_READONLY, 0, 0, NULL);
-    void *view = map ? MapViewOfFile(map, FILE_MAP_READ, (DWORD)((uint64_t)offset >> 32), (DWORD)((uint64_t)offset & 0xffffffff), bytes) : NULL;
+    void *view =
+        map ? MapViewOfFile(map, FILE_MAP_READ, (DWORD)((uint64_t)offset >> 32), (DWORD)((uint64_t)offset & 0xffffffff), bytes)
+            : NULL;
     if (!view) fail();
     if (map) CloseHandle(map); /* the view keeps it */
     return view ? view : MAP_FAILED;

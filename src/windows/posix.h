@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The parts of POSIX that brume uses and MinGW-w64 lacks. meson puts this header in front of every file where the host is Windows, so that no other file
- * has to know of it. Names of files are UTF-8: programs get a manifest (utf8.manifest) that makes it the code page of the narrow functions. */
+ * The parts of POSIX that brume uses and MinGW-w64 lacks. meson puts this header in front of every file where the host is
+ * Windows, so that no other file has to know of it. Names of files are UTF-8: programs get a manifest (utf8.manifest) that makes
+ * it the code page of the narrow functions. */
 #ifndef BRUME_WINDOWS_POSIX_H
 #define BRUME_WINDOWS_POSIX_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * An OpenCL layer (OPENCL_LAYERS of the ICD loader): makes the n-th call fail, lie or return late, and counts what is created and released.
+ * An OpenCL layer (OPENCL_LAYERS of the ICD loader): makes the n-th call fail, lie or return late, and counts what is created and
+ * released.
  *
  * A test that loads it too finds cl_faults below. Any other program tells it by the environment:
  *   CL_FAULTS=MODE:N:CODE   MODE one of fail, silent, late, event (see cl_faults.h)
@@ -70,13 +71,17 @@ CALL(GetPlatformIDs, (cl_uint n, cl_platform_id *ids, cl_uint *got), n, ids, got
 CALL(GetPlatformInfo, (cl_platform_id p, cl_platform_info what, size_t n, void *v, size_t *got), p, what, n, v, got)
 CALL(GetDeviceIDs, (cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *ids, cl_uint *got), p, t, n, ids, got)
 CALL(GetDeviceInfo, (cl_device_id d, cl_device_info what, size_t n, void *v, size_t *got), d, what, n, v, got)
-CALL(EnqueueReadBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t n, void *v, cl_uint w, const cl_event *l, cl_event *e),
-     q, m, b, o, n, v, w, l, e)
-CALL(EnqueueWriteBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t n, const void *v, cl_uint w, const cl_event *l, cl_event *e),
-     q, m, b, o, n, v, w, l, e)
-CALL(BuildProgram, (cl_program p, cl_uint n, const cl_device_id *d, const char *o, void (CL_CALLBACK *c)(cl_program, void *), void *u),
-     p, n, d, o, c, u)
-CALL(GetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info what, size_t n, void *v, size_t *got), p, d, what, n, v, got)
+CALL(EnqueueReadBuffer,
+     (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t n, void *v, cl_uint w, const cl_event *l, cl_event *e), q, m, b,
+     o, n, v, w, l, e)
+CALL(EnqueueWriteBuffer,
+     (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t n, const void *v, cl_uint w, const cl_event *l, cl_event *e), q,
+     m, b, o, n, v, w, l, e)
+CALL(BuildProgram,
+     (cl_program p, cl_uint n, const cl_device_id *d, const char *o, void(CL_CALLBACK *c)(cl_program, void *), void *u), p, n, d,
+     o, c, u)
+CALL(GetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info what, size_t n, void *v, size_t *got), p, d, what,
+     n, v, got)
 CALL(GetKernelInfo, (cl_kernel k, cl_kernel_info what, size_t n, void *v, size_t *got), k, what, n, v, got)
 CALL(GetKernelWorkGroupInfo, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info what, size_t n, void *v, size_t *got),
      k, d, what, n, v, got)
@@ -105,8 +110,8 @@ static cl_int failed_event(cl_command_queue q, cl_event *e)
     return err;
 }
 
-static cl_int CL_API_CALL my_EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, cl_uint w,
-                                                  const cl_event *list, cl_event *e)
+static cl_int CL_API_CALL my_EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g,
+                                                  const size_t *l, cl_uint w, const cl_event *list, cl_event *e)
 {
     cl_int err = CL_SUCCESS;
     if (cl_faults.mode != CL_FAULT_EVENT) {
@@ -131,13 +136,15 @@ RELEASE(ReleaseEvent, cl_event)
 
 CREATE(cl_context, CreateContext, (const cl_context_properties *p, cl_uint n, const cl_device_id *d,
        void (CL_CALLBACK *c)(const char *, const void *, size_t, void *), void *u, cl_int *err), p, n, d, c, u, err)
-CREATE(cl_command_queue, CreateCommandQueue, (cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *err), c, d, p, err)
+CREATE(cl_command_queue, CreateCommandQueue, (cl_context c, cl_device_id d, cl_command_queue_properties p, cl_int *err), c, d, p,
+       err)
 CREATE(cl_mem, CreateBuffer, (cl_context c, cl_mem_flags f, size_t n, void *v, cl_int *err), c, f, n, v, err)
-CREATE(cl_program, CreateProgramWithSource, (cl_context c, cl_uint n, const char **s, const size_t *l, cl_int *err), c, n, s, l, err)
+CREATE(cl_program, CreateProgramWithSource, (cl_context c, cl_uint n, const char **s, const size_t *l, cl_int *err), c, n, s, l,
+       err)
 CREATE(cl_kernel, CreateKernel, (cl_program p, const char *name, cl_int *err), p, name, err)
 
-static cl_program CL_API_CALL my_CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *bytes, const unsigned char **binaries,
-                                                         cl_int *status, cl_int *err)
+static cl_program CL_API_CALL my_CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *d, const size_t *bytes,
+                                                         const unsigned char **binaries, cl_int *status, cl_int *err)
 {
     count(&cl_faults.created, 1);
     count(&cl_faults.binaries, 1);
@@ -193,13 +200,15 @@ EXPORT cl_int CL_API_CALL clInitLayer(cl_uint n, const cl_icd_dispatch *target, 
     next = target;
     layer = *target;
 #define MINE(name) layer.cl##name = my_##name;
-    MINE(GetPlatformIDs) MINE(GetPlatformInfo) MINE(GetDeviceIDs) MINE(GetDeviceInfo) MINE(EnqueueReadBuffer) MINE(EnqueueWriteBuffer)
-    MINE(BuildProgram) MINE(GetProgramBuildInfo) MINE(GetProgramInfo) MINE(GetKernelInfo) MINE(GetKernelWorkGroupInfo) MINE(SetKernelArg)
-    MINE(EnqueueNDRangeKernel) MINE(Flush) MINE(Finish) MINE(WaitForEvents) MINE(GetEventInfo) MINE(GetEventProfilingInfo)
-    MINE(ReleaseContext) MINE(ReleaseCommandQueue) MINE(ReleaseMemObject) MINE(ReleaseProgram) MINE(ReleaseKernel) MINE(ReleaseEvent)
-    MINE(CreateContext) MINE(CreateCommandQueue) MINE(CreateBuffer) MINE(CreateProgramWithSource) MINE(CreateProgramWithBinary) MINE(CreateKernel)
+    MINE(GetPlatformIDs)
+    MINE(GetPlatformInfo) MINE(GetDeviceIDs) MINE(GetDeviceInfo) MINE(EnqueueReadBuffer) MINE(EnqueueWriteBuffer)
+        MINE(BuildProgram) MINE(GetProgramBuildInfo) MINE(GetProgramInfo) MINE(GetKernelInfo) MINE(GetKernelWorkGroupInfo)
+            MINE(SetKernelArg) MINE(EnqueueNDRangeKernel) MINE(Flush) MINE(Finish) MINE(WaitForEvents) MINE(GetEventInfo)
+                MINE(GetEventProfilingInfo) MINE(ReleaseContext) MINE(ReleaseCommandQueue) MINE(ReleaseMemObject)
+                    MINE(ReleaseProgram) MINE(ReleaseKernel) MINE(ReleaseEvent) MINE(CreateContext) MINE(CreateCommandQueue)
+                        MINE(CreateBuffer) MINE(CreateProgramWithSource) MINE(CreateProgramWithBinary) MINE(CreateKernel)
 #undef MINE
-    read_environment();
+                            read_environment();
     *n_out = sizeof layer / sizeof(void *);
     *out = &layer;
     return CL_SUCCESS;

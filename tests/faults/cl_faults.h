@@ -8,8 +8,8 @@ enum cl_fault_mode {
     CL_FAULT_FAIL,   /**< it does nothing (a release: its work) and returns the code */
     CL_FAULT_SILENT, /**< it does nothing and returns CL_SUCCESS, and NULL where it should make something: a driver that lies */
     CL_FAULT_LATE,   /**< it does its work after `code` milliseconds */
-    CL_FAULT_EVENT,  /**< only launches count: this one and all that follow are accepted, but never run, and their events end with the code. What
-                          waits for the queue returns CL_SUCCESS nevertheless: only the events tell */
+    CL_FAULT_EVENT,  /**< only launches count: this one and all that follow are accepted, but never run, and their events end with
+                          the code. What waits for the queue returns CL_SUCCESS nevertheless: only the events tell */
 };
 
 struct cl_faults {

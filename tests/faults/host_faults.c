@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT
- * Preloaded into a program (LD_PRELOAD), makes the n-th request to the C library fail that brume or a library of file formats makes.
+ * Preloaded into a program (LD_PRELOAD), makes the n-th request to the C library fail that brume or a library of file formats
+ * makes.
  *
- *   HOST_FAULTS=KIND:N       KIND: memory (allocations), files (open, write, flush, rename, ...), threads; KIND+: all from the N-th on
+ *   HOST_FAULTS=KIND:N       KIND: memory (allocations), files (open, write, flush, rename, ...), threads; KIND+: all from the
+ *                            N-th on
  *   HOST_FAULTS_LOG=FILE     gets "calls N failed NAME" when the program ends
- *   HOST_FAULTS_SERVE=IN:OUT the program waits before its main(): for each N that it reads there (an int), a copy of it runs in the folder
- *                            HOST_FAULTS_FOLDER, which says all in that name with ".out"; answers are the copy's process and what waitpid() told
+ *   HOST_FAULTS_SERVE=IN:OUT the program waits before its main(): for each N that it reads there (an int), a copy of it runs in
+ *   the folder
+ *                            HOST_FAULTS_FOLDER, which says all in that name with ".out"; answers are the copy's process and what
+ *                            waitpid() told
  *
- * Those of the C library itself, of drivers and of compilers are left alone. Works in front of AddressSanitizer's own allocator, too. */
+ * Those of the C library itself, of drivers and of compilers are left alone. Works in front of AddressSanitizer's own allocator,
+ * too. */
 #undef _FILE_OFFSET_BITS /* both names of each function are defined here */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -76,7 +81,9 @@ static void serve(int in, int out)
             close(out);
             return;
         }
-        if (write(out, &pid, sizeof pid) != sizeof pid || waitpid(pid, &status, 0) != pid || write(out, &status, sizeof status) != sizeof status) break;
+        if (write(out, &pid, sizeof pid) != sizeof pid || waitpid(pid, &status, 0) != pid ||
+            write(out, &status, sizeof status) != sizeof status)
+            break;
     }
     _exit(0);
 }
@@ -93,7 +100,8 @@ __attribute__((constructor)) static void begin(void)
     int in, out;
     if (pipes && sscanf(pipes, "%d:%d", &in, &out) == 2) serve(in, out);
     from_then_on = strchr(name, '+') != NULL;
-    kind = !strncmp(name, "memory", 6) ? MEMORY : !strncmp(name, "files", 5) ? FILES : !strncmp(name, "threads", 7) ? THREADS : NONE;
+    kind = !strncmp(name, "memory", 6) ? MEMORY : !strncmp(name, "files", 5) ? FILES : !strncmp(name,
+                                                                                                "threads", 7) ? THREADS : NONE;
 }
 
 static int fault(enum kind k, const void *caller, const char *name, int error)
@@ -145,12 +153,17 @@ WRAP(FILES, EMLINK, int, -1, link, (const char *a, const char *b), a, b)
 WRAP(FILES, EIO, int, -1, ftruncate, (int fd, off_t n), fd, n)
 WRAP(FILES, EIO, int, -1, ftruncate64, (int fd, off64_t n), fd, n)
 WRAP(FILES, EACCES, int, -1, mkdir, (const char *p, mode_t mode), p, mode)
-WRAP(FILES, ENODEV, void *, (void *)-1, mmap, (void *a, size_t n, int prot, int flags, int fd, off_t at), a, n, prot, flags, fd, at)
-WRAP(FILES, ENODEV, void *, (void *)-1, mmap64, (void *a, size_t n, int prot, int flags, int fd, off64_t at), a, n, prot, flags, fd, at)
+WRAP(FILES, ENODEV, void *, (void *)-1, mmap, (void *a, size_t n, int prot, int flags, int fd, off_t at), a, n, prot, flags, fd,
+     at)
+WRAP(FILES, ENODEV, void *, (void *)-1, mmap64, (void *a, size_t n, int prot, int flags, int fd, off64_t at), a, n, prot, flags,
+     fd, at)
 /* 0x20: where glibc keeps what ferror() tells */
-WRAP(FILES, ENOSPC, size_t, (f->_flags |= 0x20, 0u), fwrite, (const void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
-WRAP(FILES, EIO, size_t, (f->_flags |= 0x20, 0u), fread, (void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n, f)
-WRAP(THREADS, EAGAIN, int, EAGAIN, pthread_create, (pthread_t *restrict t, const pthread_attr_t *restrict a, void *(*f)(void *), void *restrict ctx), t, a, f, ctx)
+WRAP(FILES, ENOSPC, size_t, (f->_flags |= 0x20, 0u), fwrite, (const void *restrict p, size_t size, size_t n, FILE *restrict f), p,
+     size, n, f)
+WRAP(FILES, EIO, size_t, (f->_flags |= 0x20, 0u), fread, (void *restrict p, size_t size, size_t n, FILE *restrict f), p, size, n,
+     f)
+WRAP(THREADS, EAGAIN, int, EAGAIN, pthread_create,
+     (pthread_t *restrict t, const pthread_attr_t *restrict a, void *(*f)(void *), void *restrict ctx), t, a, f, ctx)
 
 /* dlsym() itself may ask for zeroed memory before the next calloc is known. */
 void *calloc(size_t n, size_t size)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Lets every OpenCL call of a small job fail, one after the other: each time there must be an error that names call and code, no crash, no leak,
- * and no work on a device that was lost; the same for calls that only pretend to work, for launches that fail after they were accepted, and
- * (with the right result) for calls that come late. Then drivers that have no binaries or refuse them. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY
- * FOLDER, which is filled with compiled programs. Exit status 77 where there is no OpenCL device. */
+ * Lets every OpenCL call of a small job fail, one after the other: each time there must be an error that names call and code, no
+ * crash, no leak, and no work on a device that was lost; the same for calls that only pretend to work, for launches that fail
+ * after they were accepted, and (with the right result) for calls that come late. Then drivers that have no binaries or refuse
+ * them. Usage: opencl_faults PATH-OF-CL-FAULTS-LIBRARY FOLDER, which is filled with compiled programs. Exit status 77 where there
+ * is no OpenCL device. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -39,7 +40,8 @@ static brume_status job(struct cl_faults *faults, const char *spec, float *first
     const struct brume_place in[2] = { { 0, 0 }, { 1, 0 } };
     const struct brume_step steps[2] = {
         { .node = &node, .variant = &variant, .n_out = 1, .out = { { 1, 0 } }, .work = { -1, 0 }, .packed = { -1, 0 } },
-        { .node = &node, .fused = &sum, .n_in = 2, .n_out = 1, .in = in, .out = { { 0, 0 } }, .work = { -1, 0 }, .packed = { -1, 0 } },
+        { .node = &node, .fused = &sum, .n_in = 2, .n_out = 1, .in = in, .out = { { 0, 0 } },
+          .work = { -1, 0 }, .packed = { -1, 0 } },
     };
     brume_device *d = NULL;
     brume_buffer *slots[2] = { NULL };
@@ -78,10 +80,11 @@ struct fault_kind { enum cl_fault_mode mode; int code; const char *names; };
 /* What a job says whose call failed, whatever it was. */
 static void judge(const struct cl_faults *faults, const struct fault_kind *kind, brume_status s, float first)
 {
-    /* A write is tried again, a release has no error, a description may lack what only messages need, and a binary is not needed: then all must be
-     * right. A driver that lies about one of these may be found out by a wrong result only. */
+    /* A write is tried again, a release has no error, a description may lack what only messages need, and a binary is not needed:
+     * then all must be right. A driver that lies about one of these may be found out by a wrong result only. */
     if (!s && kind->mode != CL_FAULT_SILENT) CHECK(first == 5.0f);
-    if (kind->mode == CL_FAULT_LATE || kind->mode == CL_FAULT_EVENT) CHECK((s != BRUME_OK) == (kind->mode == CL_FAULT_EVENT && faults->failed[0]));
+    if (kind->mode == CL_FAULT_LATE || kind->mode == CL_FAULT_EVENT)
+        CHECK((s != BRUME_OK) == (kind->mode == CL_FAULT_EVENT && faults->failed[0]));
     if (!s) return;
     CHECK(said[0] && faults->failed[0]);
     if (kind->mode == CL_FAULT_SILENT) return;
@@ -109,7 +112,8 @@ static int every_call(struct cl_faults *faults, const char *spec, const struct f
             judge(faults, &kinds[k], s, first);
             CHECK_INT(faults->alive, 0);
             if (check_failed > failed_before)
-                fprintf(stderr, "    call %d (%s) failing in way %d with %d: %s\n", n, faults->failed, (int)kinds[k].mode, kinds[k].code, s ? said : "ok");
+                fprintf(stderr, "    call %d (%s) failing in way %d with %d: %s\n", n, faults->failed, (int)kinds[k].mode,
+                        kinds[k].code, s ? said : "ok");
         } while (faults->failed[0]);
         CHECK(n > 1);
     }
@@ -176,7 +180,8 @@ int main(int argc, char **argv)
         { CL_FAULT_FAIL, -5, "CL_OUT_OF_RESOURCES (-5)" },
         /* these with compiled programs at hand */
         { CL_FAULT_FAIL, -6, "CL_OUT_OF_HOST_MEMORY (-6)" },
-        { CL_FAULT_EVENT, -14, "CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST (-14)" }, { CL_FAULT_SILENT, 0, "" }, { CL_FAULT_LATE, 2, "" },
+        { CL_FAULT_EVENT, -14, "CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST (-14)" }, { CL_FAULT_SILENT, 0, "" },
+        { CL_FAULT_LATE, 2, "" },
     };
     const int calls = every_call(faults, info.spec, kinds, 1);
     /* With a folder of its own for every run: what an earlier one left would be found. */

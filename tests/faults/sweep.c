@@ -5,10 +5,12 @@
  *   LIBRARY  host_faults (KIND memory, memory+, files, files+, threads) or cl_faults (KIND MODE:CODE, such as fail:-5), as a file
  *   FROM STEP TO  the faults that are tried, counted from 1; TO 0: until the command makes fewer calls
  *   FOLDER   emptied before each run (FOLDER.start is copied to it, where there is one), then the command runs there
- *   CHECK    a shell command that runs there afterwards, with STATUS set to the exit status; it fails if something is wrong. "": none
+ *   CHECK    a shell command that runs there afterwards, with STATUS set to the exit status; it fails if something is wrong. "":
+ *            none
  *
- * Right is: exit status 0, or 1 with a message that says why (memory: the word; OpenCL: the call that failed and the code), within two minutes,
- * without a signal or a finding of a sanitizer, and CHECK is content (of files that it has seen it is not asked again). The last line has the counts; exit status 0: all were right. */
+ * Right is: exit status 0, or 1 with a message that says why (memory: the word; OpenCL: the call that failed and the code),
+ * within two minutes, without a signal or a finding of a sanitizer, and CHECK is content (of files that it has seen it is not
+ * asked again). The last line has the counts; exit status 0: all were right. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -176,7 +178,8 @@ static void run(int n, char **command, struct outcome *o)
     read_text(path, log, sizeof log);
     snprintf(path, sizeof path, "%s.out", folder);
     read_text(path, o->text, sizeof o->text);
-    if (sscanf(log, "calls %d alive %d failed %63s", &o->calls, &o->alive, o->failed) < 2) sscanf(log, "calls %d failed %63s", &o->calls, o->failed);
+    if (sscanf(log, "calls %d alive %d failed %63s", &o->calls, &o->alive, o->failed) < 2)
+        sscanf(log, "calls %d failed %63s", &o->calls, o->failed);
 }
 
 /* Sums of what the check was content with. */
@@ -226,9 +229,11 @@ static const char *judge(const struct outcome *o)
     }
     if (strstr(o->text, "runtime error:") || strstr(o->text, "Sanitizer:")) return "a sanitizer's finding";
     if (o->alive) return "OpenCL objects are left";
-    if (status && !strncmp(kind, "memory", 6) && !strstr(o->text, "memory") && !strstr(o->text, "allocat")) return "the message does not tell that memory is missing";
+    if (status && !strncmp(kind, "memory", 6) && !strstr(o->text, "memory") && !strstr(o->text, "allocat"))
+        return "the message does not tell that memory is missing";
     if (status && !strstr(o->text, "brume") && !strstr(o->text, "broken ")) return "no message";
-    if (status && opencl && strncmp(kind, "silent", 6) && (!strstr(o->text, o->failed) || !strstr(o->text, "CL_"))) return "the message does not name call and status";
+    if (status && opencl && strncmp(kind, "silent", 6) && (!strstr(o->text, o->failed) || !strstr(o->text, "CL_")))
+        return "the message does not name call and status";
     setenv("STATUS", status ? "1" : "0", 1);
     if (!*check || seen(status)) return NULL;
     const uint64_t now = sum;
