@@ -274,14 +274,25 @@ static void print_text(const struct summary *m)
     for (int64_t k = 0; k < m->n_broken; k++) printf("%-12s%s\n", k ? "" : "broken", m->broken[k]);
 }
 
+/* Files that could be read at first and not later: there are more bad ones than those that are listed. */
+static int look_again(struct summary *m)
+{
+    int ok = 1;
+    for (int64_t k = 0; ok && k < brume_dataset_bad_count(m->ds) && brume_dataset_bad_count(m->ds) > m->n_broken; k++) {
+        int64_t i = 0;
+        while (i < m->n_broken && strcmp(m->broken[i], brume_dataset_bad(m->ds, k))) i++;
+        if (i == m->n_broken) ok = add_broken(m, brume_dataset_bad(m->ds, k));
+    }
+    return ok;
+}
+
 static int summarise(struct summary *m, const struct data_args *a)
 {
     if (!look(m, a->quiet || a->json)) return CLI_FAILED;
     find_sizes(m);
-    if (!look_at_captions(m) || !measure(m)) return CLI_FAILED;
+    if (!look_at_captions(m) || !measure(m) || (a->sheet && !draw_sheet(m, a)) || !look_again(m)) return CLI_FAILED;
     if (a->json && !print_json(m)) return CLI_FAILED;
     if (!a->json) print_text(m);
-    if (a->sheet && !draw_sheet(m, a)) return CLI_FAILED;
     return m->n_broken && a->data.bad_files == BRUME_BAD_FILES_FAIL ? CLI_FAILED : CLI_DONE;
 }
 

@@ -33,6 +33,11 @@ cat >config.json <<'EOF'
 {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [8],
  "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"], "layers_per_block": 1, "norm_num_groups": 4}
 EOF
+cat >text.json <<'EOF'
+{"_class_name": "UNet2DConditionModel", "sample_size": 16, "in_channels": 3, "out_channels": 3, "block_out_channels": [8], "cross_attention_dim": 16,
+ "attention_head_dim": 4, "down_block_types": ["CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D"], "layers_per_block": 1,
+ "norm_num_groups": 4}
+EOF
 mkdir -p pictures/a pictures/b cifar idx
 for i in 1 2 3; do
     printf 'P5 8 8 255\n%064d' "$i" >pictures/a/$i.pgm
@@ -78,6 +83,8 @@ for kind in memory memory+ files threads; do
         faults "data-$data-$kind" "$host" $kind 997 "" "$brume" data $data --contact-sheet sheet.png
     done
     faults "train-pictures-$kind" "$host" $kind $every "" "$brume" train --data pictures --model config.json --batch 2 --samples 0 --steps 1 $cpu --out run
+    faults "train-text-$kind" "$host" $kind $every "" "$brume" train --data shapes-text --cond text --model text.json --count 8 --batch 2 --samples 0 \
+        --steps 1 $cpu --out run
     faults "info-$kind" "$host" $kind 997 "" "$brume" info model
     faults "convert-$kind" "$host" $kind 1999 "" "$brume" convert "$single" converted
     faults "eval-$kind" "$host" $kind 1999 "" "$brume" eval model --data shapes --n 2 --steps 2 $cpu
