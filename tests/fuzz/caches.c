@@ -75,6 +75,10 @@ void fuzz_passed(const uint8_t *data, size_t n)
         brume_graph_free(g);
         brume_device_close(d);
         right = made("selftest", ".txt", name, &bytes);
+        if (brume_device_open("cpu", &one, &d) != BRUME_OK) fuzz_broken(brume_error());
+        brume_device_get_self_test(d, &info);
+        if (info.tested < 1) fuzz_broken("a kernel that passed is not known");
+        brume_device_close(d);
     }
     put_sealed(name, right, data, n);
     if (brume_device_open("cpu", &one, &d) != BRUME_OK) fuzz_broken(brume_error());
@@ -95,6 +99,7 @@ void fuzz_probe(const uint8_t *data, size_t n)
     if (!right) {
         size_t bytes;
         brume_probe_store(&device, &p);
+        if (!brume_probe_find(&device, &p)) fuzz_broken("figures that were kept are not found");
         right = made("probe", ".txt", name, &bytes);
     }
     put_sealed(name, right, data, n);
