@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Builds the fuzzing harnesses (tests/fuzz) with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and runs them one after the other.
+# Builds the fuzzing harnesses (tests/fuzz) with clang, AddressSanitizer and UndefinedBehaviorSanitizer, and runs them one after
+# the other.
 # usage: scripts/fuzz.sh [SECONDS [HARNESS ...]]       default: 60 seconds of each of all harnesses
 #        RUNS=N scripts/fuzz.sh SECONDS [HARNESS ...]   at most N executions of each
-# New inputs gather in build-fuzz/corpus/HARNESS, what was found in build-fuzz/findings; a line per harness goes to the standard output and build-fuzz/counts.tsv
-# (name, executions, seconds), and at the end one with the sums.
+# New inputs gather in build-fuzz/corpus/HARNESS, what was found in build-fuzz/findings; a line per harness (name, executions,
+# seconds) goes to the standard output and build-fuzz/counts.tsv, and at the end one with the sums to the standard output.
 # scripts/fuzz.sh --minimize [HARNESS ...] puts those of the new inputs that reach other code than tests/fuzz/corpus there.
-# CC names the compiler (default: clang, or the newest clang-N there is; it needs libFuzzer). Exit status: 0 nothing was found, 1 something was.
+# CC names the compiler (default: clang, or the newest clang-N there is; it needs libFuzzer).
+# Exit status: 0 nothing was found, 1 something was, 2 it could not run.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,22 +19,28 @@ case ${1-} in
 -*) echo "fuzz.sh: unknown option '$1'; expected [SECONDS [HARNESS ...]] or --minimize" >&2; exit 2 ;;
 esac
 
-all=$(sed -n 's/^HARNESS(\([a-z0-9_]*\),.*/\1/p' tests/fuzz/harnesses.def)
+listed() { sed -n 's/^HARNESS(\([a-z0-9_]*\),.*/\1/p' "$@"; }
+all=$(listed tests/fuzz/readers.def tests/fuzz/harnesses.def)
 harnesses=${*:-$all}
 for h in $harnesses; do
     echo "$all" | grep -qx "$h" || { echo "fuzz.sh: there is no harness '$h'; there are:" $all >&2; exit 2; }
 done
 
 if [ -z "${CC-}" ]; then
-    for cc in clang $(compgen -c clang- | grep -x 'clang-[0-9]*' | sort -t- -k2 -nr); do command -v "$cc" >/dev/null && { CC=$cc; break; }; done
+    for cc in clang $(compgen -c clang- | grep -x 'clang-[0-9]*' | sort -t- -k2 -nr); do
+        command -v "$cc" >/dev/null && { CC=$cc; break; }
+    done
 fi
-[ -n "${CC-}" ] || { echo "fuzz.sh: no clang found; install it with its libFuzzer (Debian: clang and libclang-rt-N-dev or libfuzzer-N-dev)" >&2; exit 2; }
+if [ -z "${CC-}" ]; then
+    echo "fuzz.sh: no clang found; install it with its libFuzzer (Debian: clang and libclang-rt-N-dev or libfuzzer-N-dev)" >&2
+    exit 2
+fi
 if [ ! -f build-fuzz/build.ninja ]; then
-    CC="$CC" meson setup build-fuzz -Dfuzz=true -Doptimization=1 -Ddebug=false -Dc_args=-gline-tables-only -Db_sanitize=address,undefined -Db_lundef=false \
-        -Ddefault_library=static >/dev/null
+    CC="$CC" meson setup build-fuzz -Dfuzz=true -Doptimization=1 -Ddebug=false -Dc_args=-gline-tables-only \
+        -Db_sanitize=address,undefined -Db_lundef=false -Ddefault_library=static >/dev/null
 fi
-ninja -C build-fuzz tests/fuzz/fuzz_brume tests/fuzz/fuzz_replay >/dev/null
-fuzzer=$PWD/build-fuzz/tests/fuzz/fuzz_brume
+built=build-fuzz/tests/fuzz
+ninja -C build-fuzz tests/fuzz/fuzz_brume tests/fuzz/fuzz_readers tests/fuzz/fuzz_replay >/dev/null
 
 # Words that mean something to a parser are the string literals of its sources.
 sources() {
@@ -56,7 +64,7 @@ sources() {
     environment) echo src/runtime/device.c src/simd/choose.c src/parallel/launch.c src/opencl/split.c src/opencl/cache.c ;;
     tuning) echo src/plan/tuning_file.c ;;
     reference) echo src/evaluate/reference.c src/io/safetensors.c ;;
-    cli | options | record) echo src/cli/*_args.c src/cli/*_options.c src/cli/cmd_*.c src/cli/commands.def src/cli/record.c src/cli/replay.c ;;
+    cli | options | record) echo src/cli/{*_args,*_options,cmd_*,record,replay}.c src/cli/commands.def ;;
     esac
 }
 dictionary() {
@@ -86,12 +94,15 @@ most() {
     esac
 }
 
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=8 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=8
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 mkdir -p build-fuzz/findings build-fuzz/dict
 found=0 executions=0 spent=0
 for h in $harnesses; do
     export BRUME_FUZZ=$h
     mkdir -p "build-fuzz/corpus/$h" "tests/fuzz/corpus/$h"
+    fuzzer=$built/fuzz_brume
+    ! listed tests/fuzz/readers.def | grep -qx "$h" || fuzzer=$built/fuzz_readers
     limits="-max_len=$(most "$h") -timeout=60 -rss_limit_mb=2048 -malloc_limit_mb=1024 -close_fd_mask=3"
     if [ -n "$minimize" ]; then
         before=$(ls "tests/fuzz/corpus/$h" | wc -l)
@@ -101,8 +112,9 @@ for h in $harnesses; do
     fi
     dictionary "$h" >"build-fuzz/dict/$h"
     log=build-fuzz/findings/$h.log
-    if "$fuzzer" $limits -max_total_time="$seconds" -runs="${RUNS:--1}" -dict="build-fuzz/dict/$h" -artifact_prefix="build-fuzz/findings/$h-" \
-        -print_final_stats=1 "build-fuzz/corpus/$h" "tests/fuzz/corpus/$h" 2>"$log"; then
+    if "$fuzzer" $limits -max_total_time="$seconds" -runs="${RUNS:--1}" -dict="build-fuzz/dict/$h" \
+        -artifact_prefix="build-fuzz/findings/$h-" -print_final_stats=1 "build-fuzz/corpus/$h" "tests/fuzz/corpus/$h" \
+        2>"$log"; then
         n=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         s=$(sed -n 's/^Done [0-9]* runs in \([0-9]*\) second.*/\1/p' "$log")
         printf '%s\t%s\t%s\n' "$h" "$n" "$s" | tee -a build-fuzz/counts.tsv
@@ -111,7 +123,7 @@ for h in $harnesses; do
     else
         found=1
         grep -a -m1 -A12 'ERROR\|runtime error' "$log" || true
-        echo "fuzz.sh: $h found something: $log, and the input beside it; build-fuzz/tests/fuzz/fuzz_replay --input $h FILE runs it again" >&2
+        echo "fuzz.sh: $h found something: $log, and the input beside it; $built/fuzz_replay --input $h FILE runs it again" >&2
     fi
 done
 [ -n "$minimize" ] || printf 'all\t%s\t%s\n' "$executions" "$spent"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What brume keeps between runs: tuned kernels, those that passed their self-test, figures of probes, decoded pictures, compiled programs. */
+ * What brume keeps between runs: tuned kernels, those that passed their self-test, figures of probes, decoded pictures, compiled
+ * programs. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ static uint8_t *made(const char *part, const char *ending, char name[300], size_
     DIR *d = opendir(fuzz_path(folder));
     name[0] = 0;
     for (const struct dirent *e; d && (e = readdir(d));)
-        if (strlen(e->d_name) > strlen(ending) && !strcmp(e->d_name + strlen(e->d_name) - strlen(ending), ending)) snprintf(name, 300, "%s/%.200s", folder, e->d_name);
+        if (strlen(e->d_name) > strlen(ending) && !strcmp(e->d_name + strlen(e->d_name) - strlen(ending), ending))
+            snprintf(name, 300, "%s/%.200s", folder, e->d_name);
     if (d) closedir(d);
     FILE *f = name[0] ? fopen(fuzz_path(name), "rb") : NULL;
     uint8_t *bytes = calloc(1, MOST);
@@ -39,7 +41,8 @@ static uint8_t *made(const char *part, const char *ending, char name[300], size_
     return bytes;
 }
 
-/* Puts a file with the owner of another (its first line), the input, and the checksum of both; an input that begins with x is the whole file. */
+/* Puts a file with the owner of another (its first line), the input, and the checksum of both; an input that begins with x is the
+ * whole file. */
 static void put_sealed(const char *name, const uint8_t *owner, const uint8_t *data, size_t n)
 {
     if (n && data[0] == 'x') {
@@ -70,7 +73,8 @@ void fuzz_passed(const uint8_t *data, size_t n)
         brume_plan *p;
         size_t bytes;
         brume_output(g, brume_softmax(g, brume_input(g, "x", BRUME_F32, BRUME_SHAPE(2, 3))), "y");
-        if (brume_device_open("cpu", &one, &d) != BRUME_OK || brume_plan_new(d, g, NULL, &p) != BRUME_OK) fuzz_broken(brume_error());
+        if (brume_device_open("cpu", &one, &d) != BRUME_OK || brume_plan_new(d, g, NULL, &p) != BRUME_OK)
+            fuzz_broken(brume_error());
         brume_plan_free(p);
         brume_graph_free(g);
         brume_device_close(d);
@@ -83,7 +87,8 @@ void fuzz_passed(const uint8_t *data, size_t n)
     put_sealed(name, right, data, n);
     if (brume_device_open("cpu", &one, &d) != BRUME_OK) fuzz_broken(brume_error());
     brume_device_get_self_test(d, &info);
-    if (info.failed || info.tested < 0 || (size_t)info.tested > n / 16) fuzz_broken("more kernels are known than a file of its size can name");
+    if (info.failed || info.tested < 0 || (size_t)info.tested > n / 16)
+        fuzz_broken("more kernels are known than a file of its size can name");
     brume_device_close(d);
     leave_cache();
 }
@@ -103,7 +108,8 @@ void fuzz_probe(const uint8_t *data, size_t n)
         right = made("probe", ".txt", name, &bytes);
     }
     put_sealed(name, right, data, n);
-    if (brume_probe_find(&device, &p) && !(p.matmul_gflops > 0 && p.conv_gflops > 0 && p.launch_us > 0 && p.step_ms > 0 && p.step_ms < 1e300))
+    if (brume_probe_find(&device, &p) &&
+        !(p.matmul_gflops > 0 && p.conv_gflops > 0 && p.launch_us > 0 && p.step_ms > 0 && p.step_ms < 1e300))
         fuzz_broken("figures that no probe can have");
     leave_cache();
 }
@@ -131,21 +137,23 @@ void fuzz_tuning(const uint8_t *data, size_t n)
     brume_tuning_free(t);
 }
 
-/* A file of the size of two images of 8 x 8 x 1, where brume looks for such a picture folder's. Its first 40 bytes are made right unless the input says x. */
+/* A file of the size of two images of 8 x 8 x 1, where brume looks for such a picture folder's. Its first 40 bytes are made right
+ * unless the input says x. */
 void fuzz_decoded(const uint8_t *data, size_t n)
 {
     static char cached[300];
     static uint8_t *right;
     static size_t size;
-    const brume_dataset_options o = { .size = 8, .channels = 1, .cache = BRUME_DATA_CACHE_DISK, .bad_files = BRUME_BAD_FILES_SKIP, .threads = -1 };
+    const brume_dataset_options o = { .size = 8, .channels = 1, .cache = BRUME_DATA_CACHE_DISK,
+                                      .bad_files = BRUME_BAD_FILES_SKIP, .threads = -1 };
     const char *pictures = fuzz_kept("pictures");
     brume_dataset *ds;
     float x[64];
     use_cache();
     if (!right) { /* picture and cached file as they should be */
         brume_image *im;
-        if (brume_image_new(8, 8, 1, &im) != BRUME_OK || mkdir(pictures, 0777) || brume_png_write(fuzz_kept("pictures/a.png"), im) != BRUME_OK ||
-            brume_dataset_open(pictures, &o, &ds) != BRUME_OK)
+        if (brume_image_new(8, 8, 1, &im) != BRUME_OK || mkdir(pictures, 0777) ||
+            brume_png_write(fuzz_kept("pictures/a.png"), im) != BRUME_OK || brume_dataset_open(pictures, &o, &ds) != BRUME_OK)
             fuzz_broken(brume_error());
         brume_image_free(im);
         brume_dataset_free(ds);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The program's command lines, option files and the records of pictures. Its sources are compiled with their main() and what opens devices and data renamed,
- * so that no command computes: they end where work would begin. */
+ * The program's command lines, option files and the records of pictures. Its sources are compiled with their main() and what
+ * opens devices and data renamed, so that no command computes: they end where work would begin. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +97,8 @@ void fuzz_record(const uint8_t *data, size_t n)
     char *text = malloc(n + 1);
     if (n) memcpy(text, data, n);
     text[n] = 0;
-    if (brume_image_new(1, 1, 1, &im) != BRUME_OK || brume_image_set_text(im, "brume", text) != BRUME_OK) fuzz_broken(brume_error());
+    if (brume_image_new(1, 1, 1, &im) != BRUME_OK || brume_image_set_text(im, "brume", text) != BRUME_OK)
+        fuzz_broken(brume_error());
     if (record_read(im, "input.png", &r) == CLI_GO_ON) {
         brume_json_writer *w = brume_json_writer_new();
         record_print(&r);

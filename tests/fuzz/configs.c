@@ -27,7 +27,8 @@ void fuzz_unet_config(const uint8_t *data, size_t n)
     const char *path = fuzz_path("config.json");
     if (brume_unet2d_config_write(path, &c) != BRUME_OK) fuzz_broken("a config that was read cannot be written");
     if (brume_unet2d_config_read(path, &again, note) != BRUME_OK) fuzz_broken("a config that was written cannot be read");
-    if (!SAME(c, again, block_out_channels) || !SAME(c, again, down_block_types) || !SAME(c, again, in_channels)) fuzz_broken("a config reads as another");
+    if (!SAME(c, again, block_out_channels) || !SAME(c, again, down_block_types) || !SAME(c, again, in_channels))
+        fuzz_broken("a config reads as another");
 }
 
 /* Configs that are read from a file and written as one; they are the same where two fields are. */
@@ -62,8 +63,10 @@ void fuzz_scheduler_config(const uint8_t *data, size_t n)
     brume_json_writer *w = brume_json_writer_new();
     if (brume_scheduler_config_put(w, NULL, &c) != BRUME_OK) fuzz_broken("a config that was read cannot be written");
     const char *text = brume_json_writer_text(w);
-    if (!text || brume_scheduler_config_parse(text, strlen(text), "written", &again, NULL) != BRUME_OK) fuzz_broken("a config that was written cannot be read");
-    if (!SAME(c, again, num_train_timesteps) || !SAME(c, again, beta_start) || !SAME(c, again, prediction_type)) fuzz_broken("a config reads as another");
+    if (!text || brume_scheduler_config_parse(text, strlen(text), "written", &again, NULL) != BRUME_OK)
+        fuzz_broken("a config that was written cannot be read");
+    if (!SAME(c, again, num_train_timesteps) || !SAME(c, again, beta_start) || !SAME(c, again, prediction_type))
+        fuzz_broken("a config reads as another");
     brume_scheduler_config_clear(&again);
     brume_json_writer_free(w);
     brume_scheduler_config_clear(&c);
@@ -78,7 +81,8 @@ void fuzz_features(const uint8_t *data, size_t n)
     const int64_t width = brume_feature_network_width(f);
     float *features = malloc((size_t)width * sizeof *features);
     fuzz_use_text(brume_feature_network_name(f));
-    if (features && brume_feature_network_run(f, image, 1, features) == BRUME_OK) fuzz_use(features, (size_t)width * sizeof *features);
+    if (features && brume_feature_network_run(f, image, 1, features) == BRUME_OK)
+        fuzz_use(features, (size_t)width * sizeof *features);
     free(features);
     brume_feature_network_free(f);
 }

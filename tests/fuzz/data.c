@@ -5,7 +5,6 @@
 #include "brume/data.h"
 #include "data/captions.h"
 #include "fuzz.h"
-#include "io/npy.h"
 
 static void use_item(const brume_dataset *ds, int64_t i)
 {
@@ -38,7 +37,8 @@ static void use_dataset(const char *what, const brume_dataset_options *o)
 
 static void use_folder(const uint8_t *data, size_t n)
 {
-    const brume_dataset_options o = { .size = 8, .bad_files = BRUME_BAD_FILES_SKIP, .cache = BRUME_DATA_CACHE_OFF }, test = { .test = 1, .coarse = 1 };
+    const brume_dataset_options o = { .size = 8, .bad_files = BRUME_BAD_FILES_SKIP, .cache = BRUME_DATA_CACHE_OFF },
+                                test = { .test = 1, .coarse = 1 };
     fuzz_unpack(data, n);
     use_dataset(fuzz_folder(), &o);
     use_dataset(fuzz_folder(), &test);
@@ -48,19 +48,6 @@ void fuzz_arrays(const uint8_t *data, size_t n) { use_folder(data, n); }
 void fuzz_idx(const uint8_t *data, size_t n) { use_folder(data, n); }
 void fuzz_cifar(const uint8_t *data, size_t n) { use_folder(data, n); }
 void fuzz_folder_data(const uint8_t *data, size_t n) { use_folder(data, n); }
-
-void fuzz_npy(const uint8_t *data, size_t n)
-{
-    struct brume_npy a;
-    if (brume_npy_open(fuzz_put("input.npy", data, n), &a) != BRUME_OK) return;
-    float f[16];
-    int64_t k[16];
-    const int64_t some = a.count < 16 ? a.count : 16;
-    if (brume_npy_read_f32(&a, a.count - some, some, f) == BRUME_OK) fuzz_use(f, (size_t)some * sizeof *f);
-    if (brume_npy_read_i64(&a, 0, some, k) == BRUME_OK) fuzz_use(k, (size_t)some * sizeof *k);
-    if (brume_npy_read_f32(&a, 1, a.count, f) == BRUME_OK) fuzz_broken("values behind the end were read");
-    brume_npy_close(&a);
-}
 
 static void use_captions(struct brume_captions *c)
 {

@@ -12,8 +12,8 @@
 #include "opencl/split.h"
 #endif
 
-static const char *const names[] = { "BRUME_ISA", "BRUME_SELF_TEST", "BRUME_CACHE", "BRUME_CACHE_MIB", "BRUME_LAUNCH_MS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
-                                     "MV2_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMIX_RANK" };
+static const char *const names[] = { "BRUME_ISA", "BRUME_SELF_TEST", "BRUME_CACHE", "BRUME_CACHE_MIB", "BRUME_LAUNCH_MS",
+                                     "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_NTASKS", "PMIX_RANK" };
 enum { N_NAMES = sizeof names / sizeof *names };
 
 /* Takes a line NAME=VALUE; folders of caches stay in that of the harness. */

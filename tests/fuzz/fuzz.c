@@ -85,13 +85,6 @@ const char *fuzz_kept(const char *name)
     return path_in(base, name);
 }
 
-brume_device *fuzz_cpu(void)
-{
-    static brume_device *device;
-    if (!device && brume_device_open("cpu", &(brume_device_options){ .threads = 1 }, &device) != BRUME_OK) fuzz_broken(brume_error());
-    return device;
-}
-
 static void make_folders(char *path)
 {
     for (char *slash = strchr(path + strlen(folder) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {

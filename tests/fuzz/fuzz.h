@@ -30,8 +30,9 @@ const char *fuzz_path(const char *name);
 const char *fuzz_put(const char *name, const void *data, size_t n);
 
 /*
- * Archives: a folder of small files as one input that can be read, and changed anywhere without breaking the rest. A line "@@ NAME" begins a file, which
- * goes on to the newline before the next such line, or to the end. What comes before the first is no file. Names that would leave the folder are passed over.
+ * Archives: a folder of small files as one input that can be read, and changed anywhere without breaking the rest. A line "@@
+ * NAME" begins a file, which goes on to the newline before the next such line, or to the end. What comes before the first is no
+ * file. Names that would leave the folder are passed over.
  */
 void fuzz_unpack(const uint8_t *data, size_t n);
 /* A file of an archive, by its name; NULL: there is none. */

@@ -38,7 +38,9 @@ static int same(const brume_json *a, const brume_json *b)
     if (x != y && !(isnan(x) && isnan(y))) return 0;
     if (brume_json_count(a) != brume_json_count(b) || strcmp(brume_json_string(a, ""), brume_json_string(b, ""))) return 0;
     for (int64_t i = 0; i < brume_json_count(a); i++)
-        if (strcmp(brume_json_key(brume_json_at(a, i)), brume_json_key(brume_json_at(b, i))) || !same(brume_json_at(a, i), brume_json_at(b, i))) return 0;
+        if (strcmp(brume_json_key(brume_json_at(a, i)), brume_json_key(brume_json_at(b, i))) ||
+            !same(brume_json_at(a, i), brume_json_at(b, i)))
+            return 0;
     return 1;
 }
 
@@ -71,7 +73,8 @@ void fuzz_json(const uint8_t *data, size_t n)
     brume_json_writer *w = brume_json_writer_new();
     put(w, root, NULL);
     const char *text = brume_json_writer_text(w);
-    if (!text || brume_json_parse(text, strlen(text), "written", &again) != BRUME_OK) fuzz_broken("what was written cannot be read");
+    if (!text || brume_json_parse(text, strlen(text), "written", &again) != BRUME_OK)
+        fuzz_broken("what was written cannot be read");
     if (!same(root, again)) fuzz_broken("what was written reads as something else");
     brume_json_free(again);
     brume_json_writer_free(w);

@@ -43,7 +43,8 @@ static brume_model *tiny_model(void)
     t.max_position_embeddings = 8;
     t.bos_token_id = 14;
     t.eos_token_id = 15;
-    if (brume_model_new(&u, NULL, 1, &m) != BRUME_OK || brume_text_model_new(&t, 1, &m->text_encoder) != BRUME_OK) fuzz_broken(brume_error());
+    if (brume_model_new(&u, NULL, 1, &m) != BRUME_OK || brume_text_model_new(&t, 1, &m->text_encoder) != BRUME_OK)
+        fuzz_broken(brume_error());
     return m;
 }
 
@@ -58,22 +59,26 @@ void fuzz_lora(const uint8_t *data, size_t n)
         memcpy(fresh, m->params, (size_t)m->n_params * sizeof *fresh);
     }
     const brume_status s = brume_lora_merge(m, fuzz_put("adapters.safetensors", data, n), 0.5, note);
-    if (s != BRUME_OK && memcmp(fresh, m->params, (size_t)m->n_params * sizeof *fresh)) fuzz_broken("a refused file changed the model");
+    if (s != BRUME_OK && memcmp(fresh, m->params, (size_t)m->n_params * sizeof *fresh))
+        fuzz_broken("a refused file changed the model");
     memcpy(m->params, fresh, (size_t)m->n_params * sizeof *fresh);
 }
 
 /* Bytes of an element of a type in a safetensors file; 0: none that is known here. */
 static long long element(const char *dtype)
 {
-    static const struct { const char *name; int bytes; } types[] = { { "F16", 2 }, { "BF16", 2 }, { "F32", 4 }, { "F64", 8 }, { "I64", 8 }, { "I32", 4 } };
+    static const struct {
+        const char *name;
+        int bytes;
+    } types[] = { { "F16", 2 }, { "BF16", 2 }, { "F32", 4 }, { "F64", 8 }, { "I64", 8 }, { "I32", 4 } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(dtype, types[i].name)) return types[i].bytes;
     return 0;
 }
 
 /*
- * Writes model.safetensors, whose tensors are zeros, of lines "NAME TYPE N,N,N" up to the first that is none: so a change of a name or shape leaves the file
- * sound, and what is read is how names and shapes fit. A file of more than 4 MiB is not written.
+ * Writes model.safetensors, whose tensors are zeros, of lines "NAME TYPE N,N,N" up to the first that is none: so a change of a
+ * name or shape leaves the file sound, and what is read is how names and shapes fit. A file of more than 4 MiB is not written.
  */
 static void put_tensors(const uint8_t *data, size_t n)
 {
@@ -94,8 +99,8 @@ static void put_tensors(const uint8_t *data, size_t n)
             d = *end == ',' ? end + 1 : end;
         }
         if (bytes > MOST) break;
-        used += (size_t)snprintf(header + used, 4096, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%lld,%lld]}", used == 8 ? '{' : ',', name, dtype, dims,
-                                 offset, offset + bytes);
+        used += (size_t)snprintf(header + used, 4096, "%c\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%lld,%lld]}",
+                                 used == 8 ? '{' : ',', name, dtype, dims, offset, offset + bytes);
         if ((offset += bytes) > MOST) break;
     }
     used += (size_t)snprintf(header + used, 8, used == 8 ? "{}" : "}");
@@ -115,8 +120,9 @@ void fuzz_convert(const uint8_t *data, size_t n)
     const uint8_t *tensors = fuzz_entry(data, n, "tensors", &lines), *file = fuzz_entry(data, n, "model.safetensors", &length),
                   *given = fuzz_entry(data, n, "options", &length);
     const unsigned bits = given && length ? given[0] : 0;
-    const brume_convert_options o = { .keep_dtype = bits & 1, .heads = bits & 2 ? 2 : 0, .head_channels = bits & 4 ? 4 : 0, .new_attention_order = bits & 8,
-                                      .image_size = bits & 16 ? 16 : 0, .self_condition = bits & 32, .averages = bits & 64, .text_heads = bits & 128 ? 3 : 0 };
+    const brume_convert_options o = { .keep_dtype = bits & 1, .heads = bits & 2 ? 2 : 0, .head_channels = bits & 4 ? 4 : 0,
+                                      .new_attention_order = bits & 8, .image_size = bits & 16 ? 16 : 0,
+                                      .self_condition = bits & 32, .averages = bits & 64, .text_heads = bits & 128 ? 3 : 0 };
     fuzz_unpack(data, n);
     if (tensors) put_tensors(tensors, lines);
     if (file || tensors) (void)brume_convert_to_folder(fuzz_path("model.safetensors"), fuzz_path("folder"), &o, note);

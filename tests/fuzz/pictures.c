@@ -30,8 +30,10 @@ static void use_png(const uint8_t *data, size_t n)
     if (brume_png_read_memory(data, n, "input.png", &im) != BRUME_OK) return;
     use_image(im);
     if ((size_t)im->height * (size_t)im->width <= SMALL) {
-        if (brume_png_write_memory(im, "written.png", &bytes, &written) != BRUME_OK) fuzz_broken("a picture that was read cannot be written");
-        if (brume_png_read_memory(bytes, written, "written.png", &again) != BRUME_OK) fuzz_broken("a picture that was written cannot be read");
+        if (brume_png_write_memory(im, "written.png", &bytes, &written) != BRUME_OK)
+            fuzz_broken("a picture that was read cannot be written");
+        if (brume_png_read_memory(bytes, written, "written.png", &again) != BRUME_OK)
+            fuzz_broken("a picture that was written cannot be read");
         if (again->height != im->height || again->width != im->width || again->channels != im->channels ||
             memcmp(again->pixels, im->pixels, (size_t)im->height * (size_t)im->width * (size_t)im->channels))
             fuzz_broken("a picture reads as another");
@@ -65,7 +67,8 @@ void fuzz_png(const uint8_t *data, size_t n)
     free(sealed);
 }
 
-static void use_reader(brume_status (*read)(const void *bytes, size_t n, const char *name, brume_image **out), const uint8_t *data, size_t n)
+static void use_reader(brume_status (*read)(const void *bytes, size_t n, const char *name, brume_image **out),
+                       const uint8_t *data, size_t n)
 {
     brume_image *im;
     if (read(data, n, "input", &im) != BRUME_OK) return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Runs the corpus through the harnesses without a fuzzer: for the ordinary tests, and to look at one input.
  *   replay CORPUS [HARNESS ...]      CORPUS/HARNESS/FILE of all harnesses, or of those named
- *   replay --cut CORPUS [HARNESS ...]  the same, each input cut off at every length (from 4096 bytes on: at some 4096 lengths); archives file by file
+ *   replay --cut CORPUS [HARNESS ...]  the same, each input cut off at every length (from 4096 bytes on: at some 4096 lengths);
+ *                                      archives file by file
  *   replay --input HARNESS FILE ...  these files
  *   replay --pack FOLDER             writes the folder as an archive to the standard output: how seeds are made
  */
@@ -22,7 +23,8 @@ static uint8_t *read_file(const char *path, size_t *n)
     FILE *f = fopen(path, "rb");
     struct stat st;
     uint8_t *data = NULL;
-    if (f && !fstat(fileno(f), &st) && S_ISREG(st.st_mode) && (data = malloc((size_t)st.st_size + 1))) *n = fread(data, 1, (size_t)st.st_size, f);
+    if (f && !fstat(fileno(f), &st) && S_ISREG(st.st_mode) && (data = malloc((size_t)st.st_size + 1)))
+        *n = fread(data, 1, (size_t)st.st_size, f);
     if (f) fclose(f);
     if (!data) {
         perror(path);

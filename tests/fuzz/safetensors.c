@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * A safetensors file in memory: all values of all tensors, in both forms, by place and by name. */
+ * A safetensors file in memory: all values of all tensors, in both forms, by place and by name; and a .npy file. */
 #include "brume/safetensors.h"
 
 #include "fuzz.h"
+#include "io/npy.h"
 
 static void read_values(const brume_st_tensor *t)
 {
@@ -33,4 +34,17 @@ void fuzz_safetensors(const uint8_t *data, size_t n)
         if (brume_safetensors_metadata(f, key) != value) fuzz_broken("metadata are not found by their key");
     }
     brume_safetensors_close(f);
+}
+
+void fuzz_npy(const uint8_t *data, size_t n)
+{
+    struct brume_npy a;
+    if (brume_npy_open(fuzz_put("input.npy", data, n), &a) != BRUME_OK) return;
+    float f[16];
+    int64_t k[16];
+    const int64_t some = a.count < 16 ? a.count : 16;
+    if (brume_npy_read_f32(&a, a.count - some, some, f) == BRUME_OK) fuzz_use(f, (size_t)some * sizeof *f);
+    if (brume_npy_read_i64(&a, 0, some, k) == BRUME_OK) fuzz_use(k, (size_t)some * sizeof *k);
+    if (brume_npy_read_f32(&a, 1, a.count, f) == BRUME_OK) fuzz_broken("values behind the end were read");
+    brume_npy_close(&a);
 }

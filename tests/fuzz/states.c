@@ -8,6 +8,14 @@
 #include "brume/train.h"
 #include "fuzz.h"
 
+brume_device *fuzz_cpu(void)
+{
+    static brume_device *device;
+    if (!device && brume_device_open("cpu", &(brume_device_options){ .threads = 1 }, &device) != BRUME_OK)
+        fuzz_broken(brume_error());
+    return device;
+}
+
 /* The smallest network that trains. */
 void fuzz_state(const uint8_t *data, size_t n)
 {
@@ -26,11 +34,14 @@ void fuzz_state(const uint8_t *data, size_t n)
         c.unet.sample_size[0] = c.unet.sample_size[1] = 1;
         c.batch = 2;
         c.seed = 7;
-        if (brume_trainer_new(fuzz_cpu(), &c, NULL, &trainer) != BRUME_OK || brume_model_new(&c.unet, NULL, 1, &model) != BRUME_OK) fuzz_broken(brume_error());
+        if (brume_trainer_new(fuzz_cpu(), &c, NULL, &trainer) != BRUME_OK ||
+            brume_model_new(&c.unet, NULL, 1, &model) != BRUME_OK)
+            fuzz_broken(brume_error());
     }
     fuzz_unpack(data, n);
     for (int i = 0; i < 2; i++)
-        if (brume_train_read_average(fuzz_folder(), i ? 0.99 : 0.999, model) == BRUME_OK) fuzz_use(model->params, (size_t)model->n_params * sizeof *model->params);
+        if (brume_train_read_average(fuzz_folder(), i ? 0.99 : 0.999, model) == BRUME_OK)
+            fuzz_use(model->params, (size_t)model->n_params * sizeof *model->params);
     if (brume_trainer_resume(trainer, fuzz_folder(), &note) != BRUME_OK) return;
     fuzz_use_text(brume_trainer_resume_warning(trainer));
     if (brume_trainer_steps_done(trainer) < 0) fuzz_broken("a run of less than no steps");
@@ -48,7 +59,8 @@ void fuzz_reference(const uint8_t *data, size_t n)
     static brume_dataset *ds;
     static brume_feature_network *f;
     brume_reference *r;
-    if (!ds && (brume_dataset_open("shapes", &(brume_dataset_options){ .size = 8, .count = 2, .channels = 1, .threads = -1 }, &ds) != BRUME_OK ||
+    if (!ds && (brume_dataset_open("shapes", &(brume_dataset_options){ .size = 8, .count = 2, .channels = 1, .threads = -1 },
+                                   &ds) != BRUME_OK ||
                 brume_feature_network_open(fuzz_cpu(), "pixels", NULL, BRUME_SHAPE(2, 8, 8, 1), &f) != BRUME_OK))
         fuzz_broken(brume_error());
     if (brume_reference_new(f, ds, 0, fuzz_put("features.safetensors", data, n), NULL, NULL, &r) != BRUME_OK) return;
