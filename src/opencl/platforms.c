@@ -59,7 +59,7 @@ static void query_text(const struct brume_cl_api *cl, cl_device_id d, cl_device_
 }
 
 /* OpenCL fixes the type of each value; one of another size would be a broken driver. */
-#define QUERY(type, what)                                                                                    \
+#define QUERY(type, what) \
     __extension__({ \
         type value_ = 0; \
         saw(&trouble, cl->GetDeviceInfo(d, what, sizeof value_, &value_, NULL), "clGetDeviceInfo"); \
