@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * A thread that prepares the next two batches while the caller works with the last one. */
+#include "data/ahead.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/pool.h"
-#include "data/loader.h"
 
 enum { SLOTS = 2 };
 enum slot_state { EMPTY, BUSY, READY }; /* BUSY: the thread's, without the mutex; READY: the caller's */
@@ -20,7 +21,7 @@ struct slot {
 };
 
 struct brume_ahead {
-    struct brume_loader *loader;
+    struct brume_shuffled *items;
     brume_pool *pool;         /* NULL: the thread works alone */
     pthread_t thread;
     pthread_mutex_t mutex;    /* of all below */
@@ -43,9 +44,9 @@ static void *prepare(void *ctx)
         const int64_t first = a->next, n = a->n;
         s->state = BUSY;
         a->fill = (a->fill + 1) % SLOTS;
-        a->next = brume_loader_after(a->loader, first, n);
+        a->next = brume_shuffled_after(a->items, first, n);
         pthread_mutex_unlock(&a->mutex);
-        s->status = brume_loader_fill(a->loader, a->pool, first, n, s->images, s->labels, s->indices);
+        s->status = brume_shuffled_read(a->items, a->pool, first, n, s->images, s->labels, s->indices);
         if (s->status != BRUME_OK) snprintf(s->error, sizeof s->error, "%s", brume_error()); /* the text belongs to this thread */
         pthread_mutex_lock(&a->mutex);
         s->state = READY;
@@ -55,12 +56,12 @@ static void *prepare(void *ctx)
     return NULL;
 }
 
-brume_status brume_ahead_new(struct brume_loader *l, int threads, struct brume_ahead **out)
+brume_status brume_ahead_new(struct brume_shuffled *l, int threads, struct brume_ahead **out)
 {
     *out = NULL;
     struct brume_ahead *a = calloc(1, sizeof *a);
     if (!a) return brume_fail(BRUME_E_MEMORY, "loader: no memory");
-    a->loader = l;
+    a->items = l;
     brume_status s = threads > 1 ? brume_pool_new(threads, &a->pool) : BRUME_OK;
     pthread_mutex_init(&a->mutex, NULL);
     pthread_cond_init(&a->work, NULL);
@@ -108,7 +109,7 @@ void brume_ahead_free(struct brume_ahead *a)
 /* Begins anew at another position or with another size of batch; called and left with the mutex. */
 static brume_status restart(struct brume_ahead *a, int64_t first, int64_t n)
 {
-    const brume_dataset *ds = a->loader->ds;
+    const brume_dataset *ds = a->items->ds;
     const size_t numel = (size_t)ds->height * (size_t)ds->width * (size_t)ds->channels;
     const int same = a->n == n;
     a->n = 0; /* nothing new begins */
@@ -136,7 +137,7 @@ static brume_status restart(struct brume_ahead *a, int64_t first, int64_t n)
 
 brume_status brume_ahead_read(struct brume_ahead *a, int64_t first, int64_t n, float *images, int64_t *labels, int64_t *indices)
 {
-    const brume_dataset *ds = a->loader->ds;
+    const brume_dataset *ds = a->items->ds;
     const size_t numel = (size_t)ds->height * (size_t)ds->width * (size_t)ds->channels;
     if (n < 1) return BRUME_OK;
     pthread_mutex_lock(&a->mutex);
@@ -154,7 +155,7 @@ brume_status brume_ahead_read(struct brume_ahead *a, int64_t first, int64_t n, f
     pthread_mutex_lock(&a->mutex);
     s->state = EMPTY;
     a->take = (a->take + 1) % SLOTS;
-    a->expected = brume_loader_after(a->loader, first, n);
+    a->expected = brume_shuffled_after(a->items, first, n);
     pthread_cond_signal(&a->work);
     pthread_mutex_unlock(&a->mutex);
     return status;
