@@ -136,6 +136,15 @@ static const char *bare(const struct compare_side *s)
     return text;
 }
 
+/* A device that is none of the two. */
+static const char *third(const struct compare_args *a)
+{
+    static const char *const others[] = { "cpu:isa=generic", "cpu", "opencl" };
+    int i = 0;
+    while (i < 2 && (!strcmp(others[i], a->side[0].text) || !strcmp(others[i], a->side[1].text))) i++;
+    return others[i];
+}
+
 /* The node that went wrong first, and what may be done. */
 static void print_first(brume_device *d, const struct compare_args *a)
 {
@@ -157,7 +166,7 @@ static void print_first(brume_device *d, const struct compare_args *a)
         printf("  next          does --b %s agree? Then the kernel '%s' of %s is wrong there.\n", bare(&a->side[1]), n->kernel[1],
                n->op);
     else
-        printf("  next          does another pair agree, say --a cpu:isa=generic --b %s? Who differs from both is wrong.\n",
+        printf("  next          does another pair agree, say --a %s --b %s? Who differs from both is wrong.\n", third(a),
                a->side[1].text);
     printf("                BRUME_CACHE=off compiles OpenCL kernels anew. Please report it with the output of --json and of "
            "brume devices.\n");

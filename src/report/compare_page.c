@@ -9,13 +9,14 @@
 #include "brume/compare.h"
 #include "report/page.h"
 
-enum { WIDTH = 1080, HEIGHT = 330, LEFT = 58, RIGHT = 16, TOP = 26, BOTTOM = 26, COLOURS = 4, WORST = 10, NAME_WIDTH = 150 };
+enum { WIDTH = 1080, HEIGHT = 330, LEFT = 58, RIGHT = 16, TOP = 26, BOTTOM = 26, COLOURS = 4, WORST = 10, NAMES = 3, NAME_WIDTH = 150 };
 
 static const char style[] = "<style>.fail{fill:#d22f3d;stroke:var(--card);stroke-width:1}.limit{stroke:#d22f3d;stroke-width:1.4}."
                             "part{stroke:var(--rule);stroke-dasharray:2 4}.along{overflow-x:auto}.along "
                             "svg{min-width:680px;width:100%;height:auto}.along "
                             "circle:hover{stroke:var(--ink);stroke-width:2}b.bad{color:#d22f3d}.along "
-                            "text{font-size:12px;fill:var(--quiet)}.along text.name{fill:var(--ink)}</style>\n";
+                            "text{font-size:12px;fill:var(--quiet)}.along text.name{fill:var(--ink);paint-order:stroke;"
+                            "stroke:var(--card);stroke-width:3px}</style>\n";
 
 /* What a chart shows of a node. */
 static double share_of(const brume_compare_node *n) { return n->share; }
@@ -94,7 +95,27 @@ static int worst(const brume_device *d, int out[WORST])
     return n;
 }
 
-/* limit: where the line of what is allowed lies; 0: nowhere. */
+/* Names of the worst nodes beside their points, as far as none lies on another; beneath a point at the top, where the parts are named. */
+static void names(struct html *h, const brume_device *d, const struct axis *y, double (*of)(const brume_compare_node *))
+{
+    int list[WORST], shown = 0;
+    double taken[NAMES];
+    const int n = brume_compare_count(d), candidates = worst(d, list);
+    for (int k = 0; k < candidates && shown < NAMES; k++) {
+        const brume_compare_node *x = brume_compare_get(d, list[k]);
+        const double at = along(list[k], n), up = height(y, of(x));
+        int free = 1;
+        for (int i = 0; i < shown; i++) free = free && fabs(at - taken[i]) >= NAME_WIDTH;
+        if (!free) continue;
+        taken[shown++] = at;
+        html_add(h, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at + (at > WIDTH / 2 ? -8 : 8),
+                 up + (up < TOP + 8 ? 18 : -7), at > WIDTH / 2 ? "end" : "start");
+        html_text(h, x->failed && *x->culprit ? x->culprit : x->op);
+        html_add(h, "</text>");
+    }
+}
+
+/* limit: where the line of what is allowed lies, a power of ten; 0: nowhere. */
 static void chart(struct html *h, const brume_device *d, const char *title, const char *unit,
                   double (*of)(const brume_compare_node *), double limit)
 {
@@ -109,13 +130,11 @@ static void chart(struct html *h, const brume_device *d, const char *title, cons
         html_add(
             h, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
             LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4);
-        html_add(h, p == y.lo ? "0</text>" : "1e%g</text>", p);
+        html_add(h, p == y.lo ? "0</text>" : limit > 0 && p == log10(limit) ? "allowed</text>" : "1e%g</text>", p);
     }
     if (limit > 0)
-        html_add(h,
-                 "<line class=\"limit\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "
-                 "text-anchor=\"end\">allowed</text>",
-                 LEFT, WIDTH - RIGHT, height(&y, limit), height(&y, limit), WIDTH - RIGHT, height(&y, limit) - 5);
+        html_add(h, "<line class=\"limit\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, height(&y, limit),
+                 height(&y, limit));
     for (int pass = 0; pass < 2; pass++) { /* what fails lies on top */
         int colour = 0;
         for (int i = 0; i < n; i++) {
@@ -138,20 +157,7 @@ static void chart(struct html *h, const brume_device *d, const char *title, cons
             html_add(h, "</circle>");
         }
     }
-    int list[WORST];
-    const int named = worst(d, list);
-    double taken = -NAME_WIDTH;
-    for (int k = 0, shown = 0; k < named && shown < 3; k++) {
-        const brume_compare_node *x = brume_compare_get(d, list[k]);
-        const double at = along(list[k], n);
-        if (fabs(at - taken) < NAME_WIDTH) continue; /* one name would lie on another */
-        taken = at;
-        shown++;
-        html_add(h, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", at + (at > WIDTH / 2 ? -8 : 8),
-                 height(&y, of(x)) + -7, at > WIDTH / 2 ? "end" : "start");
-        html_text(h, x->failed && *x->culprit ? x->culprit : x->op);
-        html_add(h, "</text>");
-    }
+    names(h, d, &y, of);
     html_add(h, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">nodes in order of execution, 1 to %d</text></svg></figure>\n",
              (LEFT + WIDTH) / 2, HEIGHT - 6, n);
 }
