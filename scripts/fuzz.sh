@@ -50,7 +50,7 @@ sources() {
     unet_config) echo src/nn/unet2d*config.c src/nn/unet2d*.c src/nn/lucidrains_config.c ;;
     autoencoder_config) echo src/nn/autoencoder_config.c ;;
     text_encoder_config) echo src/nn/text_encoder_config.c ;;
-    scheduler_config) echo src/diffusion/scheduler_config.c src/diffusion/scheduler_classes.c src/diffusion/schedule.c ;;
+    scheduler_config) echo src/diffusion/scheduler_config.c src/diffusion/scheduler_keys.c src/diffusion/scheduler_classes.c src/diffusion/schedule.c ;;
     features) echo src/evaluate/feature_graph.c src/evaluate/feature_network.c src/io/safetensors.c ;;
     model) echo src/nn/model.c src/nn/model_components.c src/nn/unet2d_config.c src/nn/network_file.c src/io/weights.c ;;
     lora) echo src/nn/lora_file.c src/nn/lora_names.c src/io/safetensors.c ;;
