@@ -116,6 +116,6 @@ if [ -d "$sources/utf8proc" ]; then
     library utf8proc utf8proc.c -- -DUTF8PROC_STATIC
     package libutf8proc 2.8.0 -lutf8proc -DUTF8PROC_STATIC ''
 fi
-# OpenCL's headers are the same for all systems; their folder has others, too, so that a link stands for them.
-[ ! -d /usr/include/CL ] || [ -e "$prefix/include/CL" ] || ln -s /usr/include/CL "$prefix/include/CL"
+# OpenCL's headers are the same for all systems, by the name that each has for them; their folder has others, too, so that a link stands for them.
+for name in CL OpenCL; do [ ! -d /usr/include/CL ] || [ -e "$prefix/include/$name" ] || ln -s /usr/include/CL "$prefix/include/$name"; done
 printf '[constants]\nlibraries = %s\n' "'$prefix'" >"$prefix/libraries.ini"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/byte_order.h"
 #include "base/file.h"
 #include "brume/data.h"
 #include "brume/image.h"
@@ -79,7 +80,7 @@ static void fill(const char *type, int planes, int fortran, uint8_t *out)
                     } else {
                         memcpy(word, &x, 8);
                     }
-                    /* tests run on machines that put the low byte first */
+                    brume_little_endian(word, 1, (size_t)bytes);
                     for (int b = 0; b < bytes; b++) out[k * bytes + b] = word[type[0] == '>' ? bytes - 1 - b : b];
                 }
 }

@@ -10,6 +10,7 @@
 #include "brume/json.h"
 #include "commands.h"
 #include "data_options.h"
+#include "memory.h"
 #include "names.h"
 #include "options.h"
 #include "progress.h"
@@ -138,7 +139,7 @@ static int measure(struct summary *m)
     const int64_t n = brume_dataset_count(m->ds), c = brume_dataset_channels(m->ds);
     const int64_t numel = (int64_t)brume_dataset_height(m->ds) * brume_dataset_width(m->ds) * c,
                   take = n < MEASURED ? n : MEASURED;
-    float *x = malloc((size_t)numel * sizeof *x);
+    float *x = cli_array(numel, sizeof *x);
     double sum[CHANNELS] = { 0 }, squares[CHANNELS] = { 0 };
     brume_status s = x ? BRUME_OK : BRUME_E_MEMORY;
     for (int64_t k = 0; m->good && c <= CHANNELS && k < take && s != BRUME_E_MEMORY; k++) {
@@ -164,7 +165,7 @@ static int draw_sheet(const struct summary *m, const struct data_args *a)
     const int64_t n = brume_dataset_count(m->ds), take = n < a->sheet_images ? n : a->sheet_images;
     const int32_t h = brume_dataset_height(m->ds), w = brume_dataset_width(m->ds), c = brume_dataset_channels(m->ds);
     const int64_t numel = (int64_t)h * w * c;
-    float *x = malloc((size_t)(take * numel) * sizeof *x);
+    float *x = cli_array(take * numel, sizeof *x);
     brume_image *im = NULL;
     int64_t drawn = 0;
     if (!x) return no_memory();

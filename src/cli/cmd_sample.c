@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "drawing.h"
 #include "film.h"
+#include "memory.h"
 #include "parallel.h"
 #include "plane.h"
 #include "progress.h"
@@ -84,7 +85,7 @@ static brume_status interpolate(struct drawing *d)
     const struct sample_args *a = d->a;
     const int64_t per = d->h * d->w * d->c;
     float *ends = malloc((size_t)(2 * per) * sizeof *ends), *other = NULL;
-    d->noise = malloc((size_t)(d->n * per) * sizeof *d->noise);
+    d->noise = cli_array(d->n * per, sizeof *d->noise);
     if (!ends || !d->noise) { free(ends); return BRUME_E_MEMORY; }
     brume_status st = view_read(&d->view, a->interpolate, &other);
     if (st == BRUME_OK) st = view_state(&d->view, d->known_picture, ends);
@@ -166,7 +167,7 @@ static brume_status save_tensors(const struct drawing *d)
 {
     const struct view *v = &d->view;
     const int64_t shape[4] = { d->n, v->channels, v->height, v->width };
-    float *nchw = malloc((size_t)(d->n * v->height * v->width * v->channels) * sizeof *nchw);
+    float *nchw = cli_array(d->n * v->height * v->width * v->channels, sizeof *nchw);
     if (!nchw) return BRUME_E_MEMORY;
     drawing_reorder(d->pictures, nchw, d->n, v->height * v->width, v->channels, 1);
     const brume_st_item item = { "samples", BRUME_ST_F32, 4, shape, nchw };

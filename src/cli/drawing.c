@@ -11,6 +11,7 @@
 #include "brume/rng.h"
 #include "brume/train.h"
 #include "lora_list.h"
+#include "memory.h"
 #include "parallel.h"
 
 static int64_t pixels(const struct drawing *d) { return d->h * d->w * d->c; }
@@ -86,7 +87,7 @@ static brume_status load_known(struct drawing *d)
     if (!d->a->init_image) return BRUME_OK;
     brume_status st = view_read(&d->view, d->a->init_image, &d->known_picture);
     if (st != BRUME_OK || d->a->interpolate) return st;
-    d->known_states = malloc((size_t)(n * pixels(d)) * sizeof *d->known_states);
+    d->known_states = cli_array(n * pixels(d), sizeof *d->known_states);
     if (!d->known_states) return BRUME_E_MEMORY;
     st = view_sample(&d->view, d->known_picture, d->seeds, n, d->known_states);
     return st == BRUME_OK ? brume_buffer_new(d->device, (size_t)(d->batch * pixels(d)) * sizeof(float), &d->known) : st;
@@ -154,8 +155,8 @@ static int prepare(struct drawing *d, const struct cli_usage *u, const brume_st_
     int64_t parts = (d->n + a->batch - 1) / a->batch;
     if (parts < ranks) parts = d->n < ranks ? d->n : ranks;
     d->batch = (d->n + parts - 1) / parts;
-    d->seeds = malloc((size_t)(parts * d->batch) * sizeof *d->seeds);
-    d->images = malloc((size_t)(parts * d->batch * pixels(d)) * sizeof *d->images);
+    d->seeds = cli_array(parts * d->batch, sizeof *d->seeds);
+    d->images = cli_array(parts * d->batch * pixels(d), sizeof *d->images);
     if (!d->seeds || !d->images) return cli_no_memory(u);
     for (int64_t i = 0; i < parts * d->batch; i++) d->seeds[i] = (int64_t)brume_seed_mix((uint64_t)a->seed, (uint64_t)i);
     return parse_classes(d, u);

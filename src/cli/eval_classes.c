@@ -6,6 +6,7 @@
 
 #include "brume/classifier.h"
 #include "eval.h"
+#include "memory.h"
 
 /* Images that are judged by their classes: right ones, and all. */
 struct tally { int64_t *right, *all; };
@@ -58,7 +59,7 @@ static brume_status real_images(const brume_dataset *ds, const struct eval_image
 {
     const int64_t each = like->h * like->w * like->c, count = brume_dataset_count(ds);
     *out = (struct eval_images){ NULL, NULL, like->n < count ? like->n : count, like->h, like->w, like->c };
-    out->x = malloc((size_t)(out->n * each) * sizeof *out->x);
+    out->x = cli_array(out->n * each, sizeof *out->x);
     out->labels = malloc((size_t)out->n * sizeof *out->labels);
     brume_status st = out->x && out->labels ? BRUME_OK : no_memory();
     for (int64_t i = 0; i < out->n && st == BRUME_OK; i++)

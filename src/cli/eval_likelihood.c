@@ -13,6 +13,7 @@
 #include "brume/model.h"
 #include "brume/rng.h"
 #include "brume/train.h"
+#include "memory.h"
 #include "progress.h"
 
 /* One figure of every image, and what follows for all. */
@@ -44,7 +45,7 @@ static brume_status no_memory(void) { return BRUME_E_MEMORY; }
 
 static brume_status figure_new(struct evaluation *e, struct figure *f)
 {
-    f->of_image = malloc((size_t)(batches(e) * e->batch) * sizeof *f->of_image);
+    f->of_image = cli_array(batches(e) * e->batch, sizeof *f->of_image);
     return f->of_image ? BRUME_OK : no_memory();
 }
 
@@ -168,8 +169,8 @@ static brume_status load_images(struct evaluation *e)
     int64_t *labels = malloc((size_t)all * sizeof *labels);
     const brume_unet2d_config *c = &e->model->unet;
     const int32_t rows = c->class_embed_type == BRUME_CLASS_TABLE ? c->num_class_embeds : 0;
-    e->images = malloc((size_t)(all * e->dims) * sizeof *e->images);
-    e->seeds = malloc((size_t)all * sizeof *e->seeds);
+    e->images = cli_array(all * e->dims, sizeof *e->images);
+    e->seeds = cli_array(all, sizeof *e->seeds);
     if (rows) e->labels = malloc((size_t)all * sizeof *e->labels);
     brume_status s = labels && e->images && e->seeds && (!rows || e->labels)
                          ? brume_loader_new(e->data, (uint64_t)e->a->seed, &loader)

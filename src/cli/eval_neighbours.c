@@ -7,6 +7,7 @@
 
 #include "brume/image.h"
 #include "eval.h"
+#include "memory.h"
 #include "progress.h"
 
 enum { MOST = 256, ROWS = 16, PART = 256 }; /* samples that are looked up; rows of the picture; images at once */
@@ -44,7 +45,7 @@ static brume_status look_up(struct search *s, const float *queries, int64_t n, c
                             brume_neighbour *near, brume_neighbour *near_others)
 {
     const int64_t all = brume_dataset_count(s->train);
-    float *pixels = malloc((size_t)(PART * s->values) * sizeof *pixels),
+    float *pixels = cli_array(PART * s->values, sizeof *pixels),
           *points = s->f ? malloc((size_t)(PART * s->dims) * sizeof *points) : pixels;
     brume_status st = pixels && points ? BRUME_OK : no_memory();
     cli_progress_begin(&s->bar, "training images", 0, all, s->a->quiet);
@@ -133,7 +134,7 @@ static brume_status draw(const struct search *s, const brume_neighbour *near, in
     const int64_t count = n < ROWS ? n : ROWS, v = s->values;
     brume_image *grid = NULL;
     struct ranked *order = malloc((size_t)n * sizeof *order);
-    float *x = malloc((size_t)(count * (k + 1) * v) * sizeof *x);
+    float *x = cli_array(count * (k + 1) * v, sizeof *x);
     brume_status st = order && x ? BRUME_OK : no_memory();
     for (int64_t i = 0; i < n && st == BRUME_OK; i++) order[i] = (struct ranked){ near[i * k].distance, i };
     if (st == BRUME_OK) qsort(order, (size_t)n, sizeof *order, nearer);
@@ -170,10 +171,10 @@ brume_status eval_neighbours(const struct eval_args *a, const struct eval_images
     if (st != BRUME_OK) return st;
     if (open_part(&s, 1, &s.test) != BRUME_OK) s.test = NULL; /* a folder without one */
     const int64_t n_test = s.test ? brume_dataset_count(s.test) : 0, m = n_test < n ? n_test : n;
-    float *queries = malloc((size_t)(n * s.dims) * sizeof *queries),
-          *pixels = malloc((size_t)((m ? m : 1) * s.values) * sizeof *pixels);
-    float *others = f ? malloc((size_t)((m ? m : 1) * s.dims) * sizeof *others) : pixels;
-    brume_neighbour *near = malloc((size_t)(n * k) * sizeof *near),
+    float *queries = cli_array(n * s.dims, sizeof *queries),
+          *pixels = cli_array((m ? m : 1) * s.values, sizeof *pixels);
+    float *others = f ? cli_array((m ? m : 1) * s.dims, sizeof *others) : pixels;
+    brume_neighbour *near = cli_array(n * k, sizeof *near),
                     *near_others = malloc((size_t)(m ? m : 1) * sizeof *near_others);
     if (!queries || !pixels || !others || !near || !near_others) st = no_memory();
     if (st == BRUME_OK) {

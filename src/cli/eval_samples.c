@@ -9,6 +9,7 @@
 #include "brume/safetensors.h"
 #include "drawing.h"
 #include "eval.h"
+#include "memory.h"
 #include "progress.h"
 
 struct evaluation {
@@ -167,8 +168,8 @@ static int read_samples(struct evaluation *e)
         e->im = (struct eval_images){ NULL, NULL, a->n && a->n < t->shape[0] ? a->n : t->shape[0], t->shape[2],
                                       t->shape[3], t->shape[1] };
         const int64_t count = e->im.n * e->im.h * e->im.w * e->im.c;
-        float *nchw = malloc((size_t)count * sizeof *nchw);
-        e->im.x = malloc((size_t)count * sizeof *e->im.x);
+        float *nchw = cli_array(count, sizeof *nchw);
+        e->im.x = cli_array(count, sizeof *e->im.x);
         brume_status st = nchw && e->im.x ? brume_st_read_f32(t, 0, count, nchw) : no_memory();
         if (st == BRUME_OK) drawing_reorder(nchw, e->im.x, e->im.n, e->im.h * e->im.w, e->im.c, 0);
         if (st == BRUME_OK && labels) st = read_labels(e, labels);
@@ -213,7 +214,7 @@ static brume_status prepare_features(struct evaluation *e)
     if (e->bar.what) cli_progress_end(&e->bar);
     if (st != BRUME_OK) return st;
     from(e);
-    e->features = malloc((size_t)(e->im.n * e->reference->dims) * sizeof *e->features);
+    e->features = cli_array(e->im.n * e->reference->dims, sizeof *e->features);
     if (!e->features) return no_memory();
     brume_json_put_int(e->w, "reference_images", e->reference->n);
     return brume_feature_network_run(e->f, e->im.x, e->im.n, e->features);

@@ -4,13 +4,15 @@
 
 #include <stdlib.h>
 
+#include "memory.h"
+
 #define MOST_FRAMES 120
 #define WIDTH 320 /* about, in pixels */
 
 brume_status film_begin(struct film *f, const char *path, const struct view *v, int64_t images, int ms)
 {
     *f = (struct film){ .view = v, .images = images, .centiseconds = ms < 20 ? 2 : ms / 10 };
-    f->cells = calloc((size_t)(2 * images * v->h * v->w * v->c), sizeof *f->cells);
+    f->cells = cli_array(2 * images * v->h * v->w * v->c, sizeof *f->cells);
     return f->cells ? brume_film_new(path, &f->gif) : BRUME_E_MEMORY;
 }
 

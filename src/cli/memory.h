@@ -3,7 +3,16 @@
 #ifndef BRUME_CLI_MEMORY_H
 #define BRUME_CLI_MEMORY_H
 
+#include <stdint.h>
+#include <stdlib.h>
+
 #include "brume/device.h"
+
+/* Memory for n values, of zeros; NULL where there is none, or where a machine of 32 bits could not address as much. */
+static inline void *cli_array(int64_t n, size_t size)
+{
+    return n >= 0 && (uint64_t)n <= SIZE_MAX / 2 / size ? calloc((size_t)n + 1, size) : NULL;
+}
 
 /* Largest resident set of this process so far, in bytes. */
 double cli_peak(void);

@@ -8,11 +8,12 @@
 
 #include "brume/rng.h"
 #include "brume/sampler.h"
+#include "memory.h"
 
 brume_status strip_begin(struct strip *s, const struct view *v, int64_t rows, int64_t columns)
 {
     *s = (struct strip){ .view = v, .rows = rows, .columns = columns };
-    s->cells = calloc((size_t)(rows * columns * v->h * v->w * v->c), sizeof *s->cells);
+    s->cells = cli_array(rows * columns * v->h * v->w * v->c, sizeof *s->cells);
     return s->cells ? BRUME_OK : BRUME_E_MEMORY;
 }
 

@@ -114,8 +114,9 @@ static bool take_shape(struct brume_renaming *r, struct brume_renamed *to, const
     if (ok && ndim)
         for (; n > 2; n--) ok = ok && t->shape[n - 1] == 1;
     for (int i = 0; i < n && ok; i++) to->shape[i] = t->shape[i];
-    for (; r->back && n < ndim && ok; n++) to->shape[n] = 1;
-    to->ndim = n;
+    for (int i = 0; i < 4 && ok && r->back; i++)
+        if (i >= n && i < ndim) to->shape[i] = 1;
+    to->ndim = ok && r->back && n < ndim ? ndim : n;
     if (ok) return true;
     char text[128];
     shape_text(t->ndim, t->shape, text);

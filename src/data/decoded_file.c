@@ -22,7 +22,7 @@
 #include "data/decoded.h"
 #include "data/dataset.h"
 
-#define MAGIC "BRUMEPIX"
+static const char magic[8] = { 'B', 'R', 'U', 'M', 'E', 'P', 'I', 'X' };
 enum { VERSION = 1, CHUNK = 64 };
 
 struct head {
@@ -55,7 +55,9 @@ static uint64_t key_of(const brume_dataset *ds)
 
 static struct head head_of(const brume_dataset *ds, uint64_t key)
 {
-    return (struct head){ MAGIC, VERSION, 1, ds->count, (int64_t)ds->height * ds->width * ds->channels, key };
+    struct head h = { .version = VERSION, .order = 1, .count = ds->count, .values = (int64_t)ds->height * ds->width * ds->channels, .key = key };
+    memcpy(h.magic, magic, sizeof magic);
+    return h;
 }
 
 /* Of the file without its checksum. */

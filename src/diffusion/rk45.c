@@ -67,7 +67,7 @@ static brume_status advance(struct work *w, const struct point *from, double h, 
                             const struct point *out)
 {
     struct brume_terms x = { 0 };
-    double weight[STAGES + 1];
+    double weight[STAGES + 1] = { 0 };
     for (int j = 0; j < n; j++) weight[j] = h * coef[j];
     keep_sum(weight, n);
     if (from) brume_terms_add(&x, 1, from->x);

@@ -155,7 +155,8 @@ brume_status brume_reference_new(brume_feature_network *f, const brume_dataset *
     if (r) {
         r->n = n ? n : all;
         r->dims = brume_feature_network_width(f);
-        r->features = malloc((size_t)(r->n * r->dims) * sizeof *r->features);
+        if ((uint64_t)(r->n * r->dims) <= SIZE_MAX / sizeof *r->features) /* which 32 bits may not reach */
+            r->features = malloc((size_t)(r->n * r->dims) * sizeof *r->features);
         r->items = malloc((size_t)r->n * sizeof *r->items);
         w.images = malloc((size_t)(PART * w.values) * sizeof *w.images);
     }

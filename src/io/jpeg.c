@@ -15,7 +15,7 @@
 
 #define MAX_BYTES ((size_t)1 << 28)
 #define MAX_SCANS 200 /* a small progressive file may ask for thousands of passes over a large picture */
-#define MAX_SCANNED ((size_t)1 << 32) /* pixels of all passes */
+#define MAX_SCANNED ((uint64_t)1 << 32) /* pixels of all passes */
 /* pixels of a byte: a bit at least for each block of 64 in the finest plane; and what a picture without one may have, by 4 */
 #define HUFFMAN_MOST 2048
 

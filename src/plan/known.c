@@ -189,7 +189,7 @@ static void describe(struct brume_known *t)
 static brume_status run_graph(brume_device *d, brume_device *reference, struct brume_known *tests, int n, brume_status *on_device)
 {
     brume_graph *g = brume_graph_new();
-    const struct brume_node **at = calloc((size_t)n, sizeof(*at));
+    const struct brume_node **at = calloc(n > 0 ? (size_t)n : 1, sizeof(*at));
     struct brume_choice *chosen = NULL;
     brume_plan *plan = NULL, *plain = NULL;
     brume_status s = g && at ? BRUME_OK : no_memory();
