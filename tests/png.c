@@ -25,6 +25,9 @@ static void test_round_trip(void)
         CHECK_OK(brume_image_set_text(im, "seed", "42"));
         CHECK_FAILS(brume_image_set_text(im, "", "x"), BRUME_E_ARG, "key");
         CHECK_FAILS(brume_image_set_text(im, "k\n", "x"), BRUME_E_ARG, "key");
+        CHECK_FAILS(brume_image_set_text(im, " ", "x"), BRUME_E_ARG, "key");
+        CHECK_FAILS(brume_image_set_text(im, "k ", "x"), BRUME_E_ARG, "key");
+        CHECK_FAILS(brume_image_set_text(im, "two  words", "x"), BRUME_E_ARG, "key");
         CHECK_OK(brume_png_write(path, im));
         if (CHECK_OK(brume_png_read(path, &back))) {
             CHECK(back->height == 5 && back->width == 7 && back->channels == c &&

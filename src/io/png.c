@@ -165,7 +165,7 @@ static brume_status take_text(struct job *j)
         if (!value) return brume_fail(BRUME_E_MEMORY, "%s: no memory for its text", j->name);
         const brume_status s = brume_image_set_text(j->image, t[i].key, value);
         free(value);
-        if (s == BRUME_E_MEMORY) return s; /* a key outside ASCII is left out */
+        if (s == BRUME_E_MEMORY) return s; /* a key that PNG does not allow is left out */
     }
     return BRUME_OK;
 }

@@ -37,6 +37,10 @@ static void use_png(const uint8_t *data, size_t n)
         if (again->height != im->height || again->width != im->width || again->channels != im->channels ||
             memcmp(again->pixels, im->pixels, (size_t)im->height * (size_t)im->width * (size_t)im->channels))
             fuzz_broken("a picture reads as another");
+        for (int i = 0; i < im->n_text; i++) {
+            const char *value = brume_image_text(again, im->text[2 * i]);
+            if (!value || strcmp(value, im->text[2 * i + 1])) fuzz_broken("a text of a picture is lost, or another");
+        }
         brume_image_free(again);
         free(bytes);
     }
