@@ -30,7 +30,8 @@ parser.add_argument("files", nargs="*", type=pathlib.Path)
 args = parser.parse_args()
 tidy = shutil.which(os.environ.get("CLANG_TIDY", "clang-tidy")) or shutil.which("clang-tidy-15")
 if not tidy or not (args.build / "compile_commands.json").exists():
-    sys.exit(print("lint.py: " + ("no clang-tidy here" if not tidy else f"{args.build} is no build folder"), file=sys.stderr) or 2)
+    print("lint.py: " + ("no clang-tidy here" if not tidy else f"{args.build} is no build folder"), file=sys.stderr)
+    sys.exit(2)
 kept = args.build / "lint"
 kept.mkdir(exist_ok=True)
 tool = subprocess.run([tidy, "--version"], capture_output=True).stdout + (root / ".clang-tidy").read_bytes()
@@ -42,15 +43,17 @@ for one in json.loads((args.build / "compile_commands.json").read_text()):
         commands.setdefault(path, one)
 wanted = [path.resolve() for path in args.files] or sorted(commands)
 if unknown := [path for path in wanted if path not in commands]:
-    sys.exit(print(f"lint.py: not compiled in {args.build}: {unknown[0]}", file=sys.stderr) or 2)
+    print(f"lint.py: not compiled in {args.build}: {unknown[0]}", file=sys.stderr)
+    sys.exit(2)
 
 
 def said(path):
-    """What clang-tidy says of a file, and whether it had to be asked."""
+    """What clang-tidy says of a file, now or when it was last asked about the same text."""
     one = commands[path]
     words = shlex.split(one["command"])
     words = words[words[0].endswith("ccache"):]
-    plain = [w for i, w in enumerate(words) if w not in ("-o", "-MF", "-MQ", "-MD", "-c") and words[i - 1] not in ("-o", "-MF", "-MQ")]
+    takes = ("-o", "-MF", "-MQ")
+    plain = [w for i, w in enumerate(words) if w not in (*takes, "-MD", "-c") and words[i - 1] not in takes]
     text = subprocess.run([*plain, "-E", "-C", "-D__clang_analyzer__"], cwd=one["directory"], capture_output=True).stdout
     file = kept / (hashlib.sha256(tool + text).hexdigest() + ".txt")
     if file.exists():

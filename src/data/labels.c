@@ -34,6 +34,7 @@ static brume_status assign(struct brume_folder *st, const struct brume_captions 
                 path, (long long)c->line, c->file);
         const int64_t i = *found - st->files.at;
         const char **text = st->texts ? &st->texts[i] : NULL, **label = &labels[i];
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): lines with texts come with a list of texts */
         if (c->text && *text)
             return brume_fail(BRUME_E_FORMAT, "%s:%lld: '%s' has a caption already", path, (long long)c->line, c->file);
         if (c->label && *label)

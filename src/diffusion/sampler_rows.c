@@ -201,7 +201,7 @@ static int changes_nothing(const brume_sampler_kind *k, const brume_scheduler_co
     brume_scheduler_config adjusted;
     memcpy(&adjusted, c, sizeof adjusted); /* with its padding */
     k->adjust(&adjusted);
-    return !memcmp(&adjusted, c, sizeof adjusted);
+    return !memcmp(&adjusted, c, sizeof adjusted); /* NOLINT(bugprone-suspicious-memory-comparison,cert-*): that was copied */
 }
 
 const brume_sampler_kind *brume_sampler_for_config(const brume_scheduler_config *c)

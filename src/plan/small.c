@@ -48,7 +48,7 @@ static bool is_features(const struct brume_node *n, int64_t v)
     for (int j = 0; j < n->n_in; j++) {
         const struct brume_value *x = n->in_v[j];
         for (int i = 0; x && i < x->shape.ndim; i++)
-            if (x->shape.d[i] == v &&
+            if (x->shape.d[i] == v && /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the first input is never optional */
                 (i == x->shape.ndim - 1 || (j > 0 && i == x->shape.ndim - 2 && x->shape.ndim != n->in_v[0]->shape.ndim)))
                 return true;
     }

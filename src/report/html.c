@@ -70,7 +70,7 @@ static size_t sequence(const unsigned char *s)
 void html_text(struct html *h, const char *text)
 {
     static const struct {
-        char c;
+        unsigned char c;
         const char *entity;
     } special[] = { { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" } };
     for (const unsigned char *s = (const unsigned char *)text; *s;) {

@@ -218,8 +218,7 @@ static int pictures_of(struct page *p, const char *folder, char ***names)
 /* Of many, the last and others spread evenly. */
 static void samples(struct page *p)
 {
-    char **names;
-    char *folder = inside(p, "samples");
+    char **names = NULL, *folder = inside(p, "samples");
     const int n = folder ? pictures_of(p, folder, &names) : 0, shown = n < MOST_PICTURES ? n : MOST_PICTURES;
     if (n)
         html_add(&p->h, "<h2>Samples over time</h2>\n<p class=\"sub\">drawn from the averaged weights, always from the same "
@@ -235,7 +234,7 @@ static void samples(struct page *p)
     }
     if (n) html_add(&p->h, "</div>\n");
     for (int i = 0; i < n; i++) free(names[i]);
-    if (folder && n) free(names);
+    free(names);
     free(folder);
 }
 

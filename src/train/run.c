@@ -230,7 +230,6 @@ static brume_status loop(struct run *r)
         r->stepping += t - last;
         r->waited += x.data_wait;
         r->summing += x.sum_wait;
-        last = t;
         if (r->first && (s = write_log(r, &x, rate)) != BRUME_OK) return s;
         if (r->first && o->progress) o->progress(o->ctx, *done, steps, &x, rate);
         const bool end = *done == steps;
