@@ -118,6 +118,10 @@ same s1.png s2.png
 expect 0 "" $(ranks 3 $sample --save-tensors s3.safetensors --out s3.png)
 near s1.safetensors s3.safetensors 1e-4 # batches of other sizes are cut into other sums; 3 steps pass that on
 expect 0 "" $(ranks 2 sample one --n 1 --steps 2 --device cpu --quiet --out s4.png)
+# The first rank chooses for all; where OpenCL devices are processors, the cpu.
+export BRUME_OPENCL_TYPE=cpu
+expect 0 "device cpu" $(ranks 2 sample one --n 2 --steps 2 --device auto --out s5.png)
+unset BRUME_OPENCL_TYPE
 
 # What cannot be shared is refused, and an error of one rank ends all of them.
 expect not-0 "2 ranks must share the batch equally" $(ranks 2 $train --batch 5 --out bad)

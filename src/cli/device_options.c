@@ -64,20 +64,43 @@ static brume_status share_devices(int opencl, char spec[128])
     return s;
 }
 
+/* "auto" of several ranks: the first one looks, and times where that is needed, while the others wait: side by side they would time
+ * each other, and they must agree. why: its reason. */
+static brume_status choose_auto(const brume_device_options *options, char spec[128], char why[256])
+{
+    struct { int opencl; char why[256]; } found = { .opencl = 0 };
+    if (cli_parallel_first()) {
+        brume_device *d = NULL;
+        brume_device_info info;
+        if (brume_device_open("auto", options, &d) == BRUME_OK) { /* else each rank fails by itself, and tells */
+            brume_device_get_info(d, &info);
+            found.opencl = info.is_opencl;
+            snprintf(found.why, sizeof found.why, "%s", brume_device_choice(d));
+        }
+        brume_device_close(d);
+    }
+    const brume_status s = brume_parallel_broadcast(cli_parallel(), 0, &found, sizeof found);
+    if (s != BRUME_OK) return s;
+    memcpy(why, found.why, sizeof found.why);
+    if (found.opencl) return share_devices(0, spec);
+    snprintf(spec, 128, "cpu");
+    return BRUME_OK;
+}
+
 /* The device of this rank: of a list, or of all that the machine has. */
-static brume_status choose(const struct cli_device *d, char spec[128])
+static brume_status choose(const struct cli_device *d, const brume_device_options *options, char spec[128], char why[256])
 {
     const char *at = d->spec;
     int n = 1;
     for (const char *p = at; *p; p++) n += *p == ',';
     for (int k = brume_parallel_local_rank(cli_parallel()) % n; k > 0; k--) at = strchr(at, ',') + 1;
     snprintf(spec, 128, "%.*s", (int)strcspn(at, ","), at);
-    const int any = !strcmp(spec, "opencl");
-    return n == 1 && (any || !strcmp(spec, "auto")) ? share_devices(any, spec) : BRUME_OK;
+    if (n > 1) return BRUME_OK;
+    return !strcmp(spec, "auto") ? choose_auto(options, spec, why) : !strcmp(spec, "opencl") ? share_devices(1, spec) : BRUME_OK;
 }
 
 /* Of a device that was named, where both were probed before: naming one costs no probe. */
-static void warn_of_slow(const brume_device_info *info, int64_t threads)
+static void warn_of_slow(const brume_device_info *info, int threads)
 {
     brume_device_info *all;
     brume_probe cpu, own;
@@ -85,7 +108,7 @@ static void warn_of_slow(const brume_device_info *info, int64_t threads)
     int n;
     if (!info->is_opencl || info->is_cpu_type || !brume_probe_find(info, &own) || brume_device_list(&all, &n, NULL) != BRUME_OK)
         return;
-    if (threads) all[0].compute_units = (int)threads;
+    if (threads) all[0].compute_units = threads;
     if (brume_probe_find(&all[0], &cpu) && cpu.step_ms < own.step_ms) {
         snprintf(text, sizeof text,
                  "%s (%s) was %.1f times slower than the cpu in a probe; --device cpu is faster (brume devices --probe measures "
@@ -103,10 +126,10 @@ brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device
                                            .clblast = clblast[d->clblast], .no_cache = !d->cache, .no_tuning = !d->tuning,
                                            .nice_ms = d->nice_ms, .no_self_test = !d->self_test, .warn = tell_warning,
                                            .preparing = quiet ? NULL : tell_preparing };
-    char spec[128];
+    char spec[128], why[256] = "";
     snprintf(preparing.device, sizeof preparing.device, "a probe of devices"); /* until one is chosen */
     preparing.terminal = !quiet && isatty(STDERR_FILENO);
-    brume_status s = cli_parallel() ? choose(d, spec) : BRUME_OK;
+    brume_status s = cli_parallel() ? choose(d, &options, spec, why) : BRUME_OK;
     if (s == BRUME_OK) s = brume_device_open(cli_parallel() ? spec : d->spec, &options, out);
     if (s != BRUME_OK) return s;
     brume_tuning_info tuning;
@@ -114,9 +137,9 @@ brume_status cli_device_open(const struct cli_device *d, int quiet, brume_device
     if (tuning.refused) fprintf(stderr, "brume: %s\n", tuning.note);
     brume_device_info info;
     brume_device_get_info(*out, &info);
-    warn_of_slow(&info, d->threads);
+    if (cli_parallel_first()) warn_of_slow(&info, options.threads);
     if (!quiet) {
-        const char *why = brume_device_choice(*out);
+        if (!*why) snprintf(why, sizeof why, "%s", brume_device_choice(*out));
         fprintf(stderr, "device %s: %s, %s, %d %s%s%s\n", info.spec, info.name, info.platform, info.compute_units,
                 info.is_opencl ? "compute units" : "threads", *why ? "; " : "", why);
         snprintf(preparing.device, sizeof preparing.device, "%s", info.name);
