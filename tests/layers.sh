@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Folders of src/ include only what docs/design.md allows, and every file of source names its licence: usage: layers.sh ROOT
-# The last line is "N passed, N failed": one check a folder, one for the licence.
+# No line of C is longer than 150 columns. The last line is "N passed, N failed": one check a folder, one for each of these two.
 set -eu
 cd "$1/src"
 passed=0 failed=0
@@ -59,6 +59,16 @@ bad=$(awk 'FNR == 1 { all[FILENAME] } FNR <= 2 && /SPDX-License-Identifier: MIT/
 if [ -n "$bad" ] || [ "$(echo "$sources" | wc -l)" -lt 500 ]; then
     failed=$((failed + 1))
     echo "FAILED files of source without a licence in their first lines:$bad"
+else
+    passed=$((passed + 1))
+fi
+
+# Lines that are readable side by side: 130 columns, and a little more where a break would be worse.
+# shellcheck disable=SC2086
+long=$(find src include tests tools examples -name '*.[ch]' -exec awk 'length > 150 { print FILENAME ":" FNR }' {} +)
+if [ -n "$long" ]; then
+    failed=$((failed + 1))
+    echo "FAILED lines of more than 150 columns:" $long
 else
     passed=$((passed + 1))
 fi

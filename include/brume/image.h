@@ -24,8 +24,8 @@ typedef struct brume_image {
 brume_status brume_image_new(int32_t height, int32_t width, int32_t channels, brume_image **out);
 /** Frees it; NULL is fine. */
 void brume_image_free(brume_image *im);
-/** Sets a text pair (replaces an equal key). key: 1 to 79 printable ASCII characters, spaces only one by one between others (as PNG
- * demands); value: UTF-8. */
+/** Sets a text pair (replaces an equal key). key: 1 to 79 printable ASCII characters, spaces only one by one between others (as
+ * PNG demands); value: UTF-8. */
 brume_status brume_image_set_text(brume_image *im, const char *key, const char *value);
 /** Value of a key, or NULL. */
 const char *brume_image_text(const brume_image *im, const char *key);

@@ -113,7 +113,8 @@ uint64_t brume_plan_tuning(const brume_plan *p);
 /** How long launches on an OpenCL device are, and into how many pieces they are cut, so that none keeps a display waiting (see
  * brume_device_options.launch_ms). */
 typedef struct brume_plan_bound {
-    double gflops;         /* given: the multiply-add rate of a device in GFLOP/s, or 0 to measure this one; afterwards what counted */
+    double gflops;         /* given: the multiply-add rate of a device in GFLOP/s, or 0 to measure this one; afterwards what
+                              counted */
     double bound_ms;       /* the most that a launch may take; of a device that has no bound, as processors, that of others */
     int launches, cut;     /* launches of a run; of these such that are cut */
     int64_t pieces;        /* that all launches become */
@@ -125,8 +126,8 @@ typedef struct brume_plan_bound {
 } brume_plan_bound;
 
 /**
- * Estimates launches of a plan, which may be dry. Times are those of a poor kernel (2 % of the rate): good ones take a part of them,
- * some milliseconds for a piece.
+ * Estimates launches of a plan, which may be dry. Times are those of a poor kernel (2 % of the rate): good ones take a part of
+ * them, some milliseconds for a piece.
  * Fails with BRUME_E_UNSUPPORTED on devices that are not OpenCL's, and where measuring does.
  */
 brume_status brume_plan_get_bound(const brume_plan *p, brume_plan_bound *b);

@@ -77,8 +77,9 @@ static brume_status add_numbers(struct single *s, const char *folder)
             s->betas[t] = (float)schedule->beta[t];
             s->alphas[t] = (float)brume_alpha_bar(schedule, (int32_t)t);
         }
-        if (status == BRUME_OK) { /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): brume_convert_to_single() frees both */
+        if (status == BRUME_OK) {
             brume_renaming_add(&s->part[UNET], "betas", (int64_t)T, false, s->betas);
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): brume_convert_to_single() frees both */
             brume_renaming_add(&s->part[UNET], "alphas_cumprod", (int64_t)T, false, s->alphas);
         }
     }

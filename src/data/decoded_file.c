@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
- * Pictures that were read and brought to size, in a file of the cache folder for later runs. It is mapped: runs share what lies in memory, and the
- * system takes that back where it must.
+ * Pictures that were read and brought to size, in a file of the cache folder for later runs. It is mapped: runs share what lies
+ * in memory, and the system takes that back where it must.
  *
- * The file: struct head, count x values f32, a byte per item (1: it could not be read), and a checksum of these two. Numbers are the machine's own; the head
- * tells another order of bytes from its own.
+ * The file: struct head, count x values f32, a byte per item (1: it could not be read), and a checksum of these two. Numbers are
+ * the machine's own; the head tells another order of bytes from its own.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,7 +55,8 @@ static uint64_t key_of(const brume_dataset *ds)
 
 static struct head head_of(const brume_dataset *ds, uint64_t key)
 {
-    struct head h = { .version = VERSION, .order = 1, .count = ds->count, .values = (int64_t)ds->height * ds->width * ds->channels, .key = key };
+    struct head h = { .version = VERSION, .order = 1, .count = ds->count,
+                      .values = (int64_t)ds->height * ds->width * ds->channels, .key = key };
     memcpy(h.magic, magic, sizeof magic);
     return h;
 }
@@ -74,7 +75,8 @@ static void *map_file(const char *path, const struct head *want, size_t *bytes)
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NULL;
     void *map = MAP_FAILED;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size == data + sizeof(uint64_t)) map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size == data + sizeof(uint64_t))
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
     if (map == MAP_FAILED) return NULL;
     uint64_t sum;
@@ -83,7 +85,8 @@ static void *map_file(const char *path, const struct head *want, size_t *bytes)
     *bytes = data + sizeof sum;
     const size_t n = (flags - sizeof *want) / sizeof(float);
     const uint64_t values = brume_hash_values(0, (const char *)map + sizeof *want, n, sizeof(float));
-    if (!memcmp(map, want, sizeof *want) && brume_hash_values(values, (const char *)map + flags, (size_t)want->count, 1) == sum) return map;
+    if (!memcmp(map, want, sizeof *want) && brume_hash_values(values, (const char *)map + flags, (size_t)want->count, 1) == sum)
+        return map;
     munmap(map, *bytes);
     return NULL;
 }
@@ -123,7 +126,8 @@ static brume_status write_values(const brume_dataset *ds, struct chunk *c, brume
         const size_t bytes = (size_t)(n * c->values) * sizeof *c->out;
         const brume_status s = brume_atomic_write(file, c->out, bytes);
         if (s != BRUME_OK) return s;
-        *sum = brume_hash_values(*sum, c->out, (size_t)(n * c->values), sizeof *c->out); /* in whole words, but for the last chunk */
+        /* in whole words, but for the last chunk */
+        *sum = brume_hash_values(*sum, c->out, (size_t)(n * c->values), sizeof *c->out);
     }
     return BRUME_OK;
 }
@@ -172,7 +176,8 @@ brume_status brume_decoded_open(const brume_dataset *ds, struct brume_decoded **
     const struct head head = head_of(ds, key_of(ds));
     if (bytes_of(&head) > SIZE_MAX / 2) {
         free(folder);
-        return brume_fail(BRUME_E_UNSUPPORTED, "pictures cannot be kept on the disk: %llu bytes are more than this machine can map",
+        return brume_fail(BRUME_E_UNSUPPORTED,
+                          "pictures cannot be kept on the disk: %llu bytes are more than this machine can map",
                           (unsigned long long)bytes_of(&head));
     }
     snprintf(name, sizeof name, "%016llx.pixels", (unsigned long long)head.key);
@@ -181,7 +186,8 @@ brume_status brume_decoded_open(const brume_dataset *ds, struct brume_decoded **
     void *map = s == BRUME_OK ? map_file(path, &head, &bytes) : NULL;
     if (s == BRUME_OK && !map) {
         s = build(ds, path, &head);
-        if (s == BRUME_OK && !(map = map_file(path, &head, &bytes))) s = brume_fail(BRUME_E_IO, "%s: was written, but cannot be read", path);
+        if (s == BRUME_OK && !(map = map_file(path, &head, &bytes)))
+            s = brume_fail(BRUME_E_IO, "%s: was written, but cannot be read", path);
     }
     if (map) s = brume_decoded_new_mapped(map, bytes, sizeof head, ds->count, head.values, out);
     free(path);

@@ -109,7 +109,8 @@ static struct brume_value *value_new(brume_graph *g, enum brume_value_kind kind,
     return v;
 }
 
-/* Values of a tensor or of all parameters: so few that no product of sizes overflows 64 bits, and that even 8 bytes for each can be addressed. */
+/* Values of a tensor or of all parameters: so few that no product of sizes overflows 64 bits, and that even 8 bytes for each can
+ * be addressed. */
 #define MOST_VALUES (SIZE_MAX > UINT32_MAX ? (int64_t)1 << 40 : (int64_t)1 << 28)
 
 static int shape_ok(brume_shape s)
@@ -129,8 +130,8 @@ static brume_tensor leaf(brume_graph *g, enum brume_value_kind kind, const char 
     char text[96];
     if (!shape_ok(shape))
         return brume_graph_fail(g, BRUME_E_SHAPE,
-                                "tensor '%s': every dimension must be at least 1, at most %d of them and %lld values, got %s", name,
-                                BRUME_MAX_DIMS, (long long)MOST_VALUES,
+                                "tensor '%s': every dimension must be at least 1, at most %d of them and %lld values, got %s",
+                                name, BRUME_MAX_DIMS, (long long)MOST_VALUES,
                                 shape.ndim < 0 || shape.ndim > BRUME_MAX_DIMS ? "too many" : brume_shape_text(shape, text));
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i]->kind == kind && g->values[i]->name && !strcmp(g->values[i]->name, name))
@@ -424,7 +425,8 @@ brume_tensor brume_node_add(brume_graph *g, const struct brume_op *op, int n_in,
     brume_status s = g->n_values == first + n->n_out ? op->shape(n) : BRUME_E_MEMORY;
     for (int k = 0; s == BRUME_OK && k < n->n_out; k++)
         if (!shape_ok(n->out_v[k]->shape))
-            s = brume_node_fail(n, BRUME_E_SHAPE, "the result would have an empty dimension, or more values than can be addressed");
+            s = brume_node_fail(n, BRUME_E_SHAPE,
+                                "the result would have an empty dimension, or more values than can be addressed");
     shaping = NULL;
     if (s != BRUME_OK) {
         while (g->n_values > first) {

@@ -46,8 +46,10 @@ brume_status brume_image_set_text(brume_image *im, const char *key, const char *
     int bad = n < 1 || n > 79 || key[0] == ' ' || key[n - 1] == ' ';
     for (size_t i = 0; i < n && !bad; i++) bad = key[i] < 32 || key[i] > 126 || (key[i] == ' ' && key[i + 1] == ' ');
     if (bad)
-        return brume_fail(BRUME_E_ARG, "image: '%s' is no key for a text: 1 to 79 printable ASCII characters, spaces only one by one "
-                                       "between others", key);
+        return brume_fail(BRUME_E_ARG,
+                          "image: '%s' is no key for a text: 1 to 79 printable ASCII characters, spaces only one by one "
+                          "between others",
+                          key);
     char *copy = strdup(value);
     if (!copy) return brume_fail(BRUME_E_MEMORY, "image: no memory for text '%s'", key);
     for (int i = 0; i < im->n_text; i++)

@@ -12,8 +12,8 @@
 #include "base/hash.h"
 
 /*
- * Of the largest value of a result: kernels add in other orders (1e-6), Winograd's transforms lose a digit more. A kernel that is wrong leaves out terms, takes
- * others' or writes nothing: what it does is off by far more than that.
+ * Of the largest value of a result: kernels add in other orders (1e-6), Winograd's transforms lose a digit more. A kernel that is
+ * wrong leaves out terms, takes others' or writes nothing: what it does is off by far more than that.
  */
 #define TOLERANCE 1e-4
 #define FEW 16 /* values */
@@ -21,7 +21,7 @@
 
 static brume_status no_memory(void) { return brume_fail(BRUME_E_MEMORY, "self-test: out of memory"); }
 
-/* ---- inputs -------------------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------------------------------------- */
 
 /* The same for every run: between -1 and 1, by value and element (SplitMix64). */
 static float number(int value, int64_t e)
@@ -69,8 +69,8 @@ static bool is_summed(const struct brume_graph *g, const struct brume_value *v)
 
 static brume_status write_input(brume_plan *p, const struct brume_value *v, int64_t limit)
 {
-    /* Above 0 and not small: an eps of another sign would take what it is added to (AdamW) nearly to zero, and so would terms of both signs
-     * where there are few sums; then any rounding error makes any result. */
+    /* Above 0 and not small: an eps of another sign would take what it is added to (AdamW) nearly to zero, and so would terms of
+     * both signs where there are few sums; then any rounding error makes any result. */
     const float scale = drives_update(p->graph, v) || is_summed(p->graph, v) ? 0.375f : 1, shift = scale < 1 ? 0.625f : 0;
     const size_t n = (size_t)brume_shape_numel(v->shape), size = (size_t)brume_dtype_bytes(v->dtype);
     unsigned char *raw = malloc(n * size + 1);
@@ -88,7 +88,7 @@ static brume_status write_input(brume_plan *p, const struct brume_value *v, int6
     return s;
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------------------------------------------- */
 
 struct result { brume_tensor t; int64_t n; double *want; };
 
@@ -133,11 +133,12 @@ static void judge(brume_finding *f, int number_of, const double *want, const dou
         f->excess = excess;
         f->passed = excess <= 1;
         if (!f->passed)
-            snprintf(f->text, sizeof f->text, "result %d, index %" PRId64 ": got %.7g, expected %.7g", number_of, e, got[e], want[e]);
+            snprintf(f->text, sizeof f->text, "result %d, index %" PRId64 ": got %.7g, expected %.7g", number_of, e, got[e],
+                     want[e]);
     }
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------------------------------------- */
 
 /* The plainest kernel of a node: the last of the list. */
 static struct brume_choice plainest(const struct brume_device *d, const struct brume_node *n)
@@ -170,9 +171,11 @@ static void add_shapes(brume_finding *f, const struct brume_node *n)
     char text[96];
     size_t used = 0;
     for (int j = 0; j < n->n_in && used < sizeof f->shapes; j++)
-        used += (size_t)snprintf(f->shapes + used, sizeof f->shapes - used, "%s%s", j ? ", " : "", n->in_v[j] ? brume_shape_text(n->in_v[j]->shape, text) : "-");
+        used += (size_t)snprintf(f->shapes + used, sizeof f->shapes - used, "%s%s", j ? ", " : "",
+                                 n->in_v[j] ? brume_shape_text(n->in_v[j]->shape, text) : "-");
     for (int k = 0; k < n->n_out && used < sizeof f->shapes; k++)
-        used += (size_t)snprintf(f->shapes + used, sizeof f->shapes - used, "%s%s", k ? ", " : " -> ", brume_shape_text(n->out_v[k]->shape, text));
+        used += (size_t)snprintf(f->shapes + used, sizeof f->shapes - used, "%s%s", k ? ", " : " -> ",
+                                 brume_shape_text(n->out_v[k]->shape, text));
 }
 
 static void describe(struct brume_known *t)
@@ -247,7 +250,7 @@ brume_status brume_known_run(struct brume_device *d, struct brume_device *refere
     return s;
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t mix(uint64_t h, uint64_t x) { return brume_hash_values(h, &x, 1, sizeof x); }
 static uint64_t mix_text(uint64_t h, const char *text) { return mix(h, brume_fnv1a(text, strlen(text))); }

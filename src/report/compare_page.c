@@ -9,7 +9,8 @@
 #include "brume/compare.h"
 #include "report/page.h"
 
-enum { WIDTH = 1080, HEIGHT = 330, LEFT = 58, RIGHT = 16, TOP = 26, BOTTOM = 26, COLOURS = 4, WORST = 10, NAMES = 3, NAME_WIDTH = 150 };
+enum { WIDTH = 1080, HEIGHT = 330, LEFT = 58, RIGHT = 16, TOP = 26, BOTTOM = 26, COLOURS = 4, WORST = 10,
+       NAMES = 3, NAME_WIDTH = 150 };
 
 static const char style[] = "<style>.fail{fill:#d22f3d;stroke:var(--card);stroke-width:1}.limit{stroke:#d22f3d;stroke-width:1.4}."
                             "part{stroke:var(--rule);stroke-dasharray:2 4}.along{overflow-x:auto}.along "
@@ -95,7 +96,8 @@ static int worst(const brume_device *d, int out[WORST])
     return n;
 }
 
-/* Names of the worst nodes beside their points, as far as none lies on another; beneath a point at the top, where the parts are named. */
+/* Names of the worst nodes beside their points, as far as none lies on another; beneath a point at the top, where the parts are
+ * named. */
 static void names(struct html *h, const brume_device *d, const struct axis *y, double (*of)(const brume_compare_node *))
 {
     int list[WORST], shown = 0;

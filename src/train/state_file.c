@@ -36,7 +36,8 @@ static brume_status read_values(const void *from, int64_t first, int64_t n, void
     const struct source *x = from;
     const size_t bytes = (size_t)n * sizeof(float), offset = (size_t)first * sizeof(float);
     if (!x->tensor) {
-        for (int64_t i = 0; i < n; i++) ((uint32_t *)dst)[i] = (uint32_t)(*x->hash >> 32 * (first + i)); /* the lower half first */
+        /* the lower half first */
+        for (int64_t i = 0; i < n; i++) ((uint32_t *)dst)[i] = (uint32_t)(*x->hash >> 32 * (first + i));
         return BRUME_OK;
     }
     brume_status s = BRUME_OK;
