@@ -7,6 +7,7 @@
 #include "brume/json.h"
 #include "brume/pipeline.h"
 #include "check_text.h"
+#include "text_tiny.h"
 
 static char folder[] = "/tmp/brume-test-XXXXXX";
 
@@ -23,18 +24,11 @@ static const char *const captions[] = { "a small red circle", "a small blue squa
 static brume_model *text_model(int projection)
 {
     brume_unet2d_config u;
-    brume_text_encoder_config c;
+    brume_text_encoder_config c = tiny_text();
     brume_model *m = NULL;
     brume_unet2d_config_default(&u);
     u.levels = 1;
     u.block_out_channels[0] = 32;
-    brume_text_encoder_config_default(&c);
-    c.hidden_size = 12;
-    c.intermediate_size = 20;
-    c.num_hidden_layers = 2;
-    c.num_attention_heads = 3;
-    c.max_position_embeddings = 9;
-    c.projection_dim = 7;
     c.projection = projection;
     if (!CHECK_OK(brume_model_new(&u, NULL, 1, &m)) || !CHECK_OK(brume_tokenizer_train(captions, 4, 200, 9, &m->tokenizer)))
         return m;

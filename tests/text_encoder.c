@@ -8,6 +8,7 @@
 #include "brume/plan.h"
 #include "brume/text_encoder.h"
 #include "check.h"
+#include "text_tiny.h"
 
 static char folder[] = "/tmp/brume-test-XXXXXX";
 
@@ -23,14 +24,7 @@ static brume_text_encoder_config small(void)
     brume_text_encoder_config c;
     brume_text_encoder_config_default(&c);
     CHECK_INT(c.hidden_size, 512);
-    c.hidden_size = 12;
-    c.intermediate_size = 20;
-    c.num_hidden_layers = 2;
-    c.num_attention_heads = 3;
-    c.max_position_embeddings = 9;
-    c.vocab_size = 30;
-    c.projection_dim = 7;
-    c.eos_token_id = 29;
+    c = tiny_text();
     c.hidden_act = BRUME_ACT_GELU_ERF;
     return c;
 }

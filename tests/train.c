@@ -10,6 +10,7 @@
 #include "brume/safetensors.h"
 #include "brume/train.h"
 #include "check.h"
+#include "train_steps.h"
 #include "plan/tuner.h"
 #include "train/trainer.h"
 
@@ -40,27 +41,6 @@ static brume_dataset *shapes(void)
     return ds;
 }
 
-/* Steps first .. last - 1; resumes from and saves to the folder as asked. params: the result. */
-static brume_status steps(const brume_train_config *c, const brume_dataset *data, int threads, int resume, int n, int save,
-                          float *params, double *losses)
-{
-    brume_device *d = NULL;
-    brume_trainer *t = NULL;
-    brume_status s = brume_device_open("cpu", &(brume_device_options){ .threads = threads }, &d);
-    if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
-    if (s == BRUME_OK && resume) s = brume_trainer_resume(t, folder, NULL);
-    for (int i = 0; s == BRUME_OK && i < n; i++) {
-        brume_train_result r;
-        s = brume_trainer_step(t, &r);
-        if (losses) losses[i] = r.loss;
-    }
-    if (s == BRUME_OK && save) s = brume_trainer_save(t, folder, 0);
-    if (s == BRUME_OK && params) s = brume_trainer_get_params(t, 1, params);
-    brume_trainer_free(t);
-    brume_device_close(d);
-    return s;
-}
-
 static void test_same_bits(const brume_dataset *data)
 {
     brume_train_config c;
@@ -68,17 +48,17 @@ static void test_same_bits(const brume_dataset *data)
     if (!CHECK_OK(brume_train_config_fit(&c, data, 1))) return;
     const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
     float *one = malloc(bytes), *other = malloc(bytes);
-    CHECK_OK(steps(&c, data, 1, 0, 6, 0, one, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 6, 0, one, NULL));
     const int threads[] = { 2, 3, 8 };
     for (int i = 0; i < 3; i++) {
-        CHECK_OK(steps(&c, data, threads[i], 0, 6, 0, other, NULL));
+        CHECK_OK(train_steps(&c, data, threads[i], folder, 0, 6, 0, other, NULL));
         CHECK(!memcmp(one, other, bytes));
     }
-    CHECK_OK(steps(&c, data, 2, 0, 4, 1, NULL, NULL));
-    CHECK_OK(steps(&c, data, 2, 1, 2, 0, other, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, 4, 1, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 1, 2, 0, other, NULL));
     CHECK(!memcmp(one, other, bytes)); /* 4 + 2 steps are 6 */
     c.seed = 6;
-    CHECK_OK(steps(&c, data, 2, 0, 6, 0, other, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, 6, 0, other, NULL));
     CHECK(memcmp(one, other, bytes)); /* another seed, another run */
     free(one);
     free(other);
@@ -96,9 +76,9 @@ static void test_micro_batch(const brume_dataset *data)
     const size_t n = (size_t)brume_unet2d_param_count(&c.unet);
     float *whole = malloc(n * sizeof *whole), *parts = malloc(n * sizeof *parts);
     double whole_loss[N], part_loss[N];
-    CHECK_OK(steps(&c, data, 2, 0, N, 0, whole, whole_loss));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, N, 0, whole, whole_loss));
     for (c.micro_batch = 1; c.micro_batch <= 4; c.micro_batch *= 2) {
-        CHECK_OK(steps(&c, data, 2, 0, N, 0, parts, part_loss));
+        CHECK_OK(train_steps(&c, data, 2, folder, 0, N, 0, parts, part_loss));
         for (int i = 0; i < N; i++) CHECK(fabs(part_loss[i] - whole_loss[i]) <= 1e-5 * whole_loss[i]);
         double worst = 0;
         for (size_t i = 0; i < n; i++) worst = fmax(worst, fabs((double)parts[i] - whole[i])); /* all are below 1.1 in size */
@@ -107,14 +87,14 @@ static void test_micro_batch(const brume_dataset *data)
     }
     c.micro_batch = 2;
     c.optimizer = BRUME_ADAMW;
-    CHECK_OK(steps(&c, data, 1, 0, 4, 0, whole, NULL));
-    CHECK_OK(steps(&c, data, 3, 0, 4, 0, parts, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 4, 0, whole, NULL));
+    CHECK_OK(train_steps(&c, data, 3, folder, 0, 4, 0, parts, NULL));
     CHECK(!memcmp(whole, parts, n * sizeof *parts)); /* threads */
-    CHECK_OK(steps(&c, data, 2, 0, 3, 1, NULL, NULL));
-    CHECK_OK(steps(&c, data, 2, 1, 1, 0, parts, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, 3, 1, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 1, 1, 0, parts, NULL));
     CHECK(!memcmp(whole, parts, n * sizeof *parts)); /* a stop between */
     c.micro_batch = 3;
-    CHECK_FAILS(steps(&c, data, 1, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "must divide the batch of 4, got 3");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "must divide the batch of 4, got 3");
     free(whole);
     free(parts);
 }
@@ -134,10 +114,10 @@ static void test_recompute(const brume_dataset *data)
         const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
         float *kept = malloc(bytes), *again = malloc(bytes);
         brume_plan_stats before, after;
-        CHECK_OK(steps(&c, data, 2, 0, 3, 0, kept, NULL));
+        CHECK_OK(train_steps(&c, data, 2, folder, 0, 3, 0, kept, NULL));
         CHECK_OK(brume_train_estimate(d, &c, &before));
         c.recompute = 1;
-        CHECK_OK(steps(&c, data, 2, 0, 3, 0, again, NULL));
+        CHECK_OK(train_steps(&c, data, 2, folder, 0, 3, 0, again, NULL));
         CHECK_OK(brume_train_estimate(d, &c, &after));
         CHECK(!memcmp(kept, again, bytes));
         CHECK(after.flops > before.flops && after.flops < 1.4 * before.flops);
@@ -170,19 +150,19 @@ static void test_storage(const brume_dataset *data)
     float *wide = malloc(bytes), *half = malloc(bytes), *other = malloc(bytes);
     double wide_loss[N], half_loss[N];
     brume_plan_stats before, after;
-    CHECK_OK(steps(&c, data, 2, 0, N, 0, wide, wide_loss));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, N, 0, wide, wide_loss));
     CHECK_OK(brume_train_estimate(d, &c, &before));
     c.storage = BRUME_STORAGE_F16;
-    CHECK_OK(steps(&c, data, 2, 0, N, 0, half, half_loss));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, N, 0, half, half_loss));
     CHECK_OK(brume_train_estimate(d, &c, &after));
     CHECK((double)after.arena_bytes < 0.8 * (double)(before.arena_bytes - bytes)); /* the gradient lies elsewhere now */
     /* roundings of 2^-11 and what Adam makes of them */
     for (int i = 0; i < N; i++) CHECK(fabs(half_loss[i] - wide_loss[i]) <= 2e-3 * wide_loss[i]);
     CHECK(memcmp(wide, half, bytes));
-    CHECK_OK(steps(&c, data, 3, 0, N, 0, other, NULL));
+    CHECK_OK(train_steps(&c, data, 3, folder, 0, N, 0, other, NULL));
     CHECK(!memcmp(half, other, bytes));
-    CHECK_OK(steps(&c, data, 2, 0, 4, 1, NULL, NULL));
-    CHECK_OK(steps(&c, data, 2, 1, N - 4, 0, other, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, 4, 1, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 1, N - 4, 0, other, NULL));
     CHECK(!memcmp(half, other, bytes));
 
     if (CHECK_OK(brume_trainer_new(d, &c, data, &t))) {
@@ -301,40 +281,40 @@ static void test_refusals(const brume_dataset *data)
     brume_train_config c;
     small_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 1));
-    CHECK_OK(steps(&c, data, 1, 0, 1, 1, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 1, 1, NULL, NULL));
     c.seed = 9;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "seed 5");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "seed 5");
     c.seed = 5;
     c.batch = 5;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "batch 4");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "batch 4");
     c.batch = 4;
     c.optimizer = BRUME_SGD;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "optimizer adamw");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "optimizer adamw");
     c.optimizer = BRUME_ADAMW;
     c.scheduler.prediction_type = BRUME_PREDICT_V;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "predicting eps");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "predicting eps");
     c.scheduler.prediction_type = BRUME_PREDICT_EPS;
     c.scheduler.beta_end = 0.03;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "0.0001 .. 0.02");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "0.0001 .. 0.02");
     c.scheduler.beta_end = 0.02;
     c.unet.layers_per_block = 2;
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_SHAPE, "another model");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_SHAPE, "another model");
     c.unet.levels = 5;
     CHECK_FAILS(brume_train_config_fit(&c, data, 1), BRUME_E_SHAPE, "multiples of 16");
     small_config(&c);
     c.unet.time_embedding_type = BRUME_TIME_LEARNED;
     c.unet.num_train_timesteps = 999;
     CHECK_OK(brume_train_config_fit(&c, data, 1));
-    CHECK_FAILS(steps(&c, data, 1, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "999 rows");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 0, 1, 0, NULL, NULL), BRUME_E_ARG, "999 rows");
     char path[512];
     small_config(&c);
     CHECK_OK(brume_train_config_fit(&c, data, 1));
     snprintf(path, sizeof path, "%s/training/state.safetensors", folder);
     CHECK_INT(truncate(path, 1000), 0);
-    CHECK_OK(steps(&c, data, 1, 1, 1, 0, NULL, NULL)); /* from the one before it */
+    CHECK_OK(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL)); /* from the one before it */
     snprintf(path, sizeof path, "%s/training/state.previous.safetensors", folder);
     CHECK_INT(truncate(path, 1000), 0);
-    CHECK_FAILS(steps(&c, data, 1, 1, 1, 0, NULL, NULL), BRUME_E_FORMAT, "state.safetensors");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_FORMAT, "state.safetensors");
 }
 
 static void test_learns(const brume_dataset *data)
@@ -351,7 +331,7 @@ static void test_learns(const brume_dataset *data)
             c.lr = optimizer == BRUME_SGD ? 0.02 : 2e-3;
             if (optimizer == BRUME_SGD && target) continue; /* one is enough for plain descent */
             CHECK_OK(brume_train_config_fit(&c, data, 0));
-            CHECK_OK(steps(&c, data, 2, 0, N, 0, NULL, losses));
+            CHECK_OK(train_steps(&c, data, 2, folder, 0, N, 0, NULL, losses));
             first = last = 0;
             for (int i = 0; i < 10; i++) {
                 first += losses[i] / 10;
@@ -372,7 +352,7 @@ static void test_checkpoint_is_a_model(const brume_dataset *data)
     c.scheduler.num_train_timesteps = 400;
     CHECK_OK(brume_train_config_fit(&c, data, 1));
     float *ema = malloc((size_t)brume_unet2d_param_count(&c.unet) * sizeof *ema);
-    CHECK_OK(steps(&c, data, 2, 0, 3, 1, ema, NULL));
+    CHECK_OK(train_steps(&c, data, 2, folder, 0, 3, 1, ema, NULL));
     if (CHECK_OK(brume_model_load(folder, NULL, &m))) {
         CHECK_INT(m->n_params, brume_unet2d_param_count(&c.unet));
         CHECK(!memcmp(m->params, ema, (size_t)m->n_params * sizeof *ema));

@@ -7,6 +7,7 @@
 #include "brume/rng.h"
 #include "brume/train.h"
 #include "check.h"
+#include "train_steps.h"
 
 static char folder[256];
 
@@ -70,27 +71,6 @@ static void configure(const struct way *w, brume_train_config *c, const brume_da
     CHECK_OK(brume_train_config_fit(c, data, 0));
 }
 
-/* n steps; resumes from and saves to the folder as asked. */
-static brume_status steps(const brume_train_config *c, const brume_dataset *data, int resume, int n, int save, float *params,
-                          double *losses)
-{
-    brume_device *d = NULL;
-    brume_trainer *t = NULL;
-    brume_status s = brume_device_open("cpu", &(brume_device_options){ .threads = 1 }, &d);
-    if (s == BRUME_OK) s = brume_trainer_new(d, c, data, &t);
-    if (s == BRUME_OK && resume) s = brume_trainer_resume(t, folder, NULL);
-    for (int i = 0; s == BRUME_OK && i < n; i++) {
-        brume_train_result r;
-        s = brume_trainer_step(t, &r);
-        if (losses) losses[i] = r.loss;
-    }
-    if (s == BRUME_OK && save) s = brume_trainer_save(t, folder, 0);
-    if (s == BRUME_OK && params) s = brume_trainer_get_params(t, 1, params);
-    brume_trainer_free(t);
-    brume_device_close(d);
-    return s;
-}
-
 static const char *name_of(const struct way *w)
 {
     static char text[128];
@@ -107,7 +87,7 @@ static void test_learns(const brume_dataset *data)
         brume_train_config c;
         configure(&ways[i], &c, data);
         double first = 0, last = 0;
-        if (CHECK_OK(steps(&c, data, 0, N, 0, NULL, losses)))
+        if (CHECK_OK(train_steps(&c, data, 1, folder, 0, N, 0, NULL, losses)))
             for (int k = 0; k < EDGE; k++) {
                 first += losses[k] / EDGE;
                 last += losses[N - 1 - k] / EDGE;
@@ -133,9 +113,9 @@ static void test_resume(const brume_dataset *data)
         const size_t n = (size_t)brume_unet2d_param_count(&c.unet), bytes = n * sizeof(float);
         float *one = malloc(bytes), *other = malloc(bytes);
         double losses[20], again[20];
-        CHECK_OK(steps(&c, data, 0, 2 * half, 0, one, losses));
-        CHECK_OK(steps(&c, data, 0, half, 1, NULL, again));
-        CHECK_OK(steps(&c, data, 1, half, 0, other, again + half));
+        CHECK_OK(train_steps(&c, data, 1, folder, 0, 2 * half, 0, one, losses));
+        CHECK_OK(train_steps(&c, data, 1, folder, 0, half, 1, NULL, again));
+        CHECK_OK(train_steps(&c, data, 1, folder, 1, half, 0, other, again + half));
         if (!CHECK(!memcmp(one, other, bytes) && !memcmp(losses, again, 2 * (size_t)half * sizeof *losses)))
             fprintf(stderr, "    %s\n", name_of(&ways[i]));
         brume_model *m = NULL; /* what is written says which process and prediction it was */
@@ -288,7 +268,7 @@ static void refused(const struct way *w, const char *says, const brume_dataset *
     brume_train_config c;
     configure(w, &c, data);
     if (change) change(&c);
-    CHECK_FAILS(steps(&c, data, 0, 1, 0, NULL, NULL), BRUME_E_ARG, says);
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 0, 1, 0, NULL, NULL), BRUME_E_ARG, says);
     brume_scheduler_config_clear(&c.scheduler);
 }
 
@@ -321,17 +301,17 @@ static void test_refusals(const brume_dataset *data)
     brume_train_config c;
     configure(&(struct way){ .schedule = "linear", .objective = "v", .weighting = "snr+1" }, &c, data);
     c.scheduler.rescale_betas_zero_snr = true;
-    CHECK_OK(steps(&c, data, 0, 1, 0, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 1, 0, NULL, NULL));
     c.objective.bound = BRUME_BOUND_VLB;
-    CHECK_OK(steps(&c, data, 0, 1, 0, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 1, 0, NULL, NULL));
     /* a resumed run must be trained in the same way */
     configure(&(struct way){ .process = "vp", .weighting = "snr" }, &c, data);
-    CHECK_OK(steps(&c, data, 0, 1, 1, NULL, NULL));
+    CHECK_OK(train_steps(&c, data, 1, folder, 0, 1, 1, NULL, NULL));
     c.objective.weighting = NULL;
-    CHECK_FAILS(steps(&c, data, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "weighting snr");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "weighting snr");
     c.objective.weighting = brume_weighting_find("snr");
     c.scheduler.beta_max = 19;
-    CHECK_FAILS(steps(&c, data, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "process vp");
+    CHECK_FAILS(train_steps(&c, data, 1, folder, 1, 1, 0, NULL, NULL), BRUME_E_ARG, "process vp");
     brume_scheduler_config_clear(&c.scheduler);
 }
 
