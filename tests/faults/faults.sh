@@ -73,22 +73,22 @@ export BRUME="$brume" MODEL="$dir/start/model"
 
 # shellcheck disable=SC2086 # words
 for kind in memory memory+ files threads; do
-    every=2999
-    [ $kind = files ] && every=71
+    every=499
+    [ $kind = files ] && every=13
     [ $kind = threads ] && every=1
     faults "train-$kind" "$host" $kind $every "sh $dir/resume.sh" "$brume" $train $cpu --out run
     faults "resume-$kind" "$host" $kind $every "" "$brume" train --out model --resume --steps 3 $cpu
     faults "sample-$kind" "$host" $kind $every "sh $dir/picture.sh" "$brume" sample model --n 2 --steps 2 $cpu --seed 1 --out a.png
     for data in pictures cifar idx array.npy; do
-        faults "data-$data-$kind" "$host" $kind 997 "" "$brume" data $data --contact-sheet sheet.png
+        faults "data-$data-$kind" "$host" $kind 97 "" "$brume" data $data --contact-sheet sheet.png
     done
     faults "train-pictures-$kind" "$host" $kind $every "" "$brume" train --data pictures --model config.json --batch 2 --samples 0 --steps 1 $cpu --out run
     faults "train-text-$kind" "$host" $kind $every "" "$brume" train --data shapes-text --cond text --model text.json --count 8 --batch 2 --samples 0 \
         --steps 1 $cpu --out run
-    faults "info-$kind" "$host" $kind 997 "" "$brume" info model
-    faults "convert-$kind" "$host" $kind 1999 "" "$brume" convert "$single" converted
-    faults "eval-$kind" "$host" $kind 1999 "" "$brume" eval model --data shapes --n 2 --steps 2 $cpu
-    faults "report-$kind" "$host" $kind 997 "" "$brume" report model --steps 2 $cpu
+    faults "info-$kind" "$host" $kind 97 "" "$brume" info model
+    faults "convert-$kind" "$host" $kind 397 "" "$brume" convert "$single" converted
+    faults "eval-$kind" "$host" $kind 397 "" "$brume" eval model --data shapes --n 2 --steps 2 $cpu
+    faults "report-$kind" "$host" $kind 97 "" "$brume" report model --steps 2 $cpu
 done
 
 # The same on an OpenCL device, by calls that fail, lie, come late, or fail after they were accepted.
