@@ -19,7 +19,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     setenv("BRUME_CACHE", "off", 1);
     if (name && (harness = fuzz_find(name))) return 0;
     fprintf(stderr, "BRUME_FUZZ must name a harness:\n");
-    for (int i = 0; fuzz_row(i); i++) fprintf(stderr, "  %-14s%s\n", fuzz_row(i)->name, fuzz_row(i)->what);
+    for (int i = 0; fuzz_row(i); i++) fprintf(stderr, "  %-21s%s\n", fuzz_row(i)->name, fuzz_row(i)->what);
     _exit(2);
 }
 

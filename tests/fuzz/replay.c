@@ -143,8 +143,8 @@ int main(int argc, char **argv)
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", argv[1], fuzz_row(i)->name);
         const int n = each(path, run_one, (void *)fuzz_row(i));
-        if (cut) dprintf(out, "%-14s%d inputs, cut off at %ld lengths\n", fuzz_row(i)->name, n, cuts);
-        else dprintf(out, "%-14s%d inputs\n", fuzz_row(i)->name, n);
+        if (cut) dprintf(out, "%-21s%d inputs, cut off at %ld lengths\n", fuzz_row(i)->name, n, cuts);
+        else dprintf(out, "%-21s%d inputs\n", fuzz_row(i)->name, n);
         cuts = 0;
         if (n <= 0) {
             dprintf(err, "%s: a harness without inputs\n", path);
