@@ -32,7 +32,7 @@ if not shutil.which("gcovr"):
     sys.exit(2)
 if not (args.build / "build.ninja").exists():
     subprocess.run(["meson", "setup", args.build, root, "-Db_coverage=true", "-Dbuildtype=debug", "-Doptimization=1",
-                    "-Dplant=true"], stdout=subprocess.DEVNULL, check=True)
+                    "-Dplant=true", "-Dc_args=-fprofile-update=atomic"], stdout=subprocess.DEVNULL, check=True)
 if not args.keep:
     for counts in args.build.rglob("*.gcda"):
         counts.unlink()
@@ -40,8 +40,8 @@ env = dict(os.environ) if args.opencl else dict(os.environ, BRUME_OPENCL_LIBRARY
 failed = subprocess.run(["meson", "test", "-C", args.build, "--print-errorlogs", "-t", "5", *args.tests], env=env)
 
 report = args.build / "coverage.json"
-subprocess.run(["gcovr", "-r", root, args.build, "--filter", str(root / "src") + "/", "--json", report], check=True,
-               stdout=subprocess.DEVNULL)
+subprocess.run(["gcovr", "-r", root, args.build, "--filter", str(root / "src") + "/", "--json", report,
+                "--gcov-ignore-parse-errors"], check=True, stdout=subprocess.DEVNULL)
 folders, called = {}, {}
 for one in json.loads(report.read_text())["files"]:
     sums = folders.setdefault(str(pathlib.Path(one["file"]).parent), [0, 0, 0, 0])
