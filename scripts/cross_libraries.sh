@@ -87,7 +87,7 @@ sed -e 's/@json_inline@/inline/;s/@json_have_long_long@/1/;s/@json_have_localeco
     for name in STDINT_H SYS_TYPES_H SYS_STAT_H FCNTL_H UNISTD_H GETPID LOCALE_H LOCALECONV CLOSE OPEN READ; do echo "#define HAVE_$name 1"; done
     echo '#define INITIAL_HASHTABLE_ORDER 3'
     case $("${cc[@]}" -dM -E -x c /dev/null) in
-    *_WIN32*) echo '#define USE_WINDOWS_CRYPTOAPI 1' ;;
+    *'#define _WIN32 '*) echo '#define USE_WINDOWS_CRYPTOAPI 1' ;;
     *) printf '#define HAVE_SYS_TIME_H 1\n#define HAVE_GETTIMEOFDAY 1\n#define USE_URANDOM 1\n' ;;
     esac
 } >"$prefix/config/jansson_private_config.h"

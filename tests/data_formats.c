@@ -7,6 +7,7 @@
 
 #include "base/byte_order.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "brume/data.h"
 #include "brume/image.h"
 #include "brume/rng.h"
@@ -124,7 +125,10 @@ static void test_npy(void)
             check_items(in_dir("images.npy"), what);
         }
     const int64_t labels[N] = { 2, 0, 5 };
-    size_t n = npy(file, 1, "<i8", 0, "(3,)", labels, sizeof labels);
+    int64_t stored[N];
+    memcpy(stored, labels, sizeof stored);
+    brume_little_endian(stored, N, sizeof *stored);
+    size_t n = npy(file, 1, "<i8", 0, "(3,)", stored, sizeof stored);
     put(in_dir("labels.npy"), file, n);
     brume_dataset *ds;
     if (CHECK_OK(brume_dataset_open(dir, NULL, &ds))) { /* the folder holds images.npy */
@@ -166,8 +170,9 @@ static void test_npy(void)
     };
     for (size_t k = 0; k < sizeof ranges / sizeof *ranges; k++) {
         const brume_dataset_options o = { .range = ranges[k].range };
-        float x = 0;
-        n = npy(file, 1, "<f4", 0, "(1, 1, 1)", &ranges[k].value, 4);
+        float x = 0, value = ranges[k].value;
+        brume_little_endian(&value, 1, sizeof value);
+        n = npy(file, 1, "<f4", 0, "(1, 1, 1)", &value, sizeof value);
         put(in_dir("images.npy"), file, n);
         if (!CHECK_OK(brume_dataset_open(in_dir("images.npy"), &o, &ds))) continue;
         if (ranges[k].says) CHECK_FAILS(brume_dataset_get(ds, 0, &x, NULL), BRUME_E_FORMAT, ranges[k].says);
@@ -509,8 +514,6 @@ int main(void)
     test_labels();
     test_bad_files();
     test_damage();
-    char command[200];
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    CHECK(system(command) == 0);
+    CHECK_OK(brume_folder_remove(dir));
     return check_report();
 }

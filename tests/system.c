@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/lock.h"
 #include "base/system.h"
 #include "check.h"
@@ -25,6 +26,11 @@ static void files(void)
     char part[4] = "";
     CHECK_OK(brume_make_folders(in("a/b")));
     CHECK(brume_is_folder(in("a/b")));
+    CHECK_OK(brume_make_folders(in("a/c/"))); /* as people complete names */
+    CHECK(brume_is_folder(in("a/c/")));
+    CHECK_OK(brume_file_write(in("a/c/file"), "", 0));
+    CHECK_OK(brume_folder_remove(in("a/c")));
+    CHECK(!brume_is_folder(in("a/c")));
     CHECK_OK(brume_file_write(in("a/file"), "hello\n", 6));
     CHECK_OK(brume_file_write(in("a/file"), "world\n", 6)); /* in place of another */
     CHECK_OK(brume_file_read(in("a/file"), 100, &data, &bytes));

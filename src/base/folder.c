@@ -27,7 +27,8 @@ brume_status brume_folder_remove(const char *path)
         free(inner);
     }
     if (d) closedir(d);
-    if (s == BRUME_OK && remove(path) && errno != ENOENT)
+    /* On Windows, remove() takes no folders. */
+    if (s == BRUME_OK && (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) && errno != ENOENT)
         s = brume_fail(BRUME_E_IO, "%s: cannot remove: %s", path, strerror(errno));
     return s;
 }

@@ -95,6 +95,18 @@ int brume_windows_rename(const char *from, const char *to)
     return MoveFileExA(from, to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) ? 0 : fail();
 }
 
+#undef _stat64
+int brume_windows_stat(const char *path, struct _stat64 *st)
+{
+    size_t n = strlen(path);
+    while (n > 1 && (path[n - 1] == '/' || path[n - 1] == '\\') && path[n - 2] != ':') n--;
+    char *plain = brume_windows_strndup(path, n);
+    if (!plain) return -1;
+    const int result = _stat64(plain, st);
+    free(plain);
+    return result;
+}
+
 int brume_windows_unlink(const char *path) { return DeleteFileA(path) ? 0 : fail(); }
 
 int brume_windows_link(const char *from, const char *to) { return CreateHardLinkA(to, from, NULL) ? 0 : fail(); }

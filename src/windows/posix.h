@@ -46,6 +46,9 @@ char *brume_windows_realpath(const char *path, char *resolved);
 #define mkdir(path, mode) _mkdir(path)
 #define fsync _commit
 #define lstat stat
+/* What stat() is called in the end: a folder's name may end in a slash, as elsewhere. */
+int brume_windows_stat(const char *path, struct _stat64 *st);
+#define _stat64(path, st) brume_windows_stat(path, st)
 #define S_ISLNK(mode) 0
 
 char *brume_windows_strndup(const char *text, size_t bytes);
