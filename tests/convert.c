@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "brume/model.h"
 #include "brume/weights.h"
 #include "check.h"
@@ -72,16 +73,7 @@ static void write_file(const char *root, int without, const char *extra, brume_s
     for (int i = 0; i < n - (extra != NULL); i++) free((void *)(uintptr_t)items[i].data);
 }
 
-static void remove_results(void)
-{
-    static const char *const parts[] = { "unet/config.json", "unet/diffusion_pytorch_model.safetensors", "unet",
-                                         "scheduler/scheduler_config.json", "scheduler", "model_index.json", "" };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s/%s", folder, parts[i]);
-        remove(path);
-    }
-}
+static void remove_results(void) { CHECK_OK(brume_folder_remove(folder)); }
 
 static void compare(const brume_weights *w, const char *name, int i, const int64_t *rows, int64_t n_rows, brume_st_dtype dtype)
 {
