@@ -180,6 +180,41 @@ static void test_grid(void)
     CHECK_FAILS(brume_image_grid(x, 1, 2, 2, 1, 0, 65000, &im), BRUME_E_ARG, "65535");
 }
 
+/* The middle square of a picture of 2 x 4, as it is, as one grey value, with transparent parts white, and from 16 bits. */
+static void test_fit(void)
+{
+    static const uint8_t rgba[2][4][4] = {
+        { { 9, 9, 9, 255 }, { 255, 0, 0, 255 }, { 0, 255, 0, 255 }, { 9, 9, 9, 255 } },
+        { { 9, 9, 9, 255 }, { 0, 0, 255, 255 }, { 77, 77, 77, 0 }, { 9, 9, 9, 255 } },
+    };
+    brume_image *im = NULL;
+    float rgb[2][2][3], grey, four[2][2][4];
+    if (!CHECK_OK(brume_image_new(2, 4, 4, &im))) return;
+    memcpy(im->pixels, rgba, sizeof rgba);
+    brume_image_fit(im, 2, 2, 3, &rgb[0][0][0]);
+    for (int k = 0; k < 3; k++) {
+        CHECK_NEAR(rgb[0][0][k], k == 0 ? 1 : -1, 1e-6);
+        CHECK_NEAR(rgb[0][1][k], k == 1 ? 1 : -1, 1e-6);
+        CHECK_NEAR(rgb[1][0][k], k == 2 ? 1 : -1, 1e-6);
+        CHECK_NEAR(rgb[1][1][k], 1, 1e-6); /* transparent */
+    }
+    brume_image_fit(im, 1, 1, 1, &grey); /* red, green and blue together are one white pixel, the fourth is another */
+    CHECK_NEAR(grey, 2 * (1 + 1) / 4.0 - 1, 1e-6);
+    brume_image_fit(im, 2, 2, 4, &four[0][0][0]);
+    CHECK_NEAR(four[0][0][3], 1, 1e-6);
+    CHECK_NEAR(four[1][1][3], -1, 1e-6);
+    brume_image_free(im);
+
+    if (!CHECK_OK(brume_image_new(1, 1, 1, &im))) return;
+    im->deep = malloc(sizeof *im->deep);
+    if (CHECK(im->deep != NULL)) {
+        im->deep[0] = 1; /* nothing in 8 bits */
+        brume_image_fit(im, 1, 1, 1, &grey);
+        CHECK_NEAR(grey, 2 / 65535.0 - 1, 1e-7);
+    }
+    brume_image_free(im);
+}
+
 int main(void)
 {
     const int fd = mkstemp(path);
@@ -190,6 +225,7 @@ int main(void)
     test_types();
     test_damage();
     test_grid();
+    test_fit();
     unlink(path);
     return check_report();
 }
