@@ -64,8 +64,8 @@ static brume_status share_devices(int opencl, char spec[128])
     return s;
 }
 
-/* "auto" of several ranks: the first one looks, and times where that is needed, while the others wait: side by side they would time
- * each other, and they must agree. why: its reason. */
+/* "auto" of several ranks: the first one looks, and times where that is needed, while the others wait: side by side they would
+ * time each other, and they must agree. why: its reason. */
 static brume_status choose_auto(const brume_device_options *options, char spec[128], char why[256])
 {
     struct { int opencl; char why[256]; } found = { .opencl = 0 };
