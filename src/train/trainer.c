@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * Training steps: draw times, mix data and noise, predict, compare, differentiate, update. */
+ * A trainer and its twins: the graph of a step from images to loss, gradient and update; its plans; what it takes. */
 #include "train/trainer.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,40 +11,11 @@
 #include "brume/params.h"
 #include "brume/rng.h"
 
-const char *brume_optimizer_name(brume_optimizer o)
-{
-    static const char *const names[] = { "adamw", "adam", "sgd" };
-    return names[o];
-}
-
-void brume_train_config_default(brume_train_config *c)
-{
-    memset(c, 0, sizeof *c);
-    brume_unet2d_config_default(&c->unet);
-    brume_scheduler_config_default(&c->scheduler);
-    brume_objective_default(&c->objective);
-    c->batch = 64;
-    c->steps = 1000;
-    c->lr = 1e-3;
-    c->beta1 = 0.9;
-    c->beta2 = 0.999;
-    c->eps = 1e-8;
-    c->warmup = 100;
-    c->clip = 1;
-    c->ema_decay = 0.999;
-    c->cond_drop = 0.1;
-}
-
 brume_shape brume_trainer_image_shape(const struct brume_trainer *t, int64_t n)
 {
     const brume_unet2d_config *u = &t->config.unet;
     if (!t->data || t->config.autoencoder) return BRUME_SHAPE(n, u->sample_size[0], u->sample_size[1], u->in_channels);
     return BRUME_SHAPE(n, brume_dataset_height(t->data), brume_dataset_width(t->data), brume_dataset_channels(t->data));
-}
-
-static bool has_labels(const brume_train_config *c)
-{
-    return c->unet.class_embed_type == BRUME_CLASS_TABLE || brume_trainer_classifies(c);
 }
 
 static brume_status build(struct brume_trainer *t)
@@ -56,7 +26,7 @@ static brume_status build(struct brume_trainer *t)
     t->x0 = brume_input(g, "x0", BRUME_F32, brume_trainer_image_shape(t, B));
     t->coef = brume_input(g, "coef", BRUME_F32, BRUME_SHAPE(B, BRUME_COEF_COUNT));
     t->t = brume_input(g, "t", c->unet.time_embedding_type == BRUME_TIME_LEARNED ? BRUME_I32 : BRUME_F32, BRUME_SHAPE(B));
-    t->labels = has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
+    t->labels = brume_train_has_labels(c) ? brume_input(g, "labels", BRUME_I32, BRUME_SHAPE(B)) : BRUME_NONE;
     t->seeds = brume_input(g, "seeds", BRUME_I64, BRUME_SHAPE(B));
     t->step = brume_input(g, "step", BRUME_I32, BRUME_SCALAR);
     t->weights = t->params = brume_slab(g, "params");
@@ -83,10 +53,6 @@ static brume_status build(struct brume_trainer *t)
     return brume_graph_status(g);
 }
 
-static bool scaled(const struct brume_trainer *t) { return t->config.storage == BRUME_STORAGE_F16; }
-/* Two plans: the sum of gradients must be complete, or be judged by the host, before anything is updated. */
-static bool apart(const struct brume_trainer *t) { return t->part != t->config.batch || scaled(t); }
-
 /* Gradient and update: a whole batch in one plan; micro-batches in a plan that adds gradients up, and one that updates by their
  * sum. */
 static brume_status plan_update(struct brume_trainer *t, const brume_plan_options *options)
@@ -94,9 +60,9 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
     brume_graph *g = t->graph;
     struct brume_update *u = &t->update;
     brume_tensor sum = BRUME_NONE;
-    u->loss_scale = scaled(t) ? BRUME_LOSS_SCALE : 1;
+    u->loss_scale = brume_trainer_scaled(t) ? BRUME_LOSS_SCALE : 1;
     brume_graph_recompute(g, t->config.recompute);
-    if (apart(t)) {
+    if (brume_trainer_apart(t)) {
         t->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
         t->share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
         sum = brume_grad_slab_sum(g, t->loss.loss, t->share, t->params, "grad", t->keep);
@@ -105,75 +71,23 @@ static brume_status plan_update(struct brume_trainer *t, const brume_plan_option
         brume_update_build(u, g, &t->config, t->params, brume_grad_slab(g, t->loss.loss, t->params));
     }
     t->grad = sum;
-    if (scaled(t) && !t->config.parallel) { /* ranks ask for the norm of their sum */
+    if (brume_trainer_scaled(t) && !t->config.parallel) { /* ranks ask for the norm of their sum */
         u->grad_norm = brume_l2_norm(g, sum);
         brume_output(g, u->grad_norm, "grad_norm");
     }
-    if (scaled(t)) brume_store_half(g, BRUME_NONE);
+    if (brume_trainer_scaled(t)) brume_store_half(g, BRUME_NONE);
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     t->n_params = brume_params_numel(g, t->params);
     t->n_weights = brume_params_numel(g, t->weights);
     brume_plan_options o = *options;
     /* the latter as packed copies of all weights would take thrice their memory */
-    o.repack = apart(t) || brume_trainer_adapts(&t->config);
+    o.repack = brume_trainer_apart(t) || brume_trainer_adapts(&t->config);
     brume_status s = brume_plan_new(t->device, g, &o, &t->plan);
-    if (s == BRUME_OK && apart(t))
+    if (s == BRUME_OK && brume_trainer_apart(t))
         return brume_update_new(u, t->device, &t->config, &(struct brume_gradient){ g, t->plan, t->params, sum }, options);
     u->plan = t->plan;
     if (s == BRUME_OK) u->judged = brume_plan_step_of(t->plan, u->grad_norm) + 1;
     return s;
-}
-
-static brume_status check(const brume_train_config *c)
-{
-    if (c->batch < 1) return brume_fail(BRUME_E_ARG, "training: the batch must be at least 1, got %d", c->batch);
-    const int ranks = brume_parallel_size(c->parallel);
-    if (c->batch % ranks)
-        return brume_fail(BRUME_E_ARG, "training: %d ranks must share the batch equally, got a batch of %d", ranks, c->batch);
-    const int32_t share = c->batch / ranks;
-    if (c->micro_batch < 0 || c->micro_batch > share || (c->micro_batch && share % c->micro_batch))
-        return brume_fail(
-            BRUME_E_ARG,
-            "training: micro-batches must divide the %s of %d, got %d; the mean over parts of unequal size would be wrong",
-            ranks > 1 ? "share of each rank" : "batch", share, c->micro_batch);
-    if (!(c->lr_end >= 0 && c->lr_end <= c->lr))
-        return brume_fail(BRUME_E_ARG, "training: the learning rate ends at %g, which must be within 0 .. lr, %g", c->lr_end,
-                          c->lr);
-    int n_ema = 1;
-    while (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] > 0 && c->ema_more[n_ema - 1] <= 1) n_ema++;
-    if (n_ema < BRUME_MAX_EMAS && c->ema_more[n_ema - 1] != 0)
-        return brume_fail(BRUME_E_ARG, "training: EMA decays must be in 0 .. 1, got %g", c->ema_more[n_ema - 1]);
-    if (c->ema_write < 0 || c->ema_write >= n_ema)
-        return brume_fail(BRUME_E_ARG, "training: there are %d averages, number %d cannot be the one to write", n_ema,
-                          c->ema_write);
-    if (!(c->lr >= 0) || !(c->clip >= 0) || !(c->ema_decay >= 0 && c->ema_decay <= 1) ||
-        !(c->cond_drop >= 0 && c->cond_drop <= 1))
-        return brume_fail(BRUME_E_ARG,
-                          "training: expected lr >= 0, clip >= 0, EMA decay and condition dropping in 0 .. 1; got lr %g, clip "
-                          "%g, EMA %g, drop %g",
-                          c->lr, c->clip, c->ema_decay, c->cond_drop);
-    const int32_t out_channels = brume_train_out_channels(&c->scheduler, c->unet.in_channels);
-    if (!brume_trainer_classifies(c) && c->unet.out_channels != out_channels)
-        return brume_fail(BRUME_E_ARG, "training: the model takes %d channels and must predict %d%s, it predicts %d",
-                          c->unet.in_channels, out_channels,
-                          out_channels > c->unet.in_channels ? " (with those of the variance)" : "", c->unet.out_channels);
-    if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->scheduler.process != BRUME_PROCESS_DISCRETE)
-        return brume_fail(BRUME_E_ARG, "training: a learned time embedding is a table of time steps, process '%s' has none",
-                          brume_process_kind_name(c->scheduler.process));
-    if (c->unet.time_embedding_type == BRUME_TIME_FOURIER && c->scheduler.process != BRUME_PROCESS_NCSN &&
-        c->scheduler.process != BRUME_PROCESS_VE)
-        return brume_fail(BRUME_E_ARG,
-                          "training: a fourier time embedding takes sigma, the time of NCSN and VE; process '%s' has another",
-                          brume_process_kind_name(c->scheduler.process));
-    if (c->unet.time_embedding_type == BRUME_TIME_LEARNED && c->unet.num_train_timesteps < c->scheduler.num_train_timesteps)
-        return brume_fail(BRUME_E_ARG,
-                          "training: the learned time embedding has %d rows, the schedule %d steps; set num_train_timesteps in "
-                          "the model's config",
-                          c->unet.num_train_timesteps, c->scheduler.num_train_timesteps);
-    if (c->unet.class_embed_type != BRUME_CLASS_NONE && !has_labels(c))
-        return brume_fail(BRUME_E_UNSUPPORTED, "training: class_embed_type must be null (a table of num_class_embeds rows)");
-    const brume_status s = brume_trainer_text_check(c);
-    return s == BRUME_OK ? brume_adapters_check(c) : s;
 }
 
 brume_status brume_trainer_set_params(brume_trainer *t, const float *params, int64_t n)
@@ -196,7 +110,7 @@ static brume_status begin(brume_device *d, const brume_train_config *c, const br
                           brume_trainer **out)
 {
     *out = NULL;
-    brume_status s = check(c);
+    brume_status s = brume_train_config_check(c);
     if (s == BRUME_OK && brume_trainer_classifies(c)) s = brume_classify_check(c, data);
     if (s != BRUME_OK) return s;
     if (!data && (c->unet.sample_size[0] < 1 || c->unet.sample_size[1] < 1))
@@ -251,7 +165,7 @@ brume_status brume_train_get_bound(brume_device *d, const brume_train_config *c,
     brume_plan_bound u = { .gflops = b->gflops };
     brume_status s = plan_step(d, c, NULL, 1, &t);
     if (s == BRUME_OK) s = brume_plan_get_bound(t->plan, b);
-    if (s == BRUME_OK && apart(t)) {
+    if (s == BRUME_OK && brume_trainer_apart(t)) {
         const int runs = (int)(brume_trainer_share(t) / t->part);
         s = brume_plan_get_bound(t->update.plan, &u);
         const brume_plan_bound *longer = u.longest_ms > b->longest_ms ? &u : b;
@@ -354,7 +268,7 @@ static brume_status plan_twin(struct brume_trainer *x, struct brume_trainer *t)
         x->keep = brume_input(g, "keep", BRUME_F32, BRUME_SCALAR);
         x->share = brume_input(g, "share", BRUME_F32, BRUME_SCALAR);
         brume_grad_slab_sum(g, x->loss.loss, x->share, x->params, "grad", x->keep);
-        if (scaled(x)) brume_store_half(g, BRUME_NONE);
+        if (brume_trainer_scaled(x)) brume_store_half(g, BRUME_NONE);
     }
     if (brume_graph_status(g) != BRUME_OK) return brume_fail(brume_graph_status(g), "%s", brume_graph_error(g));
     const brume_plan_options options = { .elsewhere = elsewhere, .repack = 1, .arena = x->evaluates ? t->plan : NULL,
@@ -395,142 +309,6 @@ void brume_trainer_twin_free(struct brume_trainer *x)
     brume_trainer_free(x);
 }
 
-brume_status brume_trainer_set_example(struct brume_trainer *t, int32_t i, uint64_t seed, double u, double importance,
-                                       bool dropped)
-{
-    const brume_train_config *c = &t->config;
-    brume_objective_example(&c->objective, &c->scheduler, t->process, u, importance, t->coef_values + i * BRUME_COEF_COUNT,
-                            &t->times[i]);
-    t->seed_values[i] = (int64_t)seed;
-    t->time_index[i] = (int32_t)u;
-    t->label_values[i] = dropped ? c->unet.num_class_embeds - 1 : (int32_t)t->classes[i];
-    return brume_trainer_text_set(&t->text, t->data, i, dropped);
-}
-
-/* Seed, noise level and label or caption of the examples of a part of step `done`, the first being number `first` of the batch:
- * functions of (seed, position) and, where times follow the losses, of the losses before. */
-static brume_status draw_examples(struct brume_trainer *t, int32_t first)
-{
-    const brume_train_config *c = &t->config;
-    const uint64_t step_seed = brume_seed_mix(c->seed, (uint64_t)t->done);
-    brume_status s = BRUME_OK;
-    for (int32_t i = 0; s == BRUME_OK && i < t->part; i++) {
-        const uint64_t seed = brume_seed_mix(c->seed, (uint64_t)t->done * (uint64_t)c->batch + (uint64_t)(first + i));
-        brume_rng drop = { .seed = seed, .stream = BRUME_STREAM_TRAIN_DROP };
-        double importance;
-        const double u = brume_time_sampler_draw(t->time_sampler, step_seed, seed, first + i, c->batch, &importance);
-        t->own_times[first + i] = u;
-        t->importance[first + i] = importance;
-        s = brume_trainer_set_example(t, i, seed, u, importance,
-                                      !brume_trainer_classifies(c) && brume_rng_uniform(&drop) < (float)c->cond_drop);
-    }
-    return s;
-}
-
-brume_status brume_trainer_write_inputs(struct brume_trainer *t, int32_t first)
-{
-    const size_t B = (size_t)t->part, n_images = B * (size_t)brume_shape_numel(brume_trainer_image_shape(t, 1));
-    const float keep = first % brume_trainer_share(t) ? 1 : 0, share = (float)(t->update.loss_scale * t->part / t->config.batch);
-    const bool index_times = t->config.unet.time_embedding_type == BRUME_TIME_LEARNED;
-    const int32_t step = 0; /* every example has a seed of its own */
-    const struct { brume_tensor to; const void *from; size_t bytes; } writes[] = {
-        { t->x0, t->images, n_images * sizeof *t->images },
-        { t->coef, t->coef_values, B * BRUME_COEF_COUNT * sizeof *t->coef_values },
-        { t->t, index_times ? (const void *)t->time_index : t->times, B * sizeof *t->times },
-        { t->labels, t->label_values, B * sizeof *t->label_values },
-        { t->seeds, t->seed_values, B * sizeof *t->seed_values },
-        { t->step, &step, sizeof step },
-        { t->keep, &keep, sizeof keep },
-        { t->share, &share, sizeof share },
-    };
-    for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
-        if (writes[i].to == BRUME_NONE) continue;
-        brume_status s = brume_plan_write(t->plan, writes[i].to, writes[i].from, writes[i].bytes);
-        if (s != BRUME_OK) return s;
-    }
-    return brume_trainer_text_write(&t->text, t->plan, t->part);
-}
-
-brume_status brume_trainer_read_images(struct brume_trainer *t, int64_t position)
-{
-    if (!t->loader) return BRUME_OK;
-    return t->latent.coder
-               ? brume_trainer_latent_read(&t->latent, t->loader, position, t->part, t->images, t->classes, t->text.items)
-               : brume_loader_read(t->loader, position, t->part, t->images, t->classes, t->text.items);
-}
-
-brume_status brume_trainer_load_part(struct brume_trainer *t, int32_t first)
-{
-    brume_status s = brume_trainer_read_images(t, t->done * t->config.batch + first);
-    if (s == BRUME_OK) s = draw_examples(t, first);
-    return s == BRUME_OK ? brume_trainer_write_inputs(t, first) : s;
-}
-
-/* Loss and gradient of `part` images from number `first` of the batch on; last: of the own share of it, so that gradients may go
- * to other ranks. */
-static brume_status run_part(struct brume_trainer *t, int32_t first, bool last, double *loss)
-{
-    float mean = 0;
-    brume_status s = brume_trainer_load_part(t, first);
-    if (s != BRUME_OK) return s;
-    s = t->config.parallel && last ? brume_ranks_run(&t->ranks)
-        : apart(t) ? brume_plan_run(t->plan) : brume_plan_run_steps(t->plan, 0, t->update.judged);
-    if (s != BRUME_OK) return s;
-    s = brume_plan_read(t->plan, t->loss.loss, &mean, sizeof mean);
-    *loss += (double)mean * t->part / t->config.batch;
-    if (s == BRUME_OK && brume_trainer_classifies(&t->config)) return brume_classify_tally(t, &t->last);
-    return s == BRUME_OK && brume_time_sampler_learns(t->time_sampler)
-               ? brume_plan_read(t->plan, t->loss.weighted, t->losses + first, (size_t)t->part * sizeof *t->losses) : s;
-}
-
-/* With f16 storage a gradient that is not finite only lowers the scale of the loss, unless that is as low as it gets. */
-static brume_status check_finite(const struct brume_trainer *t, const brume_train_result *r)
-{
-    const double scale = t->update.loss_scale;
-    const bool norm = isfinite(r->grad_norm);
-    if (isfinite(r->loss) && (scaled(t) ? scale >= (norm ? 1 : 2) : norm)) return BRUME_OK;
-    if (scaled(t))
-        return brume_fail(BRUME_E_NUMERIC,
-                          "training: step %" PRId64
-                          " gave loss %g at loss scale %g; resume from the last checkpoint with --storage f32: activations or "
-                          "gradients leave the range of f16",
-                          t->done + 1, r->loss, scale);
-    return brume_fail(BRUME_E_NUMERIC,
-                      "training: step %" PRId64
-                      " gave loss %g and gradient norm %g; resume from the last checkpoint with a smaller --lr",
-                      t->done + 1, r->loss, r->grad_norm);
-}
-
-brume_status brume_trainer_step(brume_trainer *t, brume_train_result *r)
-{
-    const brume_train_config *c = &t->config;
-    double loss = 0;
-    const double lr = brume_learning_rate(c, t->done), waited = t->loader ? brume_loader_waited(t->loader) : 0;
-    t->last = (struct brume_tally){ 0 };
-    brume_status s = brume_update_write(&t->update, c, t->done, lr);
-    const int32_t share = brume_trainer_share(t), own = share * brume_parallel_rank(c->parallel);
-    for (int32_t first = own; s == BRUME_OK && first < own + share; first += t->part)
-        s = run_part(t, first, first + t->part == own + share, &loss);
-    double sum_wait = 0;
-    if (s == BRUME_OK) s = brume_ranks_wait(&t->ranks, &sum_wait);
-    if (s == BRUME_OK) s = brume_ranks_sum(t, &loss);
-    *r = (brume_train_result){ .loss = loss, .lr = lr, .accuracy = NAN, .reconstruction = NAN, .kl = NAN, .sum_wait = sum_wait,
-                                 .data_wait = t->loader ? brume_loader_waited(t->loader) - waited : 0 };
-    if (s == BRUME_OK) s = brume_update_judge(t, r);
-    if (s == BRUME_OK) s = check_finite(t, r);
-    if (s == BRUME_OK) s = brume_update_run(t, r);
-    if (s != BRUME_OK) return s;
-    for (int32_t i = 0; brume_time_sampler_learns(t->time_sampler) && i < c->batch; i++)
-        brume_time_sampler_learn(t->time_sampler, t->own_times[i], (double)t->losses[i] / t->importance[i]);
-    t->done++;
-    for (int i = 0; i < BRUME_TALLY_BINS; i++) {
-        t->recent.seen[i] += t->last.seen[i];
-        t->recent.correct[i] += t->last.correct[i];
-    }
-    r->accuracy = brume_tally_accuracy(&t->last);
-    return BRUME_OK;
-}
-
 int64_t brume_trainer_steps_done(const brume_trainer *t) { return t->done; }
 int64_t brume_trainer_param_count(const brume_trainer *t) { return t->n_params; }
 
@@ -541,7 +319,7 @@ void brume_trainer_get_stats(const brume_trainer *t, brume_plan_stats *s)
     brume_plan_get_stats(t->plan, s);
     const uint64_t image = (uint64_t)brume_shape_numel(brume_trainer_image_shape(t, 1)) * sizeof *t->images + 28;
     s->host_bytes += (uint64_t)t->part * image * 3; /* the batch, and the next two */
-    if (!apart(t)) return;
+    if (!brume_trainer_apart(t)) return;
     brume_plan_get_stats(t->update.plan, &u);
     s->nodes += u.nodes;
     s->tuned = s->tuned * (int)runs + u.tuned;

@@ -107,13 +107,25 @@ static inline bool brume_trainer_classifies(const brume_train_config *c)
 {
     return c->unet.architecture == BRUME_ARCHITECTURE_CLASSIFIER;
 }
+static inline bool brume_train_has_labels(const brume_train_config *c)
+{
+    return c->unet.class_embed_type == BRUME_CLASS_TABLE || brume_trainer_classifies(c);
+}
+/* config.c: what needs neither device nor data. */
+brume_status brume_train_config_check(const brume_train_config *c);
+static inline bool brume_trainer_scaled(const struct brume_trainer *t) { return t->config.storage == BRUME_STORAGE_F16; }
+/* Two plans: the sum of gradients must be complete, or be judged by the host, before anything is updated. */
+static inline bool brume_trainer_apart(const struct brume_trainer *t)
+{
+    return t->part != t->config.batch || brume_trainer_scaled(t);
+}
 /*
  * trainer.c: a twin of t, which reads its weights where they are. data: its loss alone on other images, `part` at once, by the
  * averaged weights and within the arena of t. NULL: the gradient of t's own step with every tensor kept, to be looked at.
  */
 brume_status brume_trainer_twin(struct brume_trainer *t, const brume_dataset *data, int32_t part, struct brume_trainer **out);
 void brume_trainer_twin_free(struct brume_trainer *x);
-/* trainer.c: the examples of a part: images from a position of the loader on; what is drawn for number i of them; all of it into
+/* step.c: the examples of a part: images from a position of the loader on; what is drawn for number i of them; all of it into
  * the plan; the three for images `first` and on of step `done`. */
 brume_status brume_trainer_read_images(struct brume_trainer *t, int64_t position);
 brume_status brume_trainer_set_example(struct brume_trainer *t, int32_t i, uint64_t seed, double u, double importance,
