@@ -125,13 +125,29 @@ static brume_status make_table(struct brume_cl_merge *m, const struct brume_cl_p
     return BRUME_OK;
 }
 
+/* Reads it back: a table that a driver did not write would lead the kernel to any address of this process. */
+static brume_status check_written(struct brume_cl_device *d, const void *content, size_t bytes, cl_mem mem)
+{
+    unsigned char *back = malloc(bytes);
+    if (!back) return no_memory();
+    memset(back, ~*(const unsigned char *)content, bytes);
+    const cl_int err = d->cl->EnqueueReadBuffer(d->queue, mem, CL_TRUE, 0, bytes, back, 0, NULL, NULL);
+    const bool there = !memcmp(back, content, bytes);
+    free(back);
+    if (err) return brume_cl_fail(d, err, "clEnqueueReadBuffer", "%zu bytes for merged launches", bytes);
+    return there ? BRUME_OK
+                 : brume_fail(BRUME_E_DEVICE, "opencl: %zu bytes for merged launches were written and are not there: update the "
+                              "driver, try BRUME_OPENCL_MERGE=0, or use --device cpu", bytes);
+}
+
 static brume_status make_buffer(struct brume_cl_device *d, const void *content, size_t bytes, cl_mem *out)
 {
     cl_int err = CL_SUCCESS;
     *out = d->cl->CreateBuffer(d->context, CL_MEM_READ_WRITE, bytes, NULL, &err);
     if (!*out || err) return brume_cl_fail(d, err, "clCreateBuffer", "%zu bytes for merged launches", bytes);
     err = d->cl->EnqueueWriteBuffer(d->queue, *out, CL_TRUE, 0, bytes, content, 0, NULL, NULL);
-    return err ? brume_cl_fail(d, err, "clEnqueueWriteBuffer", "%zu bytes for merged launches", bytes) : BRUME_OK;
+    if (err) return brume_cl_fail(d, err, "clEnqueueWriteBuffer", "%zu bytes for merged launches", bytes);
+    return check_written(d, content, bytes, *out);
 }
 
 #define COUNTER_STEP 16 /* words of 4 bytes: each part's counters have a cache line of their own */
