@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "names.h"
 #include "options.h"
+#include "paths.h"
 #include "record.h"
 
 struct report {
@@ -102,12 +103,6 @@ static int is_folder(const char *path)
 {
     struct stat st;
     return !stat(path, &st) && S_ISDIR(st.st_mode);
-}
-
-static int is_file(const char *path)
-{
-    struct stat st;
-    return !stat(path, &st) && S_ISREG(st.st_mode);
 }
 
 static int exists(const char *folder, const char *name, char *path, size_t n)
@@ -273,7 +268,7 @@ int cmd_info(int argc, char **argv)
     const char *what;
     const int status = cli_parse(&u, options, argc, argv, &what, NULL);
     if (status != CLI_GO_ON) return status;
-    if (is_file(what) && !ends_with(what, ".safetensors") && !ends_with(what, ".png")) {
+    if (cli_is_file(what) && !ends_with(what, ".safetensors") && !ends_with(what, ".png")) {
         fprintf(stderr, "brume: %s: expected a .safetensors or .png file, or a folder\n", what);
         return CLI_FAILED;
     }

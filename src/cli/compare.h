@@ -28,6 +28,8 @@ struct compare_args {
 
 /* Runs what was asked for on a device of two (brume_compare_open). what: MODEL, CONFIG.json, or NULL for the preset. */
 brume_status compare_model(brume_device *d, const struct compare_args *a, const char *what);
+/* n values of a standard normal distribution, allocated; NULL without memory. */
+float *compare_noise(uint64_t seed, uint32_t stream, int64_t n);
 /* The same for what is an autoencoder or a text encoder alone; *is_part: it was. */
 brume_status compare_part(brume_device *d, const struct compare_args *a, const char *what, int *is_part);
 /* Every op, forward and backward, on small shapes. */

@@ -3,14 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "brume/classifier.h"
 #include "brume/model.h"
 #include "brume/params.h"
 #include "brume/pipeline.h"
-#include "brume/rng.h"
 #include "compare.h"
+#include "paths.h"
 
 #define TOKENS 8           /* of a context that no text encoder makes */
 
@@ -36,25 +35,12 @@ static brume_shape image_shape(const struct subject *s)
 
 static brume_status no_memory(void) { return BRUME_E_MEMORY; }
 
-static bool is_file(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-static float *noise(uint64_t seed, uint32_t stream, int64_t n)
-{
-    float *x = malloc((size_t)(n > 0 ? n : 1) * sizeof *x);
-    if (x) brume_fill_normal(seed, stream, 0, 0, n, x);
-    return x;
-}
-
 static brume_status buffers(struct subject *s)
 {
     const brume_unet2d_config *u = &s->m->unet;
     const brume_shape shape = image_shape(s);
     const int64_t n = brume_shape_numel(shape), wide = u->out_channels > u->in_channels ? u->out_channels : u->in_channels;
-    float *x = noise((uint64_t)s->a->seed, 1, n);
+    float *x = compare_noise((uint64_t)s->a->seed, 1, n);
     brume_status st = x ? brume_buffer_new(s->d, (size_t)n * sizeof *x, &s->x) : no_memory();
     if (st == BRUME_OK) st = brume_buffer_new(s->d, (size_t)(n / u->in_channels * wide) * sizeof *x, &s->out);
     if (st == BRUME_OK) st = brume_buffer_write(s->x, 0, x, (size_t)n * sizeof *x);
@@ -72,7 +58,7 @@ static brume_status make_context(struct subject *s)
     if (!width) return BRUME_OK;
     if (!s->m->text_encoder || !s->m->tokenizer) {
         s->tokens = TOKENS;
-        s->context = noise((uint64_t)s->a->seed, 2, n * TOKENS * width);
+        s->context = compare_noise((uint64_t)s->a->seed, 2, n * TOKENS * width);
         return s->context ? BRUME_OK : no_memory();
     }
     static const char *const prompts[] = { "a small red circle left of a blue square", "" };
@@ -177,29 +163,21 @@ static brume_status draw(struct subject *s)
 }
 
 /* The model's own, or a small one with fresh weights where it is a network alone. Either stays as it is. */
-static brume_status read_texts(struct subject *s, brume_train_text *out)
+static brume_status read_texts(struct subject *s)
 {
-    static const char *const words[] = { "a small red circle left of a blue square" };
-    const int64_t width = brume_unet2d_context_dim(&s->m->unet);
-    brume_text_encoder_config c;
-    if (!width) return BRUME_OK;
+    brume_train_config *c = &s->config;
+    brume_dataset *data = NULL;
+    if (!brume_unet2d_context_dim(&c->unet)) return BRUME_OK;
     if (s->m->tokenizer && s->m->text_encoder) {
-        *out = (brume_train_text){ s->m->tokenizer, s->m->text_encoder->config, s->m->text_encoder };
+        c->text = (brume_train_text){ s->m->tokenizer, s->m->text_encoder->config, s->m->text_encoder };
         return BRUME_OK;
     }
-    brume_status st = brume_tokenizer_train(words, 1, 0, 2 * TOKENS, &s->tokenizer);
-    if (st != BRUME_OK) return st;
-    brume_text_encoder_config_default(&c);
-    c.hidden_size = (int32_t)width;
-    c.intermediate_size = (int32_t)width;
-    c.num_hidden_layers = c.num_attention_heads = 1;
-    c.max_position_embeddings = brume_tokenizer_max_length(s->tokenizer);
-    c.vocab_size = brume_tokenizer_vocab_size(s->tokenizer);
-    c.bos_token_id = brume_tokenizer_start_id(s->tokenizer);
-    c.eos_token_id = brume_tokenizer_end_id(s->tokenizer);
-    c.pad_token_id = brume_tokenizer_pad_id(s->tokenizer);
-    st = brume_text_model_new(&c, (uint64_t)s->a->seed, &s->text);
-    if (st == BRUME_OK) *out = (brume_train_text){ s->tokenizer, c, s->text };
+    const brume_dataset_options o = { .size = 16, .count = 64, .threads = -1 };
+    brume_status st = brume_dataset_open("shapes-text", &o, &data);
+    if (st == BRUME_OK) st = brume_train_config_text(c, data, &s->tokenizer);
+    if (st == BRUME_OK) st = brume_text_model_new(&c->text.encoder, (uint64_t)s->a->seed, &s->text);
+    if (st == BRUME_OK) c->text.frozen = s->text;
+    brume_dataset_free(data);
     return st;
 }
 
@@ -214,7 +192,7 @@ static brume_status train(struct subject *s)
     c->steps = s->a->steps;
     c->warmup = 0;
     c->parallel = NULL;
-    brume_status st = read_texts(s, &c->text);
+    brume_status st = read_texts(s);
     if (st == BRUME_OK) st = brume_trainer_new(s->d, c, NULL, &t);
     if (st == BRUME_OK) st = brume_trainer_set_params(t, s->m->params, s->m->n_params);
     for (int64_t i = 0; st == BRUME_OK && i < s->a->steps; i++) {
@@ -247,7 +225,7 @@ static brume_status open_model(struct subject *s, const char *what)
     if (s->config.unet.time_embedding_type == BRUME_TIME_FOURIER)
         st = brume_train_config_process(&s->config, brume_process_preset_find("ve"), 1);
     if (st != BRUME_OK) return st;
-    const bool folder = what && !is_file(what);
+    const bool folder = what && !cli_is_file(what);
     if (folder) st = brume_model_load(what, NULL, &s->m);
     else st = brume_model_new(&s->config.unet, &s->config.scheduler, (uint64_t)a->seed, &s->m);
     if (st != BRUME_OK) return st;

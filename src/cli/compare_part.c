@@ -3,18 +3,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "brume/autoencoder_train.h"
 #include "brume/json.h"
 #include "brume/rng.h"
 #include "brume/text_encoder.h"
 #include "compare.h"
+#include "paths.h"
 
-static float *noise(uint64_t seed, int64_t n)
+float *compare_noise(uint64_t seed, uint32_t stream, int64_t n)
 {
     float *x = malloc((size_t)(n > 0 ? n : 1) * sizeof *x);
-    if (x) brume_fill_normal(seed, 1, 0, 0, n, x);
+    if (x) brume_fill_normal(seed, stream, 0, 0, n, x);
     return x;
 }
 
@@ -24,7 +24,7 @@ static brume_status run_autoencoder(brume_device *d, const struct compare_args *
     const int64_t f = brume_autoencoder_factor(c), n = a->batch;
     int64_t side = a->size ? a->size : c->sample_size > 64 ? 64 : c->sample_size;
     side = side < f ? f : side / f * f;
-    float *pictures = noise((uint64_t)a->seed, n * side * side * c->in_channels),
+    float *pictures = compare_noise((uint64_t)a->seed, 1, n * side * side * c->in_channels),
           *latents = malloc((size_t)(n * side / f * side / f * c->latent_channels) * sizeof *latents);
     brume_latent_coder *coder = NULL;
     uint64_t *seeds = calloc((size_t)n, sizeof *seeds);
@@ -117,12 +117,11 @@ static void class_of(const char *what, bool file, char name[64])
 
 brume_status compare_part(brume_device *d, const struct compare_args *a, const char *what, int *is_part)
 {
-    struct stat info;
     char class[64];
     brume_autoencoder *ae = NULL;
     brume_text_model *text = NULL;
     brume_status st = BRUME_OK;
-    const bool file = stat(what, &info) == 0 && S_ISREG(info.st_mode);
+    const bool file = cli_is_file(what);
     class_of(what, file, class);
     *is_part = 1;
     if (!strcmp(class, "AutoencoderKL")) {
